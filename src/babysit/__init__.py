@@ -1,0 +1,81 @@
+"""babysit goes with the training of a neural network: it prepares, probes, watches, judges, proves, searches and shows.
+
+Names load when they are first used, so `import babysit` is quick and does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from babysit.data.sources import load_data
+    from babysit.nn.builders import cnn, mlp
+    from babysit.nn.initialize import initialize_
+    from babysit.nn.preprocess import Center, Standardize
+    from babysit.probes.check import check
+    from babysit.records.problem import UserError
+    from babysit.records.run import Run
+    from babysit.reporting.report import report
+    from babysit.rules.judge import judge
+    from babysit.store.store import Store
+    from babysit.training.fit import fit
+    from babysit.treatment.treat import treat
+    from babysit.tuning.search import search
+    from babysit.tuning.space import Space
+    from babysit.watcher.watch import watch
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Center": "babysit.nn.preprocess",
+    "Run": "babysit.records.run",
+    "Space": "babysit.tuning.space",
+    "Standardize": "babysit.nn.preprocess",
+    "Store": "babysit.store.store",
+    "UserError": "babysit.records.problem",
+    "check": "babysit.probes.check",
+    "cnn": "babysit.nn.builders",
+    "fit": "babysit.training.fit",
+    "initialize_": "babysit.nn.initialize",
+    "judge": "babysit.rules.judge",
+    "load_data": "babysit.data.sources",
+    "mlp": "babysit.nn.builders",
+    "report": "babysit.reporting.report",
+    "search": "babysit.tuning.search",
+    "treat": "babysit.treatment.treat",
+    "watch": "babysit.watcher.watch",
+}
+
+__all__ = [  # noqa: RUF022  the order is the order of a training
+    "load_data",
+    "Center",
+    "Standardize",
+    "mlp",
+    "cnn",
+    "initialize_",
+    "check",
+    "watch",
+    "fit",
+    "judge",
+    "treat",
+    "Space",
+    "search",
+    "report",
+    "Run",
+    "Store",
+    "UserError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'babysit' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

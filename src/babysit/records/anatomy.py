@@ -1,0 +1,132 @@
+"""What the network and its objective are: layers in the order they run, output, loss, target, optimizer."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Task(StrEnum):
+    """What the network is asked to do, inferred from its outputs and targets."""
+
+    CLASSES = "classes"
+    BINARY = "binary"
+    MULTILABEL = "multilabel"
+    REGRESSION = "regression"
+    SEQUENCE = "sequence"
+    RECONSTRUCTION = "reconstruction"
+    UNKNOWN = "unknown"
+
+
+class TargetKind(StrEnum):
+    """What the values of the target look like."""
+
+    INDICES = "indices"  # whole numbers that name a class
+    ONE_HOT = "one-hot"  # rows of zeros with a single one
+    ZERO_ONE = "zero-one"  # only 0 and 1, not one-hot
+    PROBABILITIES = "probabilities"  # within [0, 1], rows sum to one
+    UNIT_RANGE = "unit-range"  # within [0, 1]
+    REAL = "real"
+    NONE = "none"  # no target was seen (a loss of the output alone)
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """One place of the network that holds parameters, in the order it runs."""
+
+    name: str  # as in model.named_modules(), or the parameter's own name when no module holds it
+    kind: str  # class name (Linear, Conv2d, BatchNorm1d, …), or "matmul" when no module holds the parameter
+    order: int  # position in the first forward pass, from 0
+    parameter_names: tuple[str, ...] = ()
+    parameters: int = 0  # number of values
+    weight_shape: tuple[int, ...] = ()
+    input_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
+    fan_in: int = 0  # inputs of one unit; 0 when it has no meaning for this kind
+    has_bias: bool = False
+    trainable: bool = True
+    activation: str = ""  # what follows before the next layer: relu, tanh, sigmoid, softmax, …; "" for nothing
+    norm: bool = False  # a normalization layer itself
+    is_output: bool = False  # the last layer before the loss
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One step between the last layer and the loss, or inside the loss."""
+
+    name: str  # softmax, sigmoid, log_softmax, relu, log, clamp, dropout, mul, …
+    dim: int | None = None  # the axis, for those that have one
+    size: int | None = None  # how many values lie on that axis
+
+
+class ValueSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What the values of a tensor looked like when it was seen."""
+
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    low: float = 0.0
+    high: float = 0.0
+    mean: float = 0.0
+    variance: float = 0.0
+    distinct: int = 0  # number of different values, counted up to 1,000
+    whole: bool = False  # every value is a whole number
+    rows_sum_to_one: bool = False
+    nonfinite: int = 0
+
+
+class Objective(msgspec.Struct, frozen=True, kw_only=True):
+    """One loss: what goes into it, what it is, and what it is asked to predict."""
+
+    loss: str  # cross_entropy, nll_loss, mse_loss, l1_loss, binary_cross_entropy, …, or "custom"
+    reduction: str = "mean"
+    chain: tuple[Operation, ...] = ()  # from the last layer's output to the loss, in order
+    prediction: ValueSummary = ValueSummary()
+    target: ValueSummary = ValueSummary()
+    target_kind: TargetKind = TargetKind.NONE
+    class_counts: tuple[int, ...] = ()  # labels seen so far, by class, when the target names classes
+    outputs: int = 0  # units of the output: last axis, or the class axis of the prediction
+    broadcast: bool = False  # prediction and target had different shapes and were stretched to fit
+    sign: float = 1.0  # -1 when the loss is negated before backward
+    task: Task = Task.UNKNOWN
+    confidence: float = 0.0  # 0 to 1, how sure the task is
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+
+
+class ParameterGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter group of an optimizer."""
+
+    rate: float
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    betas: tuple[float, ...] = ()
+    epsilon: float = 0.0
+    parameters: int = 0
+    tensors: int = 0
+
+
+class OptimizerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One optimizer as it was made."""
+
+    kind: str
+    groups: tuple[ParameterGroup, ...] = ()
+    parameter_names: tuple[str, ...] = ()
+    maximize: bool = False
+
+
+class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
+    """The network, its objectives and its optimizers, captured from one real step."""
+
+    model: str = ""
+    layers: tuple[Layer, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    optimizers: tuple[OptimizerFacts, ...] = ()
+    parameters: int = 0
+    trainable_parameters: int = 0
+    batch_size: int = 0
+    unoptimized: tuple[str, ...] = ()  # trainable, and in no optimizer
+    unreached: tuple[str, ...] = ()  # trainable and optimized, and the loss does not depend on them
+    compiled: bool = False
+
+    def layer(self, name: str) -> Layer | None:
+        """The layer of that name, or None."""
+        return next((layer for layer in self.layers if layer.name == name), None)

@@ -1,0 +1,16 @@
+"""Arrays inside records."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Records hold NumPy arrays only: they can be read where torch is not installed.
+Array: TypeAlias = NDArray[Any]
+
+
+def empty(dtype: str = "float64") -> Array:
+    """An array of no values."""
+    return np.zeros(0, dtype=dtype)

@@ -1,0 +1,25 @@
+"""What the loop did: zero_grad, step, optimizer created, mode switches, clipping, evaluation passes."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing the loop did, and when."""
+
+    step: int  # optimizer steps finished before it
+    kind: str  # backward, step, zero_grad, optimizer, train_mode, eval_mode, clip, evaluation, nonfinite, rate, …
+    detail: str = ""
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """How often each thing happened, and the ones worth keeping one by one."""
+
+    counts: dict[str, int] = {}
+    kept: tuple[Event, ...] = ()
+    steps: int = 0  # optimizer steps in all
+
+    def of(self, kind: str) -> tuple[Event, ...]:
+        """The kept events of one kind, in order."""
+        return tuple(event for event in self.kept if event.kind == kind)

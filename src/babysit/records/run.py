@@ -1,0 +1,97 @@
+"""A run: everything that was measured, recorded and judged about one training."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from babysit.records.anatomy import Anatomy
+from babysit.records.curves import Curves
+from babysit.records.dataprofile import DataProfile
+from babysit.records.events import Events
+from babysit.records.finding import Finding
+from babysit.records.probe import ProbeResult
+from babysit.records.trial import StageRange, Trial
+from babysit.records.vitals import Vitals
+
+# Raised when a record changes so that an older reader would misread it; docs/decisions/ says what changed.
+VERSION = 1
+
+
+class Status(StrEnum):
+    """How a run ended, or that it has not."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    CRASHED = "crashed"
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the run took place."""
+
+    python: str = ""
+    torch: str = ""
+    babysit: str = ""
+    platform: str = ""
+    device: str = ""
+    threads: int = 0
+
+
+class Overhead(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watching cost."""
+
+    budget: float = 0.01  # share of step time allowed
+    share: float = 0.0  # share of step time spent once the dense beginning is over
+    seconds: float = 0.0  # in all, the dense beginning included
+    sampled_steps: int = 0
+    steps: int = 0
+    every: int = 1  # steps between two samples at the end
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One training, from what it was to what was found."""
+
+    id: str
+    version: int = VERSION
+    name: str = ""
+    kind: str = "watch"  # watch, fit, search, routine, check
+    status: Status = Status.RUNNING
+    created: str = ""  # ISO 8601, UTC
+    ended: str = ""
+    command: str = ""
+    environment: Environment = Environment()
+    config: dict[str, float | int | str | bool] = {}
+    anatomy: Anatomy | None = None
+    data: DataProfile | None = None
+    vitals: Vitals = msgspec.field(default_factory=Vitals)
+    curves: Curves = msgspec.field(default_factory=Curves)
+    probes: tuple[ProbeResult, ...] = ()
+    events: Events = Events()
+    trials: tuple[Trial, ...] = ()
+    ranges: tuple[StageRange, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    result: dict[str, float] = {}  # accuracy/test, loss/test, best_step, …
+    artifacts: dict[str, str] = {}  # model, report: paths
+    stop_reason: str = ""
+    overhead: Overhead | None = None
+
+    @property
+    def alarms(self) -> tuple[Finding, ...]:
+        """The findings that count: WARNING and ERROR, in rank order."""
+        return tuple(finding for finding in self.findings if finding.severity != "INFO")
+
+    @property
+    def verdict(self) -> str:
+        """`healthy` or `sick`."""
+        return "sick" if self.alarms else "healthy"
+
+    @property
+    def diagnosis(self) -> Finding | None:
+        """The first alarm that no other explains, or None."""
+        return next((finding for finding in self.alarms if finding.explained_by is None), None)
+
+    def probe(self, name: str) -> ProbeResult | None:
+        """The result of that probe, or None."""
+        return next((probe for probe in self.probes if probe.name == name), None)

@@ -1,0 +1,73 @@
+"""Records to bytes and back: MessagePack for keeping, JSON for others to read."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from babysit.records.problem import UserError
+from babysit.records.run import VERSION, Run
+
+Record = TypeVar("Record")
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        # Little-endian whatever the machine, so a store can move between machines.
+        array = np.ascontiguousarray(value).astype(value.dtype.newbyteorder("<"), copy=False)
+        return {"dtype": array.dtype.str, "shape": list(array.shape), "bytes": array.tobytes()}
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError(f"records hold no {type(value).__name__}")
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is np.ndarray or getattr(kind, "__origin__", None) is np.ndarray:
+        dtype = np.dtype(value["dtype"])
+        if dtype.hasobject:  # an array of Python objects could run code when read
+            raise ValueError("records hold numbers, not objects")
+        return np.frombuffer(value["bytes"], dtype=dtype).reshape(value["shape"])
+    raise NotImplementedError(f"records hold no {kind}")
+
+
+def to_bytes(record: Any) -> bytes:
+    """A record as MessagePack; arrays keep their dtype and every bit."""
+    return msgspec.msgpack.encode(record, enc_hook=_encode)
+
+
+def from_bytes(payload: bytes, kind: type[Record]) -> Record:
+    """The record again; raises UserError when the bytes are not one, or were written by a newer babysit."""
+    try:
+        record = msgspec.msgpack.decode(payload, type=kind, dec_hook=_decode)
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as problem:
+        raise UserError(f"this is not a readable {kind.__name__} record: {problem}") from problem
+    if isinstance(record, Run) and record.version > VERSION:
+        raise UserError(
+            f"this run was written by a newer babysit (its records are version {record.version}, known here: {VERSION})",
+            do="Update babysit to read it",
+        )
+    return record
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        # JSON has no NaN; the words keep what was seen instead of losing it as null.
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def to_json(record: Any) -> str:
+    """A record as indented JSON; arrays become lists, NaN and infinities become words."""
+    plain = msgspec.to_builtins(record, enc_hook=_plain, builtin_types=(bytes,))
+    return msgspec.json.format(msgspec.json.encode(_plain(plain)), indent=2).decode()

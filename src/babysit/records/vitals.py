@@ -1,0 +1,49 @@
+"""Layer x statistic x sampled step, as arrays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from babysit.records.arrays import Array, empty
+
+# One line a statistic: its name is the key in `Vitals.values`, and the sentence is what reports say of it.
+STATISTICS: Final[dict[str, str]] = {
+    "activation_mean": "mean of what the layer passes on (after its activation)",
+    "activation_std": "standard deviation of what the layer passes on (after its activation)",
+    "output_std": "standard deviation of the layer's own output (before the activation)",
+    "zeros": "share of zeros among what the layer passes on",
+    "dead": "share of units that were zero on all samples since the last sampled step (ReLU family)",
+    "saturated": "share of values in the flat part of a sigmoid or tanh (slope below 1 % of the steepest)",
+    "one_sided": "share of units whose values all had one sign",
+    "input_one_sided": "share of the layer's inputs that all had one sign",
+    "gradient_rms": "root mean square of the weight gradient, as the optimizer saw it",
+    "gradient_zeros": "share of zeros in the weight gradient",
+    "one_signed": "share of units whose weight gradients all have one sign",
+    "weight_rms": "root mean square of the weights",
+    "update_rms": "root mean square of what the optimizer's step changed",
+    "update_ratio": "norm of the update over norm of the weights; about 1e-3 is usual",
+    "nonfinite": "number of NaN or infinite values in output, gradient and weights",
+    "unit_similarity": "share of units whose incoming weights and bias equal another unit's",
+    "gamma_mean": "mean of a normalization layer's scale",
+    "beta_mean": "mean of a normalization layer's shift",
+    "slope": "mean learned slope of a PReLU",
+}
+
+
+class Vitals(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Vital signs: `values[statistic]` is float32 of shape (sampled steps, layers), NaN where not measured."""
+
+    layers: tuple[str, ...] = ()
+    steps: Array = msgspec.field(default_factory=lambda: empty("int64"))  # optimizer steps, from 0, rising
+    values: dict[str, Array] = {}
+
+    def series(self, statistic: str, layer: str) -> Array:
+        """The values of one statistic of one layer over the sampled steps; NaN when never measured."""
+        table = self.values.get(statistic)
+        if table is None or layer not in self.layers:
+            return np.full(len(self.steps), np.nan, dtype="float32")
+        column: Array = table[:, self.layers.index(layer)]
+        return column
