@@ -1,0 +1,110 @@
+"""`babysit`: the commands, and the one place where problems become a line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError
+
+from babysit import __version__
+from babysit.records.problem import UserError
+
+COMMANDS: Final = ("run", "check", "fit", "search", "watch", "treat", "runs", "report", "rules", "explain")
+
+# Conventions of shells: 128 + the number of the signal that ended the program.
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+# What a user can mend: no space or quota left, not permitted, read-only, a file where a folder should be, the reverse.
+MENDABLE: Final = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+
+app = App(
+    name="babysit",
+    help="Watch a neural network train, name the one cause of what goes wrong, and show the way out.",
+    version=__version__,
+    help_format="markdown",
+)
+for _command in COMMANDS:
+    # By name: a command's file is imported when it is called or when `babysit --help` lists it.
+    app.command(f"babysit.cli.{_command}:{_command}", name=_command)
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code: 0 clean, 1 findings, 2 a problem."""
+    words = list(sys.argv[1:] if tokens is None else tokens)
+    try:
+        code = _call(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        code = BROKEN_PIPE
+    sys.exit(code)
+
+
+def _call(words: list[str]) -> int:
+    from babysit.cli.terminal import say_problem
+
+    try:
+        result = app(
+            hand_over(words), result_action="return_value", exit_on_error=False, print_error=False, help_on_error=False
+        )
+    except UserError as problem:
+        say_problem(problem)
+        return 2
+    except CycloptsError as problem:
+        say_problem(f"{problem} Try `babysit --help`." if not words else problem)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        say_problem(str(interrupt) or "stopped; nothing had been recorded yet")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as problem:
+        say_problem(_unexpected(problem))
+        return 2
+    return result if isinstance(result, int) else 0
+
+
+def hand_over(words: list[str]) -> list[str]:
+    """The words with `--` before the script of `babysit watch`: whatever follows belongs to the script."""
+    if not words or words[0] != "watch":
+        return words
+    takes = {
+        name: argument.token_count()[0]
+        for argument in app["watch"].assemble_argument_collection()
+        for name in argument.names
+    }
+    at = 1
+    while at < len(words) and words[at].startswith("-") and words[at] != "-":
+        if words[at] == "--":
+            return words
+        at += 1 if "=" in words[at] else 1 + takes.get(words[at], 0)
+    return [*words[:at], "--", *words[at:]] if at < len(words) else words
+
+
+def _unexpected(problem: Exception) -> str:
+    if isinstance(problem, OSError) and problem.errno in MENDABLE:
+        place = f" ({problem.filename})" if problem.filename else ""
+        return f"{problem.strerror}{place}"
+    name = type(problem).__name__
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="babysit-traceback-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write("".join(traceback.format_exception(problem)))
+    except OSError:
+        return f"{name}: {problem}. This is a fault of babysit; its traceback could not be written anywhere"
+    return f"{name}: {problem}. This is a fault of babysit, not yours; the full traceback is in {file.name}"

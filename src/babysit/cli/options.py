@@ -1,0 +1,68 @@
+"""Options that many commands share, and how they meet the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, final
+
+import msgspec
+from cyclopts import Group, Parameter
+
+from babysit.cli.settings import Settings, load_settings, split_words
+from babysit.records.finding import Severity
+from babysit.records.run import Run
+
+JUDGING = Group("Judging", sort_key=10)
+KEEPING = Group("Keeping", sort_key=11)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON to standard output, and nothing else.")]
+StoreUrl = Annotated[
+    str | None,
+    Parameter(name="--store", group=KEEPING, help="Where runs are kept: a folder or a database URL [./babysit_runs]."),
+]
+
+
+@Parameter(name="*")
+@final
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """Which rules judge, and which findings make the exit code 1."""
+
+    select: Annotated[
+        tuple[str, ...],
+        Parameter(group=JUDGING, negative="", show_default=False, help="Only these rules: codes, prefixes or names."),
+    ] = ()
+    ignore: Annotated[
+        tuple[str, ...], Parameter(group=JUDGING, negative="", show_default=False, help="Not these rules.")
+    ] = ()
+    fail_on: Annotated[
+        Literal["ERROR", "WARNING", "INFO"] | None,
+        Parameter(group=JUDGING, help="Mildest finding that makes the exit code 1 [WARNING]."),
+    ] = None
+    exit_zero: Annotated[
+        bool, Parameter(group=JUDGING, negative="", help="Exit with 0 even when something was found.")
+    ] = False
+
+
+def settle(judging: Judging | None = None, *, store: str | None = None, threads: int | None = None) -> Settings:
+    """The settings of this call: what the command line says, else the environment, else the file."""
+    settings = load_settings()
+    said: dict[str, object] = {}
+    if judging is not None and judging.select:
+        said["select"] = split_words(judging.select)
+    if judging is not None and judging.ignore:
+        said["ignore"] = split_words(judging.ignore)
+    if judging is not None and judging.fail_on:
+        said["fail_on"] = Severity(judging.fail_on)
+    if store:
+        said["store"] = store
+    if threads:
+        said["threads"] = threads
+    return msgspec.structs.replace(settings, **said)
+
+
+def exit_code(run: Run, settings: Settings, *, exit_zero: bool = False) -> int:
+    """0 when nothing was found at or above `fail_on`, else 1."""
+    if exit_zero:
+        return 0
+    return int(any(finding.severity.rank <= settings.fail_on.rank for finding in run.findings))

@@ -1,0 +1,95 @@
+"""Settings that hold for every command: the command line first, then the environment, then a file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from babysit.records.finding import Severity
+from babysit.records.problem import UserError
+
+PREFIX: Final = "BABYSIT_"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """What `[tool.babysit]` may say; every field has a default that needs no file."""
+
+    select: tuple[str, ...] = ()  # codes, prefixes of codes or names of rules; empty for all
+    ignore: tuple[str, ...] = ()
+    limits: dict[str, dict[str, float]] = {}  # rule -> limit -> value
+    overhead: float = 0.01  # share of step time that watching may take
+    store: str = ""  # folder, or a database URL; "" is ./babysit_runs
+    fail_on: Severity = Severity.WARNING  # the mildest severity that makes exit code 1
+    threads: int = 1  # of torch, for `run`, `fit`, `check` and `search`
+
+
+def load_settings(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of a folder (default: the working directory) with the environment's on top.
+
+    `babysit.toml` counts before `[tool.babysit]` of `pyproject.toml`. Raises UserError naming the file or variable.
+    """
+    words = os.environ if environment is None else environment
+    values, where = _from_file(folder or Path.cwd())
+    settings = _convert(values, where=where)
+    for name in Settings.__struct_encode_fields__:
+        variable = PREFIX + name.replace("-", "_").upper()
+        if words.get(variable, "") and name != "limits":
+            changed = _convert({name: _from_word(name, words[variable])}, where=f"the environment variable {variable}")
+            settings = msgspec.structs.replace(settings, **{(field := name.replace("-", "_")): getattr(changed, field)})
+    return settings
+
+
+def _from_file(folder: Path) -> tuple[dict[str, Any], str]:
+    own, project = folder / "babysit.toml", folder / "pyproject.toml"
+    if own.is_file():
+        return _read(own), own.name
+    if project.is_file():
+        table = _read(project).get("tool", {}).get("babysit", {})
+        return table, "[tool.babysit] of pyproject.toml"
+    return {}, ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as problem:
+        raise UserError(f"{path.name} is not valid TOML: {problem}", where=str(path), do="Mend that line") from problem
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UserError(f"{path.name} cannot be read: {problem}", where=str(path)) from problem
+
+
+def _from_word(name: str, word: str) -> Any:
+    if name in ("select", "ignore"):
+        return split_words((word,))
+    return word
+
+
+def _convert(values: Mapping[str, Any], *, where: str) -> Settings:
+    known = Settings.__struct_encode_fields__
+    plain = {key.replace("_", "-"): value for key, value in values.items()}  # fail_on and fail-on are the same
+    for key in plain.keys() - set(known):
+        near = get_close_matches(key, known, n=1)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Known are {', '.join(known)}"
+        raise UserError(f"there is no setting `{key}`", where=where, do=hint)
+    try:
+        settings = msgspec.convert(plain, Settings, strict=False)
+    except msgspec.ValidationError as problem:
+        raise UserError(f"a setting has the wrong kind of value: {problem}", where=where) from problem
+    if not 0 < settings.overhead < 1:
+        raise UserError(
+            f"overhead is {settings.overhead:g}", where=where, do="Give a share between 0 and 1, such as 0.01 for 1 %"
+        )
+    if settings.threads < 1:
+        raise UserError(f"threads is {settings.threads}", where=where, do="Give 1 or more")
+    return settings
+
+
+def split_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words with commas taken as separators: `("O201,I3", "F9")` is three."""
+    return tuple(part.strip() for word in words for part in word.split(",") if part.strip())

@@ -1,0 +1,42 @@
+"""The terminal: results go to standard output, everything on the way there to standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def out() -> Console:
+    """The console of results, on standard output; NO_COLOR is honoured by rich."""
+    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+
+
+def err() -> Console:
+    """The console of progress, boxes and problems, on standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Progress bars on standard error; nothing is drawn where nobody watches (a pipe, a log, CI)."""
+    console = err()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+def say_problem(what: object) -> None:
+    """One clear line on standard error, unstyled beyond its first word, never wrapped."""
+    console = err()
+    console.print("babysit:", style="bold red", end=" ", soft_wrap=True)
+    console.print(" ".join(str(what).split()), markup=False, soft_wrap=True)
