@@ -24,7 +24,8 @@ class SplitProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     class_counts: tuple[int, ...] = ()
     target_mean: float = 0.0
     target_variance: float = 0.0
-    duplicates: int = 0  # samples that occur more than once
+    duplicates: int = 0  # samples beyond the first of their kind within this split
+    leaked: int = 0  # samples that are in the training split as well
 
 
 class DataProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -36,6 +37,7 @@ class DataProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     splits: tuple[SplitProfile, ...] = ()
+    shared: int = 0  # samples of validation or test that occur in train too
     preprocessing: str = ""  # in words: "standardized by the training split"
 
     def split(self, name: str) -> SplitProfile | None:

@@ -1,0 +1,140 @@
+"""Targets: from whatever names a class or a value to class indices or real numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from babysit.records.anatomy import Task
+from babysit.records.problem import UserError
+
+# Whole numbers with at most this many different values are classes, when there are enough samples of each. Ratings,
+# digits, months and the like stay below it; counts, years and prices do not. When it guesses wrong, `task` decides.
+MOST_CLASSES = 20
+# …or any number of classes, when they count 0, 1, 2, … without a gap (how data sets number their classes) and each
+# has this many samples on average: below that a class can hardly be learned, and the numbers are more likely a count.
+SAMPLES_PER_CLASS = 10
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """Targets as the network needs them: y as in `Samples`, the names of its classes, and what was decided."""
+
+    y: Tensor
+    task: Task
+    class_names: tuple[str, ...] = ()
+    note: str = ""
+
+
+def read_target(values: NDArray[Any], *, task: Task | None = None, name: str = "y") -> Target:
+    """Class indices for labels, float32 columns for real numbers; `task` overrides what the values suggest.
+
+    Raises UserError when a value is missing or infinite, and when there is only one class.
+    """
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim not in {1, 2} or (values.ndim == 2 and values.shape[1] == 0):
+        raise UserError(
+            f"the target has the shape {values.shape}", where=name, do="Give one value, or one row of values, a sample"
+        )
+    if values.dtype.kind not in "biufUS":
+        raise UserError(
+            f"the target holds values of type {values.dtype}", where=name, do="Give numbers or text, without gaps"
+        )
+    _refuse_unusable(values, name)
+    if values.ndim == 2:
+        return _columns(values, task)
+    chosen = task or (Task.CLASSES if _names_classes(values) else Task.REGRESSION)
+    if chosen is Task.CLASSES:
+        return _classes(values, name, decided=task is not None)
+    if chosen is Task.REGRESSION:
+        return _regression(values, name, decided=task is not None)
+    raise UserError(f"a single column cannot be read for the task {chosen.value!r}", where=name)
+
+
+def _refuse_unusable(values: NDArray[Any], name: str) -> None:
+    if values.dtype.kind in "US":
+        missing = int((np.char.str_len(values) == 0).sum())
+        what = "no value"
+    else:
+        missing = int((~np.isfinite(values)).sum()) if values.dtype.kind == "f" else 0
+        what = "a missing (NaN) or infinite value"
+    if missing:
+        raise UserError(
+            f"{missing} of {len(values)} samples have {what} as their target", where=name, do="Remove these samples"
+        )
+
+
+def _names_classes(values: NDArray[Any]) -> bool:
+    if values.dtype.kind in "bUS":
+        return True
+    if values.dtype.kind == "f" and not np.array_equal(values, np.round(values)):
+        return False
+    distinct = np.unique(values)
+    if len(distinct) <= MOST_CLASSES:
+        return len(values) >= 2 * len(distinct)  # fewer than two samples each is no class
+    counted = bool(np.array_equal(distinct, np.arange(len(distinct))))
+    return counted and len(values) >= SAMPLES_PER_CLASS * len(distinct)
+
+
+def _classes(values: NDArray[Any], name: str, *, decided: bool) -> Target:
+    distinct, indices = np.unique(values, return_inverse=True)
+    if len(distinct) < 2:
+        only = f"{distinct[0]!s:.40}" if len(distinct) else "none"
+        raise UserError(
+            f"all {len(values)} samples are of one class ({only})",
+            where=name,
+            do="Give samples of at least two classes: there is nothing to tell apart",
+        )
+    names = tuple(_label(value) for value in distinct)
+    note = "" if decided or values.dtype.kind in "US" else f"{len(names)} different whole numbers: read as classes"
+    return Target(y=torch.from_numpy(indices.astype(np.int64)), task=Task.CLASSES, class_names=names, note=note)
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return str(int(value)) if isinstance(value, np.floating) and value == int(value) else str(value)
+
+
+def _regression(values: NDArray[Any], name: str, *, decided: bool) -> Target:
+    if values.dtype.kind in "US":
+        raise UserError("the target holds text, which regression cannot predict", where=name)
+    if len(values) > 1 and np.ptp(values.astype(np.float64)) == 0:
+        raise UserError(
+            f"all {len(values)} samples have the same target ({values[0]})", where=name, do="There is nothing to learn"
+        )
+    kind = "real numbers" if values.dtype.kind == "f" else "whole numbers with many different values"
+    note = "" if decided else f"{kind}: read as regression"
+    return Target(y=_real(values[:, None], name), task=Task.REGRESSION, note=note)
+
+
+def _columns(values: NDArray[Any], task: Task | None) -> Target:
+    if values.dtype.kind in "US":
+        raise UserError("a target of several columns must hold numbers", where="y")
+    zero_one = bool(np.isin(values, (0, 1)).all())
+    width = values.shape[1]
+    if task in {None, Task.CLASSES} and zero_one and bool((values.sum(axis=1) == 1).all()):
+        indices = torch.from_numpy(values.argmax(axis=1).astype(np.int64))
+        names = tuple(str(place) for place in range(width))
+        return Target(y=indices, task=Task.CLASSES, class_names=names, note=f"one-hot rows: read as {width} classes")
+    if task in {None, Task.MULTILABEL} and zero_one:
+        note = f"{width} columns of 0 and 1: read as {width} labels that may hold together"
+        return Target(y=_real(values, "y"), task=Task.MULTILABEL, note=note)
+    if task in {None, Task.REGRESSION}:
+        return Target(y=_real(values, "y"), task=Task.REGRESSION, note=f"{width} target columns: read as regression")
+    raise UserError(f"a target of {width} columns does not fit the task {task.value!r}", where="y")
+
+
+def _real(values: NDArray[Any], name: str) -> Tensor:
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise UserError("some targets are larger than 3.4e38, the largest float32", where=name, do="Rescale the target")
+    return torch.from_numpy(narrow)

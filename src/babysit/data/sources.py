@@ -1,0 +1,104 @@
+"""`load_data`: samples from a name, a path, arrays or a Dataset."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Final
+
+from torch.utils.data import DataLoader, Dataset
+
+from babysit.data.archives import load_archive
+from babysit.data.arrays import make_samples
+from babysit.data.datasets import load_dataset
+from babysit.data.digits import load_digits
+from babysit.data.images import load_images
+from babysit.data.samples import Samples
+from babysit.data.tables import load_table
+from babysit.records.anatomy import Task
+from babysit.records.problem import UserError
+
+_NAMED: Final = {"digits": load_digits}
+_TABLES: Final = frozenset({".csv", ".tsv", ".parquet", ".pq"})
+_FORMATS: Final = (
+    "Give 'digits', a .npz, .csv, .tsv or .parquet file, or a folder with one sub-folder of images a class"
+)
+
+
+def load_data(source: Any, *, target: str | None = None, task: Task | str | None = None) -> Samples:
+    """Read samples into memory from whatever holds them.
+
+    Args:
+        source: "digits", a path (.npz, .csv, .tsv, .parquet, or a folder of images), a pair (X, y) of arrays or
+            tensors, or a torch Dataset whose items are pairs.
+        target: the column of a table, or the array of an .npz file, to predict.
+        task: "classes" or "regression" where whole numbers could mean both; decided by the values when not given.
+
+    Raises:
+        UserError: the source cannot be read, or no network could be trained on it; says where and what to do.
+    """
+    chosen = _task(task)
+    if isinstance(source, str | Path):
+        return _load_named(source, target, chosen)
+    if target is not None:
+        raise UserError("a target column is for tables and .npz files only", do="Leave the target out")
+    if isinstance(source, tuple | list) and len(source) == 2:
+        return make_samples(source[0], source[1], task=chosen)
+    if isinstance(source, DataLoader):
+        return load_dataset(source.dataset, task=chosen)
+    if isinstance(source, Dataset):
+        return load_dataset(source, task=chosen)
+    raise UserError(f"data cannot be read from a {type(source).__name__}", do=f"{_FORMATS}, (X, y), or a torch Dataset")
+
+
+def _task(task: Task | str | None) -> Task | None:
+    known = {str(one.value): one for one in (Task.CLASSES, Task.REGRESSION, Task.MULTILABEL)}
+    if task is None or task in known:
+        return None if task is None else known[str(task)]
+    raise UserError(f"data are not read for the task {str(task)!r}", do=f"Give one of {', '.join(known)}")
+
+
+def _load_named(source: str | Path, target: str | None, task: Task | None) -> Samples:
+    path = Path(source).expanduser()
+    ending = path.suffix.lower()
+    with_target = ending in _TABLES or ending == ".npz"
+    if target is not None and not with_target:
+        raise UserError("a target column is for tables and .npz files only", where=str(source), do="Leave it out")
+    if str(source) in _NAMED:
+        return _NAMED[str(source)]()
+    _refuse_unreadable(path)
+    if path.is_dir():
+        if with_target:
+            raise UserError(f"this is a folder, not a {ending} file", where=str(path), do=_FORMATS)
+        return load_images(path)
+    if ending in _TABLES:
+        return load_table(path, target=target, task=task)
+    if ending == ".npz":
+        return load_archive(path, target=target, task=task)
+    risky = ending in {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
+    why = "could run code when read, so they are not read" if risky else "are not read"
+    raise UserError(f"files that end in {ending or 'nothing'!r} {why}", where=str(path), do=_FORMATS)
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """Raise UserError when nothing can be read there, with the nearest name that exists."""
+    try:
+        is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
+        size = path.stat().st_size if is_file else 1
+        if is_file:
+            path.open("rb").close()
+        neighbours = [] if exists or not path.parent.is_dir() else [other.name for other in path.parent.iterdir()]
+    except (OSError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else problem
+        raise UserError(f"this cannot be read: {reason}", where=f"{str(path)!r:.200}") from problem
+    if not exists:
+        near = difflib.get_close_matches(path.name, [*_NAMED, *neighbours], n=1)
+        raise UserError(
+            "there is no such file or folder",
+            where=f"{path!s:.200}",
+            do=f"Did you mean {near[0]!r}?" if near else _FORMATS,
+        )
+    if size == 0:
+        raise UserError("this file is empty", where=str(path), do="Give a file with at least one sample")
+    if not (is_folder or is_file):
+        raise UserError("this is neither a file nor a folder", where=str(path), do=_FORMATS)

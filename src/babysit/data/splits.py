@@ -1,0 +1,81 @@
+"""Training, validation and test samples: seeded, and every class in its share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from babysit.data.samples import Samples
+from babysit.records.anatomy import Task
+from babysit.records.problem import UserError
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Splits:
+    """What is trained on, what decisions are made on, and what is looked at once, in the end."""
+
+    train: Samples
+    validation: Samples
+    test: Samples  # without samples when no test split was asked for
+
+
+def split(samples: Samples, *, seed: int = 0, validation: float = 0.15, test: float = 0.15) -> Splits:
+    """Split samples by shares; the same seed gives the same split, whatever the machine.
+
+    Classes keep their shares in every split. A test set that the source came with (`Samples.given_test`) stays the
+    test set, and only the rest is split. Raises UserError when there are too few samples.
+    """
+    if not (validation > 0 and test >= 0 and validation + test < 1):
+        raise UserError(
+            f"the shares {validation} for validation and {test} for test leave no usable split",
+            do="Give a positive validation share and a sum below 1, such as 0.15 and 0.15",
+        )
+    if seed < 0:
+        raise UserError(f"the seed is {seed}", do="Give a whole number from 0 on")
+    given = len(samples) - samples.given_test
+    pool, held_out = np.arange(given), np.arange(given, len(samples))
+    if samples.task is Task.CLASSES:
+        _refuse_rare(samples.y[:given].numpy(), samples.class_names)
+    if test and not samples.given_test:
+        pool, held_out = _part(samples, pool, share=test, seed=seed)
+        validation = validation / (1 - test)  # of what is left
+    train, checked = _part(samples, pool, share=validation, seed=seed)
+    return Splits(
+        train=samples.take(torch.from_numpy(train)),
+        validation=samples.take(torch.from_numpy(checked)),
+        test=samples.take(torch.from_numpy(held_out)),
+    )
+
+
+def _part(
+    samples: Samples, places: NDArray[np.int64], *, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    from sklearn.model_selection import train_test_split
+
+    classes = samples.y[torch.from_numpy(places)].numpy() if samples.task is Task.CLASSES else None
+    try:
+        kept, taken = train_test_split(places, test_size=share, random_state=seed, stratify=classes)
+    except ValueError as problem:
+        many = f" of {len(np.unique(classes))} classes" if classes is not None else ""
+        raise UserError(
+            f"{len(places)} samples{many} are too few to set {share:.0%} of them aside",
+            where=samples.source,
+            do="Give more samples or larger validation and test shares",
+        ) from problem
+    return np.sort(kept), np.sort(taken)
+
+
+def _refuse_rare(classes: NDArray[np.int64], names: tuple[str, ...]) -> None:
+    counts = np.bincount(classes, minlength=len(names))
+    rare = [f"{names[index]!r:.60} has {counts[index]}" for index in np.flatnonzero(counts < 3)]
+    if rare:
+        more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
+        raise UserError(
+            f"some classes have too few samples to be split: {', '.join(rare[:5])}{more}",
+            do="Give at least 3 samples of each class (10 or more to learn from), or remove the class",
+        )

@@ -1,0 +1,231 @@
+"""CSV and Parquet tables, one row a sample."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babysit.data.arrays import as_finite, first_few, make_samples
+from babysit.data.samples import Samples
+from babysit.records.anatomy import Task
+from babysit.records.problem import UserError
+
+# A text column with at most this many different values is one-hot encoded; more are names, dates or free text, from
+# which a network learns nothing by one-hot columns that are nearly always zero.
+MOST_CATEGORIES = 20
+_TARGET_NAMES = ("target", "label", "class", "y")  # looked for when the target is not named
+_DELIMITERS = ",;\t|"
+# What pyarrow reads as missing by itself, and the question mark of many older data sets.
+_MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None")
+
+
+def load_table(path: Path, *, target: str | None = None, task: Task | None = None) -> Samples:
+    """Samples of a `.csv`, `.tsv` or `.parquet` file; `target` names the column to predict.
+
+    Numbers and truth values become features as they are, text with few different values becomes one-hot columns.
+    Raises UserError that names the column at fault.
+    """
+    table = _read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else _read_csv(path)
+    names = [str(name) for name in table.column_names]
+    _refuse_layout(names, table.num_rows, path)
+    chosen = target if target is not None else _guess_target(names, path)
+    if chosen not in names:
+        _refuse_unknown(chosen, names, path)
+    columns: list[NDArray[Any]] = []
+    features: list[str] = []
+    encoded: list[str] = []
+    for name in names:
+        if name == chosen:
+            continue
+        values, labels = _feature(table.column(name), name, path)
+        columns.append(values)
+        features.extend(labels)
+        encoded.extend([name] if len(labels) > 1 or labels[0] != name else [])
+    if not columns:
+        raise UserError(f"there is no column beside the target {chosen!r}", where=str(path))
+    inputs = as_finite(np.concatenate(columns, axis=1), tuple(features), source=str(path))
+    labels_of_target = _target(table.column(chosen), chosen, path)
+    samples = make_samples(inputs, labels_of_target, source=str(path), task=task, feature_names=tuple(features))
+    notes = [f"text columns read as one-hot columns: {first_few(encoded)}"] if encoded else []
+    notes += [f"predicts the column {chosen!r}"] if target is None else []
+    return replace(samples, notes=(*samples.notes, *notes))
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ImportError as problem:
+        raise UserError(
+            "reading tables needs pyarrow", do="Install it with: pip install 'babysit[tables]'"
+        ) from problem
+    return pyarrow
+
+
+def _read_parquet(path: Path) -> Any:
+    arrow = _pyarrow()
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path)
+    except (arrow.ArrowException, OSError, ValueError) as problem:
+        raise UserError(f"this is not a readable Parquet file: {_first_line(problem)}", where=str(path)) from problem
+
+
+def _read_csv(path: Path) -> Any:
+    arrow = _pyarrow()
+    from pyarrow import csv
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(4096)
+        if b"\0" in start:
+            raise UserError("this is not a text file", where=str(path), do="Give comma-separated text in UTF-8")
+        return csv.read_csv(
+            path,
+            # One block for the whole file: the type of a column is decided by all of its rows, not by the first ones.
+            read_options=csv.ReadOptions(block_size=min(path.stat().st_size + 1, 2**31 - 1)),
+            parse_options=csv.ParseOptions(delimiter=_delimiter(start)),
+            convert_options=csv.ConvertOptions(null_values=list(_MISSING), strings_can_be_null=True),
+        )
+    except (arrow.ArrowException, OSError, ValueError) as problem:
+        raise UserError(
+            f"this is not a readable table: {_first_line(problem)}",
+            where=str(path),
+            do="Give text in UTF-8 with one line of column names and as many values in every row",
+        ) from problem
+
+
+def _delimiter(start: bytes) -> str:
+    header = start.split(b"\n", 1)[0].decode("utf-8", errors="replace")
+    return max(_DELIMITERS, key=header.count)
+
+
+def _first_line(problem: Exception) -> str:
+    text = str(problem).splitlines()
+    return text[0][:200] if text else type(problem).__name__
+
+
+def _refuse_layout(names: list[str], rows: int, path: Path) -> None:
+    if rows == 0:
+        raise UserError(f"the table has {len(names)} columns and no rows", where=str(path), do="Give at least one row")
+    twice = [f"{name!r:.60}" for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"several columns have the same name: {first_few(twice)}", where=str(path), do="Rename them")
+    if all(_is_number(name) for name in names) and names != [str(place) for place in range(len(names))]:
+        raise UserError(
+            f"the first line holds numbers ({', '.join(names[:3])}, …) instead of column names",
+            where=str(path),
+            do="Add a line with the names of the columns",
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _guess_target(names: list[str], path: Path) -> str:
+    likely = [name for name in names if name.strip().lower() in _TARGET_NAMES]
+    if len(likely) == 1:
+        return likely[0]
+    raise UserError(
+        "which column is to be predicted is not given",
+        where=str(path),
+        do=f"Name it as the target. The columns are {_listing(names)}",
+    )
+
+
+def _refuse_unknown(target: str, names: list[str], path: Path) -> None:
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(target.lower(), list(lower), n=1, cutoff=0.5)
+    hint = f"Did you mean {lower[near[0]]!r}? " if near else ""
+    raise UserError(
+        f"there is no column {target!r:.100}", where=str(path), do=f"{hint}The columns are {_listing(names)}"
+    )
+
+
+def _listing(names: list[str]) -> str:
+    shown = ", ".join(f"{name!r:.60}" for name in names[:20])
+    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _plain(column: Any) -> Any:
+    """The column without dictionary encoding (Parquet's categories)."""
+    from pyarrow import types
+
+    return column.cast(column.type.value_type) if types.is_dictionary(column.type) else column
+
+
+def _is_text(column: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(column.type) or types.is_large_string(column.type))
+
+
+def _numbers(column: Any) -> NDArray[np.float64] | None:
+    """The values of a numeric column with NaN where one is missing, or None for a column of another type."""
+    from pyarrow import float64, types
+
+    kind = column.type
+    numeric = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+    if not numeric and not types.is_null(kind):
+        return None
+    as_float = column.cast("uint8") if types.is_boolean(kind) else column
+    values: NDArray[np.float64] = as_float.cast(float64(), safe=False).to_numpy()
+    return values
+
+
+def _feature(column: Any, name: str, path: Path) -> tuple[NDArray[Any], list[str]]:
+    """Values of shape (rows, columns made of it) and the name of each column."""
+    plain = _plain(column)
+    numbers = _numbers(plain)
+    if numbers is not None:
+        return numbers[:, None], [name]
+    if not _is_text(plain):
+        raise UserError(
+            f"the column {name!r:.60} holds values of type {plain.type}, which are no features",
+            where=str(path),
+            do="Turn them into numbers or remove the column",
+        )
+    if plain.null_count:
+        raise UserError(
+            f"the text column {name!r:.60} has no value in {plain.null_count} of {len(plain)} rows",
+            where=str(path),
+            do="Fill them in (for example with the word unknown) or remove these rows or the column",
+        )
+    values = plain.to_numpy().astype(str)
+    distinct, places = np.unique(values, return_inverse=True)
+    if len(distinct) > MOST_CATEGORIES:
+        examples = ", ".join(f"{value!r:.30}" for value in distinct[:3])
+        raise UserError(
+            f"the text column {name!r:.60} has {len(distinct)} different values ({examples}, …); "
+            f"up to {MOST_CATEGORIES} can be one-hot encoded",
+            where=str(path),
+            do="Remove the column, or turn it into numbers or into fewer categories",
+        )
+    return np.eye(len(distinct))[places], [f"{name}={value}" for value in distinct]
+
+
+def _target(column: Any, name: str, path: Path) -> NDArray[Any]:
+    plain = _plain(column)
+    if plain.null_count:
+        raise UserError(
+            f"the target column {name!r:.60} has no value in {plain.null_count} of {len(plain)} rows",
+            where=str(path),
+            do="Remove these rows",
+        )
+    if _is_text(plain):
+        return np.asarray(plain.to_numpy().astype(str))
+    numbers = _numbers(plain)
+    if numbers is None:
+        raise UserError(f"the target column {name!r:.60} holds values of type {plain.type}", where=str(path))
+    return numbers
