@@ -48,6 +48,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     activation: str = ""  # what follows before the next layer: relu, tanh, sigmoid, softmax, …; "" for nothing
     norm: bool = False  # a normalization layer itself
     is_output: bool = False  # the last layer before the loss
+    source: str = ""  # the layer whose output, its activation aside, comes in here unchanged; "" when not known
+    batch_axis: int = 0  # the axis that the layer itself takes for the batch (1: recurrent or attention, time first)
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # softmax, sigmoid, log_softmax, relu, log, clamp, dropout, mul, …
     dim: int | None = None  # the axis, for those that have one
     size: int | None = None  # how many values lie on that axis
+    value: float | None = None  # its number, where it has one: the rate of a dropout
 
 
 class ValueSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +93,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.0  # 0 to 1, how sure the task is
     label_smoothing: float = 0.0
     class_weights: bool = False
+    batch_majority: float = 0.0  # mean share of a batch's most frequent class; 0 when not measured
 
 
 class ParameterGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +115,8 @@ class OptimizerFacts(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[ParameterGroup, ...] = ()
     parameter_names: tuple[str, ...] = ()
     maximize: bool = False
+    steps: int | None = None  # steps it took; None when not counted
+    stale: int = 0  # parameters it holds that no layer of the network uses
 
 
 class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
