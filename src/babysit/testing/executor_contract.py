@@ -1,0 +1,186 @@
+"""What every executor must do; subclass the suite in your tests and give it your executor.
+
+    class TestMine(ExecutorContract):
+        def make(self, workload):
+            return MyExecutor(workload)
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from babysit.data.samples import Samples
+from babysit.records.anatomy import Task
+from babysit.records.trial import Value
+from babysit.tuning.abort import EXPLODED, INFINITE, NOT_A_NUMBER
+from babysit.tuning.executor import Advance, Executor, Member, Workload
+
+EPOCHS = 2
+_DIVERGED = (EXPLODED, INFINITE, NOT_A_NUMBER)
+
+
+def build(parameters: dict[str, Value]) -> nn.Module:
+    """A small network with dropout, so that random numbers are drawn while it trains; `broken` makes it fail."""
+    if parameters.get("broken"):
+        raise RuntimeError("this configuration cannot be built")
+    return nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Dropout(0.2), nn.Linear(12, 3))
+
+
+def workload() -> Workload:
+    """Three blobs of points with six features: 120 to train on, 60 to validate."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(180) % 3
+    x = torch.randn(180, 6, generator=generator) + 2.0 * nn.functional.one_hot(y, 6)
+    samples = Samples(x=x, y=y, task=Task.CLASSES, kind="table", class_names=("a", "b", "c"), source="blobs")
+    return Workload(
+        build=build,
+        train=samples.take(torch.arange(120)),
+        validation=samples.take(torch.arange(120, 180)),
+        batch_size=16,
+        device="cpu",
+    )
+
+
+def member(number: int, rate: float = 1e-2, **parameters: Value) -> Member:
+    """A member with this rate."""
+    return Member(number=number, parameters={"rate": rate, **parameters}, seed=7)
+
+
+class ExecutorContract(ABC):
+    """The suite; every test gets a new executor from `make`."""
+
+    @abstractmethod
+    def make(self, workload: Workload) -> Executor:
+        """The executor under test."""
+
+    @contextmanager
+    def opened(self) -> Iterator[Executor]:
+        """An executor that is closed afterwards."""
+        executor = self.make(workload())
+        try:
+            yield executor
+        finally:
+            executor.close()
+
+    def advanced(self, *members: Member, epochs: int = EPOCHS) -> dict[int, Advance]:
+        """What a new executor makes of these members."""
+        with self.opened() as executor:
+            return {advance.number: advance for advance in executor.advance(members, epochs=epochs)}
+
+    def test_each_member_gives_one_result_with_every_cost_and_a_metric(self) -> None:
+        """120 samples in batches of 16 are 8 steps an epoch."""
+        results = self.advanced(member(0), member(1, 1e-3))
+        assert set(results) == {0, 1}
+        for result in results.values():
+            assert result.step == len(result.costs) == 8 * EPOCHS
+            assert result.initial_cost == result.costs[0]
+            assert abs(result.initial_cost - math.log(3)) < 1.0
+            assert result.metric is not None
+            assert 0.0 <= result.metric <= 1.0
+            assert result.metric_name == "accuracy"
+            assert result.stopped == ""
+            assert result.seconds > 0
+
+    def test_training_is_real(self) -> None:
+        """Separable blobs are learned."""
+        result = self.advanced(member(0), epochs=10)[0]
+        assert result.metric is not None
+        assert result.metric > 0.8
+        assert sum(result.costs[-8:]) < 0.7 * sum(result.costs[:8])
+
+    def test_members_of_one_seed_begin_alike_and_differ_by_their_hyperparameters_alone(self) -> None:
+        """Common random numbers."""
+        results = self.advanced(member(0, 1e-2), member(1, 1e-4), member(2, 1e-2))
+        assert math.isclose(results[0].initial_cost, results[1].initial_cost, rel_tol=1e-5)
+        assert close(results[0], results[2])
+        assert not close(results[0], results[1])
+
+    def test_a_result_does_not_depend_on_order_or_company(self) -> None:
+        """Alone, first, last: the same."""
+        alone = self.advanced(member(0))[0]
+        assert close(alone, self.advanced(member(1, 0.1), member(0), member(2, 1e-5))[0])
+        assert close(alone, self.advanced(member(2, 1e-5), member(1, 0.1), member(0))[0])
+
+    def test_advancing_twice_equals_advancing_once(self) -> None:
+        """Optimizer state, data order and random numbers go on where they were."""
+        whole = self.advanced(member(0), epochs=4)[0]
+        with self.opened() as executor:
+            first = next(iter(executor.advance([member(0)], epochs=1)))
+            list(executor.advance([member(1, 0.05)], epochs=1))
+            second = next(iter(executor.advance([member(0)], epochs=3)))
+        assert second.step == whole.step
+        assert second.initial_cost == first.initial_cost
+        parts = (*first.costs, *second.costs)
+        assert all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(parts, whole.costs, strict=True))
+        assert second.metric == whole.metric
+
+    def test_another_seed_is_another_beginning(self) -> None:
+        """Weights and data order change."""
+        other = Member(number=1, parameters={"rate": 1e-2}, seed=8)
+        results = self.advanced(member(0), other)
+        assert results[0].initial_cost != results[1].initial_cost
+
+    def test_a_member_that_diverges_ends_alone_with_its_reason(self) -> None:
+        """Its last cost is the one that ended it, and the others do not notice."""
+        alone = self.advanced(member(0))[0]
+        results = self.advanced(member(1, 1e6, optimizer="sgd"), member(0))
+        assert results[1].stopped in _DIVERGED
+        assert results[1].metric is None
+        assert results[1].step < 8 * EPOCHS
+        last = results[1].costs[-1]
+        assert not math.isfinite(last) or last > 3 * results[1].initial_cost
+        assert close(alone, results[0])
+
+    def test_a_stopped_member_is_not_trained_further(self) -> None:
+        """It gives its last result again."""
+        with self.opened() as executor:
+            first = next(iter(executor.advance([member(0, 1e6, optimizer="sgd")], epochs=1)))
+            again = next(iter(executor.advance([member(0, 1e6, optimizer="sgd")], epochs=1)))
+        assert again.stopped == first.stopped != ""
+        assert again.step == first.step
+
+    def test_a_configuration_that_raises_ends_alone_with_its_reason(self) -> None:
+        """One bad configuration does not end a search."""
+        results = self.advanced(member(0, broken=True), member(1))
+        assert results[0].stopped.startswith("failed: ")
+        assert "cannot be built" in results[0].stopped
+        assert results[1].stopped == ""
+
+    def test_a_forgotten_member_begins_anew(self) -> None:
+        """And forgetting what was never there is no error."""
+        with self.opened() as executor:
+            first = next(iter(executor.advance([member(0)], epochs=1)))
+            executor.forget([0, 99])
+            again = next(iter(executor.advance([member(0)], epochs=1)))
+        assert again.step == first.step
+        assert close(first, again)
+
+    def test_the_callers_random_numbers_and_threads_are_left_alone(self) -> None:
+        """The observer's rule holds for searches too."""
+        torch.manual_seed(1)
+        expected = torch.rand(3)
+        torch.manual_seed(1)
+        threads = torch.get_num_threads()
+        self.advanced(member(0))
+        assert torch.equal(torch.rand(3), expected)
+        assert torch.get_num_threads() == threads
+
+    def test_it_may_be_closed_twice_and_says_how_many_it_takes(self) -> None:
+        """Its width is at least one."""
+        executor = self.make(workload())
+        assert executor.width >= 1
+        executor.close()
+        executor.close()
+
+
+def close(one: Advance, other: Advance) -> bool:
+    """The two trained alike, up to the rounding of another order of summation."""
+    return one.step == other.step and all(
+        math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(one.costs, other.costs, strict=True)
+    )

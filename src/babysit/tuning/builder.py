@@ -1,0 +1,107 @@
+"""Tries the function that builds the model once, before a search spends time on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, final
+
+import torch
+from torch import nn
+
+from babysit.records.problem import UserError
+from babysit.records.trial import Value
+from babysit.tuning.executor import Build
+from babysit.tuning.optimizers import OPTIMIZERS, UNDERSTOOD
+from babysit.tuning.space import Choice, Space
+
+
+def check_build(build: Build, space: Space) -> None:
+    """Builds two models from the middle of the space and throws them away.
+
+    Raises:
+        UserError: building fails, gives no model or the same one twice, or nothing uses one of the hyperparameters.
+    """
+    parameters = _Noticing(
+        {
+            name: dimension.values[0] if isinstance(dimension, Choice) else dimension.value(0.5)
+            for name, dimension in space.dimensions.items()
+        }
+    )
+    with torch.random.fork_rng(devices=[]):
+        first, second = _built(build, parameters), _built(build, parameters)
+    weights = {id(weight) for weight in first.parameters() if weight.requires_grad}
+    if any(id(weight) in weights for weight in second.parameters()):
+        raise UserError(
+            "the model builder returned the same weights twice, so trials would train on one another's",
+            do="Build the model anew inside the function",
+        )
+    unused = sorted(set(space.dimensions) - parameters.read - UNDERSTOOD)
+    if unused:
+        raise UserError(
+            f"nothing uses {', '.join(unused)}",
+            where="the search space",
+            do=f"Read it in the function that builds the model, or use a name the trainer knows: "
+            f"{', '.join(sorted(UNDERSTOOD))}",
+        )
+    _check_optimizers(space)
+
+
+def _built(build: Build, parameters: _Noticing) -> nn.Module:
+    try:
+        model: Any = build(parameters)
+    except UserError:
+        raise
+    except KeyError as problem:
+        raise UserError(
+            f"the model builder asks for {problem}, which is not in the search space",
+            do=f"Add it to the space, which has {', '.join(dict(parameters))}",
+        ) from problem
+    except Exception as problem:
+        raise UserError(
+            f"the model builder failed: {type(problem).__name__}: {problem}", where=f"called with {dict(parameters)}"
+        ) from problem
+    if not isinstance(model, nn.Module):
+        raise UserError(f"the model builder returned {type(model).__name__}, not a torch model")
+    return model
+
+
+def _check_optimizers(space: Space) -> None:
+    names = space.dimensions.get("optimizer")
+    if isinstance(names, Choice):
+        unknown = [str(name) for name in names.values if str(name).lower() not in OPTIMIZERS]
+        if unknown:
+            raise UserError(f"there is no optimizer {', '.join(unknown)}", do=f"Use one of {', '.join(OPTIMIZERS)}")
+
+
+@final
+class _Noticing(dict[str, Value]):
+    """A dict that remembers which of its names were read; all of them when it is gone through as a whole."""
+
+    def __init__(self, values: dict[str, Value]) -> None:
+        dict.__init__(self, values)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Value:
+        self.read.add(name)
+        return dict.__getitem__(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return dict.get(self, name, default)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        self.read.add(name)
+        return dict.pop(self, name, *default)
+
+    # Overridden so that `**parameters` reads the names one by one instead of copying the dict unseen.
+    def __iter__(self) -> Iterator[str]:
+        self.read.update(dict.keys(self))
+        return dict.__iter__(self)
+
+    def items(self) -> Any:
+        self.read.update(dict.keys(self))
+        return dict.items(self)
+
+    def values(self) -> Any:
+        self.read.update(dict.keys(self))
+        return dict.values(self)

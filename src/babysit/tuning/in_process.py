@@ -1,0 +1,192 @@
+"""Trains the members one after another in this process, in plain eager PyTorch."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final, final
+
+import torch
+from torch import Tensor, nn
+
+from babysit.data.batches import batches
+from babysit.data.samples import Samples
+from babysit.nn.losses import loss_for, score
+from babysit.records.problem import UserError
+from babysit.tuning.abort import KEPT_COSTS, why_stop
+from babysit.tuning.executor import Advance, Member, Workload
+from babysit.tuning.optimizers import make_optimizer
+
+# Validation needs no gradients, so its batches may be larger than those of training; memory bounds them.
+_VALIDATION_BATCH: Final = 1024
+
+
+@final
+@dataclass(kw_only=True)
+class _Learner:
+    """A member under training."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    batch_size: int
+    random_state: list[Tensor]  # of its own, so that dropout does not depend on who is trained beside it
+    epoch: int = 0
+    step: int = 0
+    initial_cost: float = 0.0
+    last_costs: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_COSTS))
+
+
+@final
+class InProcess:
+    """An `Executor` for one process and one thread.
+
+    One thread, because small models lose to thread switching: on a busy two-core machine two threads were measured
+    60 times slower than one.
+    """
+
+    width: int = 1
+
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
+        self._device = _device(workload.device)
+        self._loss = loss_for(workload.train.task)
+        self._train = _moved(workload.train, self._device)
+        self._validation = _moved(workload.validation, self._device)
+        self._learners: dict[int, _Learner] = {}
+        self._ended: dict[int, Advance] = {}
+
+    def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+        """Trains each member for some more epochs, in the order given."""
+        for member in members:
+            if member.number not in self._ended:
+                result = self._advance(member, epochs)
+                if result.stopped:
+                    self._learners.pop(member.number, None)
+                    self._ended[member.number] = result
+                yield result
+            else:
+                yield self._ended[member.number]
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Frees what these members hold."""
+        for number in numbers:
+            self._learners.pop(number, None)
+            self._ended.pop(number, None)
+
+    def close(self) -> None:
+        """Frees everything."""
+        self._learners.clear()
+        self._ended.clear()
+
+    def _advance(self, member: Member, epochs: int) -> Advance:
+        began = time.perf_counter()
+        costs: list[float] = []
+        learner: _Learner | None = None
+        metric: float | None = None
+        metric_name = ""
+        with _one_thread(), _own_randomness(self._device):
+            try:
+                learner = self._learner(member)
+                _set_random_state(learner.random_state, self._device)
+                stopped = self._train_epochs(learner, member, epochs, costs)
+                learner.random_state = _random_state(self._device)
+                if not stopped:
+                    metric_name, metric = self._measure(learner.model)
+            except UserError:
+                raise
+            except Exception as problem:  # the user's model may raise anything; one bad configuration ends alone
+                stopped = f"failed: {type(problem).__name__}: {problem}"
+        return Advance(
+            number=member.number,
+            step=learner.step if learner else 0,
+            costs=tuple(costs),
+            initial_cost=learner.initial_cost if learner else float("nan"),
+            metric=metric,
+            metric_name=metric_name,
+            stopped=stopped,
+            seconds=time.perf_counter() - began,
+        )
+
+    def _learner(self, member: Member) -> _Learner:
+        learner = self._learners.get(member.number)
+        if learner is None:
+            torch.manual_seed(member.seed)
+            model = self._workload.build(dict(member.parameters))
+            model.to(self._device)
+            learner = _Learner(
+                model=model,
+                optimizer=make_optimizer(model, member.parameters, self._workload),
+                batch_size=int(member.parameters.get("batch_size", self._workload.batch_size)),
+                random_state=_random_state(self._device),
+            )
+            self._learners[member.number] = learner
+        return learner
+
+    def _train_epochs(self, learner: _Learner, member: Member, epochs: int, costs: list[float]) -> str:
+        """Trains, filling `costs` as it goes; says why it stopped, or ""."""
+        model, optimizer = learner.model, learner.optimizer
+        model.train()
+        for epoch in range(learner.epoch, learner.epoch + epochs):
+            for x, y in batches(self._train, size=learner.batch_size, seed=member.seed, epoch=epoch):
+                loss = self._loss(model(x), y)
+                cost = loss.item()
+                if not learner.last_costs:
+                    learner.initial_cost = cost
+                costs.append(cost)
+                learner.last_costs.append(cost)
+                stopped = why_stop(learner.initial_cost, learner.last_costs)
+                if stopped:
+                    return stopped
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                learner.step += 1
+        learner.epoch += epochs
+        return ""
+
+    @torch.no_grad()
+    def _measure(self, model: nn.Module) -> tuple[str, float]:
+        model.eval()
+        output = torch.cat([model(part) for part in self._validation.x.split(_VALIDATION_BATCH)])
+        return score(self._validation.task, output, self._validation.y)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _moved(samples: Samples, device: torch.device) -> Samples:
+    return replace(samples, x=samples.x.to(device), y=samples.y.to(device))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """The caller's random numbers go on afterwards as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def _random_state(device: torch.device) -> list[Tensor]:
+    state = [torch.get_rng_state()]
+    return [*state, torch.cuda.get_rng_state(device)] if device.type == "cuda" else state
+
+
+def _set_random_state(state: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state[1], device)

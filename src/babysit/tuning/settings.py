@@ -1,0 +1,59 @@
+"""How a search is carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from babysit.records.problem import UserError
+
+
+@final
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a search: how many configurations, and how long each is trained.
+
+    Raises:
+        UserError: fewer than one trial or epoch.
+    """
+
+    name: str
+    trials: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        """Refuses a stage that does nothing."""
+        if self.trials < 1 or self.epochs < 1:
+            raise UserError(
+                "a stage needs at least one trial and one epoch",
+                where=f"{self.name}: {self.trials} trials, {self.epochs} epochs",
+            )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """Many short trials over wide ranges first, then fewer and longer ones around the best (CS231n lecture 6).
+
+    Raises:
+        UserError: there is no stage.
+    """
+
+    stages: tuple[Stage, ...] = (Stage("coarse", 16, 2), Stage("fine", 8, 4))
+    sampler: str = "random"  # random, grid, qmc or tpe
+    seed: int = 0
+    # When the best lie at an edge even after the last stage, at most so many more stages follow the range there.
+    extra_stages: int = 1
+    # The best of many is partly luck: so many of the best are trained again on so many new seeds before one is named.
+    finalists: int = 3
+    finalist_seeds: int = 2
+    optimizer: str = "adam"  # where the space has none
+    batch_size: int = 64  # likewise
+    rate: float = 1e-3  # likewise
+    weight_decay: float = 0.0  # likewise
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuses a search without stages."""
+        if not self.stages:
+            raise UserError("a search needs at least one stage", do='Give e.g. Stage("coarse", 16, 2)')

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from babysit.records.trial import Trial, TrialState
+from babysit.tuning.abort import EXPLODED
+from babysit.tuning.ranges import edge, next_dimension, place
+from babysit.tuning.space import Choice, Scale
+
+# CS231n 2017, lecture 6, slides "Hyperparameter Optimization": validation accuracy, learning rate, regularization.
+
+COARSE = """0.412 1.405206e-04 4.793564e-01
+0.214 7.231888e-06 2.321281e-04
+0.208 2.119571e-06 8.011857e+01
+0.196 1.551131e-05 4.374936e-05
+0.079 1.753300e-05 1.200424e+03
+0.223 4.215128e-05 4.196174e+01
+0.441 1.750259e-04 2.110807e-04
+0.241 6.749231e-05 4.226413e+01
+0.482 4.296863e-04 6.642555e-01
+0.079 5.401602e-06 1.599828e+04
+0.154 1.618508e-06 4.925252e-01"""
+
+FINE = """0.527 5.340517e-04 4.097824e-01
+0.492 2.279484e-04 9.991345e-04
+0.512 8.680827e-04 1.349727e-02
+0.461 1.028377e-04 1.220193e-02
+0.460 1.113730e-04 5.244309e-02
+0.498 9.477776e-04 2.001293e-03
+0.469 1.484369e-04 4.328313e-01
+0.522 5.586261e-04 2.312685e-04
+0.530 5.808183e-04 8.259964e-02
+0.489 1.979168e-04 1.010889e-04
+0.490 2.036031e-04 2.406271e-03
+0.475 2.021162e-04 2.287807e-01
+0.460 1.135527e-04 3.905040e-02
+0.515 6.947668e-04 1.562808e-02
+0.531 9.471549e-04 1.433895e-03
+0.509 3.140888e-04 2.857518e-01
+0.514 6.438349e-04 3.033781e-01
+0.502 3.921784e-04 2.707126e-04
+0.509 9.752279e-04 2.850865e-03
+0.500 2.412048e-04 4.997821e-04
+0.466 1.319314e-04 1.189915e-02
+0.516 8.039527e-04 1.528291e-02"""
+
+
+def lecture_trials(table: str, stage: str) -> list[Trial]:
+    return [
+        Trial(
+            number=number,
+            stage=stage,
+            parameters={"rate": float(rate), "reg": float(reg)},
+            state=TrialState.COMPLETE,
+            metric=float(metric),
+        )
+        for number, (metric, rate, reg) in enumerate(line.split() for line in table.splitlines())
+    ]
+
+
+def trials_at(pairs: list[tuple[float, float | None]], name: str = "rate") -> list[Trial]:
+    """Trials at these values with these metrics; None for one that exploded."""
+    return [
+        Trial(
+            number=number,
+            stage="coarse",
+            parameters={name: value},
+            state=TrialState.PRUNED if metric is None else TrialState.COMPLETE,
+            reason=EXPLODED if metric is None else "",
+            metric=metric,
+        )
+        for number, (value, metric) in enumerate(pairs)
+    ]
+
+
+def test_the_lectures_coarse_table_moves_the_rate_up_past_1e_3():
+    trials = lecture_trials(COARSE, "coarse")
+    rate, why = next_dimension("rate", Scale(1e-6, 1e-3), trials)
+    assert rate.high > 2e-3
+    assert rate.low < 1.4e-4  # the third best rate is kept
+    assert "moved up" in why
+    assert "0.001" in why
+
+
+def test_the_lectures_coarse_table_narrows_regularization_and_drops_the_deadly_end():
+    reg, why = next_dimension("reg", Scale(1e-5, 1e5), lecture_trials(COARSE, "coarse"))
+    assert reg.high < 1.2e3 * 10  # 1200 and 16000 gave chance
+    assert reg.low < 2.2e-4
+    assert reg.high > 0.66
+    assert "narrowed" in why
+
+
+def test_the_lectures_fine_table_fires_for_the_rate():
+    scale = Scale(1e-4, 1e-3)
+    trials = lecture_trials(FINE, "fine")
+    placed = place("rate", scale, trials)
+    assert placed.finished[0] == pytest.approx(0.976, abs=0.001)
+    assert placed.correlation == pytest.approx(0.81, abs=0.01)
+    assert edge(placed) == "high"
+    rate, _ = next_dimension("rate", scale, trials)
+    assert rate.low < 5.8e-4
+    assert rate.high > 1.5e-3
+
+
+def test_the_lectures_fine_table_is_silent_for_regularization():
+    scale = Scale(1e-4, 1.0)
+    trials = lecture_trials(FINE, "fine")
+    placed = place("reg", scale, trials)
+    assert placed.correlation == pytest.approx(-0.01, abs=0.005)
+    assert edge(placed) == ""
+    kept, why = next_dimension("reg", scale, trials)
+    assert kept == scale
+    assert "matters little" in why
+
+
+def test_a_best_trial_at_the_end_by_chance_does_not_move_the_range():
+    # The metric does not depend on the value; the best happens to lie at the very end.
+    values = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 9e-2]
+    metrics = [0.90, 0.93, 0.89, 0.92, 0.88, 0.90, 0.94]
+    assert edge(place("rate", Scale(1e-4, 1e-1), trials_at(list(zip(values, metrics, strict=True))))) == ""
+
+
+def test_a_range_is_not_moved_into_a_region_that_is_known_to_diverge():
+    scale = Scale(1e-4, 1e-1)
+    rising: list[tuple[float, float | None]] = [(1e-4, 0.1), (3e-4, 0.2), (9e-3, 0.7), (1.3e-2, 0.75), (1.5e-2, 0.8)]
+    diverged: list[tuple[float, float | None]] = [(2e-2, None), (6e-2, None), (8e-2, None)]
+    assert edge(place("rate", scale, trials_at(rising))) == "high"
+    assert edge(place("rate", scale, trials_at([*rising, *diverged]))) == ""
+    narrowed, why = next_dimension("rate", scale, trials_at([*rising, *diverged]))
+    assert narrowed.high == pytest.approx(2e-2)
+    assert "3 of 3 trials diverged" in why
+
+
+def test_trials_that_the_user_interrupted_do_not_count_as_diverged():
+    trials = [
+        Trial(number=0, stage="coarse", parameters={"rate": 0.05}, state=TrialState.PRUNED, reason="interrupted"),
+        Trial(number=1, stage="coarse", parameters={"rate": 0.06}, state=TrialState.PRUNED, reason="failed: OOM"),
+    ]
+    assert place("rate", Scale(1e-4, 1e-1), trials).stopped == ()
+
+
+def test_when_every_trial_diverged_the_rate_goes_below_the_lowest_tried_and_other_ranges_stay():
+    trials = trials_at([(3.0, None), (20.0, None), (90.0, None)])
+    rate, why = next_dimension("rate", Scale(1.0, 100.0), trials)
+    assert rate.high == pytest.approx(3.0)
+    assert rate.low == pytest.approx(0.03)
+    assert "all 3 trials diverged" in why
+    decay = Scale(1e-6, 1e-2)
+    kept, why = next_dimension("weight_decay", decay, trials_at([(1e-4, None)], "weight_decay"))
+    assert kept == decay
+    assert "no trial finished" in why
+
+
+def test_a_share_is_never_moved_past_its_limits():
+    scale = Scale(0.0, 0.5, linear=True)
+    falling: list[tuple[float, float | None]] = [(value, 1 - value) for value in (0.01, 0.1, 0.2, 0.3, 0.4, 0.5)]
+    moved, _ = next_dimension("dropout", scale, trials_at(falling, "dropout"))
+    assert moved.low == 0.0
+    assert moved.high < 0.5
+    rising: list[tuple[float, float | None]] = [(value, 1 - (metric or 0)) for value, metric in falling]
+    moved, _ = next_dimension("dropout", Scale(0.0, 0.9, linear=True), trials_at(rising, "dropout"))
+    assert moved.high <= 0.95
+
+
+def test_a_choice_loses_only_the_values_that_the_better_half_does_not_have():
+    def trial(number: int, hidden: int, metric: float) -> Trial:
+        return Trial(number=number, stage="c", parameters={"hidden": hidden}, state=TrialState.COMPLETE, metric=metric)
+
+    trials = [trial(0, 16, 0.3), trial(1, 64, 0.9), trial(2, 16, 0.4), trial(3, 32, 0.8)]
+    left, why = next_dimension("hidden", Choice((16, 32, 64, 128)), trials)
+    assert left == Choice((32, 64, 128))  # 128 was never tried
+    assert "16" in why
+
+
+@given(
+    optimum=st.floats(0.0, 1.0),
+    positions=st.lists(st.floats(0.0, 1.0), min_size=6, max_size=30, unique=True),
+)
+def test_for_any_single_peak_the_next_range_holds_the_best_trial_and_is_legal(optimum: float, positions: list[float]):
+    scale = Scale(1e-5, 1e-1)
+    pairs = [(min(max(scale.value(u), 1e-5), 1e-1), -((u - optimum) ** 2)) for u in positions]
+    moved, why = next_dimension("rate", scale, trials_at(pairs))
+    best = max(pairs, key=lambda pair: pair[1])[0]
+    assert moved.low <= best * (1 + 1e-9)
+    assert best <= moved.high * (1 + 1e-9)
+    assert why
+
+
+@given(gap=st.floats(0.1, 1.5))
+def test_an_optimum_beyond_the_end_is_always_approached(gap: float):
+    scale = Scale(1e-5, 1e-2)
+    pairs = [(scale.value(i / 15), -((i / 15 - (1 + gap)) ** 2)) for i in range(16)]
+    moved, _ = next_dimension("rate", scale, trials_at(pairs))
+    assert moved.high > scale.high * 1.2
+    mirrored = [(scale.value(1 - i / 15), metric) for i, (_, metric) in enumerate(pairs)]
+    moved, _ = next_dimension("rate", scale, trials_at(mirrored))
+    assert moved.low < scale.low / 1.2

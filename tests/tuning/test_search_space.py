@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from babysit.records.problem import UserError
+from babysit.tuning.space import Choice, Scale, Space
+from babysit.tuning.space_text import read_space
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (1e-1, 1e-4, "below its high end"),
+        (1e-3, 1e-3, "below its high end"),
+        (0.0, 1.0, "at or below zero"),
+        (-1.0, 1.0, "at or below zero"),
+        (math.nan, 1.0, "finite"),
+        (1e-4, math.inf, "finite"),
+    ],
+)
+def test_an_impossible_range_is_refused_in_words(low: float, high: float, words: str):
+    with pytest.raises(UserError, match=words):
+        Scale(low, high)
+
+
+def test_a_reversed_range_is_told_how_to_turn_it_round():
+    with pytest.raises(UserError, match=r"Use 0\.0001\.\.0\.1"):
+        Scale(1e-1, 1e-4)
+
+
+def test_the_text_form_gives_log_ranges_choices_and_linear_shares():
+    space = read_space("rate=1e-4..1e-1 weight_decay=1e-6..1e-2 hidden=32,64 dropout=0..0.5 optimizer=adam,sgd")
+    assert space.dimensions["rate"] == Scale(1e-4, 1e-1)
+    assert space.dimensions["hidden"] == Choice((32, 64))
+    assert space.dimensions["dropout"] == Scale(0.0, 0.5, linear=True)
+    assert space.dimensions["optimizer"] == Choice(("adam", "sgd"))
+    assert read_space(["rate=1e-4..1e-1", "width=1..5:linear"]).dimensions["width"] == Scale(1, 5, linear=True)
+    assert read_space("dropout=0.01..0.5:log").dimensions["dropout"] == Scale(0.01, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "nothing to search"),
+        ("rate", "not a hyperparameter"),
+        ("rate=", "not a hyperparameter"),
+        ("=1..2", "not a hyperparameter"),
+        ("rate=1e-4..", "two numbers"),
+        ("rate=low..high", "two numbers"),
+        ("rate=1e-4...1e-1", "two numbers"),
+        ("rate=1e-1..1e-4", "below its high end"),
+        ("rate=nan..1", "finite"),
+        ("rate=0..1", "rate=0..1:linear"),
+        ("rate=1..2:quadratic", "linear or log"),
+        ("rate=1..2 rate=3..4", "given twice"),
+        ("hidden=32,,64", "missing between two commas"),
+        ("hidden=32,32", "same value twice"),
+        ("dropout=0..1.5", "between 0 and 0.95"),
+        ("my-rate=1..2", "not a name"),
+    ],
+)
+def test_a_mistyped_space_is_one_clear_line(text: str, words: str):
+    with pytest.raises(UserError) as caught:
+        read_space(text)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scale_searched_linearly_over_decades_is_warned_about():
+    space = Space({"rate": Scale(1e-4, 1e-1, linear=True), "dropout": Scale(0, 0.5, linear=True), "b": Scale(1, 9)})
+    assert set(space.warnings) == {"rate"}
+    assert "nine in ten trials lie above 0.01" in space.warnings["rate"]
+
+
+@given(
+    low=st.floats(1e-9, 1e3),
+    factor=st.floats(1.001, 1e9),
+    position=st.floats(-1, 2),
+    linear=st.booleans(),
+)
+def test_position_and_value_are_inverse(low: float, factor: float, position: float, linear: bool):
+    scale = Scale(low, low * factor, linear=linear)
+    value = scale.value(position)
+    if linear and value == 0:
+        return
+    if linear or value > 0:
+        assert scale.position(value) == pytest.approx(position, abs=1e-6)
+
+
+def test_the_middle_of_a_log_range_is_its_geometric_mean():
+    assert Scale(1e-4, 1e-2).value(0.5) == pytest.approx(1e-3)
+    assert Scale(0, 10, linear=True).value(0.5) == pytest.approx(5)
