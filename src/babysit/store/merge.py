@@ -1,0 +1,102 @@
+"""The pieces in which curves and vitals were added, joined again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from babysit.records.arrays import Array
+from babysit.records.curves import Curves, Series
+from babysit.records.vitals import Vitals
+
+
+def _joined(pieces: Sequence[Array]) -> Array:
+    # An empty piece says nothing about the dtype when others have values.
+    filled = [piece for piece in pieces if len(piece)]
+    if len(filled) == 1:
+        return filled[0]
+    return np.concatenate(filled) if filled else pieces[0]
+
+
+def _same_length(name: str, steps: Array, values: Array) -> None:
+    if len(steps) != len(values):
+        raise ValueError(f"{name} has {len(steps)} steps and {len(values)} values")
+
+
+def join_curves(pieces: Sequence[Curves]) -> Curves:
+    """All rows of each curve in the order of the pieces; raises ValueError when steps and values do not pair."""
+    found: dict[str, list[Series]] = {}
+    for piece in pieces:
+        for name, series in piece.series.items():
+            _same_length(name, series.steps, series.values)
+            found.setdefault(name, []).append(series)
+    return Curves(
+        series={
+            name: Series(
+                _joined([np.asarray(series.steps) for series in parts]),
+                _joined([np.asarray(series.values) for series in parts]),
+            )
+            for name, parts in found.items()
+        }
+    )
+
+
+def join_vitals(pieces: Sequence[Vitals]) -> Vitals:
+    """All sampled steps in the order of the pieces, over every layer and statistic that any piece has.
+
+    What a piece did not measure is NaN. Raises ValueError when a table does not fit its steps and layers.
+    """
+    layers = tuple(dict.fromkeys(layer for piece in pieces for layer in piece.layers))
+    statistics = tuple(dict.fromkeys(name for piece in pieces for name in piece.values))
+    for piece in pieces:
+        for name, table in piece.values.items():
+            if np.shape(table) != (len(piece.steps), len(piece.layers)):
+                raise ValueError(
+                    f"{name} has shape {np.shape(table)} for {len(piece.steps)} steps and {len(piece.layers)} layers"
+                )
+    if not pieces:
+        return Vitals()
+    columns = [_columns(piece.layers, layers) for piece in pieces]
+    return Vitals(
+        layers=layers,
+        steps=_joined([np.asarray(piece.steps) for piece in pieces]),
+        values={name: _table(name, pieces, columns, width=len(layers)) for name in statistics},
+    )
+
+
+def _columns(own: tuple[str, ...], layers: tuple[str, ...]) -> Array | slice:
+    place = {layer: index for index, layer in enumerate(layers)}
+    return slice(None) if own == layers else np.array([place[layer] for layer in own], dtype="int64")
+
+
+def _table(name: str, pieces: Sequence[Vitals], columns: Sequence[Array | slice], *, width: int) -> Array:
+    dtypes = [np.asarray(piece.values[name]).dtype for piece in pieces if name in piece.values]
+    rows = sum(len(piece.steps) for piece in pieces)
+    table = np.full((rows, width), np.nan, dtype=np.result_type(*dtypes))
+    row = 0
+    for piece, where in zip(pieces, columns, strict=True):
+        end = row + len(piece.steps)
+        if name in piece.values:
+            table[row:end, where] = piece.values[name]
+        row = end
+    return table
+
+
+def until_curves(curves: Curves, step: int) -> Curves:
+    """The curves without what came after a step."""
+    kept = {name: np.asarray(series.steps) <= step for name, series in curves.series.items()}
+    return Curves(
+        series={
+            name: Series(series.steps[kept[name]], series.values[kept[name]]) for name, series in curves.series.items()
+        }
+    )
+
+
+def until_vitals(vitals: Vitals, step: int) -> Vitals:
+    """The vitals without what came after a step."""
+    kept = np.asarray(vitals.steps) <= step
+    return msgspec.structs.replace(
+        vitals, steps=vitals.steps[kept], values={name: table[kept] for name, table in vitals.values.items()}
+    )

@@ -1,0 +1,218 @@
+"""Where a store is: its database, opened and made ready, and where records wait while it cannot be written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from babysit.records.problem import UserError
+from babysit.store import forking
+from babysit.store.schema import prepare
+
+RUNS_FOLDER: Final = "babysit_runs"
+DATABASE_NAME: Final = "babysit.sqlite"
+
+# How long to wait for another writer; a transaction of ours takes milliseconds, so sixteen of them are through by then.
+BUSY_SECONDS: Final = 5.0
+
+_WRITES = "babysit_writes"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database that is ready to be used."""
+
+    engine: Engine
+    label: str  # how it is called in messages: a path, or a URL without its password
+    spools: tuple[tuple[Path, str], ...]  # folders for records that wait, best first, and how their files begin
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the store; raises UserError when it cannot be read."""
+        try:
+            with forking.undivided(), self.engine.connect() as connection, connection.begin():
+                yield connection
+        except (SQLAlchemyError, sqlite3.Error) as problem:
+            raise _told(problem, self.label) from problem
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that writes; raises UserError when that is impossible."""
+        try:
+            with forking.undivided(), self.connect_for_writing() as connection, connection.begin():
+                yield connection
+        except (SQLAlchemyError, sqlite3.Error) as problem:
+            raise _told(problem, self.label) from problem
+
+    def connect_for_writing(self) -> Connection:
+        """A connection whose transactions write from their beginning."""
+        return self.engine.connect().execution_options(**{_WRITES: True})
+
+
+def open_place(url: str | None = None) -> Place:
+    """Opens a store: None for `./babysit_runs/`, a folder, a file, or a SQLAlchemy URL.
+
+    Raises UserError when it cannot be opened, written, or is not a store.
+    """
+    target = _target(url)
+    if target.get_backend_name() == "sqlite":
+        place = _sqlite_place(Path(target.database or ""))
+    else:
+        label = target.render_as_string(hide_password=True)
+        place = Place(_engine(target, label), label, _spools(Path(RUNS_FOLDER).absolute(), label))
+    _prepare(place)
+    return place
+
+
+def _target(url: str | None) -> URL:
+    if url is None or "://" not in url:
+        path = Path(url or RUNS_FOLDER).expanduser()
+        file = path if path.suffix and not path.is_dir() else path / DATABASE_NAME
+        return URL.create("sqlite", database=str(file.absolute()))
+    try:
+        target = make_url(url)
+    except ArgumentError as problem:
+        raise UserError(
+            "this is not the address of a store",
+            where=url,
+            do="Write a folder, sqlite:///path/to/file.sqlite or postgresql+psycopg://user@host/name",
+        ) from problem
+    if target.get_backend_name() == "sqlite":
+        if target.database in (None, "", ":memory:"):
+            raise UserError("a store in memory keeps nothing", where=url, do="Name a file: sqlite:///runs.sqlite")
+        return target.set(database=str(Path(str(target.database)).expanduser().absolute()))
+    return target
+
+
+def _sqlite_place(file: Path) -> Place:
+    folder, label = file.parent, str(file)
+    try:
+        _make_folder(folder)
+    except OSError as problem:
+        raise _unwritable(folder, problem.strerror or str(problem)) from problem
+    if file.is_dir():
+        raise UserError("a folder stands where the store's file should be", where=label, do="Name another file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unwritable(folder, "Permission denied")
+    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+        raise _unwritable(file, "Permission denied")
+    return Place(_engine(URL.create("sqlite", database=label), label), label, _spools(folder, label, file.name))
+
+
+def _make_folder(folder: Path) -> None:
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    # Runs are no part of a project's history; a folder that was there before is the user's to arrange.
+    if (made or folder.name == RUNS_FOLDER) and not ignore.exists():
+        ignore.write_text("*\n")
+
+
+def _unwritable(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"runs cannot be kept here: {reason}",
+        where=str(path),
+        do="Make it writable, or name another place for the store",
+    )
+
+
+def _spools(folder: Path, label: str, name: str = "") -> tuple[tuple[Path, str], ...]:
+    mark = hashlib.sha256(label.encode("utf-8", "replace")).hexdigest()[:12]
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    temporary = Path(tempfile.gettempdir()) / f"babysit-spool-{user}"
+    return ((folder, name or mark), (temporary, mark))
+
+
+def _engine(target: URL, label: str) -> Engine:
+    sqlite = target.get_backend_name() == "sqlite"
+    try:
+        # No pool: a connection is never shared between threads, nor left open to be inherited by a forked child.
+        engine = sa.create_engine(
+            target, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS} if sqlite else {"connect_timeout": 5}
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as problem:
+        raise UserError(
+            f"what talks to this kind of database is not installed: {problem}",
+            where=label,
+            do="For PostgreSQL: pip install 'babysit[postgres]', and begin the address with postgresql+psycopg://",
+        ) from problem
+    if sqlite:
+        event.listen(engine, "connect", _arrange_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _arrange_sqlite(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by us, see below
+    # Readers and a writer do not wait for each other: https://www.sqlite.org/wal.html
+    connection.execute("PRAGMA journal_mode=WAL")
+    # Whole after a power cut, and safe at once against the end of the process; no wait for the disk at each commit.
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that began as a reader cannot always become a writer while others write; so it says so first.
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _prepare(place: Place) -> None:
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            with forking.undivided(), place.connect_for_writing() as connection, connection.begin():
+                prepare(connection)
+            return
+        except (SQLAlchemyError, sqlite3.Error) as problem:
+            # Many may open a new store at the same time: one makes the tables, the others look again.
+            if time.monotonic() > deadline or not _passes(problem):
+                raise _told(problem, place.label) from problem
+            time.sleep(0.02)
+
+
+def _code(problem: BaseException) -> str:
+    origin = getattr(problem, "orig", None) or problem
+    return str(getattr(origin, "sqlite_errorname", "")) if isinstance(origin, sqlite3.Error) else ""
+
+
+def _passes(problem: BaseException) -> bool:
+    """Whether the same may go well a moment later: another program was writing, or made the tables first."""
+    origin = getattr(problem, "orig", None) or problem
+    if isinstance(origin, sqlite3.Error):
+        return _code(problem).startswith("SQLITE_BUSY")
+    return isinstance(problem, sa.exc.ProgrammingError | sa.exc.IntegrityError)
+
+
+def _told(problem: BaseException, label: str) -> UserError:
+    code = _code(problem)
+    if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return UserError(
+            "this file is not a store, or it is damaged", where=label, do="Move it aside, or name another place"
+        )
+    if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+        return _unwritable(Path(label), reason(problem))
+    if code.startswith("SQLITE_BUSY"):
+        return UserError("another program holds the store", where=label, do="Wait for it to finish, then try again")
+    if code.startswith("SQLITE_FULL"):
+        return UserError("there is no room left for the store", where=label, do="Free some disk space")
+    return UserError(f"the store cannot be used: {reason(problem)}", where=label, do="Look whether it can be reached")
+
+
+def reason(problem: BaseException) -> str:
+    """What went wrong, in the database's own words, on one line."""
+    origin = getattr(problem, "orig", None) or problem
+    return " ".join(str(origin).split()) or type(origin).__name__

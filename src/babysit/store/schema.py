@@ -1,0 +1,121 @@
+"""The tables of a store, their version, and the page that describes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Table, Text
+
+from babysit.records.problem import UserError
+
+# Raised when a table changes so that an older babysit would misread it; docs/decisions/ says what changed.
+SCHEMA_VERSION: Final = 1
+
+TABLES: Final = MetaData()
+
+SCHEMA = Table(
+    "schema_version",
+    TABLES,
+    Column("version", Integer, primary_key=True, autoincrement=False, comment="version of these tables"),
+    comment="One row: which version of the tables this store has. A babysit that knows only older ones refuses it.",
+)
+
+RUNS = Table(
+    "runs",
+    TABLES,
+    Column("id", Text, primary_key=True, comment="date, time (UTC) and a random word"),
+    Column("name", Text, nullable=False, comment="the name the user gave"),
+    Column("kind", Text, nullable=False, comment="watch, fit, search, routine or check"),
+    Column("status", Text, nullable=False, comment="running, finished, interrupted or crashed, as last written"),
+    Column("created", Text, nullable=False, comment="when the run began, ISO 8601, UTC"),
+    Column("ended", Text, nullable=False, comment="when it ended, or empty"),
+    Column("verdict", Text, nullable=False, comment="healthy, sick, or empty while nobody has judged"),
+    Column("diagnosis", Text, nullable=False, comment="code and name of the first finding that nothing explains"),
+    Column("steps", BigInteger, nullable=False, comment="optimizer steps"),
+    Column("metric", Float(53), comment="the one number shown of the run"),
+    Column("metric_name", Text, nullable=False, comment="which number that is"),
+    Column("tags", Text, nullable=False, comment="the user's tags, a JSON list"),
+    Column("notes", Text, nullable=False, comment="the user's notes"),
+    Column("kept", BigInteger, nullable=False, comment="when the store first kept it, nanoseconds since 1970"),
+    Column("sequence", BigInteger, nullable=False, comment="rises with each write of this row"),
+    Column("writer", Text, nullable=False, comment="who last wrote the whole run; rows of others are stale"),
+    Column("machine", Text, nullable=False, comment="host, boot and process namespace of the writing process"),
+    Column("process", BigInteger, nullable=False, comment="number of the writing process"),
+    Column("started", Text, nullable=False, comment="when the writing process started"),
+    Column("seen", Float(53), nullable=False, comment="when it last wrote or said it was there, seconds since 1970"),
+    Index("runs_by_time", "kept"),
+    comment="One row a run, in columns that can be asked for. A run that says running and whose process is gone "
+    "(or, on another machine, silent for ten minutes) is shown as interrupted.",
+)
+
+PARTS = Table(
+    "parts",
+    TABLES,
+    Column("run_id", Text, primary_key=True, comment="the run"),
+    Column("name", Text, primary_key=True, comment="a field of the record Run: anatomy, probes, findings, …"),
+    Column("sequence", BigInteger, nullable=False, comment="rises with each write; an older one never replaces"),
+    Column("payload", LargeBinary, nullable=False, comment="the field as MessagePack"),
+    comment="One row a field of a run, all but its curves and vitals.",
+)
+
+SEGMENTS = Table(
+    "segments",
+    TABLES,
+    Column("run_id", Text, primary_key=True, comment="the run"),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, comment="order of writing"),
+    Column(
+        "kind",
+        Text,
+        nullable=False,
+        comment="curves or vitals: rows that were added; whole-curves or whole-vitals: instead of all before; "
+        "rewind: all rows after a step were dropped",
+    ),
+    Column("payload", LargeBinary, nullable=False, comment="Curves, Vitals or the step as MessagePack"),
+    comment="The curves and vitals of a run in the pieces they were added in; reading joins them.",
+)
+
+
+def prepare(connection: Connection) -> None:
+    """Makes the tables in an empty store; raises UserError for tables of a newer babysit."""
+    version = version_of(connection)
+    if version is None:
+        TABLES.create_all(connection)
+        connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
+    elif version > SCHEMA_VERSION:
+        raise UserError(
+            f"this store was made by a newer babysit (its tables are version {version}, known here: {SCHEMA_VERSION})",
+            do="Update babysit, or name another store",
+        )
+
+
+def version_of(connection: Connection) -> int | None:
+    """The version of the tables that are there, None in an empty store."""
+    if not sa.inspect(connection).has_table(SCHEMA.name):
+        return None
+    version: int | None = connection.scalar(sa.select(sa.func.max(SCHEMA.c.version)))
+    return version
+
+
+def describe() -> str:
+    """The tables as a page of documentation in Markdown."""
+    lines = [
+        "# What a store holds",
+        "",
+        f"Version {SCHEMA_VERSION} of the tables. The same tables are made in SQLite and in PostgreSQL.",
+    ]
+    for table in TABLES.sorted_tables:
+        lines += [
+            "",
+            f"## {table.name}",
+            "",
+            str(table.comment),
+            "",
+            "| column | type | what it holds |",
+            "|---|---|---|",
+        ]
+        for column in table.columns:
+            key = ", key" if column.primary_key else ""
+            optional = ", may be empty" if column.nullable else ""
+            lines.append(f"| `{column.name}` | {column.type}{key}{optional} | {column.comment} |")
+    return "\n".join(lines) + "\n"

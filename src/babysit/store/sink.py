@@ -1,0 +1,100 @@
+"""Puts changes into the store or, while that is impossible, into a spool: they are never lost and nothing is raised."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import final
+
+from sqlalchemy import Connection
+
+from babysit.store import forking
+from babysit.store.changes import Change, apply
+from babysit.store.place import Place, reason
+from babysit.store.spool import Spool
+
+# After a failure the spool is used for this long before the store is tried again: a locked database costs a wait.
+_PAUSE_SECONDS = 5.0
+
+
+@final
+class Sink:
+    """The way of one writer into the store; it belongs to one thread."""
+
+    def __init__(self, place: Place) -> None:
+        self.writer = secrets.token_hex(8)
+        self.problems: tuple[str, ...] = ()
+        self._place = place
+        self._spool = Spool(place)
+        self._memory: list[Change] = []  # what not even the spool could take
+        self._connection: Connection | None = None
+        self._sequence = 0
+        self._pause_until = 0.0
+
+    def next_sequence(self) -> int:
+        """A number that rises with each call, and from one writer of a run to its next: nanoseconds since 1970."""
+        self._sequence = max(self._sequence + 1, time.time_ns())
+        return self._sequence
+
+    def tell(self, problem: str) -> None:
+        """Keeps a problem, once."""
+        if problem not in self.problems:
+            self.problems = (*self.problems, problem)
+
+    def write(self, changes: Sequence[Change], *, last: bool = False) -> None:
+        """Writes changes, after those that still wait; the last ones try the store whatever happened before."""
+        self._memory += changes
+        if not self._memory and self._spool.path is None:
+            return
+        if (last or time.monotonic() >= self._pause_until) and self._into_store():
+            return
+        self._into_spool()
+
+    def _into_store(self) -> bool:
+        try:
+            with forking.undivided():
+                if self._connection is None:
+                    self._connection = self._place.connect_for_writing()
+                    forking.guard(self._connection)
+                with self._connection.begin():
+                    apply(self._connection, [*self._spool.changes(), *self._memory])
+        except Exception as problem:
+            self._disconnect()
+            self._pause_until = time.monotonic() + _PAUSE_SECONDS
+            self.tell(
+                f"the store {self._place.label} cannot be written ({reason(problem)}); "
+                "what is recorded waits beside it and goes in as soon as it can"
+            )
+            return False
+        self._memory.clear()
+        with suppress(OSError):  # played again later, it changes nothing
+            self._spool.discard()
+        return True
+
+    def _into_spool(self) -> None:
+        if not self._memory:
+            return
+        try:
+            self._spool.append(self._memory)
+            self._memory.clear()
+        except Exception as problem:
+            self.tell(f"nor can records wait on disk ({reason(problem)}); they wait in memory until this program ends")
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
+
+    def close(self) -> None:
+        """Ends the connection; what waits is for the next who opens the store."""
+        with forking.undivided():
+            self._disconnect()
+        try:
+            self._spool.close()
+        except OSError as problem:
+            self.tell(f"records wait in {self._spool.path} ({problem})")
+        if self._memory:
+            self.tell(f"{len(self._memory)} records could not be kept anywhere and are lost")

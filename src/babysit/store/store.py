@@ -1,0 +1,167 @@
+"""A store of runs: in SQLite under `./babysit_runs/`, or wherever its address says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final, TypeAlias, final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection, RowMapping
+
+from babysit.records.problem import UserError
+from babysit.records.run import Run
+from babysit.store import spool
+from babysit.store.changes import apply, assemble
+from babysit.store.place import open_place
+from babysit.store.recorder import Recorder
+from babysit.store.schema import PARTS, RUNS, SEGMENTS
+from babysit.store.sink import Sink
+from babysit.store.summary import RunSummary, from_row, status_now
+from babysit.store.writer import Writer
+
+LATEST: Final = "latest"
+
+Summaries: TypeAlias = list[RunSummary]
+
+
+@final
+class Store:
+    """Runs, kept until they are deleted.
+
+    Args:
+        url: None for `./babysit_runs/`; a folder or a file; or a SQLAlchemy address such as
+            `sqlite:///runs.sqlite` or `postgresql+psycopg://user@host/name`.
+
+    Raises UserError when the place cannot be opened or written, is not a store, or is one of a newer babysit.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self._place = open_place(url)
+        self._writers: dict[str, Writer] = {}
+        self.problems: tuple[str, ...] = ()
+        self._bring_in()
+
+    @property
+    def label(self) -> str:
+        """Where the store is: a path, or an address without its password."""
+        return self._place.label
+
+    def save(self, run: Run) -> None:
+        """Keeps a whole run in place of what was kept under its id; problems are told in `problems`."""
+        writer = self._writers.get(run.id)
+        if writer is not None and writer.is_open:
+            writer.update(**{name: getattr(run, name) for name in Run.__struct_fields__})
+            writer.flush()
+            self._tell(writer.problems)
+            return
+        sink = Sink(self._place)
+        sink.write(Recorder(run, sink).beginning(run), last=True)
+        sink.close()
+        self._tell(sink.problems)
+
+    def load(self, run_id: str) -> Run:
+        """The run of that id, of a beginning that only one run has, or `latest`.
+
+        A run whose process is gone without having ended it has the status interrupted. Raises UserError for an id
+        that names no run or several.
+        """
+        with self._place.reading() as connection:
+            row = _find(connection, run_id)
+            parts = connection.execute(sa.select(PARTS.c.name, PARTS.c.payload).where(PARTS.c.run_id == row["id"]))
+            fields = {name: bytes(payload) for name, payload in parts}
+            pieces = connection.execute(
+                sa.select(SEGMENTS.c.kind, SEGMENTS.c.payload)
+                .where(SEGMENTS.c.run_id == row["id"])
+                .order_by(SEGMENTS.c.sequence)
+            )
+            run = assemble(fields, ((kind, bytes(payload)) for kind, payload in pieces))
+        return msgspec.structs.replace(run, status=status_now(dict(row)))
+
+    def list(self, *, limit: int | None = None) -> Summaries:
+        """One line a run, the newest first."""
+        with self._place.reading() as connection:
+            rows = connection.execute(sa.select(RUNS).order_by(RUNS.c.kept.desc(), RUNS.c.id.desc()).limit(limit))
+            return [from_row(dict(row)) for row in rows.mappings()]
+
+    def annotate(self, run_id: str, *, tags: Iterable[str] | None = None, notes: str | None = None) -> None:
+        """Sets the user's tags or notes of a run; what is None stays."""
+        values: dict[str, Any] = {} if tags is None else {"tags": json.dumps(list(dict.fromkeys(tags)))}
+        if notes is not None:
+            values["notes"] = notes
+        with self._place.writing() as connection:
+            found = _find(connection, run_id)["id"]
+            if values:
+                connection.execute(RUNS.update().where(RUNS.c.id == found).values(**values))
+
+    def delete(self, run_id: str) -> None:
+        """Removes a run and everything about it; what a program that goes on with it still says is not kept."""
+        with self._place.writing() as connection:
+            found = _find(connection, run_id)["id"]
+            for column in (RUNS.c.id, PARTS.c.run_id, SEGMENTS.c.run_id):
+                connection.execute(column.table.delete().where(column == found))
+
+    def open_writer(self, run: Run) -> Writer:
+        """Begins a run, or goes on with one: the store holds `run` from now on, and what the writer adds to it."""
+        before = self._writers.pop(run.id, None)
+        if before is not None:
+            before.close()
+        writer = Writer(self._place, run)
+        self._writers[run.id] = writer
+        return writer
+
+    def close(self) -> None:
+        """Ends the writers that are still open and lets the store go."""
+        for writer in self._writers.values():
+            writer.close()
+            self._tell(writer.problems)
+        self._writers.clear()
+        self._place.engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _tell(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(dict.fromkeys((*self.problems, *problems)))
+
+    def _bring_in(self) -> None:
+        """Plays what earlier writers could not write; what still cannot be written goes on waiting."""
+        for path in spool.waiting(self._place):
+            try:
+                changes, unread = spool.read(path)
+                with self._place.writing() as connection:
+                    apply(connection, changes)
+                if unread:
+                    self._tell([f"the last {unread} bytes of {path} were cut off in writing and cannot be read"])
+                path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue  # someone else, who opened the store at the same moment, has brought it in
+            except (UserError, OSError) as problem:
+                self._tell([f"records still wait in {path}: {problem}"])
+
+
+def _find(connection: Connection, run_id: str) -> RowMapping:
+    newest = sa.select(RUNS).order_by(RUNS.c.kept.desc(), RUNS.c.id.desc())
+    if run_id == LATEST:
+        latest = connection.execute(newest.limit(1)).mappings().first()
+        if latest is None:
+            raise UserError("no run is kept here yet", do="Begin one: babysit run digits")
+        return latest
+    exact = connection.execute(newest.where(RUNS.c.id == run_id)).mappings().first()
+    if exact is not None:
+        return exact
+    beginning = newest.where(RUNS.c.id.startswith(run_id, autoescape=True)).limit(6)
+    found = [row for row in connection.execute(beginning).mappings() if row["id"].startswith(run_id)]
+    if not run_id or not found:
+        raise UserError(f"there is no run {run_id!r}", do="See what there is: babysit runs")
+    if len(found) > 1:
+        some = ", ".join(row["id"] for row in found[:5])
+        raise UserError(f"several runs begin with {run_id!r}: {some}{', …' if len(found) > 5 else ''}", do="Write more")
+    return found[0]

@@ -1,0 +1,91 @@
+"""One line about a run: what a list of runs shows and what can be asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from babysit.records.curves import ACCURACY_VALIDATION, LOSS_VALIDATION, Curves
+from babysit.records.run import Run, Status
+from babysit.records.vitals import Vitals
+from babysit.store.identity import Owner, is_alive
+
+# A writer that has nothing to write still says every HEARTBEAT_SECONDS that it is there. A process on another machine
+# cannot be asked whether it lives; ten missed words are taken as its end, and a later one takes that back.
+HEARTBEAT_SECONDS: Final = 60.0
+SILENT_SECONDS: Final = 10 * HEARTBEAT_SECONDS
+
+# The one number a list shows: the first of these that the run has. A score on unseen data tells most.
+_SCORES: Final = ("accuracy/test", "r2/test")
+_CURVES: Final = ((ACCURACY_VALIDATION, np.fmax), ("r2/validation", np.fmax), (LOSS_VALIDATION, np.fmin))
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list of runs shows of one of them."""
+
+    id: str
+    name: str = ""
+    kind: str = ""
+    status: Status = Status.RUNNING
+    created: str = ""  # ISO 8601, UTC
+    ended: str = ""
+    verdict: str = ""  # healthy, sick, or "" while nobody has judged
+    diagnosis: str = ""  # code and name of the first finding that nothing explains
+    steps: int = 0  # optimizer steps
+    metric: float | None = None
+    metric_name: str = ""  # what `metric` is: accuracy/test, the best accuracy/validation, …
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+
+
+def best_values(curves: Curves, before: Mapping[str, float]) -> dict[str, float]:
+    """The best value of each curve that can serve as the metric, given the best ones before."""
+    best = dict(before)
+    for name, better in _CURVES:
+        values = np.asarray(curves.get(name).values, dtype="float64")
+        values = values[np.isfinite(values)]
+        if len(values):
+            found = float(better.reduce(values))
+            best[name] = float(better(found, best.get(name, found)))
+    return best
+
+
+def metric_of(run: Run, best: Mapping[str, float]) -> tuple[str, float | None]:
+    """Name and value of the one number shown of a run; ("", None) when it has none."""
+    for name in _SCORES:
+        if math.isfinite(run.result.get(name, math.nan)):
+            return name, float(run.result[name])
+    for name, _ in _CURVES:
+        if name in best:
+            return name, best[name]
+    metrics = [trial.metric for trial in run.trials if trial.metric is not None and math.isfinite(trial.metric)]
+    return ("best trial", max(metrics)) if metrics else ("", None)
+
+
+def steps_in(rows: Curves | Vitals) -> int:
+    """The number of optimizer steps that these rows speak of (steps count from 0)."""
+    columns = [series.steps for series in rows.series.values()] if isinstance(rows, Curves) else [rows.steps]
+    return 1 + max((int(np.max(steps)) for steps in columns if len(steps)), default=-1)
+
+
+def from_row(row: Mapping[str, Any]) -> RunSummary:
+    """The summary that a row of the table `runs` holds, with a run whose process is gone told as interrupted."""
+    fields = {name: row[name] for name in RunSummary.__struct_fields__ if name in row}
+    return RunSummary(**{**fields, "status": status_now(row), "tags": tuple(json.loads(row["tags"] or "[]"))})
+
+
+def status_now(row: Mapping[str, Any]) -> Status:
+    """What is known about a run now: one that says it runs, and whose process is gone, was interrupted."""
+    status = Status(row["status"])
+    if status is not Status.RUNNING:
+        return status
+    alive = is_alive(Owner(row["machine"], row["process"], row["started"]))
+    if alive is None:
+        alive = time.time() - row["seen"] < SILENT_SECONDS
+    return Status.RUNNING if alive else Status.INTERRUPTED

@@ -1,0 +1,340 @@
+"""What every store must do, whatever database it is in: a list of checks, each given the address of an empty store.
+
+@pytest.mark.parametrize("check", STORE_CONTRACT)
+def test_the_store_keeps_the_contract(check, address_of_an_empty_store):
+    check(address_of_an_empty_store)
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from babysit.records.anatomy import Anatomy, Layer
+from babysit.records.curves import ACCURACY_VALIDATION, LOSS_TRAIN, Curves, Series
+from babysit.records.dataprofile import DataProfile, SplitProfile
+from babysit.records.events import Event, Events
+from babysit.records.finding import Finding, Severity, Treatment
+from babysit.records.probe import Outcome, ProbeResult
+from babysit.records.problem import UserError
+from babysit.records.run import Overhead, Run, Status
+from babysit.records.serial import to_bytes
+from babysit.records.trial import StageRange, Trial, TrialState
+from babysit.records.vitals import Vitals
+from babysit.store.identity import new_run_id
+from babysit.store.store import Store
+
+
+def losses(first: int, last: int) -> Curves:
+    """A falling training loss for the steps from `first` up to, not including, `last`."""
+    steps = np.arange(first, last)
+    return Curves(series={LOSS_TRAIN: Series(steps, 2.3 / (1.0 + steps))})
+
+
+def full_run(run_id: str) -> Run:
+    """A run in which every field holds something, NaN and infinities included."""
+    layers = tuple(Layer(name=name, kind="Linear", order=order) for order, name in enumerate(("first", "second")))
+    table = np.array([[0.5, np.nan], [-np.inf, -0.0], [1e-40, 3.0]], dtype="float32")
+    curve = Series(np.array([0, 1, 2]), np.array([2.3, np.nan, np.inf]))
+    cure = Treatment(action="scale_rate", value=0.1, say="Lower the rate")
+    return Run(
+        id=run_id,
+        name="größer als 1 🙂",
+        kind="fit",
+        status=Status.FINISHED,
+        created="2026-01-31T14:25:30+00:00",
+        ended="2026-01-31T14:26:30+00:00",
+        command="train.py --rate 0.1",
+        config={"rate": 0.1, "epochs": 3, "name": "a", "shuffle": True},
+        anatomy=Anatomy(model="Net", layers=layers, parameters=12),
+        data=DataProfile(source="digits", splits=(SplitProfile(split="train", feature_mean=np.array([1.0, 2.0])),)),
+        vitals=Vitals(layers=("first", "second"), steps=np.array([0, 1, 5]), values={"zeros": table}),
+        curves=Curves(series={LOSS_TRAIN: curve, ACCURACY_VALIDATION: Series(np.array([2]), np.array([0.5]))}),
+        probes=(ProbeResult(name="initial-loss", outcome=Outcome.PASS, curves={"loss": curve}),),
+        events=Events(counts={"step": 3}, kept=(Event(step=1, kind="clip"),), steps=3),
+        trials=(Trial(number=0, stage="coarse", state=TrialState.COMPLETE, metric=0.5),),
+        ranges=(StageRange(stage="coarse", parameter="rate", low=1e-4, high=1e-1),),
+        findings=(Finding(code="R301", name="rate-too-high", severity=Severity.ERROR, treatments=(cure,)),),
+        result={"accuracy/test": 0.25},
+        artifacts={"model": "model.pt"},
+        stop_reason="the last epoch",
+        overhead=Overhead(share=0.004, steps=3),
+    )
+
+
+def same(one: Run, other: Run) -> bool:
+    """Whether two runs are equal to the last bit."""
+    return to_bytes(one) == to_bytes(other)
+
+
+def a_saved_run_comes_back_bit_for_bit(address: str) -> None:
+    """Every field, dtype, NaN and infinity survives, and a second opening sees it."""
+    run = full_run(new_run_id())
+    with Store(address) as store:
+        store.save(run)
+    with Store(address) as store:
+        assert same(store.load(run.id), run)
+
+
+def appended_rows_come_back_in_order(address: str) -> None:
+    """Rows added one by one are the rows added at once."""
+    with Store(address) as store:
+        writer = store.open_writer(Run(id=new_run_id()))
+        for step in range(20):
+            writer.append(curves=losses(step, step + 1))
+            if step % 7 == 0:
+                writer.flush()
+        writer.close()
+        kept = store.load(writer.run_id).curves.get(LOSS_TRAIN)
+    expected = losses(0, 20).get(LOSS_TRAIN)
+    assert np.array_equal(kept.steps, expected.steps)
+    assert np.array_equal(kept.values, expected.values)
+    assert writer.problems == ()
+
+
+def a_layer_may_appear_later(address: str) -> None:
+    """Layers and statistics of all pieces are there; what was not measured is NaN."""
+    with Store(address) as store:
+        writer = store.open_writer(Run(id=new_run_id()))
+        one = np.ones((1, 1), dtype="float32")
+        writer.append(vitals=Vitals(layers=("a",), steps=np.array([0]), values={"zeros": one}))
+        writer.flush()
+        writer.append(vitals=Vitals(layers=("b",), steps=np.array([4]), values={"zeros": 2 * one, "dead": 3 * one}))
+        writer.close()
+        vitals = store.load(writer.run_id).vitals
+    assert vitals.layers == ("a", "b")
+    assert vitals.steps.tolist() == [0, 4]
+    assert np.array_equal(vitals.series("zeros", "a"), [1, np.nan], equal_nan=True)
+    assert np.array_equal(vitals.series("zeros", "b"), [np.nan, 2], equal_nan=True)
+    assert np.array_equal(vitals.series("dead", "b"), [np.nan, 3], equal_nan=True)
+    assert vitals.values["zeros"].dtype == np.float32
+
+
+def a_field_takes_its_last_value(address: str) -> None:
+    """Updates replace, and the other fields stay."""
+    run = full_run(new_run_id())
+    with Store(address) as store:
+        writer = store.open_writer(run)
+        writer.update(stop_reason="first", result={"accuracy/test": 0.5})
+        writer.flush()
+        writer.update(stop_reason="second")
+        writer.close()
+        kept = store.load(run.id)
+    assert same(kept, msgspec.structs.replace(run, stop_reason="second", result={"accuracy/test": 0.5}))
+
+
+def a_resumed_run_has_each_step_once(address: str) -> None:
+    """After `rewind(step)` the rows of later steps are gone and can be written again."""
+    with Store(address) as store:
+        writer = store.open_writer(Run(id=new_run_id()))
+        writer.append(curves=losses(0, 10))
+        writer.close()
+        again = store.open_writer(store.load(writer.run_id))
+        again.rewind(5)
+        again.append(curves=losses(6, 12))
+        again.close()
+        kept = store.load(writer.run_id).curves.get(LOSS_TRAIN)
+        summary = store.list()[0]
+    assert kept.steps.tolist() == list(range(12))
+    assert summary.steps == 12
+
+
+def the_list_is_newest_first_and_says_what_happened(address: str) -> None:
+    """One line a run, from columns alone."""
+    with Store(address) as store:
+        ids = [f"run-{number}" for number in (2, 1, 3)]
+        for run_id in ids:
+            store.save(full_run(run_id))
+        store.save(Run(id="unjudged", curves=losses(0, 7)))
+        lines = store.list()
+        assert [line.id for line in lines] == ["unjudged", *reversed(ids)]
+        assert [line.id for line in store.list(limit=2)] == ["unjudged", "run-3"]
+    assert (lines[0].status, lines[0].verdict, lines[0].steps) == (Status.RUNNING, "", 7)
+    line = lines[1]
+    assert (line.name, line.kind, line.status) == ("größer als 1 🙂", "fit", Status.FINISHED)
+    assert (line.verdict, line.diagnosis) == ("sick", "R301 rate-too-high")
+    assert (line.metric_name, line.metric, line.steps) == ("accuracy/test", 0.25, 6)
+
+
+def a_run_is_found_by_its_beginning(address: str) -> None:
+    """A beginning that one run has, or `latest`; anything else is told kindly."""
+    with Store(address) as store:
+        assert "no run" in _told(lambda: store.load("latest"))
+        for run_id in ("amber", "amber-2", "birch_1", "birchx1"):
+            store.save(Run(id=run_id, name=run_id))
+        assert store.load("amber").name == "amber"
+        assert store.load("birch_").name == "birch_1"
+        assert store.load("latest").name == "birchx1"
+        assert "amber, " in _told(lambda: store.load("am")) or ", amber" in _told(lambda: store.load("am"))
+        assert "no run 'cedar'" in _told(lambda: store.load("cedar"))
+        assert "no run ''" in _told(lambda: store.load(""))
+        assert "no run 'Amber'" in _told(lambda: store.load("Amber"))
+
+
+def _told(action: Callable[[], object]) -> str:
+    try:
+        action()
+    except UserError as problem:
+        return str(problem)
+    raise AssertionError("a UserError was expected")
+
+
+def a_deleted_run_stays_deleted(address: str) -> None:
+    """Also when the program that writes it goes on."""
+    with Store(address) as store:
+        store.save(full_run("stays"))
+        writer = store.open_writer(full_run("goes"))
+        writer.append(curves=losses(3, 5))
+        writer.flush()
+        store.delete("goes")
+        writer.append(curves=losses(5, 9))
+        writer.update(stop_reason="done")
+        writer.close()
+        assert [line.id for line in store.list()] == ["stays"]
+        assert same(store.load("stays"), full_run("stays"))
+        assert "no run" in _told(lambda: store.delete("goes"))
+        store.save(Run(id="goes"))
+        assert len(store.load("goes").curves.series) == 0
+
+
+def tags_and_notes_stay(address: str) -> None:
+    """They are the user's: keeping the run anew does not touch them."""
+    with Store(address) as store:
+        store.save(full_run("tagged"))
+        store.annotate("tagged", tags=["best", "paper", "best"], notes="for table 2")
+        store.annotate("tagged", notes="for table 3")
+        store.save(full_run("tagged"))
+        line = store.list()[0]
+    assert (line.tags, line.notes) == (("best", "paper"), "for table 3")
+
+
+def saving_a_run_that_is_being_written_loses_nothing(address: str) -> None:
+    """The writer goes on after it."""
+    with Store(address) as store:
+        writer = store.open_writer(Run(id="both"))
+        writer.append(curves=losses(0, 3))
+        store.save(Run(id="both", name="saved", curves=losses(0, 3)))
+        writer.append(curves=losses(3, 5))
+        writer.update(stop_reason="done")
+        writer.close()
+        run = store.load("both")
+    assert (run.name, run.stop_reason) == ("saved", "done")
+    assert run.curves.get(LOSS_TRAIN).steps.tolist() == [0, 1, 2, 3, 4]
+
+
+def what_cannot_be_recorded_is_told_and_the_rest_kept(address: str) -> None:
+    """A wrong value costs itself alone, and nothing is raised."""
+    with Store(address) as store:
+        writer = store.open_writer(Run(id="odd"))
+        writer.append(curves=losses(0, 2))
+        writer.append(curves=Curves(series={"broken": Series(np.arange(3), np.zeros(2))}))
+        writer.append(vitals=Vitals(layers=("a",), steps=np.arange(2), values={"zeros": np.zeros((3, 1))}))
+        writer.update(config={"rate": object()}, stop_reason="done", colour="red", anatomy="text", id="other")
+        writer.append(curves=losses(2, 3))
+        writer.close()
+        writer.append(curves=losses(3, 4))
+        run = store.load("odd")
+    assert run.curves.get(LOSS_TRAIN).steps.tolist() == [0, 1, 2]
+    assert (run.stop_reason, run.config, run.anatomy) == ("done", {}, None)
+    told = "\n".join(writer.problems)
+    for name in ("broken", "zeros", "config", "colour", "anatomy", "id was", "after the end"):
+        assert name in told, name
+
+
+def threads_may_write_at_once(address: str) -> None:
+    """Each its own run, in one process."""
+    with Store(address) as store:
+        threads = [threading.Thread(target=_write_run, args=(store, f"thread-{n}", 30)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        _expect_runs(store, [f"thread-{n}" for n in range(4)], 30)
+
+
+def processes_may_open_and_write_at_once(address: str) -> None:
+    """Four processes open a store that is not there yet, and each writes two runs."""
+    context = multiprocessing.get_context("spawn")
+    gate = context.Barrier(4)
+    processes = [context.Process(target=_write_two, args=(address, number, gate)) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    with Store(address) as store:
+        _expect_runs(store, [f"process-{number}-{run}" for number in range(4) for run in "ab"], 40)
+
+
+def _write_two(address: str, number: int, gate: Any) -> None:
+    gate.wait()
+    with Store(address) as store:
+        for run in "ab":
+            _write_run(store, f"process-{number}-{run}", 40)
+
+
+def _write_run(store: Store, run_id: str, rows: int) -> None:
+    writer = store.open_writer(Run(id=run_id))
+    for step in range(rows):
+        writer.append(curves=losses(step, step + 1))
+        if step % 4 == 0:
+            writer.flush()
+    writer.update(status=Status.FINISHED)
+    writer.close()
+    assert writer.problems == (), writer.problems
+
+
+def _expect_runs(store: Store, ids: Sequence[str], rows: int) -> None:
+    assert sorted(line.id for line in store.list()) == sorted(ids)
+    for run_id in ids:
+        run = store.load(run_id)
+        assert run.status is Status.FINISHED
+        assert run.curves.get(LOSS_TRAIN).steps.tolist() == list(range(rows)), run_id
+
+
+def a_run_whose_process_ended_is_interrupted(address: str) -> None:
+    """And what it wrote until then is there; a run of a living process runs."""
+    process = multiprocessing.get_context("spawn").Process(target=_write_and_end, args=(address,))
+    process.start()
+    process.join(60)
+    with Store(address) as store:
+        writer = store.open_writer(Run(id="alive"))
+        assert {line.id: line.status for line in store.list()} == {
+            "alive": Status.RUNNING,
+            "ended": Status.INTERRUPTED,
+        }
+        run = store.load("ended")
+        writer.close()
+    assert run.status is Status.INTERRUPTED
+    assert run.curves.get(LOSS_TRAIN).steps.tolist() == [0, 1, 2]
+
+
+def _write_and_end(address: str) -> None:
+    writer = Store(address).open_writer(Run(id="ended"))
+    writer.append(curves=losses(0, 3))
+    writer.flush()
+    os._exit(9)
+
+
+STORE_CONTRACT: Final[tuple[Callable[[str], None], ...]] = (
+    a_saved_run_comes_back_bit_for_bit,
+    appended_rows_come_back_in_order,
+    a_layer_may_appear_later,
+    a_field_takes_its_last_value,
+    a_resumed_run_has_each_step_once,
+    the_list_is_newest_first_and_says_what_happened,
+    a_run_is_found_by_its_beginning,
+    a_deleted_run_stays_deleted,
+    tags_and_notes_stay,
+    saving_a_run_that_is_being_written_loses_nothing,
+    what_cannot_be_recorded_is_told_and_the_rest_kept,
+    threads_may_write_at_once,
+    processes_may_open_and_write_at_once,
+    a_run_whose_process_ended_is_interrupted,
+)

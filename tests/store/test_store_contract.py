@@ -1,0 +1,31 @@
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from babysit.store.schema import TABLES
+from babysit.testing.store_contract import STORE_CONTRACT
+
+# Another database to hold to the contract, for example postgresql+psycopg://user@host/empty_database.
+OTHER = os.environ.get("BABYSIT_TEST_STORE", "")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("other", marks=pytest.mark.skipif(not OTHER, reason="none is named"))])
+def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.chdir(tmp_path)
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/kept/{secrets.token_hex(2)}.sqlite"
+        return
+    engine = sa.create_engine(OTHER)
+    TABLES.drop_all(engine)
+    yield OTHER
+    TABLES.drop_all(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("check", STORE_CONTRACT, ids=lambda check: check.__name__)
+def test_the_store_keeps_the_contract(check: Callable[[str], None], address: str) -> None:
+    check(address)
