@@ -1,0 +1,174 @@
+"""A user's own model, named as `package.module:factory`, and whether its outputs fit the task."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from babysit.records.problem import UserError
+
+
+def import_model(name: str, samples_shape: Sequence[int], outputs: int, *, batch: Tensor | None = None) -> nn.Module:
+    """Make the model that a factory gives, and try it on a batch.
+
+    The factory is called with those of these keyword arguments that it accepts: `inputs` (values of one sample),
+    `input_shape` (shape of one sample), `outputs` (what the network must give for each sample).
+
+    Args:
+        name: "package.module:factory" or "path/to/file.py:factory"; modules are also looked for in the working folder.
+        samples_shape: shape of one sample.
+        outputs: classes, or target columns.
+        batch: real inputs to try the model on; zeros when not given.
+
+    Raises:
+        UserError: for everything that can go wrong on this way, saying which part of the name is at fault.
+    """
+    factory = _factory(name)
+    model = _made(factory, name, samples_shape, outputs)
+    check_output(model, torch.zeros(2, *samples_shape) if batch is None else batch, outputs, where=name)
+    return model
+
+
+def check_output(model: nn.Module, x: Tensor, outputs: int, *, where: str = "") -> None:
+    """Raise UserError unless the model gives `outputs` values for each sample of x.
+
+    The model runs once in evaluation mode; its parameters, buffers, modes and the random state stay as they were.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=()):
+            output = model(x)
+    except Exception as problem:
+        raise UserError(
+            f"the model fails on inputs of the shape {tuple(x.shape)}: {_said(problem)}",
+            where=where,
+            do=f"Make it for samples of the shape {tuple(x.shape[1:])}",
+        ) from problem
+    finally:
+        for module, training in modes:
+            module.training = training
+    if not isinstance(output, Tensor):
+        raise UserError(
+            f"the model gives a {type(output).__name__} instead of a tensor", where=where, do="Return one tensor"
+        )
+    fits = output.shape == (len(x), outputs) or (outputs == 1 and output.shape == (len(x),))
+    if not fits:
+        raise UserError(
+            f"the model gives outputs of the shape {tuple(output.shape)} for {len(x)} samples; "
+            f"the task needs {(len(x), outputs)}",
+            where=where,
+            do=f"Give its last layer {outputs} output{'s' * (outputs != 1)}",
+        )
+
+
+def _factory(name: str) -> Callable[..., Any]:
+    module_name, colon, attribute = name.rpartition(":")
+    if not colon or not module_name or not attribute:
+        raise UserError(f"{name!r:.100} does not name a model", do="Write it as package.module:factory")
+    module = _module(module_name, where=name)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            callables = [key for key, value in vars(found).items() if callable(value) and not key.startswith("_")]
+            near = difflib.get_close_matches(part, callables, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(callables[:10]) or 'nothing to call'}"
+            raise UserError(f"{module_name} has no {attribute!r:.60}", where=name, do=hint)
+        found = getattr(found, part)
+    if isinstance(found, nn.Module) or not callable(found):
+        kind = "already a model" if isinstance(found, nn.Module) else f"a {type(found).__name__}"
+        raise UserError(
+            f"{attribute!r} is {kind}, not a function", where=name, do="Name a function or class that makes a new model"
+        )
+    return found  # type: ignore[no-any-return]  # callable, as was just tested
+
+
+def _module(module_name: str, *, where: str) -> ModuleType:
+    folder = os.getcwd()
+    if folder not in sys.path and "" not in sys.path:
+        # Console scripts do not look in the working folder, where the model is. It stays on the path: the model may
+        # import from there later as well.
+        sys.path.insert(0, folder)
+    try:
+        if module_name.endswith(".py"):
+            return _module_of_file(Path(module_name))
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as problem:
+        missing = problem.name or ""
+        if module_name == missing or module_name.startswith(f"{missing}."):
+            what = f"there is no module {missing!r}"
+            do = f"It is looked for in {folder} and among the installed packages"
+        else:
+            what, do = f"importing {module_name!r} needs {missing!r}, which is not installed", f"Install {missing!r}"
+        raise UserError(what, where=where, do=do) from problem
+    # A user's module may do anything when it is imported, also end the program.
+    except (Exception, SystemExit) as problem:
+        raise UserError(f"importing {module_name!r:.100} failed: {_said(problem)}", where=where) from problem
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"there is no file {str(path)!r:.100}", do="Write it as path/to/file.py:factory")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _made(factory: Callable[..., Any], name: str, shape: Sequence[int], outputs: int) -> nn.Module:
+    offered = {"inputs": math.prod(shape), "input_shape": tuple(shape), "outputs": outputs}
+    accepted = _accepted(factory, name, offered)
+    try:
+        model = factory(**accepted)
+    except (Exception, SystemExit) as problem:
+        shown = ", ".join(f"{key}={value}" for key, value in accepted.items())
+        raise UserError(f"making the model with ({shown}) failed: {_said(problem)}", where=name) from problem
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"the factory gives a {type(model).__name__}, not a model", where=name, do="Return a torch.nn.Module"
+        )
+    return model
+
+
+def _accepted(factory: Callable[..., Any], name: str, offered: dict[str, Any]) -> dict[str, Any]:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (ValueError, TypeError):  # some builtins have no signature
+        return {}
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return offered
+    needed = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
+        and (parameter.name not in offered or parameter.kind is inspect.Parameter.POSITIONAL_ONLY)
+    ]
+    if needed:
+        raise UserError(
+            f"the factory needs {', '.join(needed)}, which nobody can give it",
+            where=name,
+            do="It may take inputs, input_shape and outputs; give its other parameters defaults",
+        )
+    return {parameter.name: offered[parameter.name] for parameter in parameters if parameter.name in offered}
+
+
+def _said(problem: BaseException) -> str:
+    """The kind of an exception and the first line of what it says."""
+    lines = str(problem).strip().splitlines()
+    return f"{type(problem).__name__}: {lines[0][:200]}" if lines else type(problem).__name__

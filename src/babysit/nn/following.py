@@ -1,0 +1,140 @@
+"""Which activation follows each layer that holds weights, found without running any data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import fx, nn
+
+from babysit.nn.maxout import Maxout
+
+# What an operation is called, by the name of its module, function or method in lower case without "_".
+_NAMES = {
+    **dict.fromkeys(("relu", "relu6"), "relu"),
+    "leakyrelu": "leaky_relu",
+    "rrelu": "leaky_relu",
+    "prelu": "prelu",
+    "elu": "elu",
+    "celu": "elu",
+    "selu": "selu",
+    "gelu": "gelu",
+    **dict.fromkeys(("silu", "hardswish", "mish"), "silu"),
+    "maxout": "maxout",
+    **dict.fromkeys(("tanh", "hardtanh"), "tanh"),
+    **dict.fromkeys(("sigmoid", "hardsigmoid"), "sigmoid"),
+    "softplus": "relu",
+    **dict.fromkeys(("softmax", "logsoftmax"), "softmax"),
+}
+
+WEIGHTED = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+
+
+@final
+@dataclass(frozen=True)
+class Following:
+    """What comes after one layer."""
+
+    activation: str = ""  # relu, leaky_relu, tanh, …; "" for none that is known
+    module: nn.Module | None = None  # the activation itself, when it is a module
+    is_output: bool = False  # no other weighted layer comes after it
+
+
+def what_follows(model: nn.Module) -> dict[str, Following]:
+    """For the name of each dense or convolutional layer, what comes after it.
+
+    The forward pass is traced symbolically, which sees functional calls and modules that are used several times. Where
+    it cannot be traced (it branches on values), the order in which modules were registered has to do.
+    """
+    layers = {name for name, module in model.named_modules() if isinstance(module, WEIGHTED)}
+    try:
+        with torch.random.fork_rng(devices=()):
+            found = _from_trace(model, _Tracer().trace(model), layers)
+    # Tracing runs the user's code with stand-ins for tensors; it may fail in any way, and then tells nothing.
+    except Exception:
+        found = {}
+    return {**_from_registration(model), **found}
+
+
+@final
+class _Tracer(fx.Tracer):
+    """A tracer that does not look into Maxout, as it does not look into PyTorch's own modules."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Maxout) or fx.Tracer.is_leaf_module(self, m, module_qualified_name)
+
+
+def _from_trace(model: nn.Module, graph: fx.Graph, layers: set[str]) -> dict[str, Following]:
+    found: dict[str, Following] = {}
+    for node in graph.nodes:
+        if node.op == "call_module" and node.target in layers and node.target not in found:
+            after = list(_nodes_after(node, layers))
+            named = next((other for other in after if _activation_of(other, model)), None)
+            module = model.get_submodule(str(named.target)) if named and named.op == "call_module" else None
+            found[node.target] = Following(
+                activation=_activation_of(named, model) if named else "",
+                module=module,
+                is_output=not _reaches_weights(node, layers),
+            )
+    return found
+
+
+def _nodes_after(node: fx.Node, layers: set[str]) -> Iterator[fx.Node]:
+    """Nodes that use the result, nearest first, without passing through another weighted layer."""
+    waiting, seen = list(node.users), set(node.users)
+    while waiting:
+        current = waiting.pop(0)
+        if current.op == "call_module" and current.target in layers:
+            continue
+        yield current
+        new = [user for user in current.users if user not in seen]
+        seen.update(new)
+        waiting.extend(new)
+
+
+def _reaches_weights(node: fx.Node, layers: set[str]) -> bool:
+    frontier = [node, *_nodes_after(node, layers)]
+    return any(user.op == "call_module" and user.target in layers for other in frontier for user in other.users)
+
+
+def _activation_of(node: fx.Node, model: nn.Module) -> str:
+    if node.op == "call_module":
+        return activation_name(type(model.get_submodule(str(node.target))).__name__)
+    if node.op in {"call_function", "call_method"}:
+        # clamp(min=0) and maximum(x, 0) are how some write a ReLU.
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        if name in {"clamp", "clamp_min", "clamp_"} and 0 in (*node.args, *node.kwargs.values()):
+            return "relu"
+        return activation_name(str(name))
+    return ""
+
+
+def activation_name(name: str) -> str:
+    """The activation that a module class or a function of this name is, or "" when it is none."""
+    return _NAMES.get(name.lower().replace("_", ""), "")
+
+
+def _from_registration(model: nn.Module) -> dict[str, Following]:
+    found: dict[str, Following] = {}
+    waiting = ""  # the last weighted layer, as long as nothing but norms and the like came after it
+    last = ""
+    for name, module in model.named_modules():
+        if isinstance(module, WEIGHTED):
+            found[name] = Following()
+            waiting = last = name
+        elif waiting and activation_name(type(module).__name__):
+            found[waiting] = Following(activation=activation_name(type(module).__name__), module=module)
+            waiting = ""
+    if last:
+        found[last] = Following(activation=found[last].activation, module=found[last].module, is_output=True)
+    return found

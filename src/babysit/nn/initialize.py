@@ -1,0 +1,181 @@
+"""Initial weights by what follows each layer, and the lecture's other schemes, good and bad, to compare with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Final, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from babysit.nn.following import WEIGHTED, Following, activation_name, what_follows
+from babysit.records.problem import UserError
+
+Model = TypeVar("Model", bound=nn.Module)
+
+SCHEMES: Final = (
+    "auto",
+    "he",
+    "xavier",
+    "xavier_two_sided",
+    "orthogonal",
+    "small",
+    "large",
+    "constant",
+    "zeros",
+)
+_SMALL = 0.01  # the lecture's 0.01 * N(0, 1): activations of a deep net collapse to 0
+_LARGE = 1.0  # the lecture's 1.0 * N(0, 1): tanh saturates at -1 and 1
+_CONSTANT = 0.01  # any constant makes all units of a layer the same
+
+
+def initialize_(
+    model: Model,
+    scheme: str = "auto",
+    *,
+    activations: Mapping[str, str] | None = None,
+    relu_bias: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Model:
+    """Set the weights of dense and convolutional layers in place, their biases to zero, and return the model.
+
+    Every scheme but the constants draws from a normal distribution. Normalization layers, embeddings, recurrent
+    layers and layers that do not train are left as they are.
+
+    Args:
+        model: any module.
+        scheme: "auto" chooses by the activation that follows each layer: He's rule for ReLU and its relatives (with
+            the leaky slope), Xavier for tanh, sigmoid, nothing, and the last layer. "he" and "xavier" take that rule
+            for all layers; "xavier_two_sided" averages fan-in and fan-out; "orthogonal" has the gains of "auto";
+            "small", "large", "constant" and "zeros" are the lecture's bad examples.
+        activations: layer name -> activation that really follows, for what cannot be seen in the model.
+        relu_bias: the bias of layers that are followed by ReLU or a relative (the lecture's 0.01 against early death).
+        generator: where random numbers come from; PyTorch's global one when not given.
+
+    Raises:
+        UserError: the scheme or a named layer is unknown, or a layer has no weights yet (a lazy one).
+    """
+    if scheme not in SCHEMES:
+        raise UserError(f"there is no initialization {scheme!r:.60}", do=f"Known are {', '.join(SCHEMES)}")
+    following = what_follows(model)
+    following |= _named(activations or {}, following)
+    with torch.no_grad():
+        for name, layer in model.named_modules():
+            if isinstance(layer, WEIGHTED) and name in following:
+                _initialize_layer(name, layer, scheme, following[name], relu_bias, generator)
+    return model
+
+
+def _named(activations: Mapping[str, str], following: Mapping[str, Following]) -> dict[str, Following]:
+    unknown = [name for name in activations if name not in following]
+    if unknown:
+        raise UserError(
+            f"the model has no dense or convolutional layer {unknown[0]!r:.60}",
+            do=f"Its layers are {', '.join(following) or 'none'}",
+        )
+    return {
+        name: Following(activation=activation_name(kind), is_output=following[name].is_output)
+        for name, kind in activations.items()
+    }
+
+
+def _initialize_layer(
+    name: str,
+    layer: nn.Module,
+    scheme: str,
+    after: Following,
+    relu_bias: float,
+    generator: torch.Generator | None,
+) -> None:
+    weight, bias = layer.weight, layer.bias
+    if not isinstance(weight, Tensor) or nn.parameter.is_lazy(weight):
+        raise UserError("this layer has no weights yet", where=name, do="Run one batch through the model first")
+    if not weight.requires_grad and not is_parametrized(layer):
+        return
+    values = torch.empty_like(weight)
+    if scheme == "orthogonal":
+        nn.init.orthogonal_(values, gain=_gain(after), generator=generator)
+    elif scheme in {"constant", "zeros"}:
+        values.fill_(_CONSTANT if scheme == "constant" else 0.0)
+    else:
+        values.normal_(0.0, _std(layer, scheme, after), generator=generator)
+    if is_parametrized(layer, "weight"):
+        layer.weight = values  # goes through the parametrization's inverse
+    else:
+        weight.copy_(values)
+    if isinstance(bias, Tensor):
+        bias.fill_(relu_bias if _is_relu_like(after) else 0.0)
+
+
+def _std(layer: nn.Module, scheme: str, after: Following) -> float:
+    """The standard deviation of a layer's weights."""
+    fan_in, fan_out = _fans(layer)
+    return {
+        "auto": _gain(after) / math.sqrt(fan_in),
+        "he": math.sqrt(2 / fan_in),
+        "xavier": math.sqrt(1 / fan_in),
+        "xavier_two_sided": math.sqrt(2 / (fan_in + fan_out)),
+        "small": _SMALL,
+        "large": _LARGE,
+    }[scheme]
+
+
+def _fans(layer: nn.Module) -> tuple[float, float]:
+    """How many inputs one output is the sum of, and how many outputs one input goes into."""
+    if isinstance(layer, nn.Linear):
+        return max(1, layer.in_features), max(1, layer.out_features)
+    assert isinstance(layer, nn.modules.conv._ConvNd)
+    taps = math.prod(layer.kernel_size) / layer.groups
+    sparse = math.prod(layer.stride)  # a stride leaves out as many of the taps on one of the two sides
+    if layer.transposed:
+        return max(1.0, layer.in_channels * taps / sparse), max(1.0, layer.out_channels * taps)
+    return layer.in_channels * taps, max(1.0, layer.out_channels * taps / sparse)
+
+
+_RELU_LIKE = frozenset({"relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "maxout"})
+
+
+def _is_relu_like(after: Following) -> bool:
+    return after.activation in _RELU_LIKE and not after.is_output
+
+
+def _gain(after: Following) -> float:
+    """What the standard deviation is multiplied by so that the mean square stays the same through the activation.
+
+    For ReLU it is He's sqrt(2), for a leaky slope a sqrt(2 / (1 + a^2)) (He et al. 2015, section 2.2); for the
+    others of the family it follows from the same argument: 1 / sqrt(E[f(z)^2]) for z from N(0, 1).
+    """
+    if not _is_relu_like(after):
+        return 1.0
+    if after.activation in {"leaky_relu", "prelu"}:
+        return math.sqrt(2 / (1 + _slope(after) ** 2))
+    pieces = int(getattr(after.module, "pieces", 2)) if after.activation == "maxout" else 1
+    return _numeric_gain(after.activation, pieces)
+
+
+def _slope(after: Following) -> float:
+    if isinstance(after.module, nn.PReLU):
+        return float(after.module.weight.detach().mean())
+    if isinstance(after.module, nn.LeakyReLU):
+        return after.module.negative_slope
+    return 0.25 if after.activation == "prelu" else 0.01  # PyTorch's defaults
+
+
+_SMOOTH: Final[dict[str, Callable[[Tensor], Tensor]]] = {"elu": F.elu, "gelu": F.gelu, "silu": F.silu}
+
+
+@cache
+def _numeric_gain(activation: str, pieces: int) -> float:
+    """1 / sqrt(E[f(z)^2]); for Maxout, f is the largest of `pieces` independent values."""
+    if activation == "relu":
+        return math.sqrt(2)
+    z = torch.linspace(-10, 10, 20001, dtype=torch.float64)  # beyond 10 the density is below 1e-22
+    density = torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    if activation == "maxout":
+        below = torch.special.ndtr(z)
+        return 1 / math.sqrt(float(torch.trapezoid(z**2 * pieces * density * below ** (pieces - 1), z)))
+    return 1 / math.sqrt(float(torch.trapezoid(_SMOOTH[activation](z) ** 2 * density, z)))
