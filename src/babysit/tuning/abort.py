@@ -30,7 +30,6 @@ def why_stop(initial_cost: float, last_costs: Sequence[float]) -> str:
         return NOT_A_NUMBER
     if math.isinf(newest):
         return INFINITE
-    if len(last_costs) < _JUDGED_COSTS:
-        return ""
-    median = sorted(last_costs[-_JUDGED_COSTS:])[_JUDGED_COSTS // 2]
-    return EXPLODED if median > FACTOR * initial_cost else ""
+    judged = sorted(list(last_costs)[-_JUDGED_COSTS:])
+    enough = len(judged) == _JUDGED_COSTS
+    return EXPLODED if enough and judged[_JUDGED_COSTS // 2] > FACTOR * initial_cost else ""

@@ -11,7 +11,6 @@ from babysit.records.trial import Trial, TrialState
 from babysit.tuning.executor import Executor, Member
 from babysit.tuning.ledger import Ledger, in_words, merit
 from babysit.tuning.settings import SearchSettings, Stage
-from babysit.tuning.space import Space
 from babysit.tuning.stages import train, trial_of
 
 STAGE: Final = "finalists"
@@ -36,15 +35,13 @@ class Finalist:
         return statistics.stdev(self.metrics) if len(self.metrics) > 1 else None
 
 
-def run_finalists(
-    *, epochs: int, space: Space, executor: Executor, ledger: Ledger, settings: SearchSettings
-) -> tuple[Finalist, ...]:
+def run_finalists(epochs: int, *, executor: Executor, ledger: Ledger, settings: SearchSettings) -> tuple[Finalist, ...]:
     """Trains each finalist on each new seed; the best mean comes first, those that diverge are left out."""
     chosen = _chosen(ledger.trials, settings.finalists)
     seeds = [settings.seed + 1 + place for place in range(settings.finalist_seeds)]
     if not chosen or not seeds:
         return ()
-    ledger.begin(Stage(STAGE, len(chosen) * len(seeds), epochs), Space(space.dimensions), {})
+    ledger.begin(Stage(STAGE, len(chosen) * len(seeds), epochs))
     finalists = []
     for trial in chosen:
         again = [

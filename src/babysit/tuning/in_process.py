@@ -141,7 +141,7 @@ class InProcess:
                 if stopped:
                     return stopped
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
                 optimizer.step()
                 learner.step += 1
         learner.epoch += epochs
@@ -150,7 +150,8 @@ class InProcess:
     @torch.no_grad()
     def _measure(self, model: nn.Module) -> tuple[str, float]:
         model.eval()
-        output = torch.cat([model(part) for part in self._validation.x.split(_VALIDATION_BATCH)])
+        parts = batches(self._validation, size=_VALIDATION_BATCH, shuffle=False)
+        output = torch.cat([model(x) for x, _ in parts])
         return score(self._validation.task, output, self._validation.y)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
 from babysit.records.trial import StageRange, Trial, TrialState
@@ -43,10 +43,10 @@ class Ledger:
         """The trials of one stage."""
         return [trial for trial in self.trials if trial.stage == stage]
 
-    def begin(self, stage: Stage, space: Space, why: dict[str, str]) -> None:
-        """A stage begins with these ranges, for these reasons."""
+    def begin(self, stage: Stage, space: Space | None = None, why: Mapping[str, str] | None = None) -> None:
+        """A stage begins, with these ranges for these reasons when it draws from a space."""
         self._stage = stage.name
-        for name, scale in space.scales.items():
+        for name, scale in (space.scales if space else {}).items():
             self.ranges.append(
                 StageRange(
                     stage=stage.name,
@@ -54,7 +54,7 @@ class Ledger:
                     low=scale.low,
                     high=scale.high,
                     log=not scale.linear,
-                    why=why.get(name, ""),
+                    why=(why or {}).get(name, ""),
                 )
             )
         self._write()

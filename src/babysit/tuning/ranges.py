@@ -19,7 +19,7 @@ from babysit.tuning.space import Choice, Dimension, Scale, valid
 _TOP_SHARE: Final = 0.2  # the best fifth speaks for a stage,
 _TOP_LEAST: Final = 3  # and at least three trials
 _BEST_AT_EDGE: Final = 0.1  # the best trial within this share of the range from its end,
-_TOP_AT_EDGE: Final = 0.3  # or the median of the best ones within this share,
+_TOP_AT_EDGE: Final = 0.3  # or the median of the best ones within this share and the very end not tried,
 _RANK_CORRELATION: Final = 0.5  # counts only when the metric rises toward that end: else the best lies there by chance
 _INFEASIBLE: Final = 0.5  # share of stopped trials from which on a region is known to be bad
 _NARROWEST: Final = 1 / 3  # the lecture's own step: three factors of ten for the rate, then one
@@ -97,8 +97,11 @@ def edge(placed: Placed) -> Edge:
 def _at_the_high_end(placed: Placed) -> bool:
     if not placed.finished or placed.correlation <= _RANK_CORRELATION:
         return False
-    if placed.finished[0] <= 1 - _BEST_AT_EDGE and placed.median <= 1 - _TOP_AT_EDGE:
-        return False
+    if placed.finished[0] <= 1 - _BEST_AT_EDGE:
+        # Where the very end was tried and others are better, the optimum lies within.
+        end_was_tried = max(placed.finished) > 1 - _BEST_AT_EDGE
+        if end_was_tried or placed.median <= 1 - _TOP_AT_EDGE:
+            return False
     # The outer tenth, or all that lies above the best ones.
     border = min(1 - _BEST_AT_EDGE, max(placed.top))
     stopped = sum(position > border for position in placed.stopped)

@@ -75,8 +75,8 @@ def search(
     interrupted = False
     finalists: tuple[Finalist, ...] = ()
     try:
-        space, epochs = _all_stages(space, executor=trainer, ledger=ledger, settings=settings)
-        finalists = run_finalists(epochs=epochs, space=space, executor=trainer, ledger=ledger, settings=settings)
+        last = _all_stages(space, executor=trainer, ledger=ledger, settings=settings)
+        finalists = run_finalists(last.epochs, executor=trainer, ledger=ledger, settings=settings)
     except KeyboardInterrupt:
         interrupted = True
         ledger.notes.append(f"interrupted after {len(ledger.trials)} trials; what had ended is kept")
@@ -109,8 +109,8 @@ def _workload(build: Build, splits: Splits, settings: SearchSettings) -> Workloa
     )
 
 
-def _all_stages(space: Space, *, executor: Executor, ledger: Ledger, settings: SearchSettings) -> tuple[Space, int]:
-    """Runs the stages, and more of them while the best lie at an edge; gives the last space and its epochs."""
+def _all_stages(space: Space, *, executor: Executor, ledger: Ledger, settings: SearchSettings) -> Stage:
+    """Runs the stages, and more of them while the best lie at an edge; gives the last one."""
     why = dict.fromkeys(space.dimensions, "as asked for")
     why |= {name: f"as asked for; {warning}" for name, warning in space.warnings.items()}
     ledger.notes += [f"{name}: {warning}" for name, warning in space.warnings.items()]
@@ -133,7 +133,7 @@ def _all_stages(space: Space, *, executor: Executor, ledger: Ledger, settings: S
             ledger.notes += [f"{name}: {_advice(name, moved, why[name])}" for name in at_edge if moved != space]
     if ledger.best is None and ledger.trials:
         ledger.notes.append(_nothing_finished(ledger.trials))
-    return space, stages[-1].epochs
+    return stages[-1]
 
 
 def _at_edge(space: Space, trials: Sequence[Trial]) -> list[str]:

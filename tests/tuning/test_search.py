@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import torch
+from rich.progress import Progress
+from torch import nn
+
+from babysit.data.samples import Samples
+from babysit.data.sources import load_data
+from babysit.data.splits import Splits, split
+from babysit.nn.builders import mlp
+from babysit.nn.preprocess import Standardize
+from babysit.records.problem import UserError
+from babysit.records.trial import TrialState
+from babysit.testing.executor_contract import build as build_blobs
+from babysit.testing.executor_contract import workload as blobs
+from babysit.tuning.executor import Workload
+from babysit.tuning.in_process import InProcess
+from babysit.tuning.search import SearchResult, search
+from babysit.tuning.settings import SearchSettings, Stage
+from babysit.tuning.space import Choice, Scale, Space
+from babysit.tuning.space_text import read_space
+
+QUICK = SearchSettings(
+    batch_size=16, stages=(Stage("coarse", 8, 1), Stage("fine", 4, 2)), finalists=2, finalist_seeds=2
+)
+RATE = Space({"rate": Scale(1e-4, 1e-1)})
+
+
+def blob_splits() -> Splits:
+    work = blobs()
+    return Splits(train=work.train, validation=work.validation, test=work.validation)
+
+
+def digits_splits() -> Splits:
+    return split(load_data("digits"), seed=0)
+
+
+def search_blobs(space: Space = RATE, settings: SearchSettings = QUICK, **arguments: Any) -> SearchResult:
+    return search(arguments.pop("build", build_blobs), blob_splits(), space=space, settings=settings, **arguments)
+
+
+class Notebook:
+    """A writer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.updates: list[dict[str, Any]] = []
+
+    def update(self, **fields: Any) -> None:
+        self.updates.append(fields)
+
+
+def test_a_search_on_digits_goes_coarse_to_fine_and_ends_above_93_percent_in_seconds():
+    splits = digits_splits()
+    preprocess = Standardize.fit(splits.train.x)
+    began = time.perf_counter()
+    result = search(
+        lambda parameters: nn.Sequential(preprocess, mlp(64, 10)),
+        splits,
+        space=read_space("rate=1e-4..1e-1 weight_decay=1e-6..1e-2"),
+    )
+    assert time.perf_counter() - began < 15
+    assert [trial.stage for trial in result.trials][:24] == ["coarse"] * 16 + ["fine"] * 8
+    assert result.best is not None
+    assert result.best.metric is not None
+    assert result.metric_name == "accuracy"
+    assert result.best.metric > 0.93
+    assert result.mean is not None
+    assert result.mean > 0.93
+    ranges = {(item.stage, item.parameter): item for item in result.ranges}
+    coarse, fine = ranges["coarse", "rate"], ranges["fine", "rate"]
+    assert (coarse.low, coarse.high) == (1e-4, 1e-1)
+    assert fine.low > coarse.low  # 1e-4 learns hardly anything in two epochs
+    assert fine.why
+
+
+def test_the_same_seed_gives_the_same_trials_and_another_seed_others():
+    def numbers(seed: int) -> list[object]:
+        settings = SearchSettings(batch_size=16, stages=QUICK.stages, finalists=1, seed=seed)
+        return [(t.parameters, t.metric, t.last_costs, t.seed) for t in search_blobs(settings=settings).trials]
+
+    first = numbers(0)
+    torch.rand(5)  # the state of the caller's generator is no part of it
+    assert first == numbers(0)
+    assert first != numbers(1)
+
+
+def test_a_fine_stage_begins_with_the_best_of_the_coarse_one():
+    result = search_blobs()
+    coarse = [trial for trial in result.trials if trial.stage == "coarse"]
+    first_fine = next(trial for trial in result.trials if trial.stage == "fine")
+    assert (
+        first_fine.parameters == max(coarse, key=lambda trial: (trial.metric or 0, -sum(trial.last_costs))).parameters
+    )
+    assert first_fine.step == 2 * coarse[0].step
+
+
+def test_trials_that_diverge_are_kept_with_their_reason_and_the_range_moves_away_from_them():
+    space = Space({"rate": Scale(1e-3, 1e4), "optimizer": Choice(("sgd",))})
+    result = search_blobs(
+        space, SearchSettings(batch_size=16, stages=(Stage("coarse", 16, 2), Stage("fine", 6, 2)), finalists=0)
+    )
+    pruned = [trial for trial in result.trials if trial.state == TrialState.PRUNED]
+    assert len(pruned) >= 3
+    for trial in pruned:
+        assert trial.reason.startswith("cost ")
+        assert trial.metric is None
+        assert 0 < len(trial.last_costs) <= 20
+        assert trial.initial_cost == pytest.approx(1.1, abs=0.5)
+        assert float(trial.parameters["rate"]) > 0.1
+    fine = next(item for item in result.ranges if item.stage == "fine" and item.parameter == "rate")
+    assert fine.high < 1e3
+    coarse_share = sum(trial.stage == "coarse" for trial in pruned) / 16
+    fine_share = sum(trial.stage == "fine" for trial in pruned) / 6
+    assert fine_share < coarse_share
+
+
+def test_when_all_rates_diverge_the_search_goes_down_until_some_learn():
+    space = Space({"rate": Scale(1e2, 1e6), "optimizer": Choice(("sgd",))})
+    result = search_blobs(
+        space, SearchSettings(batch_size=16, stages=(Stage("coarse", 6, 2), Stage("fine", 8, 4)), finalists=0)
+    )
+    assert all(trial.state == TrialState.PRUNED for trial in result.trials if trial.stage == "coarse")
+    fine = next(item for item in result.ranges if item.stage == "fine" and item.parameter == "rate")
+    assert "all 6 trials diverged" in fine.why
+    assert result.best is not None
+
+
+def test_when_nothing_ever_finishes_the_result_says_so_instead_of_failing():
+    space = Space({"rate": Scale(1e30, 1e31), "optimizer": Choice(("sgd",))})
+    result = search_blobs(space, SearchSettings(batch_size=16, stages=(Stage("coarse", 3, 1),), extra_stages=0))
+    assert result.best is None
+    assert any("none of 3 trials finished" in note for note in result.notes)
+
+
+def test_a_best_rate_at_the_edge_makes_one_more_stage_that_goes_beyond_it():
+    space = Space({"rate": Scale(1e-5, 3e-4)})
+    result = search_blobs(space, SearchSettings(batch_size=16, stages=(Stage("coarse", 10, 4),), finalists=0))
+    moved = next(item for item in result.ranges if item.stage == "moved 1")
+    assert moved.high > 4e-4
+    assert "moved up" in moved.why
+    best = {
+        stage: max(trial.metric or 0 for trial in result.trials if trial.stage == stage)
+        for stage in ("coarse", "moved 1")
+    }
+    assert best["moved 1"] > best["coarse"]
+
+
+def test_without_more_stages_allowed_an_edge_becomes_advice():
+    settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 10, 4),), finalists=0, extra_stages=0)
+    result = search_blobs(Space({"rate": Scale(1e-5, 3e-4)}), settings)
+    assert {trial.stage for trial in result.trials} == {"coarse"}
+    assert any("search again with rate=" in note for note in result.notes)
+
+
+def test_finalists_are_trained_on_new_seeds_and_the_best_mean_wins():
+    result = search_blobs()
+    finalists = [trial for trial in result.trials if trial.stage == "finalists"]
+    assert len(finalists) == 4
+    assert {trial.seed for trial in finalists} == {1, 2}
+    assert {trial.seed for trial in result.trials if trial.stage != "finalists"} == {0}
+    means = {}
+    for trial in finalists:
+        means.setdefault(tuple(trial.parameters.items()), []).append(trial.metric)
+    best = max(sum(metrics) / 2 for metrics in means.values())
+    assert result.mean == pytest.approx(best)
+    assert result.best is not None
+    assert result.mean == pytest.approx(sum(means[tuple(result.best.parameters.items())]) / 2)
+
+
+def test_every_trial_reaches_the_writer_as_it_ends():
+    notebook = Notebook()
+    result = search_blobs(writer=notebook)
+    lengths = [len(fields["trials"]) for fields in notebook.updates]
+    assert set(range(len(result.trials) + 1)) == set(lengths)
+    assert lengths == sorted(lengths)
+    assert notebook.updates[-1]["trials"] == result.trials
+    assert notebook.updates[-1]["ranges"] == result.ranges
+
+
+def test_ctrl_c_keeps_the_trials_that_had_ended():
+    def interrupted(workload: Workload) -> InProcess:
+        count = 0
+
+        def build(parameters: dict[str, Any]) -> nn.Module:
+            nonlocal count
+            count += 1
+            if count == 5:
+                raise KeyboardInterrupt
+            return build_blobs(parameters)
+
+        return InProcess(
+            Workload(build=build, train=workload.train, validation=workload.validation, device="cpu", batch_size=16)
+        )
+
+    notebook = Notebook()
+    result = search_blobs(executor=interrupted, writer=notebook)
+    assert result.interrupted
+    assert len(result.trials) == 4
+    assert result.best is not None
+    assert len(notebook.updates[-1]["trials"]) == 4
+    assert any("interrupted after 4 trials" in note for note in result.notes)
+
+
+def test_the_progress_shows_the_stage_the_count_and_the_best_so_far():
+    progress = Progress(disable=True)
+    search_blobs(progress=progress)
+    coarse, fine, finalists = progress.tasks
+    assert (coarse.completed, coarse.total) == (8, 8)
+    assert (fine.completed, fine.total) == (4, 4)
+    assert (finalists.completed, finalists.total) == (4, 4)
+    assert "best accuracy" in fine.description
+    assert "rate" in fine.description
+
+
+@pytest.mark.parametrize("sampler", ["grid", "qmc", "tpe"])
+def test_the_other_samplers_carry_a_search_through(sampler: str):
+    space = Space({"rate": Scale(1e-3, 1e-1), "hidden": Choice((8, 16))})
+
+    def build(parameters: dict[str, Any]) -> nn.Module:
+        return mlp(6, 3, hidden=(parameters["hidden"],))
+
+    result = search_blobs(
+        space, SearchSettings(batch_size=16, stages=QUICK.stages, sampler=sampler, finalists=0), build=build
+    )
+    assert sum(trial.stage == "coarse" for trial in result.trials) == 8
+    assert result.best is not None
+
+
+def test_tpe_learns_from_trials_that_diverged():
+    space = Space({"rate": Scale(1e-3, 1e4), "optimizer": Choice(("sgd",))})
+    settings = SearchSettings(
+        batch_size=16, stages=(Stage("coarse", 40, 1),), sampler="tpe", finalists=0, extra_stages=0
+    )
+    pruned = [trial.state == TrialState.PRUNED for trial in search_blobs(space, settings).trials]
+    assert sum(pruned[:10]) >= 3  # the first ten are random
+    assert sum(pruned[20:]) < 2 * sum(pruned[:10]) * 0.6
+
+
+def test_regression_is_searched_by_explained_variance():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 4, generator=generator)
+    y = (x @ torch.tensor([1.0, -2.0, 0.5, 0.0]))[:, None]
+    samples = Samples(x=x, y=y, task="regression", kind="table")  # type: ignore[arg-type]
+    splits = Splits(train=samples.take(range(150)), validation=samples.take(range(150, 200)), test=samples)
+    result = search(lambda parameters: mlp(4, 1, hidden=(16,)), splits, space=RATE, settings=QUICK)
+    assert result.metric_name == "r2"
+    assert result.best is not None
+    assert (result.best.metric or 0) > 0.5
+
+
+def test_a_model_that_does_not_fit_the_data_is_one_clear_error():
+    with pytest.raises(UserError, match="first trial could not be trained"):
+        search_blobs(build=lambda parameters: nn.Linear(99, 3))
+
+
+def test_a_hyperparameter_that_nothing_uses_is_named():
+    with pytest.raises(UserError, match="nothing uses hiden"):
+        search_blobs(
+            Space({"rate": Scale(1e-3, 1e-1), "hiden": Choice((8, 16))}), build=lambda p: mlp(6, 3, hidden=(8,))
+        )
+
+
+def test_a_builder_that_takes_its_hyperparameters_by_keyword_uses_those_it_takes():
+    def build(hidden: int = 8, **rest: Any) -> nn.Module:
+        return mlp(6, 3, hidden=(hidden,))
+
+    space = Space({"rate": Scale(1e-3, 1e-1), "hidden": Choice((8, 16))})
+    assert search_blobs(space, build=lambda parameters: build(**parameters)).best is not None
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda parameters: mlp(6, 3, hidden=(parameters["width"],)), "asks for 'width'"),
+        (lambda parameters: 1 / 0, "ZeroDivisionError"),
+        (lambda parameters: "model", "returned str"),
+        (lambda parameters, same=nn.Linear(6, 3): same, "same weights twice"),  # noqa: B008
+    ],
+)
+def test_a_wrong_builder_is_refused_before_the_search(build: Any, words: str):
+    with pytest.raises(UserError, match=words):
+        search_blobs(build=build)
+
+
+def test_an_unknown_optimizer_in_the_space_is_refused_before_the_search():
+    with pytest.raises(UserError, match="no optimizer adagrid"):
+        search_blobs(Space({"optimizer": Choice(("adam", "adagrid"))}))
