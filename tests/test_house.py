@@ -30,7 +30,7 @@ def test_an_inner_init_holds_a_docstring_only(path):
 
 def test_every_room_says_its_purpose_what_it_may_import_and_where_to_start():
     rooms = [path for path in INNER if path.parent.parent == ROOT]
-    assert len(rooms) == 16
+    assert len(rooms) >= 16
     for path in rooms:
         text = path.read_text(encoding="utf-8")
         assert all(word in text for word in ("Purpose:", "May import:", "Start at:")), named(path)

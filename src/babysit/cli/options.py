@@ -58,7 +58,26 @@ def settle(judging: Judging | None = None, *, store: str | None = None, threads:
         said["store"] = store
     if threads:
         said["threads"] = threads
-    return msgspec.structs.replace(settings, **said)
+    settled = msgspec.structs.replace(settings, **said)
+    if judging is not None:
+        _require_known_rules(settled)
+    return settled
+
+
+def _require_known_rules(settings: Settings) -> None:
+    """A misspelt rule is told before a training that would only be judged at its end."""
+    from babysit.rules.selection import check_limits, select_rules
+
+    select_rules(settings.select, settings.ignore)
+    check_limits(settings.limits)
+
+
+def judged(run: Run, settings: Settings) -> Run:
+    """The run with the findings of the rules that the settings select."""
+    from babysit.rules.judge import judge
+
+    found = judge(run, select=settings.select, ignore=settings.ignore, limits=settings.limits)
+    return msgspec.structs.replace(run, findings=found)
 
 
 def exit_code(run: Run, settings: Settings, *, exit_zero: bool = False) -> int:

@@ -12,12 +12,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def out() -> Console:
     """The console of results, on standard output; NO_COLOR is honoured by rich."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    return Console(highlight=False)
 
 
 def err() -> Console:
     """The console of progress, boxes and problems, on standard error."""
     return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """Text for people or programs on standard output, as it is: never wrapped, never styled."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
 
 
 @contextmanager

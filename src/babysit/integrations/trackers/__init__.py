@@ -2,5 +2,5 @@
 
 Purpose: send a finished run to where a team already looks
 May import: tuning and everything below
-Start at: scalars.py
+Start at: tensorboard.py
 """

@@ -1,0 +1,58 @@
+"""`babysit rules`: what is looked for."""
+
+from __future__ import annotations
+
+import json as json_format
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from babysit.cli.options import Json
+from babysit.cli.terminal import out, say
+
+if TYPE_CHECKING:
+    from babysit.rules.rule import Rule
+
+
+def rules(*words: str, json: Json = False) -> int:
+    """List the rules: code, name, severity, and what each finds.
+
+    Examples:
+
+        $ babysit rules
+        $ babysit rules O2 U dead-relu
+        $ babysit rules --json
+
+    Args:
+        words: Only these: codes, beginnings of codes, or names.
+    """
+    from babysit.rules.selection import select_rules
+
+    shown = select_rules(words)
+    if json:
+        say(json_format.dumps([facts(rule) for rule in shown], indent=2))
+        return 0
+    table = Table("code", "name", "severity", "stage", "found when", box=None, pad_edge=False)
+    for rule in shown:
+        table.add_row(rule.code, rule.name, rule.severity, rule.stage, rule.what)
+    out().print(table)
+    say(f"\n{len(shown)} rules. `babysit explain CODE` says why one matters and what to do.")
+    return 0
+
+
+def facts(rule: Rule) -> dict[str, Any]:
+    """A rule as plain data, without its code."""
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "severity": rule.severity.value,
+        "stage": rule.stage,
+        "what": rule.what,
+        "why": rule.why,
+        "advice": rule.advice,
+        "needs": list(rule.needs),
+        "leads_to": list(rule.leads_to),
+        "false_positives": list(rule.false_positives),
+        "limits": {name: {"value": limit.value, "source": limit.source} for name, limit in rule.limits.items()},
+        "sources": list(rule.sources),
+    }

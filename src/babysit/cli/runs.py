@@ -1,0 +1,63 @@
+"""`babysit runs`: what has been recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.table import Table
+
+from babysit.cli.keeping import open_store
+from babysit.cli.options import Json, StoreUrl, settle
+from babysit.cli.terminal import out, say
+
+if TYPE_CHECKING:
+    from babysit.store.summary import RunSummary
+
+
+def runs(run: str = "", /, *, delete: bool = False, json: Json = False, store: StoreUrl = None) -> int:
+    """List the recorded runs, or show one as text.
+
+    Examples:
+
+        $ babysit runs
+        $ babysit runs latest
+        $ babysit runs 20250314 --json
+        $ babysit runs 20250314 --delete
+
+    Args:
+        run: Its id or the beginning of it, or `latest`; all are listed without it.
+        delete: Remove that run from the store; its files stay.
+    """
+    with open_store(settle(store=store)) as kept:
+        if not run:
+            summaries = kept.list()
+            say(as_json(summaries)) if json else _show(summaries)
+            return 0
+        found = kept.load(run)
+        if delete:
+            kept.delete(found.id)
+            say(f'{{"deleted": "{found.id}"}}' if json else f"deleted {found.id}")
+            return 0
+    from babysit.reporting.report import report
+
+    say(report(found, format="json" if json else "text"))
+    return 0
+
+
+def as_json(summaries: Sequence[RunSummary]) -> str:
+    """The summaries as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(summaries), indent=2).decode()
+
+
+def _show(summaries: Sequence[RunSummary]) -> None:
+    if not summaries:
+        say("No run is kept here yet. Begin one: babysit run digits")
+        return
+    table = Table("run", "kind", "name", "status", "steps", "result", "diagnosis", box=None, pad_edge=False)
+    for line in summaries:
+        result = "" if line.metric is None else f"{line.metric_name} {line.metric:.4g}"
+        found = line.diagnosis or line.verdict
+        table.add_row(line.id, line.kind, line.name, line.status, str(line.steps), result, found)
+    out().print(table)

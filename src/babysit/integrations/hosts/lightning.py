@@ -1,0 +1,90 @@
+"""Watching a Lightning training: one callback, nothing else changes."""
+
+from __future__ import annotations
+
+from typing import final
+
+import msgspec
+
+from babysit.records.problem import UserError
+from babysit.records.run import Run, Status
+from babysit.store.identity import new_run_id
+from babysit.store.store import Store
+from babysit.watcher.watch import Watch, watch
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.utilities import rank_zero_info
+except ImportError as problem:
+    raise UserError("Lightning is not installed", do="Run: pip install 'babysit[lightning]'") from problem
+
+
+@final
+class Babysit(Callback):
+    """Watches `Trainer.fit`: `Trainer(callbacks=[Babysit()])`.
+
+    Losses, layers and evaluation passes are seen as in any other loop; every metric that the module logs is kept under
+    its own name. After the training `run` holds the judged run, and the store keeps it.
+
+    Args:
+        overhead: share of step time that watching may take.
+        name: a name for the run; the module's class when empty.
+        store: where the run is kept, as for `babysit.Store`; None for ./babysit_runs.
+    """
+
+    def __init__(self, *, overhead: float = 0.01, name: str = "", store: str | None = None) -> None:
+        self.run: Run | None = None
+        self._overhead = overhead
+        self._name = name
+        self._url = store
+        self._store: Store | None = None
+        self._watch: Watch | None = None
+        self._logged: set[tuple[str, int]] = set()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to listen, on the first process only."""
+        if not trainer.is_global_zero:
+            return
+        self._store = Store(self._url)
+        began = Run(id=new_run_id(), name=self._name or type(pl_module).__name__, kind="watch")
+        writer = self._store.open_writer(began)
+        self._watch = watch(pl_module, overhead=self._overhead, name=began.name, writer=writer).start()
+        self.run = began
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what the module logged."""
+        if not trainer.sanity_checking:
+            self._log(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what the module logged."""
+        self._log(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge and keep the run."""
+        self._close(Status.FINISHED)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Judge and keep what there is; the exception goes its way."""
+        self._close(Status.INTERRUPTED if isinstance(exception, KeyboardInterrupt) else Status.CRASHED)
+
+    def _log(self, trainer: Trainer) -> None:
+        if self._watch is None:
+            return
+        for name, value in trainer.callback_metrics.items():
+            # The last step that was finished; a metric is logged again at the end of an epoch, and counts once.
+            point = (name, self._watch.steps - 1)
+            if value.numel() == 1 and point not in self._logged:
+                self._logged.add(point)
+                self._watch.log(name, float(value), step=point[1])
+
+    def _close(self, status: Status) -> None:
+        if self._watch is None or self._store is None or self.run is None:
+            return
+        judged = self._watch.close(status=status)
+        self.run = msgspec.structs.replace(judged, id=self.run.id)
+        self._watch = None
+        self._store.close()
+        first = self.run.diagnosis
+        said = f"{self.run.verdict}: {first.code} {first.name}. {first.advice}" if first else self.run.verdict
+        rank_zero_info(f"babysit: {said} (babysit report {self.run.id})")

@@ -1,0 +1,103 @@
+"""A run as far as it has come, kept as each stage ends, and whatever way it ends."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+import msgspec
+
+from babysit.records.run import Run, Status
+from babysit.records.trial import Value
+from babysit.store.identity import new_run_id
+from babysit.store.store import Store
+from babysit.watcher.environment import environment
+
+Tell = Callable[[str, Run], None]
+
+
+def begin_run(kind: str, config: Mapping[str, Value]) -> Run:
+    """A new run of this kind, begun now, with what it was told; `source` gives it its name."""
+    return Run(
+        id=new_run_id(),
+        kind=kind,
+        name=Path(str(config.get("source", ""))).stem,
+        created=now(),
+        command=shlex.join(["babysit", *sys.argv[1:]]),
+        environment=environment(),
+        config=dict(config),
+    )
+
+
+def now() -> str:
+    """This moment as ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@final
+class Journal:
+    """The run as far as it has come; a context that keeps it readable however it is left.
+
+    Args:
+        run: a new run, or one to go on with.
+        store: where it is kept.
+        stages: their names, in order; the last one finished is kept as the setting `stage`.
+        tell: called with each stage that ends.
+    """
+
+    def __init__(self, run: Run, store: Store, *, stages: Sequence[str], tell: Tell) -> None:
+        self.run = msgspec.structs.replace(run, status=Status.RUNNING, ended="", stop_reason="")
+        self._store = store
+        self._stages = stages
+        self._tell = tell
+
+    def __enter__(self) -> Self:
+        self.writer = self._store.open_writer(self.run)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stopped = isinstance(problem, KeyboardInterrupt)
+        if problem is not None:
+            self.keep(
+                status=Status.INTERRUPTED if stopped else Status.CRASHED,
+                stop_reason="stopped by the user" if stopped else f"{type(problem).__name__}: {problem}",
+                ended=now(),
+            )
+        self.writer.close()
+        if stopped:
+            raise KeyboardInterrupt(
+                f"stopped. Run {self.run.id} is kept and readable; go on with `babysit run --resume {self.run.id}`"
+            ) from None
+
+    def finished(self, stage: str) -> bool:
+        """Whether that stage was finished, now or before an interruption."""
+        last = self.run.config.get("stage")
+        return last in self._stages and self._stages.index(str(last)) >= self._stages.index(stage)
+
+    def keep(self, **fields: Any) -> None:
+        """Keep new values of fields of the run."""
+        self.run = msgspec.structs.replace(self.run, **fields)
+        self.writer.update(**fields)
+
+    def configure(self, **settings: Value) -> None:
+        """Keep more of what the run was told or found out for itself."""
+        self.keep(config={**self.run.config, **settings})
+
+    def finish(self, stage: str, **fields: Any) -> None:
+        """Keep what a stage found, and then that it is finished."""
+        self.keep(**fields)
+        self.configure(stage=stage)
+        self._tell(stage, self.run)
+
+    def reload(self) -> Run:
+        """The run as the store has it, with the rows of curves and vitals that others wrote."""
+        self.writer.flush()
+        self.run = msgspec.structs.replace(self._store.load(self.run.id), status=Status.RUNNING)
+        return self.run
