@@ -1,0 +1,87 @@
+"""Statistics of what a layer passes on, as scalars that stay on the device.
+
+Every function returns 0-dim tensors (float32) and never waits for the device; `finish` turns the numbers, once they
+are on the host, into the statistics of records/vitals.py. Whole samples are sliced, never strided: a strided sample
+aliases with the layout of images and would copy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+from torch import Tensor
+
+# Sigmoid's slope is s(1-s), tanh's is 1-t^2: below 1 % of their greatest value a unit hardly learns.
+SIGMOID_FLAT: Final = 0.4975  # |s - 0.5| beyond it: s(1-s) < 0.0025
+TANH_FLAT: Final = 0.99499  # |t| beyond it: 1 - t^2 < 0.01
+
+# About 32,000 values a layer cost 0.2-0.3 ms for a small network on one core (docs/benchmarks/overhead.md).
+VALUES_PER_LAYER: Final = 32_768
+LEAST_SAMPLES: Final = 4
+
+RECTIFIERS: Final = frozenset({"relu", "relu6", "threshold"})
+SATURATING: Final = frozenset({"sigmoid", "tanh", "hardtanh", "hardsigmoid", "softsign"})
+
+
+def sample(values: Tensor) -> Tensor:
+    """The first whole samples of a batch, as many as are worth looking at; shares memory with `values`."""
+    values = values.detach()
+    if values.dim() == 0 or values.numel() <= VALUES_PER_LAYER:
+        return values
+    per_sample = max(1, values.numel() // values.shape[0])
+    return values[: max(LEAST_SAMPLES, VALUES_PER_LAYER // per_sample)]
+
+
+def unit_axis(values: Tensor, *, convolutional: bool) -> int:
+    """The axis that holds the units: channels for a convolution's output, the last axis otherwise."""
+    return 1 if convolutional and values.dim() > 2 else values.dim() - 1
+
+
+def moments(values: Tensor) -> dict[str, Tensor]:
+    """Sum, Euclidean norm and count of non-zeros of a sample."""
+    flat = values.float()
+    return {
+        "sum": flat.sum(),
+        "norm": torch.linalg.vector_norm(flat),
+        "nonzero": torch.linalg.vector_norm(flat, 0),
+    }
+
+
+def extremes(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Lowest and highest value of each unit over all samples and positions of the sample."""
+    others = tuple(index for index in range(values.dim()) if index != axis)
+    if not others:
+        return values, values
+    return values.amin(others), values.amax(others)
+
+
+def one_sided(lowest: Tensor, highest: Tensor) -> Tensor:
+    """Share of units whose values all have one sign (zero counts for either)."""
+    return ((lowest >= 0) | (highest <= 0)).float().mean()
+
+
+def saturated(values: Tensor, activation: str) -> Tensor:
+    """Share of values in the flat part of a saturating activation."""
+    if activation == "sigmoid":
+        return ((values - 0.5).abs() > SIGMOID_FLAT).float().mean()
+    if activation == "hardsigmoid":
+        return ((values <= 0) | (values >= 1)).float().mean()
+    return (values.abs() > TANH_FLAT).float().mean()
+
+
+def finish(raw: dict[str, float], count: int) -> dict[str, float]:
+    """Mean, standard deviation and share of zeros from the sums of `moments` over `count` values.
+
+    The standard deviation comes from the sums in float64; where rounding would make the variance negative (a constant
+    far from zero) it is 0.
+    """
+    mean = raw["sum"] / count
+    square = raw["norm"] ** 2 / count if math.isfinite(raw["norm"]) else math.nan
+    variance = square - mean * mean
+    return {
+        "mean": mean,
+        "std": math.sqrt(max(variance, 0.0)) if math.isfinite(variance) else math.nan,
+        "zeros": 1.0 - raw["nonzero"] / count,
+    }

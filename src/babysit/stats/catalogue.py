@@ -1,0 +1,31 @@
+"""Every statistic, with the function that measures it and how often it is worth its cost.
+
+`always`: on every sampled step. `rarely`: on the first few sampled steps and every eighth after, since it reads whole
+weight matrices along an axis.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MEASURED_BY: Final[dict[str, tuple[str, str]]] = {
+    "activation_mean": ("activations.moments", "always"),
+    "activation_std": ("activations.moments", "always"),
+    "output_std": ("activations.moments", "always"),
+    "zeros": ("activations.moments", "always"),
+    "dead": ("units.SilentUnits", "always"),
+    "saturated": ("activations.saturated", "always"),
+    "one_sided": ("activations.one_sided", "always"),
+    "input_one_sided": ("activations.one_sided", "always"),
+    "gradient_rms": ("parameters.norms", "always"),
+    "gradient_zeros": ("parameters.norms", "always"),
+    "one_signed": ("parameters.one_signed", "rarely"),
+    "weight_rms": ("parameters.norms", "always"),
+    "update_rms": ("parameters.update_norms", "always"),
+    "update_ratio": ("parameters.update_norms", "always"),
+    "nonfinite": ("activations.moments", "always"),
+    "unit_similarity": ("parameters.unit_similarity", "rarely"),
+    "gamma_mean": ("parameters of a normalization layer", "always"),
+    "beta_mean": ("parameters of a normalization layer", "always"),
+    "slope": ("parameter of a PReLU", "always"),
+}

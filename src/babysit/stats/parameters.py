@@ -1,0 +1,61 @@
+"""Statistics of weights, gradients and updates, over many tensors at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+# Two units count as the same when their projections agree to this share of the layer's scale: float32 rounding of the
+# projection of equal rows gives 0 exactly, rows that differ by one part in a million differ by more than this.
+SAME_UNIT: Final = 1e-7
+
+
+def norms(tensors: Sequence[Tensor], order: float = 2) -> list[Tensor]:
+    """The norm of each tensor (order 0 counts non-zeros), in one call a device and dtype."""
+    return list(torch._foreach_norm([tensor.detach() for tensor in tensors], order)) if tensors else []
+
+
+def copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """A copy of each tensor's values."""
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+def update_norms(before: list[Tensor], after: Sequence[Tensor]) -> list[Tensor]:
+    """The norm of what changed; overwrites `before`, so that one copy of the parameters is all the memory needed."""
+    if not before:
+        return []
+    torch._foreach_sub_(before, [tensor.detach() for tensor in after])
+    return norms(before)
+
+
+def one_signed(gradient: Tensor, unit_axis: int) -> Tensor:
+    """Share of units whose weight gradients all have one sign; units without any gradient do not count as such."""
+    others = tuple(index for index in range(gradient.dim()) if index != unit_axis)
+    lowest, highest = gradient.detach().amin(others), gradient.detach().amax(others)
+    signed = ((lowest >= 0) & (highest > 0)) | ((highest <= 0) & (lowest < 0))
+    return signed.float().mean()
+
+
+def unit_similarity(weight: Tensor, bias: Tensor | None, unit_axis: int) -> Tensor:
+    """Share of units whose incoming weights and bias equal another unit's.
+
+    Each unit is projected on one fixed direction, so that equal units meet when sorted: O(units log units), no
+    random numbers.
+    """
+    rows = weight.detach().float().movedim(unit_axis, 0).flatten(1)
+    units, inputs = rows.shape
+    if units < 2:
+        return torch.zeros((), device=rows.device)
+    direction = torch.cos(torch.arange(1, inputs + 1, device=rows.device, dtype=torch.float32) * 1.618)
+    place = rows @ direction
+    if bias is not None and bias.numel() == units:
+        place = place + bias.detach().float() * 2.718
+    ordered = place.sort().values
+    scale = ordered.abs().amax()
+    same = (ordered[1:] - ordered[:-1]) <= SAME_UNIT * scale
+    # A unit is one of a kind only when neither neighbour equals it.
+    edge = torch.zeros(1, dtype=torch.bool, device=rows.device)
+    return (torch.cat([same, edge]) | torch.cat([edge, same])).float().mean()

@@ -1,0 +1,211 @@
+"""Puts the Anatomy together from what the first steps showed."""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+import msgspec
+import torch
+from torch import Tensor
+
+from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, ParameterGroup
+from babysit.watcher.book import ParameterBook, Place
+from babysit.watcher.objective import class_counts, describe, loss_nodes, output_layer
+from babysit.watcher.operations import ACTIVATIONS, NORMS, TRANSPARENT
+from babysit.watcher.trace import Node, Trace
+
+# The first steps are captured in full: two optimizers or two losses may take turns. Labels are counted meanwhile.
+CAPTURED_STEPS: Final = 20
+
+
+@final
+class _Seen:
+    """One layer as it ran."""
+
+    __slots__ = ("activation", "batch_axis", "input_shape", "op", "order", "output_shape", "source")
+
+    def __init__(self, op: str, order: int) -> None:
+        self.op = op
+        self.order = order
+        self.input_shape: tuple[int, ...] = ()
+        self.output_shape: tuple[int, ...] = ()
+        self.activation = ""
+        self.source = ""
+        self.batch_axis = 0
+
+
+@final
+class Anatomist:
+    """Collects layers, objectives and optimizers while steps are captured."""
+
+    def __init__(self, book: ParameterBook) -> None:
+        self._book = book
+        self._layers: dict[str, _Seen] = {}
+        self._outputs: set[str] = set()
+        self._objectives: dict[tuple[Any, ...], Objective] = {}
+        self._majorities: dict[tuple[Any, ...], list[float]] = {}
+        self._optimizers: dict[int, OptimizerFacts] = {}
+        self._held: set[int] = set()
+        self._reached: set[str] = set()
+        self.compiled = False
+        self.target_moments = (0.0, 0.0)
+
+    def layer(self, trace: Trace, place: str, op: str, tensors: tuple[Tensor | None, Tensor]) -> None:
+        """A layer ran: its place in the order, its shapes, and which layer feeds it."""
+        if place in self._layers:
+            return
+        entering, result = tensors
+        seen = self._layers[place] = _Seen(op, len(self._layers))
+        seen.output_shape = tuple(result.shape)
+        if entering is not None:
+            seen.input_shape = tuple(entering.shape)
+            seen.source = _source(trace.node(entering))
+        if op in {"gru", "lstm", "rnn_tanh", "rnn_relu", "multi_head_attention_forward"}:
+            seen.batch_axis = 1  # torch runs these time first; batch_first modules transpose before the call
+        if op == "prelu":
+            seen.activation = "prelu"
+
+    def activation(self, place: str, op: str) -> None:
+        """The first activation after a layer."""
+        seen = self._layers.get(place)
+        if seen is not None and not seen.activation:
+            seen.activation = op
+
+    def loss(self, loss: Node) -> None:
+        """The scalar that backward was called on."""
+        for node, sign in loss_nodes(loss):
+            key = (node.op, output_layer(node), tuple(node.meeting[0].shape[1:]) if node.meeting else ())
+            self._outputs.add(key[1])
+            if key not in self._objectives:
+                self._objectives[key] = objective = describe(loss, node, sign)
+                self.target_moments = self.target_moments if len(self._objectives) > 1 else (
+                    objective.target.mean, objective.target.variance)  # fmt: skip
+            elif node.meeting is not None:
+                known = self._objectives[key]
+                counts = class_counts(node.meeting[1], known.target_kind)
+                self._objectives[key] = msgspec.structs.replace(known, class_counts=_added(known.class_counts, counts))
+            if node.meeting is not None:
+                counts = class_counts(node.meeting[1], self._objectives[key].target_kind)
+                if sum(counts) > 0:
+                    self._majorities.setdefault(key, []).append(max(counts) / sum(counts))
+
+    def scale_of(self, node: Node, samples: int) -> float | None:
+        """The factor that makes an evaluation loss comparable with the training loss; None when it is another loss.
+
+        A training loss of several parts has no counterpart in one of them; a summed loss grows with the batch.
+        """
+        if len(self._objectives) != 1:
+            return None
+        objective = next(iter(self._objectives.values()))
+        if node.op != objective.loss or node.extra.get("reduction", "mean") != objective.reduction:
+            return None
+        if objective.reduction == "sum":
+            return (objective.target.shape[0] if objective.target.shape else 1) / samples
+        return 1.0
+
+    def optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer about to step: its groups, and which parameters have a gradient."""
+        for group in optimizer.param_groups:
+            for tensor in group["params"]:
+                name = self._book.name(tensor)
+                if name is not None and tensor.grad is not None:
+                    self._reached.add(name)
+        if id(optimizer) in self._optimizers:
+            return
+        names = [self._book.name(tensor) for group in optimizer.param_groups for tensor in group["params"]]
+        self._held.update(id(tensor) for group in optimizer.param_groups for tensor in group["params"])
+        self._optimizers[id(optimizer)] = OptimizerFacts(
+            kind=type(optimizer).__name__,
+            groups=tuple(_group(group) for group in optimizer.param_groups),
+            parameter_names=tuple(name for name in names if name is not None),
+            maximize=any(bool(group.get("maximize", False)) for group in optimizer.param_groups),
+            stale=sum(name is None for name in names),
+        )
+
+    def anatomy(self, batch_size: int, steps: dict[int, int]) -> Anatomy:
+        """What has been seen so far."""
+        known = list(self._book.known())
+        trainable = [(name, tensor) for name, tensor in known if tensor.requires_grad]
+        held = {name for facts in self._optimizers.values() for name in facts.parameter_names}
+        ordered = sorted(self._book.places.values(), key=lambda place: self._order(place.name))
+        objectives = [
+            msgspec.structs.replace(objective, batch_majority=_mean(self._majorities.get(key, [])))
+            for key, objective in self._objectives.items()
+        ]
+        return Anatomy(
+            model=", ".join(self._book.model_names),
+            layers=tuple(self._layer(place, index) for index, place in enumerate(ordered)),
+            objectives=tuple(objectives),
+            optimizers=tuple(
+                msgspec.structs.replace(facts, steps=steps.get(key)) for key, facts in self._optimizers.items()
+            ),
+            parameters=sum(tensor.numel() for _, tensor in known),
+            trainable_parameters=sum(tensor.numel() for _, tensor in trainable),
+            batch_size=batch_size,
+            unoptimized=tuple(name for name, _ in trainable if name not in held) if held else (),
+            unreached=tuple(name for name, _ in trainable if name in held and name not in self._reached),
+            compiled=self.compiled,
+        )
+
+    def order(self) -> list[str]:
+        """Names of the layers in the order they ran, then those that never ran."""
+        return sorted(self._book.places, key=self._order)
+
+    def _order(self, place: str) -> int:
+        seen = self._layers.get(place)
+        return seen.order if seen is not None else len(self._layers)
+
+    def _layer(self, place: Place, index: int) -> Layer:
+        seen = self._layers.get(place.name)
+        weight = place.weight
+        tensors = dict(place.tensors())
+        return Layer(
+            name=place.name,
+            kind=place.kind,
+            order=index,
+            parameter_names=tuple(tensors),
+            parameters=sum(tensor.numel() for tensor in tensors.values()),
+            weight_shape=tuple(weight.shape) if weight is not None else (),
+            input_shape=seen.input_shape if seen else (),
+            output_shape=seen.output_shape if seen else (),
+            fan_in=0 if "Embedding" in place.kind or "Norm" in place.kind else place.fan_in,
+            has_bias=place.bias is not None,
+            trainable=any(tensor.requires_grad for tensor in tensors.values()),
+            activation=seen.activation if seen else "",
+            norm="Norm" in place.kind or (seen is not None and seen.op in NORMS),
+            is_output=place.name in self._outputs,
+            source=seen.source if seen else "",
+            batch_axis=seen.batch_axis if seen else 0,
+        )
+
+
+def _source(node: Node | None) -> str:
+    """The layer whose output, its activation aside, a tensor is."""
+    while node is not None and not node.extra.get("weighted"):
+        if node.op not in TRANSPARENT and node.op not in ACTIVATIONS:
+            return ""
+        node = next((parent for parent in node.parents if parent.layer), None)
+    return node.layer if node is not None else ""
+
+
+def _group(group: dict[str, Any]) -> ParameterGroup:
+    return ParameterGroup(
+        rate=float(group.get("lr", 0.0)),
+        weight_decay=float(group.get("weight_decay", 0.0) or 0.0),
+        momentum=float(group.get("momentum", 0.0) or 0.0),
+        betas=tuple(float(beta) for beta in group.get("betas", ()) or ()),
+        epsilon=float(group.get("eps", 0.0) or 0.0),
+        parameters=sum(tensor.numel() for tensor in group["params"]),
+        tensors=len(group["params"]),
+    )
+
+
+def _added(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
+    length = max(len(left), len(right))
+    return tuple(
+        (left[i] if i < len(left) else 0) + (right[i] if i < len(right) else 0) for i in range(length)
+    )  # fmt: skip
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

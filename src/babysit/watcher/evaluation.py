@@ -1,0 +1,136 @@
+"""What a loop computes between training steps without gradients: losses and accuracies on other data.
+
+The model itself runs untouched: the mode is taken away while one of its modules is called and only sees what is done
+with the outputs. So fused inference paths stay as they are, and a pass costs a few operations a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor, nn
+
+from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_VALIDATION
+from babysit.watcher.batches import BatchProfile
+from babysit.watcher.book import ParameterBook, holds_parameters
+from babysit.watcher.trace import Node, Trace, push_below, remove
+
+# A pass counts as one over training data when at least this share of its rows was among the training rows looked at
+# (a part of the epoch only); rows shared by chance or leaked are far fewer.
+SEEN_BEFORE: Final = 0.2
+CHOICES: Final = frozenset({"argmax", "max", "gt", "ge", "lt", "le", "round", "topk", "sign", "int", "long", "bool"})
+
+
+@final
+class Evaluation:
+    """Watches passes without gradient and gathers their losses and accuracies until the next training step."""
+
+    def __init__(
+        self,
+        book: ParameterBook,
+        batches: BatchProfile,
+        scale: Callable[[Node, int], float | None],
+        on_problem: Callable[[str, BaseException], None],
+    ) -> None:
+        self._batches = batches
+        self._scale = scale  # what makes a loss comparable with the training loss, or None when nothing does
+        self._on_problem = on_problem
+        self._trace = Trace(book, self)
+        self._depth = 0
+        self._hooks: list[Any] = []
+        self._inside = 0
+        self._from_train = False
+        self._sums: dict[str, tuple[float, int]] = {}
+        self.passes = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether a pass is being watched."""
+        return self._depth > 0
+
+    def begin(self) -> None:
+        """Gradients were switched off."""
+        self._depth += 1
+        if self._depth == 1:
+            self._trace.clear()
+            push_below(self._trace)
+            register = torch.nn.modules.module
+            self._hooks = [
+                register.register_module_forward_pre_hook(self._enter),
+                register.register_module_forward_hook(self._leave, always_call=True),
+            ]
+
+    def end(self) -> None:
+        """Gradients may be on again."""
+        self._depth = max(0, self._depth - 1)
+        if self._depth == 0:
+            remove(self._trace)
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks, self._inside = [], 0
+
+    def take(self) -> dict[str, float]:
+        """The means gathered since the last time, by the name of their curve."""
+        means = {name: total / count for name, (total, count) in self._sums.items() if count}
+        self._sums = {}
+        return means
+
+    def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if self._inside == 0:
+            if not holds_parameters(module):
+                return
+            remove(self._trace)
+            tensor = next((value for value in inputs if isinstance(value, Tensor)), None)
+            if tensor is not None and tensor.dim() > 1:
+                try:
+                    self._from_train = self._batches.share_seen(tensor) >= SEEN_BEFORE
+                except Exception as problem:
+                    self._on_problem("evaluation", problem)
+        self._inside += 1
+
+    def _leave(self, module: nn.Module, _inputs: Any, result: Any) -> None:
+        if self._inside == 0:
+            return
+        self._inside -= 1
+        if self._inside == 0 and self._depth > 0:
+            push_below(self._trace)
+            for tensor in result if isinstance(result, tuple | list) else (result,):
+                if isinstance(tensor, Tensor):
+                    self._trace.mark(tensor)
+            self.passes += 1
+
+    def _add(self, name: str, value: float, count: int) -> None:
+        total, seen = self._sums.get(name, (0.0, 0))
+        self._sums[name] = (total + value * count, seen + count)
+
+    # -- the trace tells
+
+    def on_layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
+        """A model written without modules ran; nothing to note."""
+
+    def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
+        """Nothing to note."""
+
+    def on_loss(self, node: Node, value: Tensor) -> None:
+        """A loss of the model's output without gradient."""
+        if value.numel() == 1 and node.meeting is not None and not self._from_train:
+            target = node.meeting[1]
+            samples = target.shape[0] if target.dim() else 1
+            scale = self._scale(node, samples)
+            if scale is not None:
+                self._add(LOSS_VALIDATION, float(value) * scale, samples)
+
+    def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
+        """The model's choice was compared with labels."""
+        chosen = any(parent.op in CHOICES for parent in node.ancestors() if parent is not node)
+        if not chosen or value.dtype != torch.bool:
+            return
+        share = float(value.float().mean())
+        name = ACCURACY_TRAIN if self._from_train else ACCURACY_VALIDATION
+        self._add(name, share if node.op == "eq" else 1.0 - share, value.numel())
+
+    def on_problem(self, where: str, problem: BaseException) -> None:
+        """Passed on."""
+        self._on_problem(where, problem)

@@ -1,0 +1,202 @@
+"""From the loss that `backward` was called on to what the network is asked to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from babysit.records.anatomy import Objective, Operation, TargetKind, Task, ValueSummary
+from babysit.records.arrays import Array
+from babysit.stats.values import summarize, target_kind, to_numpy
+from babysit.watcher.operations import LOSSES, TRANSPARENT
+from babysit.watcher.trace import MODEL, Node
+
+INDEX_LOSSES: Final = frozenset({"cross_entropy", "nll_loss", "multi_margin_loss"})
+BINARY_LOSSES: Final = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits", "soft_margin_loss"})
+MOST_CLASSES: Final = 10_000
+# Whole-number targets with at most this many values and a squared error are more likely classes than amounts.
+FEW_VALUES: Final = 20
+
+
+def loss_nodes(loss: Node) -> list[tuple[Node, float]]:
+    """The losses that a scalar is made of, nearest first, each with the sign it enters with."""
+    found = [(node, _sign(loss, node)) for node in loss.ancestors() if node.op in LOSSES and node.meeting is not None]
+    if found:
+        return found
+    meeting = next((node for node in loss.ancestors() if node.meeting is not None and _fits(node)), None)
+    return [(meeting, _sign(loss, meeting))] if meeting is not None else []
+
+
+def _fits(node: Node) -> bool:
+    """Whether prediction and target of a hand-written loss could be a pair: same length, or labels for rows."""
+    if node.meeting is None:
+        return False
+    prediction, target = node.meeting
+    if prediction.numel() == 0 or target.numel() == 0:
+        return False
+    if prediction.dim() == 0 or target.dim() == 0:
+        return prediction.numel() == target.numel()
+    return prediction.shape[0] == target.shape[0] or prediction.shape == target.shape
+
+
+def _sign(loss: Node, inner: Node) -> float:
+    """-1 when an odd number of negations lies between a loss and the scalar it ends in."""
+    sign, node = 1.0, loss
+    while node is not inner:
+        if node.op == "neg":
+            sign = -sign
+        following = [parent for parent in node.parents if parent.role == MODEL and parent.order >= inner.order]
+        if not following:
+            return sign
+        node = max(following, key=lambda parent: parent.order)
+    return sign
+
+
+def describe(loss: Node, node: Node, sign: float) -> Objective:
+    """What one loss is: its chain, what it compares, and the task this says it is."""
+    prediction_values, target_values = node.meeting or (None, None)
+    prediction = summarize(prediction_values) if prediction_values is not None else ValueSummary()
+    target = summarize(target_values) if target_values is not None else ValueSummary()
+    kind = target_kind(target_values, target) if target_values is not None else TargetKind.NONE
+    chain, name, reduction = _chain(node), node.op, str(node.extra.get("reduction", "mean"))
+    if node.op not in LOSSES:
+        name, reduction, sign = _by_hand(loss, node, chain, sign)
+    elementwise = name not in INDEX_LOSSES and kind is not TargetKind.INDICES
+    objective = Objective(
+        loss=name,
+        reduction=reduction,
+        chain=chain,
+        prediction=prediction,
+        target=target,
+        target_kind=kind,
+        class_counts=class_counts(target_values, kind),
+        outputs=_outputs(name, prediction.shape),
+        broadcast=elementwise and prediction.shape != target.shape and 0 not in prediction.shape + target.shape,
+        sign=sign,
+        label_smoothing=float(node.extra.get("label_smoothing", 0.0)),
+        class_weights=bool(node.extra.get("weighted_classes", False)),
+    )
+    task, confidence = infer_task(objective, same_as_input=bool(node.extra.get("reconstruction", False)))
+    return msgspec.structs.replace(objective, task=task, confidence=confidence)
+
+
+def _chain(node: Node) -> tuple[Operation, ...]:
+    """The operations between the last layer and the loss, in the order they ran."""
+    found: list[Operation] = []
+    current = _main_parent(node)
+    while current is not None and not current.extra.get("weighted"):
+        if current.op not in TRANSPARENT and current.op not in {"model", "data", "parameter"}:
+            found.append(
+                Operation(name=current.op, dim=current.dim, size=current.size, value=current.extra.get("value"))
+            )
+        current = _main_parent(current)
+    return tuple(reversed(found))
+
+
+def _main_parent(node: Node) -> Node | None:
+    model = [parent for parent in node.parents if parent.role == MODEL]
+    return max(model, key=lambda parent: parent.order) if model else None
+
+
+def output_layer(node: Node) -> str:
+    """The place whose output the loss is computed from."""
+    current: Node | None = node
+    while current is not None and not current.extra.get("weighted"):
+        following = _main_parent(current)
+        if following is None:
+            return current.layer
+        current = following
+    return current.layer if current is not None else ""
+
+
+def _between(loss: Node, inner: Node) -> set[str]:
+    """Names of the operations after the meeting of prediction and target, up to the scalar."""
+    return {node.op for node in loss.ancestors() if node.order > inner.order and node.role == MODEL}
+
+
+def _by_hand(loss: Node, node: Node, chain: tuple[Operation, ...], sign: float) -> tuple[str, str, float]:
+    """The name of a loss written with plain operations, its reduction, and its sign beyond the usual minus."""
+    after = _between(loss, node)
+    before = {operation.name for operation in chain}
+    reduction = "sum" if "sum" in after and "mean" not in after else "mean"
+    logarithm = bool({"log", "log_softmax", "logsigmoid"} & (after | before))
+    if node.op == "sub" and not logarithm:
+        if "pow" in after or "mul" in after:
+            return "mse_loss", reduction, sign
+        if "abs" in after:
+            return "l1_loss", reduction, sign
+    if logarithm and node.op in {"mul", "gather", "getitem", "index_select"}:
+        # The minus of a negative log-likelihood is part of the loss, not a flip of it.
+        binary = not {"softmax", "log_softmax"} & before and node.op == "mul"
+        return ("binary_cross_entropy" if binary else "nll_loss"), reduction, -sign
+    return "custom", reduction, sign
+
+
+def _outputs(name: str, shape: tuple[int, ...]) -> int:
+    """How many units the output has: the class axis for a class loss, the last axis otherwise."""
+    if not shape:
+        return 1
+    if name in INDEX_LOSSES and len(shape) > 1:
+        return shape[1]
+    return shape[-1] if len(shape) > 1 else 1
+
+
+def class_counts(target: Tensor | None, kind: TargetKind) -> tuple[int, ...]:
+    """How often each class occurs in a target; () when it names no classes."""
+    if target is None:
+        return ()
+    if kind is TargetKind.ONE_HOT:
+        return tuple(int(count) for count in to_numpy(target.reshape(-1, target.shape[-1])).sum(0))
+    if kind in {TargetKind.INDICES, TargetKind.ZERO_ONE} and (target.dim() < 2 or target.shape[-1] == 1):
+        labels: Array = to_numpy(target.reshape(-1))
+        labels = labels[(labels >= 0) & (labels < MOST_CLASSES)].astype("int64")
+        return tuple(int(count) for count in np.bincount(labels)) if len(labels) else ()
+    return ()
+
+
+def infer_task(objective: Objective, *, same_as_input: bool = False) -> tuple[Task, float]:
+    """The task, and how sure that is, from the target's values, the loss and the width of the output."""
+    kind, target = objective.target_kind, objective.target
+    if same_as_input:
+        return Task.RECONSTRUCTION, 0.95
+    if objective.loss in INDEX_LOSSES and kind is TargetKind.INDICES:
+        sequence = len(objective.prediction.shape) > 2
+        return (Task.SEQUENCE, 0.8) if sequence else (Task.CLASSES, 0.95)
+    if kind is TargetKind.ONE_HOT or (kind is TargetKind.PROBABILITIES and objective.loss in INDEX_LOSSES):
+        return Task.CLASSES, 0.9
+    if kind is TargetKind.ZERO_ONE:
+        one_column = len(target.shape) < 2 or target.shape[-1] == 1
+        return (Task.BINARY, 0.85) if one_column else (Task.MULTILABEL, 0.8)
+    if kind is TargetKind.INDICES:
+        classes = target.distinct <= FEW_VALUES and target.high < FEW_VALUES
+        return (Task.CLASSES, 0.6) if classes else (Task.REGRESSION, 0.5)
+    if kind is TargetKind.REAL:
+        few = target.whole and target.distinct <= FEW_VALUES and target.low >= 0 and target.high < FEW_VALUES
+        return (Task.CLASSES, 0.5) if few and target.distinct > 1 else (Task.REGRESSION, 0.8)
+    if kind in {TargetKind.UNIT_RANGE, TargetKind.PROBABILITIES}:
+        return Task.REGRESSION, 0.6
+    return Task.UNKNOWN, 0.0
+
+
+def accuracy(node: Node) -> Tensor | None:
+    """Share of right answers of a training batch, still on the device; None where it has no meaning."""
+    if node.meeting is None:
+        return None
+    prediction, target = node.meeting
+    if node.op in INDEX_LOSSES and prediction.dim() > 1 and not target.is_floating_point():
+        return (prediction.argmax(1) == target).float().mean()
+    if node.op in INDEX_LOSSES and prediction.shape == target.shape and prediction.dim() > 1:
+        return (prediction.argmax(1) == target.argmax(1)).float().mean()
+    if node.op in BINARY_LOSSES and prediction.shape == target.shape:
+        limit = 0.0 if node.op != "binary_cross_entropy" else 0.5
+        share = ((prediction > limit) == (target > 0.5)).float().mean()
+        return torch.where(((target == 0) | (target == 1)).all(), share, torch.nan)
+    if node.op == "mse_loss" and prediction.dim() == 2 and prediction.shape == target.shape and target.shape[1] > 1:
+        hot = (target.sum(1) == 1) & (target.amax(1) == 1) & (target.amin(1) == 0)
+        right = (prediction.argmax(1) == target.argmax(1)).float()
+        return torch.where(hot.all(), right.mean(), torch.nan)
+    return None

@@ -1,0 +1,70 @@
+"""Which of torch's functions mean what, by the names that a TorchFunctionMode sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+# The operators of Python, without their underscores, by what they do.
+_SPOKEN: Final = {
+    "radd": "add", "iadd": "add", "sub": "sub", "rsub": "sub", "isub": "sub", "subtract": "sub",
+    "rmul": "mul", "imul": "mul", "multiply": "mul", "truediv": "div", "rtruediv": "div", "itruediv": "div",
+    "divide": "div", "true_divide": "div", "rpow": "pow", "ipow": "pow", "rmatmul": "matmul", "negative": "neg",
+    "square": "pow", "absolute": "abs", "clip": "clamp", "clamp_min": "clamp", "clamp_max": "clamp",
+    "special_expit": "sigmoid", "expit": "sigmoid", "special_log_softmax": "log_softmax", "special_softmax": "softmax",
+    "swish": "silu", "_softmax": "softmax", "concat": "cat", "concatenate": "cat",
+}  # fmt: skip
+
+WEIGHTED: Final = frozenset({
+    "linear", "bilinear", "matmul", "mm", "bmm", "addmm", "addmv", "mv", "baddbmm", "einsum", "tensordot", "dot",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "embedding", "embedding_bag", "gru", "lstm", "rnn_tanh", "rnn_relu", "gru_cell", "lstm_cell", "rnn_tanh_cell",
+    "rnn_relu_cell", "multi_head_attention_forward",
+})  # fmt: skip
+
+NORMS: Final = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
+
+CONVOLUTIONAL: Final = frozenset({
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "batch_norm", "instance_norm", "group_norm",
+})  # fmt: skip
+
+ACTIVATIONS: Final = frozenset({
+    "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus",
+    "tanh", "sigmoid", "hardtanh", "hardsigmoid", "hardswish", "softsign", "logsigmoid", "softmax", "log_softmax",
+    "threshold", "sin",
+})  # fmt: skip
+
+LOSSES: Final = frozenset({
+    "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss", "gaussian_nll_loss", "hinge_embedding_loss",
+    "soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss",
+    "cosine_embedding_loss", "margin_ranking_loss", "triplet_margin_loss", "ctc_loss",
+})  # fmt: skip
+
+# What a chain from the last layer to the loss says nothing by.
+TRANSPARENT: Final = frozenset({
+    "view", "reshape", "squeeze", "unsqueeze", "flatten", "contiguous", "float", "double", "to", "type", "clone",
+    "permute", "transpose", "t", "expand", "expand_as", "view_as", "reshape_as", "unflatten", "movedim", "half",
+    "bfloat16", "requires_grad", "stack", "cat", "alias", "type_as", "ravel", "chunk", "split", "unbind",
+})  # fmt: skip
+
+# Where a prediction meets its target in a loss written by hand.
+MEETINGS: Final = frozenset({"sub", "mul", "div", "gather", "getitem", "where", "dot", "pow", "index_select"})
+
+# Two results of the model in one of these give something that no longer belongs to one layer.
+MIXERS: Final = frozenset({"matmul", "bmm", "mm", "mul", "div", "einsum", "baddbmm", "scaled_dot_product_attention"})
+
+REDUCTIONS: Final = frozenset({"mean", "sum", "nanmean", "norm", "max", "logsumexp"})
+
+_names: dict[Callable[..., Any], str] = {}
+
+
+def operation_name(function: Callable[..., Any]) -> str:
+    """The plain name: `relu` for F.relu, Tensor.relu_ and torch.relu; "" for what computes nothing."""
+    name = _names.get(function)
+    if name is None:
+        raw = getattr(function, "__name__", "")
+        plain = "" if raw in {"__get__", "__set__"} else raw.strip("_")
+        name = _names[function] = _SPOKEN.get(plain, plain)
+    return name

@@ -1,0 +1,237 @@
+"""The few places of torch that a watch listens to, all in one file, all put back when the last watch closes.
+
+Idle cost: one Python call a `backward`, two a `step`. Nothing is wrapped inside the model.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol, final
+
+import torch
+from torch import nn
+
+
+class Listener(Protocol):
+    """What a watch hears of the loop. Calls come on the thread that trains and must not raise."""
+
+    def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer was made."""
+
+    def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
+        """An optimizer is about to step."""
+
+    def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
+        """An optimizer has stepped."""
+
+    def on_backward(self, tensors: Any) -> None:
+        """Gradients are about to be computed."""
+
+    def on_zero_grad(self, owner: object) -> None:
+        """Gradients are about to be cleared."""
+
+    def on_mode(self, module: nn.Module, *, training: bool) -> None:
+        """A module was put into train or eval mode."""
+
+    def on_gradient_off(self) -> None:
+        """A `with torch.no_grad()` or `inference_mode()` begins."""
+
+    def on_gradient_on(self) -> None:
+        """It ends."""
+
+    def on_clip(self, norm: Any, limit: float) -> None:
+        """Gradients were clipped."""
+
+    def on_compile(self) -> None:
+        """Something was handed to torch.compile."""
+
+
+_listeners: list[Listener] = []
+_installed: list[Patch] = []
+_lock = threading.Lock()
+
+
+@final
+class Patch:
+    """One attribute replaced, and how to put it back."""
+
+    def __init__(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self._owner, self._name = owner, name
+        self._original = getattr(owner, name)
+        self._inherited = isinstance(owner, type) and name not in vars(owner)
+        self._ours = functools.wraps(self._original)(make(self._original))
+        setattr(owner, name, self._ours)
+
+    def undo(self) -> None:
+        """Put the original back, unless somebody has replaced ours since."""
+        if getattr(self._owner, self._name) is not self._ours:
+            return
+        if self._inherited:
+            delattr(self._owner, self._name)
+        else:
+            setattr(self._owner, self._name, self._original)
+
+
+@final
+class HookHandle:
+    """A hook of torch's own, undone like a patch."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def undo(self) -> None:
+        """Remove the hook."""
+        self._handle.remove()
+
+
+_hooks: list[HookHandle] = []
+
+
+def listen(listener: Listener) -> None:
+    """Let a listener hear from now on."""
+    with _lock:
+        if not _listeners:
+            _install()
+        _listeners.append(listener)
+
+
+def forget(listener: Listener) -> None:
+    """Let it hear no more; the last one leaves torch as it was."""
+    with _lock:
+        if listener in _listeners:
+            _listeners.remove(listener)
+            if not _listeners:
+                for patch in reversed(_installed):
+                    patch.undo()
+                for hook in _hooks:
+                    hook.undo()
+                _installed.clear()
+                _hooks.clear()
+
+
+def _tell_all(name: str, *args: Any, **kwargs: Any) -> None:
+    for listener in tuple(_listeners):
+        getattr(listener, name)(*args, **kwargs)
+
+
+def _install() -> None:
+    from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+    _hooks.append(HookHandle(register_optimizer_step_pre_hook(_before_step)))
+    _hooks.append(HookHandle(register_optimizer_step_post_hook(_after_step)))
+    _installed.extend([
+        Patch(torch.autograd, "backward", _backward),
+        Patch(torch.optim.Optimizer, "__init__", _after("on_optimizer")),
+        Patch(torch.optim.Optimizer, "zero_grad", _before("on_zero_grad")),
+        Patch(nn.Module, "zero_grad", _before("on_zero_grad")),
+        Patch(nn.Module, "train", _mode),
+        Patch(torch.no_grad, "__enter__", _after_plain("on_gradient_off")),
+        Patch(torch.no_grad, "__exit__", _before_plain("on_gradient_on")),
+        Patch(torch.inference_mode, "__enter__", _after_plain("on_gradient_off")),
+        Patch(torch.inference_mode, "__exit__", _before_plain("on_gradient_on")),
+        Patch(torch.nn.utils, "clip_grad_norm_", _clip),
+        Patch(torch, "compile", _before_plain("on_compile")),
+        Patch(nn.Module, "compile", _before_plain("on_compile")),
+    ])  # fmt: skip
+
+
+def _has_closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    given = args[1] if len(args) > 1 else kwargs.get("closure")
+    return given is not None
+
+
+def _before_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    for listener in tuple(_listeners):
+        listener.on_before_step(optimizer, closure=_has_closure(args, kwargs))
+
+
+def _after_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    for listener in tuple(_listeners):
+        listener.on_after_step(optimizer, closure=_has_closure(args, kwargs))
+
+
+def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
+    def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        for listener in tuple(_listeners):
+            listener.on_backward(tensors)
+        return original(tensors, *args, **kwargs)
+
+    return backward
+
+
+def _after(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Call the original, then tell with the object it belongs to."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            result = original(self, *args, **kwargs)
+            _tell_all(name, self)
+            return result
+
+        return call
+
+    return make
+
+
+def _before(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Tell with the object it belongs to, then call the original."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            _tell_all(name, self)
+            return original(self, *args, **kwargs)
+
+        return call
+
+    return make
+
+
+def _after_plain(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            _tell_all(name)
+            return result
+
+        return call
+
+    return make
+
+
+def _before_plain(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            _tell_all(name)
+            return original(*args, **kwargs)
+
+        return call
+
+    return make
+
+
+def _mode(original: Callable[..., Any]) -> Callable[..., Any]:
+    def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: FBT001, FBT002  nn.Module's own signature
+        for listener in tuple(_listeners):
+            listener.on_mode(self, training=mode)
+        result: nn.Module = original(self, mode)
+        return result
+
+    return train
+
+
+def _clip(original: Callable[..., Any]) -> Callable[..., Any]:
+    def clip_grad_norm_(parameters: Any, max_norm: float, *args: Any, **kwargs: Any) -> Any:
+        norm = original(parameters, max_norm, *args, **kwargs)
+        _tell_all("on_clip", norm, float(max_norm))
+        return norm
+
+    return clip_grad_norm_
+
+
+def compiled_frames() -> bool:
+    """Whether torch.compile has compiled anything in this process."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return bool(dynamo is not None and dynamo.counters["frames"])

@@ -1,0 +1,119 @@
+"""Rows become records: curves, vitals and events grow here, and only what is new goes to the store."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Final, Protocol, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from babysit.records.curves import ACCURACY_TRAIN, Curves, Series
+from babysit.records.events import Event, Events
+from babysit.records.vitals import Vitals
+from babysit.watcher.gauge import to_statistics, values_of
+
+MOST_EVENTS_OF_A_KIND: Final = 100
+
+
+class Sink(Protocol):
+    """Where records go while a training runs; store.writer.Writer is one."""
+
+    def append(self, *, curves: Curves | None = None, vitals: Vitals | None = None) -> None:
+        """Take new rows."""
+
+    def update(self, **parts: object) -> None:
+        """Replace whole parts of the run."""
+
+
+Row = tuple[int, list[tuple[str, str]], dict[tuple[str, str], int], Tensor]
+
+
+@final
+class Recorder:
+    """Everything recorded so far; scalars may still be on the device until `settle`."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[tuple[int, float | Tensor]]] = {}
+        self._rows: list[Row] = []
+        self._steps: dict[str, list[int]] = {}
+        self._values: dict[str, list[float]] = {}
+        self._vital_steps: list[int] = []
+        self._vital_rows: list[dict[tuple[str, str], float]] = []
+        self._sent_curves: dict[str, int] = {}
+        self._sent_rows = 0
+        self._counts: Counter[str] = Counter()
+        self._kept: list[Event] = []
+        self._kept_of: Counter[str] = Counter()
+
+    def scalar(self, name: str, step: int, value: float | Tensor) -> None:
+        """One point of a curve; a tensor is read later."""
+        self._waiting.setdefault(name, []).append((step, value))
+
+    def row(self, row: Row) -> None:
+        """The raw scalars of one sampled step, still on the device."""
+        self._rows.append(row)
+
+    def event(self, step: int, kind: str, detail: str = "", *, keep: bool = True) -> None:
+        """One thing that happened; the first hundred of a kind are kept one by one, the rest counted."""
+        self._counts[kind] += 1
+        if keep and self._kept_of[kind] < MOST_EVENTS_OF_A_KIND:
+            self._kept_of[kind] += 1
+            self._kept.append(Event(step=step, kind=kind, detail=detail))
+
+    def settle(self) -> None:
+        """Bring what is on the device to the host; the only place that waits for it."""
+        for name, points in self._waiting.items():
+            tensors = [value for _, value in points if isinstance(value, Tensor)]
+            read = iter(torch.stack([t.float().reshape(()) for t in tensors]).tolist() if tensors else [])
+            settled = [(step, next(read) if isinstance(value, Tensor) else value) for step, value in points]
+            if name == ACCURACY_TRAIN:  # NaN says that the batch had no such thing as an accuracy
+                settled = [(step, value) for step, value in settled if not math.isnan(value)]
+            self._steps.setdefault(name, []).extend(step for step, _ in settled)
+            self._values.setdefault(name, []).extend(value for _, value in settled)
+        self._waiting.clear()
+        for step, keys, counts, row in self._rows:
+            self._vital_steps.append(step)
+            self._vital_rows.append(to_statistics(values_of(keys, row), counts))
+        self._rows.clear()
+
+    def last(self, name: str, count: int) -> list[float]:
+        """The last settled values of a curve."""
+        return self._values.get(name, [])[-count:]
+
+    def curves(self, since: dict[str, int] | None = None) -> Curves:
+        """All curves, or only the points after the given positions."""
+        series = {}
+        for name, steps in self._steps.items():
+            start = since.get(name, 0) if since else 0
+            if start < len(steps):
+                series[name] = Series(
+                    np.asarray(steps[start:], dtype="int64"), np.asarray(self._values[name][start:], dtype="float64")
+                )
+        return Curves(series=series)
+
+    def vitals(self, layers: list[str], since: int = 0) -> Vitals:
+        """Vitals of the given layers from the sampled row `since` on."""
+        rows = self._vital_rows[since:]
+        place = {name: index for index, name in enumerate(layers)}
+        names = dict.fromkeys(name for row in rows for _, name in row)
+        values = {name: np.full((len(rows), len(layers)), np.nan, dtype="float32") for name in names}
+        for index, row in enumerate(rows):
+            for (layer, name), value in row.items():
+                if layer in place:
+                    values[name][index, place[layer]] = value
+        return Vitals(layers=tuple(layers), steps=np.asarray(self._vital_steps[since:], dtype="int64"), values=values)
+
+    def events(self, steps: int) -> Events:
+        """What the loop did."""
+        return Events(counts=dict(self._counts), kept=tuple(self._kept), steps=steps)
+
+    def send(self, sink: Sink, layers: list[str]) -> None:
+        """Hand over what is new since the last time."""
+        curves = self.curves(self._sent_curves)
+        vitals = self.vitals(layers, self._sent_rows)
+        sink.append(curves=curves if curves.series else None, vitals=vitals if len(vitals.steps) else None)
+        self._sent_curves = {name: len(steps) for name, steps in self._steps.items()}
+        self._sent_rows = len(self._vital_rows)

@@ -1,0 +1,73 @@
+"""When to sample: densely at the beginning, then as often as the budget allows."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from typing import Final, final
+
+DENSE_STEPS: Final = 20
+# Beyond the dense beginning the samples of a short training lie log-spaced, so that a run of 200 steps is seen to its
+# end; from some thousand steps on the budget is the stricter of the two.
+GROWTH: Final = 1.15
+# Timings of the last so many steps of each kind; medians, since an evaluation or another program may sit in between.
+MEMORY: Final = 33
+MOST_BETWEEN: Final = 10_000
+
+
+@final
+class Schedule:
+    """Decides step by step whether to sample, from measured step times.
+
+    The cost of a sample is what sampled steps took longer than plain ones, so it holds everything: hooks, copies,
+    caches. `overhead` is the share of step time allowed.
+    """
+
+    def __init__(self, overhead: float) -> None:
+        self.overhead = overhead
+        self._plain: deque[float] = deque(maxlen=MEMORY)
+        self._sampled: deque[float] = deque(maxlen=MEMORY)
+        self._next = 0
+        self._dense_until = DENSE_STEPS
+        self.sampled_steps = 0
+
+    def wants(self, step: int) -> bool:
+        """Whether to sample this step."""
+        return step < self._dense_until or step >= self._next
+
+    def finished(self, step: int, seconds: float, *, sampled: bool) -> None:
+        """Tell how long a step took, from the end of the one before."""
+        if not sampled:
+            self._plain.append(seconds)
+            return
+        self.sampled_steps += 1
+        if step >= 2:  # the first steps warm caches and allocate optimizer state
+            self._sampled.append(seconds)
+        # A jitter of up to two steps keeps samples from falling always on the same of several alternating steps.
+        self._next = step + 1 + min(self.between, max(1, int((GROWTH - 1) * step))) + (step * 7) % 3
+
+    def look_closely(self, step: int) -> None:
+        """Sample the next few steps: something just changed."""
+        self._dense_until = max(self._dense_until, step + 3)
+
+    @property
+    def cost_seconds(self) -> float:
+        """What one sample costs; 0 while there is nothing to compare with."""
+        if not self._plain or not self._sampled:
+            return 0.0
+        return max(0.0, statistics.median(self._sampled) - statistics.median(self._plain))
+
+    @property
+    def between(self) -> int:
+        """Plain steps between two samples that keep within the budget."""
+        if not self._plain:
+            return 2
+        allowed = self.overhead * statistics.median(self._plain)
+        return min(MOST_BETWEEN, round(self.cost_seconds / allowed)) if allowed > 0 else MOST_BETWEEN
+
+    @property
+    def share(self) -> float:
+        """Share of step time that sampling takes at the present distance between samples."""
+        if not self._plain:
+            return 0.0
+        return self.cost_seconds / (statistics.median(self._plain) * (self.between + 1))

@@ -1,0 +1,275 @@
+"""What the operations of one step were: a TorchFunctionMode that keeps the graph in small nodes.
+
+It sees module and functional calls alike, changes nothing, and holds no tensor longer than the step: a tensor is
+known by its identity through a weak reference. Python's cost is a few microseconds an operation, so a trace runs on
+sampled steps only.
+"""
+
+from __future__ import annotations
+
+import heapq
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, final
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from babysit.watcher.book import ParameterBook
+from babysit.watcher.operations import ACTIVATIONS, LOSSES, MEETINGS, MIXERS, NORMS, WEIGHTED, operation_name
+
+DATA, PARAMETER, MODEL = 0, 1, 2
+
+
+@final
+class Node:
+    """One result of one operation."""
+
+    __slots__ = ("dim", "extra", "layer", "meeting", "op", "order", "parents", "place", "role", "shape", "size")
+
+    def __init__(self, op: str, parents: tuple[Node, ...], role: int, order: int) -> None:
+        self.op = op
+        self.parents = parents
+        self.role = role
+        self.order = order
+        self.layer = ""  # place of the last weighted operation this comes from
+        self.place = ""  # for a parameter, or what is computed from parameters alone: its place
+        self.shape: tuple[int, ...] = ()
+        self.dim: int | None = None
+        self.size: int | None = None
+        self.meeting: tuple[Tensor, Tensor] | None = None  # prediction and target, for a loss or a candidate
+        self.extra: dict[str, Any] = {}
+
+    def ancestors(self) -> Iterator[Node]:
+        """This node and everything it comes from, latest first."""
+        seen = {id(self)}
+        waiting = [(-self.order, self)]
+        while waiting:
+            _, node = heapq.heappop(waiting)
+            yield node
+            for parent in node.parents:
+                if id(parent) not in seen:
+                    seen.add(id(parent))
+                    heapq.heappush(waiting, (-parent.order, parent))
+
+
+class Observer(Protocol):
+    """Who is told of what a trace sees; tensors are lent, not given."""
+
+    def on_layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
+        """A weighted operation ran."""
+
+    def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
+        """An activation ran on what a layer gave."""
+
+    def on_loss(self, node: Node, value: Tensor) -> None:
+        """A loss function ran."""
+
+    def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
+        """Something from the model was compared with data (an accuracy, most likely)."""
+
+    def on_problem(self, where: str, problem: BaseException) -> None:
+        """Something could not be followed; the training goes on."""
+
+
+def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, list | tuple) and depth < 2:
+        for value in values:
+            yield from _tensors(value, depth + 1)
+
+
+@final
+class Trace(TorchFunctionMode):
+    """Follows the operations between two moments and tells an observer."""
+
+    def __init__(self, book: ParameterBook, observer: Observer) -> None:
+        super().__init__()
+        self._book = book
+        self._observer = observer
+        self._known: dict[int, tuple[weakref.ref[Tensor], Node]] = {}
+        self._count = 0
+        self._meetings: list[Node] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run the function as it is, then look at what went in and came out."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = operation_name(func)
+        if name and isinstance(result, Tensor | tuple):
+            try:
+                self._see(name, args, kwargs, result)
+            except Exception as problem:
+                self._observer.on_problem(name, problem)
+        return result
+
+    def node(self, tensor: Tensor) -> Node | None:
+        """The node of a tensor made during this trace, or None."""
+        entry = self._known.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else None
+
+    def mark(self, tensor: Tensor, layer: str = "") -> None:
+        """Say that a tensor came out of the model although the trace did not see how."""
+        node = Node("model", (), MODEL, self._next())
+        node.layer, node.shape = layer, tuple(tensor.shape)
+        self._known[id(tensor)] = (weakref.ref(tensor), node)
+
+    def clear(self) -> None:
+        """Forget everything but the parameters."""
+        self._known.clear()
+        self._meetings.clear()
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _node_of(self, tensor: Tensor) -> Node:
+        node = self.node(tensor)
+        if node is not None:
+            return node
+        place = self._book.place_of(tensor)
+        if place is None and tensor.requires_grad and tensor.is_leaf and tensor.is_floating_point():
+            place = self._book.adopt(tensor)
+        role = PARAMETER if place else MODEL if tensor.grad_fn is not None else DATA
+        node = Node("parameter" if place else "data", (), role, self._next())
+        node.place, node.shape = place or "", tuple(tensor.shape)
+        self._known[id(tensor)] = (weakref.ref(tensor), node)
+        return node
+
+    def _see(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        given = [*_tensors(args), *(tensor for value in kwargs.values() for tensor in _tensors(value))]
+        if not given:
+            return
+        parents = tuple(self._node_of(tensor) for tensor in given)
+        node = Node(name, parents, max(_effective_role(parents), DATA), self._next())
+        results = [result] if isinstance(result, Tensor) else list(_tensors(result))
+        if not results:
+            return
+        first = results[0]
+        node.shape = tuple(first.shape)
+        self._place(node, parents, given)
+        if node.role == MODEL:
+            self._tell(node, given, args, kwargs, first)
+        for tensor in results:
+            # A parameter changed in place (an optimizer inside the step) stays a parameter.
+            if self._book.place_of(tensor) is None:
+                self._known[id(tensor)] = (weakref.ref(tensor), node)
+
+    def _place(self, node: Node, parents: tuple[Node, ...], given: list[Tensor]) -> None:
+        """Say which layer a result belongs to, and whether this operation is a layer's own."""
+        own = [parent for parent in parents if parent.role == PARAMETER]
+        if node.role == PARAMETER:
+            node.place = own[0].place
+            return
+        latest = max((parent for parent in parents if parent.layer), key=lambda parent: parent.order, default=None)
+        node.layer = latest.layer if latest else ""
+        if not own:
+            # A product of two things from the model (attention, a gate) is no longer what one layer gave.
+            several = sum(parent.role == MODEL for parent in parents) > 1
+            if (latest is not None and latest.extra.get("mixed")) or (several and node.op in MIXERS):
+                node.extra["mixed"] = True
+            return
+        if node.op in WEIGHTED or node.op in NORMS:
+            weight = max(own, key=lambda parent: len(parent.shape))
+            node.layer, node.extra["weighted"] = weight.place, True
+        elif node.op == "add" and latest is not None and len(own[0].shape) <= 1:
+            # `x @ w + b` with tensors of the user's own: the bias belongs to the product before it.
+            tensor = next(tensor for tensor, parent in zip(given, parents, strict=True) if parent is own[0])
+            self._book.attach(latest.layer, tensor)
+            node.extra["weighted"] = latest.extra.get("weighted", False)
+
+    def _tell(
+        self, node: Node, given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
+    ) -> None:
+        name = node.op
+        if name in LOSSES:
+            _describe_loss(node, args, kwargs)
+            self._observer.on_loss(node, result)
+        elif node.extra.get("weighted"):
+            entering = next((t for t, p in zip(given, node.parents, strict=True) if p.role != PARAMETER), None)
+            self._observer.on_layer(node.layer, name, entering, result)
+        elif name in ACTIVATIONS:
+            node.dim = _axis(name, args, kwargs, result)
+            node.size = result.shape[node.dim] if node.dim is not None and result.dim() else None
+            if node.layer and not node.extra.get("mixed"):
+                self._observer.on_activation(node.layer, name, result, node.dim)
+        elif name in {"eq", "ne"}:
+            self._compare(node, given, result)
+        elif name in MEETINGS:
+            self._meet(node, given)
+        elif "dropout" in name:
+            node.extra["value"] = float(kwargs.get("p", args[1] if len(args) > 1 else 0.5))
+
+    def _compare(self, node: Node, given: list[Tensor], result: Tensor) -> None:
+        data = [t for t, p in zip(given, node.parents, strict=True) if p.role == DATA]
+        if data and data[0].numel() and result.numel() > 0:
+            self._observer.on_comparison(node, result, data[0])
+
+    def _meet(self, node: Node, given: list[Tensor]) -> None:
+        """Remember where model and data met: the last such place before the loss is where the target came in."""
+        data = [t for t, p in zip(given, node.parents, strict=True) if p.role == DATA]
+        model = [t for t, p in zip(given, node.parents, strict=True) if p.role == MODEL]
+        if data and model and (data[0].dim() > 0 or model[0].dim() == 0):
+            node.meeting = (model[0].detach(), data[0].detach())
+            self._meetings.append(node)
+            if len(self._meetings) > 16:  # a loss meets its target among the last operations
+                self._meetings.pop(0).meeting = None
+
+
+def _effective_role(parents: tuple[Node, ...]) -> int:
+    roles = {parent.role for parent in parents}
+    if MODEL in roles or (PARAMETER in roles and DATA in roles):
+        return MODEL
+    return PARAMETER if PARAMETER in roles else DATA
+
+
+def _describe_loss(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    prediction = kwargs.get("input", args[0] if args else None)
+    target = kwargs.get("target", args[1] if len(args) > 1 else None)
+    if isinstance(prediction, Tensor) and isinstance(target, Tensor):
+        node.meeting = (prediction.detach(), target.detach())
+    node.extra["reduction"] = kwargs.get("reduction", "mean")
+    node.extra["label_smoothing"] = float(kwargs.get("label_smoothing", 0.0) or 0.0)
+    node.extra["weighted_classes"] = kwargs.get("weight") is not None or kwargs.get("pos_weight") is not None
+
+
+def _axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> int | None:
+    """The axis of a softmax, also when it was left to torch's old habit."""
+    if name not in {"softmax", "log_softmax"}:
+        return None
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if not isinstance(dim, int):
+        dim = 0 if result.dim() in {0, 1, 3} else 1
+    return dim % max(1, result.dim())
+
+
+# torch.overrides keeps these two private; their names have not changed since 2.0, and there is no public way to enter a
+# mode anywhere but on top.
+_push_mode: Callable[[TorchFunctionMode], None] = torch.overrides._push_mode
+_pop_mode: Callable[[], TorchFunctionMode] = torch.overrides._pop_mode
+
+
+def push_below(mode: TorchFunctionMode) -> None:
+    """Put a mode at the bottom of this thread's stack, so that a user's own `with` always pops what it pushed."""
+    stack = _pop_all()
+    _push_mode(mode)
+    for other in stack:
+        _push_mode(other)
+
+
+def remove(mode: TorchFunctionMode) -> None:
+    """Take a mode out of this thread's stack, wherever it is."""
+    for other in _pop_all():
+        if other is not mode:
+            _push_mode(other)
+
+
+def _pop_all() -> list[TorchFunctionMode]:
+    popped = []
+    while torch._C._len_torch_function_stack() > 0:
+        popped.append(_pop_mode())
+    return popped[::-1]

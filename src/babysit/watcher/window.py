@@ -1,0 +1,150 @@
+"""A sampled step: from the end of one optimizer step to the end of the next, everything is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from babysit.watcher.anatomist import Anatomist
+from babysit.watcher.batches import BatchProfile
+from babysit.watcher.book import ParameterBook, holds_parameters, is_compiled
+from babysit.watcher.gauge import Gauge
+from babysit.watcher.objective import accuracy, loss_nodes
+from babysit.watcher.trace import DATA, Node, Trace, push_below, remove
+
+# Modules with a fused inference path that a function mode would switch off, changing the last bits of their result.
+FUSED = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
+
+
+@final
+class Window:
+    """Arms a trace and global module hooks while a step is sampled; leaves nothing armed in between."""
+
+    def __init__(
+        self,
+        book: ParameterBook,
+        gauge: Gauge,
+        anatomist: Anatomist,
+        batches: BatchProfile,
+        on_problem: Callable[[str, BaseException], None],
+    ) -> None:
+        self._book, self._gauge, self._anatomist, self._batches = book, gauge, anatomist, batches
+        self._on_problem = on_problem
+        self._trace = Trace(book, self)
+        self._hooks: list[Any] = []
+        self._depth = 0
+        self._untouched = 0  # depth at which a module began that must run without the mode
+        self._fed: Tensor | None = None
+        self.name_of: Callable[[nn.Module], str] = lambda _module: ""
+        self.active = False
+        self.capturing = True
+        self.accuracy: Tensor | None = None
+
+    def open(self) -> None:
+        """Begin to look."""
+        self.active, self._depth, self._untouched, self._fed, self.accuracy = True, 0, 0, None, None
+        self._trace.clear()
+        self._gauge.begin()
+        push_below(self._trace)
+        register = torch.nn.modules.module
+        self._hooks = [
+            register.register_module_forward_pre_hook(self._enter),
+            register.register_module_forward_hook(self._leave, always_call=True),
+        ]
+
+    def close(self) -> None:
+        """Look no more; what was measured stays in the gauge."""
+        if self.active:
+            self.active = False
+            remove(self._trace)
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks, self._fed = [], None
+            self._trace.clear()
+
+    def pause(self) -> None:
+        """Take the mode away for a while."""
+        if self.active:
+            remove(self._trace)
+
+    def resume(self) -> None:
+        """Put it back."""
+        if self.active and not self._untouched:
+            push_below(self._trace)
+
+    def backward(self, loss: Tensor) -> None:
+        """Backward is about to run: read the objective off the graph."""
+        node = self._trace.node(loss)
+        if node is None:
+            return
+        if self.capturing:
+            for inner, _ in loss_nodes(node):
+                inner.extra["reconstruction"] = self._is_input(inner)
+            self._anatomist.loss(node)
+        for inner, _ in loss_nodes(node)[:1]:
+            share = accuracy(inner)
+            self.accuracy = share if share is not None else self.accuracy
+
+    def _is_input(self, inner: Node) -> bool:
+        """Whether the target of a loss is what the network was fed."""
+        if inner.meeting is None or self._fed is None:
+            return False
+        target = inner.meeting[1]
+        return target.data_ptr() == self._fed.data_ptr() and target.numel() == self._fed.numel()
+
+    # -- modules
+
+    def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self._depth += 1
+        try:
+            if self._depth == 1 and holds_parameters(module):
+                self._book.register(module, self.name_of(module))
+            must_run_alone = is_compiled(module) or (isinstance(module, FUSED) and not module.training)
+            if must_run_alone and not self._untouched:
+                self._anatomist.compiled |= is_compiled(module)
+                self._untouched = self._depth
+                remove(self._trace)
+        except Exception as problem:
+            self._on_problem("module call", problem)
+
+    def _leave(self, _module: nn.Module, _inputs: Any, result: Any) -> None:
+        if self._untouched == self._depth:
+            self._untouched = 0
+            if self.active:
+                push_below(self._trace)
+                for tensor in result if isinstance(result, tuple | list) else (result,):
+                    if isinstance(tensor, Tensor):
+                        self._trace.mark(tensor)
+        self._depth -= 1
+
+    # -- the trace tells
+
+    def on_layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
+        """A layer ran."""
+        self._gauge.layer(place, op, entering, result)
+        if self.capturing and torch.is_grad_enabled():
+            self._anatomist.layer(self._trace, place, op, (entering, result))
+            if entering is not None and self._fed is None:
+                node = self._trace.node(entering)
+                if node is not None and node.role == DATA:
+                    self._fed = entering.detach()
+                    self._batches.add(entering)
+
+    def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
+        """An activation ran."""
+        self._gauge.activation(place, op, result, dim)
+        if self.capturing:
+            self._anatomist.activation(place, op)
+
+    def on_loss(self, node: Node, value: Tensor) -> None:
+        """A loss ran; what matters is the one that backward is called on."""
+
+    def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
+        """An accuracy of the training batch; `backward` measures it anyway."""
+
+    def on_problem(self, where: str, problem: BaseException) -> None:
+        """Passed on."""
+        self._on_problem(where, problem)
