@@ -72,12 +72,9 @@ class Store:
             row = _find(connection, run_id)
             parts = connection.execute(sa.select(PARTS.c.name, PARTS.c.payload).where(PARTS.c.run_id == row["id"]))
             fields = {name: bytes(payload) for name, payload in parts}
-            pieces = connection.execute(
-                sa.select(SEGMENTS.c.kind, SEGMENTS.c.payload)
-                .where(SEGMENTS.c.run_id == row["id"])
-                .order_by(SEGMENTS.c.sequence)
-            )
-            run = assemble(fields, ((kind, bytes(payload)) for kind, payload in pieces))
+            in_order = sa.select(SEGMENTS.c.kind, SEGMENTS.c.payload).order_by(SEGMENTS.c.sequence)
+            pieces = connection.execute(in_order.where(SEGMENTS.c.run_id == row["id"])).all()
+        run = assemble(fields, ((kind, bytes(payload)) for kind, payload in pieces))
         return msgspec.structs.replace(run, status=status_now(dict(row)))
 
     def list(self, *, limit: int | None = None) -> Summaries:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Final, final
 
 from babysit.records.curves import Curves
 from babysit.records.run import Run
 from babysit.records.vitals import Vitals
+from babysit.store.changes import Change
 from babysit.store.place import BUSY_SECONDS, Place
 from babysit.store.recorder import Fields, Item, Recorder, Rewind, Rows
 from babysit.store.sink import Sink
@@ -99,18 +102,21 @@ class Writer:
             self._queue.put(item)
 
     def _work(self, run: Run) -> None:
-        try:
-            recorder = Recorder(run, self._sink)
-            self._sink.write(recorder.beginning(run))
-            while self._write_next(recorder):
-                pass
-        except Exception as problem:  # a fault of ours may cost the record, never the training
-            self._closed = True
-            self._sink.tell(f"recording stopped: {type(problem).__name__}: {problem}")
+        recorder = Recorder(run, self._sink)
+        self._write(partial(recorder.beginning, run))
+        taken: list[Item | threading.Event | None] = []
+        while None not in taken:
+            taken = self._gather()
+            items = [item for item in taken if item is not None and not isinstance(item, threading.Event)]
+            made = partial(recorder.changes, items) if taken else recorder.heartbeat
+            self._write(made, last=None in taken)
+            for item in taken:
+                if isinstance(item, threading.Event):
+                    item.set()
         self._sink.close()
 
-    def _write_next(self, recorder: Recorder) -> bool:
-        """Waits for something to write, gathers what comes within a moment, writes it; False after the last."""
+    def _gather(self) -> list[Item | threading.Event | None]:
+        """Waits for something to write and gathers what comes within a moment; nothing when nothing came for long."""
         taken: list[Item | threading.Event | None] = []
         with suppress(Empty):
             taken.append(self._queue.get(timeout=HEARTBEAT_SECONDS))
@@ -118,11 +124,10 @@ class Writer:
             self._hurry.clear()
             while True:
                 taken.append(self._queue.get_nowait())
-        items = [item for item in taken if item is not None and not isinstance(item, threading.Event)]
-        last = any(item is None for item in taken)
-        if items or last or not taken:
-            self._sink.write(recorder.changes(items) or recorder.heartbeat(), last=last)
-        for item in taken:
-            if isinstance(item, threading.Event):
-                item.set()
-        return not last
+        return taken
+
+    def _write(self, made: Callable[[], Sequence[Change]], *, last: bool = False) -> None:
+        try:
+            self._sink.write(made(), last=last)
+        except Exception as problem:  # a fault of ours may cost a record, never the training
+            self._sink.tell(f"something was not recorded: {type(problem).__name__}: {problem}")

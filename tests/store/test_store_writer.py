@@ -1,0 +1,202 @@
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from babysit.records.curves import LOSS_TRAIN
+from babysit.records.run import Run, Status
+from babysit.store import summary as summary_module
+from babysit.store.recorder import Recorder
+from babysit.store.store import Store
+from babysit.testing.store_contract import losses
+
+PROGRAM = """
+import sys, time
+from babysit.store.store import Store
+from babysit.records.run import Run
+from babysit.testing.store_contract import losses
+writer = Store(sys.argv[1]).open_writer(Run(id="a"))
+"""
+
+
+def program(lines: str, store: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", PROGRAM + lines, str(store)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def steps_of(store: Store, run_id: str) -> list[int]:
+    return [int(step) for step in store.load(run_id).curves.get(LOSS_TRAIN).steps]
+
+
+def test_a_run_is_listed_as_soon_as_its_writer_is_open(tmp_path: Path) -> None:
+    with Store(str(tmp_path)) as store:
+        store.open_writer(Run(id="a", name="first"))
+        assert [(line.name, line.status) for line in store.list()] == [("first", Status.RUNNING)]
+
+
+def test_rows_are_readable_soon_without_asking(tmp_path: Path) -> None:
+    with Store(str(tmp_path)) as store:
+        writer = store.open_writer(Run(id="a"))
+        writer.append(curves=losses(0, 3))
+        deadline = time.monotonic() + 5
+        while not steps_of(store, "a") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert steps_of(store, "a") == [0, 1, 2]
+
+
+def test_many_small_rows_become_few_segments(tmp_path: Path) -> None:
+    with Store(str(tmp_path)) as store:
+        writer = store.open_writer(Run(id="a"))
+        for step in range(2000):
+            writer.append(curves=losses(step, step + 1))
+        writer.close()
+        assert steps_of(store, "a") == list(range(2000))
+    with sqlite3.connect(tmp_path / "babysit.sqlite") as database:
+        assert database.execute("SELECT count(*) FROM segments").fetchone()[0] <= 20
+
+
+def test_a_program_that_forgets_to_close_loses_nothing(tmp_path: Path) -> None:
+    end = program("writer.append(curves=losses(0, 5))", tmp_path)
+    assert end.wait(30) == 0, end.communicate()
+    with Store(str(tmp_path)) as store:
+        assert steps_of(store, "a") == [0, 1, 2, 3, 4]
+
+
+def test_a_program_that_raises_loses_nothing(tmp_path: Path) -> None:
+    end = program("writer.append(curves=losses(0, 5)); 1 / 0", tmp_path)
+    assert end.wait(30) == 1
+    with Store(str(tmp_path)) as store:
+        assert steps_of(store, "a") == [0, 1, 2, 3, 4]
+        assert store.load("a").status is Status.INTERRUPTED
+
+
+def test_an_interrupt_keeps_what_was_appended(tmp_path: Path) -> None:
+    going = program(
+        "step = 0\nwhile True:\n    writer.append(curves=losses(step, step + 1)); step += 1; print(step)"
+        "\n    time.sleep(0.001)",
+        tmp_path,
+    )
+    time.sleep(1.5)
+    going.send_signal(signal.SIGINT)
+    said, errors = going.communicate(timeout=30)
+    assert "KeyboardInterrupt" in errors
+    with Store(str(tmp_path)) as store:
+        kept = steps_of(store, "a")
+    assert len(kept) > 10
+    assert kept == list(range(len(kept)))
+    assert len(kept) >= len(said.splitlines())
+
+
+@pytest.mark.slow
+def test_a_kill_without_warning_loses_no_committed_row(tmp_path: Path) -> None:
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        going = program(
+            "step = 0\nwhile True:\n    writer.append(curves=losses(step, step + 100)); step += 100; writer.flush()"
+            "\n    print(step)",
+            folder,
+        )
+        time.sleep(1.2 + 0.037 * attempt)
+        going.kill()
+        said, _ = going.communicate(timeout=30)
+        committed = int(said.splitlines()[-1])
+        with Store(str(folder)) as store:
+            kept = steps_of(store, "a")
+            assert kept == list(range(len(kept)))
+            assert len(kept) >= committed > 0
+            assert store.list()[0].status is Status.INTERRUPTED
+            assert store.problems == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_forked_child_neither_hangs_nor_writes_nor_disturbs(tmp_path: Path) -> None:
+    with Store(str(tmp_path)) as store:
+        writer = store.open_writer(Run(id="a"))
+        context = multiprocessing.get_context("fork")
+
+        def in_child() -> None:
+            writer.append(curves=losses(100, 200))
+            assert not writer.flush(wait_seconds=0.1)
+            writer.close()
+            with Store(str(tmp_path)) as own:
+                own.save(Run(id=f"child-{os.getpid()}", status=Status.FINISHED))
+
+        for step in range(12):
+            child = context.Process(target=in_child)
+            writer.append(curves=losses(step, step + 1))
+            child.start()
+            child.join(30)
+            assert child.exitcode == 0
+        writer.close()
+        assert steps_of(store, "a") == list(range(12))
+        assert len(store.list()) == 13
+        assert writer.problems == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_that_ends_like_a_program_leaves_the_run_alone(tmp_path: Path) -> None:
+    end = program(
+        "import os\n"
+        "writer.append(curves=losses(0, 3)); writer.flush()\n"
+        "child = os.fork()\n"
+        "if child == 0: sys.exit(0)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "writer.append(curves=losses(3, 5)); writer.close(); assert writer.problems == (), writer.problems",
+        tmp_path,
+    )
+    _, errors = end.communicate(timeout=30)
+    assert end.returncode == 0, errors
+    with Store(str(tmp_path)) as store:
+        assert steps_of(store, "a") == [0, 1, 2, 3, 4]
+
+
+def test_a_fault_of_the_recorder_costs_what_it_was_about_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    with Store(str(tmp_path)) as store:
+        writer = store.open_writer(Run(id="a"))
+        with monkeypatch.context() as context:
+            context.setattr(Recorder, "changes", fail)
+            writer.append(curves=losses(0, 1))
+            assert writer.flush()
+        writer.append(curves=losses(1, 2))
+        writer.update(status="finished")
+        writer.close()
+        assert "a fault of ours" in writer.problems[0]
+        assert steps_of(store, "a") == [1]
+        assert store.list()[0].status is Status.FINISHED
+
+
+def test_a_silent_writer_elsewhere_is_taken_as_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: Callable[[Path], None]
+) -> None:
+    with Store(str(tmp_path)) as store:
+        store.save(Run(id="a"))
+        rows(tmp_path)
+        assert store.list()[0].status is Status.RUNNING
+        monkeypatch.setattr(summary_module, "SILENT_SECONDS", 0.0)
+        assert store.list()[0].status is Status.INTERRUPTED
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], None]:
+    def elsewhere(folder: Path) -> None:
+        with sqlite3.connect(folder / "babysit.sqlite") as database:
+            database.execute("UPDATE runs SET machine = 'another'")
+
+    return elsewhere
