@@ -1,0 +1,179 @@
+"""Applies a cure to a training: to its settings, its model or its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, final
+
+from torch import nn
+
+from babysit.data.splits import Splits
+from babysit.nn.activations import ACTIVATIONS, make_activation, width_factor
+from babysit.nn.initialize import initialize_
+from babysit.nn.preprocess import Standardize
+from babysit.records.finding import Treatment
+from babysit.records.problem import UserError
+
+if TYPE_CHECKING:
+    from babysit.training.settings import FitSettings
+
+# What follows the last layer by mistake when the loss already does it, or forbids outputs that the target needs.
+_OUTPUT_ACTIVATIONS: Final = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.ReLU, nn.Softplus)
+
+
+@final
+@dataclass(frozen=True)
+class Setup:
+    """A training that has not begun: the model is new and may be changed in place."""
+
+    model: nn.Module
+    settings: FitSettings
+    splits: Splits
+
+
+def apply(treatment: Treatment, setup: Setup) -> Setup:
+    """The training with the cure in it.
+
+    Raises:
+        UserError: this cure needs the user's own hands, or does not fit this model.
+    """
+    action = ACTIONS.get(treatment.action)
+    if action is None:
+        raise UserError(
+            f"{treatment.action} cannot be tried by itself", do=treatment.say or "Change the training by hand"
+        )
+    return action(treatment, setup)
+
+
+def number(treatment: Treatment) -> float:
+    """The treatment's value as a number.
+
+    Raises:
+        UserError: it has none.
+    """
+    if treatment.value is None or isinstance(treatment.value, str):
+        raise UserError(f"{treatment.action} needs a number, not {treatment.value!r}")
+    return float(treatment.value)
+
+
+def _scale_rate(treatment: Treatment, setup: Setup) -> Setup:
+    return _set(setup, rate=setup.settings.rate * number(treatment))
+
+
+def _set_rate(treatment: Treatment, setup: Setup) -> Setup:
+    return _set(setup, rate=number(treatment))
+
+
+def _set_weight_decay(treatment: Treatment, setup: Setup) -> Setup:
+    return _set(setup, weight_decay=number(treatment))
+
+
+def _scale_weight_decay(treatment: Treatment, setup: Setup) -> Setup:
+    if setup.settings.weight_decay == 0:
+        raise UserError("there is no weight decay to scale", do="Set one: set_weight_decay")
+    return _set(setup, weight_decay=setup.settings.weight_decay * number(treatment))
+
+
+def _set_optimizer(treatment: Treatment, setup: Setup) -> Setup:
+    return _set(setup, optimizer=str(treatment.value))
+
+
+def _set_batch_size(treatment: Treatment, setup: Setup) -> Setup:
+    return _set(setup, batch_size=max(1, round(number(treatment))))
+
+
+def _scale_batch_size(treatment: Treatment, setup: Setup) -> Setup:
+    return _set(setup, batch_size=max(1, round(setup.settings.batch_size * number(treatment))))
+
+
+def _set_epochs(treatment: Treatment, setup: Setup) -> Setup:
+    return _set(setup, epochs=max(1, round(number(treatment))))
+
+
+def _train_longer(treatment: Treatment, setup: Setup) -> Setup:
+    factor = 2.0 if treatment.value is None else number(treatment)
+    return _set(setup, epochs=max(1, round(setup.settings.epochs * factor)))
+
+
+def _stop_earlier(treatment: Treatment, setup: Setup) -> Setup:
+    patience = setup.settings.patience / 2 if treatment.value is None else number(treatment)
+    return _set(setup, patience=max(1, round(patience)))
+
+
+def _initialize(treatment: Treatment, setup: Setup) -> Setup:
+    if treatment.target == "bias":
+        for layer in setup.model.modules():
+            if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd) and layer.bias is not None:
+                nn.init.constant_(layer.bias, 0.0 if treatment.value is None else number(treatment))
+        return setup
+    initialize_(setup.model, str(treatment.value or "auto"))
+    return setup
+
+
+def _replace_activation(treatment: Treatment, setup: Setup) -> Setup:
+    """Every activation between layers; the one after the last layer stays."""
+    name = str(treatment.value)
+    if name in ACTIVATIONS and width_factor(name) != 1:
+        raise UserError(f"{name} needs wider layers", do="Build the model with it")
+    known = tuple(kind for kind in ACTIVATIONS.values() if isinstance(kind, type))
+    places = [place for place in _leaves(setup.model)[:-1] if isinstance(place[2], known)]
+    if not places:
+        raise UserError("the model has no activation modules to replace", do="Change its forward by hand")
+    for parent, child, _ in places:
+        setattr(parent, child, make_activation(name))
+    return setup
+
+
+def _remove_output_activation(treatment: Treatment, setup: Setup) -> Setup:
+    del treatment
+    parent, child, last = _leaves(setup.model)[-1]
+    if not isinstance(last, _OUTPUT_ACTIVATIONS):
+        raise UserError(
+            f"the last module of the model is {type(last).__name__}, not an activation", do="Remove it from its forward"
+        )
+    setattr(parent, child, nn.Identity())
+    return setup
+
+
+def _standardize_input(treatment: Treatment, setup: Setup) -> Setup:
+    del treatment
+    return replace(setup, model=nn.Sequential(Standardize.fit(setup.splits.train.x), setup.model))
+
+
+def _leaves(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
+    """Parent, name and module of all modules without children, in the order of registration."""
+    found = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if not any(True for _ in child.children())
+    ]
+    order = {id(module): place for place, module in enumerate(model.modules())}
+    found.sort(key=lambda leaf: order[id(leaf[2])])
+    if not found:
+        raise UserError("the model is a single module, so there is nothing to change in it", do="Change it by hand")
+    return found
+
+
+def _set(setup: Setup, **fields: object) -> Setup:
+    return replace(setup, settings=replace(setup.settings, **fields))
+
+
+# The words of records.finding.Treatment that a program can carry out, listed by hand.
+ACTIONS: Final[dict[str, Callable[[Treatment, Setup], Setup]]] = {
+    "scale_rate": _scale_rate,
+    "set_rate": _set_rate,
+    "set_weight_decay": _set_weight_decay,
+    "scale_weight_decay": _scale_weight_decay,
+    "set_optimizer": _set_optimizer,
+    "set_batch_size": _set_batch_size,
+    "scale_batch_size": _scale_batch_size,
+    "set_epochs": _set_epochs,
+    "train_longer": _train_longer,
+    "stop_earlier": _stop_earlier,
+    "initialize": _initialize,
+    "replace_activation": _replace_activation,
+    "remove_output_activation": _remove_output_activation,
+    "standardize_input": _standardize_input,
+}

@@ -1,0 +1,74 @@
+"""Tries the cures that findings propose on a training by `fit`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from babysit.data.batches import batches
+from babysit.data.samples import Samples
+from babysit.data.splits import Splits
+from babysit.nn.losses import score
+from babysit.records.finding import Finding, Treatment
+from babysit.treatment.apply import Setup, apply
+from babysit.treatment.treat import treat
+from babysit.treatment.trial import TreatmentTrial
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from babysit.training.settings import FitSettings
+
+
+def treat_fit(
+    model_factory: Callable[[], nn.Module],
+    splits: Splits,
+    *,
+    settings: FitSettings,
+    findings: Sequence[Finding],
+    seeds: Sequence[int] = (0, 1, 2),
+    progress: Progress | None = None,
+) -> tuple[TreatmentTrial, ...]:
+    """Trains untreated and with each cure of the findings, and ranks the cures by the validation score.
+
+    Args:
+        model_factory: makes a new, untrained model; its weights are drawn after the seed is set.
+        splits: trained on `train`, scored on `validation`.
+        settings: of the untreated training; its seed is replaced by each of `seeds`, and nothing is saved.
+        findings: in rank order; their cures are tried in that order.
+        seeds: two or more.
+        progress: shows trainings done.
+
+    Raises:
+        UserError: fewer than two seeds, or the untreated training cannot be carried out.
+    """
+
+    def run_again(treatment: Treatment | None, seed: int) -> float:
+        from babysit.training.fit import fit
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            setup = Setup(model_factory(), replace(settings, seed=seed, folder=None), splits)
+            if treatment is not None:
+                setup = apply(treatment, setup)
+            result = fit(setup.model, setup.splits, settings=setup.settings)
+            return validation_score(result.model, setup.splits.validation)
+
+    treatments = [treatment for finding in findings for treatment in finding.treatments]
+    return treat(run_again, treatments, seeds=seeds, progress=progress)
+
+
+@torch.no_grad()
+def validation_score(model: nn.Module, samples: Samples) -> float:
+    """Accuracy or explained variance in evaluation mode; NaN when the model gives anything that is not finite."""
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    training = model.training
+    model.eval()
+    output = torch.cat([model(x.to(device)).cpu() for x, _ in batches(samples, size=1024, shuffle=False)])
+    model.train(training)
+    return score(samples.task, output, samples.y)[1] if bool(torch.isfinite(output).all()) else math.nan
