@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,10 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             )
         with opened:
             return {key: _member(opened, key, path) for key in opened.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError) as problem:
+    except UserError:
+        raise
+    # A damaged archive fails in many ways: in its directory, in decompression, in an array's header.
+    except Exception as problem:
         raise UserError(
             f"this is not a readable .npz file: {problem}", where=str(path), do="Write it with np.savez(path, x=x, y=y)"
         ) from problem

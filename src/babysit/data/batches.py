@@ -7,6 +7,7 @@ have seen, and whatever else draws random numbers cannot change them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def batch_bounds(count: int, size: int) -> tuple[tuple[int, int], ...]:
     starts = list(range(0, count, size))
     if len(starts) > 1 and size > 1 and count - starts[-1] == 1:
         starts.pop()
-    return tuple(zip(starts, [*starts[1:], count], strict=True))
+    return tuple(pairwise([*starts, count])) if starts else ()
 
 
 def batches(

@@ -29,7 +29,9 @@ def load_images(folder: Path) -> Samples:
     All images must have one size. Grayscale ones among coloured ones are read as coloured. Raises UserError that names
     the files at fault.
     """
-    learning, testing, skipped = _listing(folder)
+    learning_folders, testing_folders = _parts(folder)
+    learning, skipped = _images(learning_folders)
+    testing, skipped_too = _images(testing_folders)
     files = [*learning, *testing]
     if not files:
         raise UserError(
@@ -37,6 +39,7 @@ def load_images(folder: Path) -> Samples:
             where=str(folder),
             do=f"Put them in one folder for each class: {folder.name}/cat/1.png, {folder.name}/dog/1.png",
         )
+    bare = [path.name for path in (*learning_folders, *testing_folders) if path not in {file.parent for file in files}]
     size, modes = _one_size(files, folder)
     colours = [mode not in _GRAY_MODES for mode in modes]
     mode = "RGB" if any(colours) else "L"
@@ -44,20 +47,18 @@ def load_images(folder: Path) -> Samples:
     labels = np.array([path.parent.name for path in files])
     samples = make_samples(pixels, labels, source=str(folder), given_test=len(testing))
     gray = colours.count(False)
-    note = f"{gray} of {len(files)} images are grayscale: read as coloured" if mode == "RGB" and gray else ""
-    return replace(samples, skipped=skipped, notes=(*samples.notes, *([note] if note else [])))
+    notes = [f"{gray} of {len(files)} images are grayscale: read as coloured"] if mode == "RGB" and gray else []
+    notes += [f"no images in the folder{'s' * (len(bare) > 1)} {first_few(bare)}"] if bare else []
+    return replace(samples, skipped=skipped + skipped_too, notes=(*samples.notes, *notes))
 
 
-def _listing(folder: Path) -> tuple[list[Path], list[Path], int]:
-    """Images to learn from, images to test with, and how many other files lie between them."""
+def _parts(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The class folders to learn from, and those to test with."""
     inside = {path.name: path for path in _folders(folder)}
     if not any(name in inside for name in ("train", "training")):
-        return (*_images(list(inside.values()))[:1], [], _images(list(inside.values()))[1])
-    learning, skipped = _images(
-        [part for name in _LEARNING_FOLDERS if name in inside for part in _folders(inside[name])]
-    )
-    testing, more = _images(_folders(inside[_TEST_FOLDER])) if _TEST_FOLDER in inside else ([], 0)
-    return learning, testing, skipped + more
+        return list(inside.values()), []
+    learning = [part for name in _LEARNING_FOLDERS if name in inside for part in _folders(inside[name])]
+    return learning, _folders(inside[_TEST_FOLDER]) if _TEST_FOLDER in inside else []
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -95,7 +95,7 @@ def _refuse_unreadable(path: Path) -> None:
         near = difflib.get_close_matches(path.name, [*_NAMED, *neighbours], n=1)
         raise UserError(
             "there is no such file or folder",
-            where=f"{path!s:.200}",
+            where=f"{str(path)!r:.200}",
             do=f"Did you mean {near[0]!r}?" if near else _FORMATS,
         )
     if size == 0:

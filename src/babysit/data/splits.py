@@ -42,9 +42,8 @@ def split(samples: Samples, *, seed: int = 0, validation: float = 0.15, test: fl
     if samples.task is Task.CLASSES:
         _refuse_rare(samples.y[:given].numpy(), samples.class_names)
     if test and not samples.given_test:
-        pool, held_out = _part(samples, pool, share=test, seed=seed)
-        validation = validation / (1 - test)  # of what is left
-    train, checked = _part(samples, pool, share=validation, seed=seed)
+        pool, held_out = _part(samples, pool, count=round(test * given), seed=seed)
+    train, checked = _part(samples, pool, count=round(validation * given), seed=seed)
     return Splits(
         train=samples.take(torch.from_numpy(train)),
         validation=samples.take(torch.from_numpy(checked)),
@@ -53,17 +52,17 @@ def split(samples: Samples, *, seed: int = 0, validation: float = 0.15, test: fl
 
 
 def _part(
-    samples: Samples, places: NDArray[np.int64], *, share: float, seed: int
+    samples: Samples, places: NDArray[np.int64], *, count: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     from sklearn.model_selection import train_test_split
 
     classes = samples.y[torch.from_numpy(places)].numpy() if samples.task is Task.CLASSES else None
     try:
-        kept, taken = train_test_split(places, test_size=share, random_state=seed, stratify=classes)
+        kept, taken = train_test_split(places, test_size=count, random_state=seed, stratify=classes)
     except ValueError as problem:
         many = f" of {len(np.unique(classes))} classes" if classes is not None else ""
         raise UserError(
-            f"{len(places)} samples{many} are too few to set {share:.0%} of them aside",
+            f"{len(places)} samples{many} are too few to set {count} of them aside",
             where=samples.source,
             do="Give more samples or larger validation and test shares",
         ) from problem

@@ -205,7 +205,7 @@ def _feature(column: Any, name: str, path: Path) -> tuple[NDArray[Any], list[str
     values = plain.to_numpy().astype(str)
     distinct, places = np.unique(values, return_inverse=True)
     if len(distinct) > MOST_CATEGORIES:
-        examples = ", ".join(f"{value!r:.30}" for value in distinct[:3])
+        examples = ", ".join(f"{str(value)!r:.30}" for value in distinct[:3])
         raise UserError(
             f"the text column {name!r:.60} has {len(distinct)} different values ({examples}, …); "
             f"up to {MOST_CATEGORIES} can be one-hot encoded",
