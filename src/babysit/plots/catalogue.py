@@ -1,0 +1,55 @@
+"""Every figure, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final, final
+
+from babysit.plots import (
+    accuracy,
+    heatmap,
+    initial_signal,
+    losses,
+    overfit_tiny,
+    rate_range,
+    search_importance,
+    search_scatter,
+    update_ratio,
+)
+from babysit.plots.theme import Figure
+from babysit.records.run import Run
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """One figure: how to get its numbers, draw them and say them, and what a run needs to have for it."""
+
+    name: str
+    title: str
+    numbers: Callable[[Run], Any]  # None: the run has nothing to show
+    draw: Callable[[Any], Figure]
+    describe: Callable[[Any], str]
+    needs: str  # why it is missing and what to do, when `numbers` is None
+    wide: bool = False
+
+
+def _plot(module: ModuleType, title: str, needs: str, *, wide: bool = False) -> Plot:
+    name = module.__name__.rpartition(".")[2]
+    parts = {"numbers": module.numbers, "draw": module.draw, "describe": module.describe}
+    return Plot(name=name, title=title, needs=needs, wide=wide, **parts)
+
+
+PLOTS: Final = (
+    _plot(losses, "Loss", "no loss was recorded: nothing called backward() while the run was watched", wide=True),
+    _plot(accuracy, "Accuracy and its gap", 'no accuracy was recorded: log it with log("accuracy/validation", value)'),
+    _plot(update_ratio, "Size of the updates", "no optimizer step was sampled"),
+    _plot(heatmap, "Layers over time", "no layer was measured: no optimizer step was sampled", wide=True),
+    _plot(initial_signal, "Signal by depth at the start", "fewer than two layers were measured at the first step"),
+    _plot(rate_range, "Learning-rate range test", "the range test was not made: `babysit check` makes it"),
+    _plot(overfit_tiny, "Twenty samples by heart", "the probe was not made: `babysit check` makes it"),
+    _plot(search_scatter, "Search", "no search was made: `babysit search` makes one"),
+    _plot(search_importance, "What mattered in the search", "fewer than eight trials of a search were finished"),
+)

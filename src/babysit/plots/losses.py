@@ -1,0 +1,206 @@
+"""The loss while training: raw and smoothed, validation, where an untrained model starts, and what happened when."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+
+from babysit.plots import marks
+from babysit.plots.names import short
+from babysit.plots.points import Line, by_name, finite, first_nonfinite, rows, smooth, thin
+from babysit.plots.theme import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREY,
+    SHAPES,
+    VERMILION,
+    Figure,
+    legend,
+    log_axis,
+    log_scale,
+    step_axis,
+    themed,
+)
+from babysit.plots.words import count, number
+from babysit.records.anatomy import Task
+from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.run import Run
+
+# A window of one fiftieth of the curve takes the noise of the batches out and keeps every bend one can see.
+_WINDOW_SHARE = 50
+# A loss that falls by less than this factor is read more easily on a linear axis.
+_LOG_FROM = 20.0
+
+
+class Numbers(NamedTuple):
+    """What the figure shows; `window` is how many steps the smoothed curve averages."""
+
+    lines: dict[str, Line]  # by the words of the legend, the training loss first
+    raw: Line
+    window: int
+    expected: float | None  # loss of a model that knows nothing
+    expected_words: str
+    best: tuple[int, float] | None
+    markers: tuple[marks.Marker, ...]
+    low: float
+    high: float
+
+
+def numbers(run: Run) -> Numbers | None:
+    """The losses of a run, or None when it recorded none."""
+    series = {name: curve for name, curve in run.curves.series.items() if name.split("/")[0] == "loss"}
+    raw, validation = finite(run.curves.get(LOSS_TRAIN)), finite(run.curves.get(LOSS_VALIDATION))
+    window = max(1, len(raw) // _WINDOW_SHARE)
+    lines = {"train" + (f", mean of {window} steps" if window > 1 else ""): thin(smooth(raw, window))}
+    if len(validation):
+        lines["validation"] = thin(validation)
+    for name in sorted(set(series) - {LOSS_TRAIN, LOSS_VALIDATION})[:4]:  # a second objective: a GAN's, a VAE's
+        other = finite(series[name])
+        lines[short(name, 30)] = thin(smooth(other, max(1, len(other) // _WINDOW_SHARE)))
+    lines = {name: line for name, line in lines.items() if len(line)}
+    if not lines:
+        return None
+    expected, words = _expected(run)
+    best = _best(run, validation)
+    low, high = _limits(raw, lines, expected)
+    return Numbers(lines, thin(raw), window, expected, words, best, _markers(run, best), low, high)
+
+
+def describe(numbers: Numbers) -> str:
+    """The figure in one or two sentences, for captions and for those who do not see it."""
+    said = []
+    for name, line in numbers.lines.items():
+        first, last = float(line.values[0]), float(line.values[-1])
+        label = name.split(",")[0].capitalize() + " loss"
+        steps = count(int(line.steps[-1]) + 1, "step")
+        said.append(f"{label}: {number(first)} at first, {number(last)} in the end ({steps}).")
+    if numbers.best is not None:
+        said.append(f"Lowest validation loss: {number(numbers.best[1])} after step {numbers.best[0]:,}.")
+    if numbers.expected is not None:
+        said.append(f"A model that knows nothing has {number(numbers.expected)}.")
+    said += [f"{marker.label} at step {marker.step:,}." for marker in numbers.markers if marker.bad]
+    return " ".join(said)
+
+
+def draw(numbers: Numbers) -> Figure:
+    """The figure: loss by optimizer step, logarithmic where it falls far."""
+    y = _y(numbers)
+    layers: list[Any] = []
+    if numbers.expected is not None:
+        layers += _reference(numbers, y)
+    layers.append(
+        alt.Chart(rows(step=numbers.raw.steps, value=numbers.raw.values))
+        .mark_line(color=BLUE, opacity=0.28, strokeWidth=1, clip=True)
+        .encode(x=step_axis(), y=y)
+    )
+    layers += [_lines(numbers, y), *_spots(numbers, y)]
+    last = max(int(line.steps[-1]) for line in numbers.lines.values())
+    markers, room = marks.draw(numbers.markers, last)
+    hover = marks.hover(numbers.lines, y)
+    return themed(alt.layer(*layers, *markers, *hover), height=300, legend_offset=room)
+
+
+def _lines(numbers: Numbers, y: alt.Y) -> Figure:
+    names = list(numbers.lines)
+    chart = alt.Chart(by_name(numbers.lines)).mark_line(clip=True)
+    encoded: Figure = chart.encode(
+        x=step_axis(),
+        y=y,
+        color=alt.Color("name:N", sort=names, scale=alt.Scale(domain=names, range=list(COLOURS)), legend=legend(names)),
+        strokeDash=alt.StrokeDash("name:N", sort=names, scale=alt.Scale(domain=names, range=list(DASHES))),
+    )
+    return encoded
+
+
+def _spots(numbers: Numbers, y: alt.Y) -> list[Figure]:
+    """Validation is measured at single steps: shown as points when they are few enough to be told apart."""
+    spots = []
+    validation = numbers.lines.get("validation")
+    if validation is not None and len(validation) <= 60:
+        spots.append(
+            alt.Chart(rows(step=validation.steps, value=validation.values))
+            .mark_point(shape=SHAPES[1], size=22, filled=True, color=VERMILION, opacity=1)
+            .encode(x="step:Q", y=y)
+        )
+    if numbers.best is not None:
+        spots.append(
+            alt.Chart(rows(step=[numbers.best[0]], value=[numbers.best[1]]))
+            .mark_point(shape="diamond", size=130, strokeWidth=2, color=VERMILION, opacity=1)
+            .encode(x="step:Q", y=y)
+        )
+    return spots
+
+
+def _reference(numbers: Numbers, y: alt.Y) -> list[Figure]:
+    data = rows(value=[numbers.expected], words=[numbers.expected_words])
+    # The words stand on the side of the line where there is more room.
+    upper = abs((numbers.expected or 0) - numbers.low) > abs(numbers.high - (numbers.expected or 0))
+    words = alt.Chart(data).mark_text(
+        align="right", baseline="top" if upper else "bottom", dy=4 if upper else -3, dx=-6, opacity=0.85
+    )
+    return [
+        alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3], strokeWidth=1.5).encode(y=y),
+        words.encode(x=alt.value("width"), y=y, text="words:N"),
+    ]
+
+
+def _y(numbers: Numbers) -> alt.Y:
+    low, high = numbers.low, numbers.high
+    if low > 0 and high / low >= _LOG_FROM:
+        return alt.Y("value:Q", scale=log_scale(low, high), axis=log_axis("loss (log)", low, high))
+    room = 0.05 * ((high - low) or abs(high) or 1.0)
+    bottom = 0.0 if 0 <= low < 0.3 * high else low - room
+    scale = alt.Scale(domain=[bottom, high + room], nice=True, clamp=True)
+    return alt.Y("value:Q", scale=scale, axis=alt.Axis(title="loss", format="~g"))
+
+
+def _limits(raw: Line, lines: dict[str, Line], expected: float | None) -> tuple[float, float]:
+    values = np.concatenate([line.values for line in lines.values()])
+    if len(raw):
+        # The raw curve may leave the picture for one batch in two hundred: one spike must not flatten the rest.
+        values = np.concatenate([values, np.quantile(raw.values, [0.005, 0.995])])
+    if expected is not None:
+        values = np.append(values, expected)
+    low, high = float(values.min()), float(values.max())
+    # A loss that reaches exactly 0 still deserves its decades: the smallest value above 0 is the floor.
+    positive = values[values > 0]
+    if low == 0 and len(positive):
+        low = float(positive.min())
+    return low, min(high, 1e300)
+
+
+def _expected(run: Run) -> tuple[float | None, str]:
+    probe = run.probe("initial-loss")
+    objective = run.anatomy.objectives[0] if run.anatomy and run.anatomy.objectives else None
+    value = probe.expected.get("loss", next(iter(probe.expected.values()), None)) if probe else None
+    classes = objective.outputs if objective and objective.task in (Task.CLASSES, Task.BINARY) else 0
+    if objective and value is None and objective.loss in ("cross_entropy", "nll_loss") and classes > 1:
+        value = math.log(classes)
+    if value is None or not math.isfinite(value):
+        return None, ""
+    for base in (classes, 2):
+        if base > 1 and abs(value - math.log(base)) < 1e-3:
+            return value, f"ln {base:,} = {value:.3f}: knows nothing yet"
+    return value, f"{number(value, 4)}: knows nothing yet"
+
+
+def _best(run: Run, validation: Line) -> tuple[int, float] | None:
+    if len(validation) < 2:
+        return None
+    index = int(validation.values.argmin())
+    return int(validation.steps[index]), float(validation.values[index])
+
+
+def _markers(run: Run, best: tuple[int, float] | None) -> tuple[marks.Marker, ...]:
+    found = [marks.Marker(best[0], "lowest validation", bad=False)] if best else []
+    broken = first_nonfinite(run.curves.get(LOSS_TRAIN))
+    if broken is not None:
+        found.append(marks.Marker(broken, "loss not finite", bad=True))
+    steps = np.asarray(run.curves.get(LOSS_TRAIN).steps)
+    if run.stop_reason and len(steps):
+        found.append(marks.Marker(int(steps.max()), f"stopped: {short(run.stop_reason, 56)}", bad=False))
+    return tuple(found) + marks.of_findings(run)

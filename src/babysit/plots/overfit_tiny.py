@@ -1,0 +1,66 @@
+"""Twenty samples learned by heart, or not: the loss on them step by step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import altair as alt
+
+from babysit.plots import marks
+from babysit.plots.points import Line, finite, rows, thin
+from babysit.plots.theme import BLUE, GREY, Figure, log_axis, log_scale, step_axis, themed
+from babysit.plots.words import count, number
+from babysit.records.curves import Series
+from babysit.records.run import Run
+
+# A loss of exactly 0 has no place on a log axis; below a millionth of the first one nobody looks anyway.
+_FLOOR_SHARE = 1e-6
+
+
+class Numbers(NamedTuple):
+    """The loss on the same few samples, and the value it had to reach (None when not said)."""
+
+    loss: Line
+    goal: float | None
+    passed: bool
+
+
+def numbers(run: Run) -> Numbers | None:
+    """The probe of a run, or None when it was not made or has no curve."""
+    probe = run.probe("overfit-tiny")
+    line = finite(probe.curves.get("loss", Series())) if probe else finite(Series())
+    if probe is None or len(line) < 2:
+        return None
+    goal = probe.expected.get("loss")
+    return Numbers(thin(line), goal if goal and goal > 0 else None, probe.outcome == "pass")
+
+
+def describe(numbers: Numbers) -> str:
+    """The figure in one sentence."""
+    first, last = float(numbers.loss.values[0]), float(numbers.loss.values[-1])
+    steps = count(int(numbers.loss.steps[-1]), "step")
+    goal = f" (needed: {number(numbers.goal)})" if numbers.goal is not None else ""
+    told = "known by heart" if numbers.passed else "not learned"
+    return f"A few samples are {told}: their loss went from {number(first)} to {number(last)} in {steps}{goal}."
+
+
+def draw(numbers: Numbers) -> Figure:
+    """The figure: loss by step, with the value that counts as learned."""
+    values = numbers.loss.values
+    floor = max(float(abs(values).max()) * _FLOOR_SHARE, 1e-12)
+    line = Line(numbers.loss.steps, values.clip(min=floor))
+    goal = max(numbers.goal, floor) if numbers.goal is not None else None
+    shown = [float(line.values.min()), float(line.values.max()), *([goal] if goal is not None else [])]
+    low, high = min(shown), max(shown)
+    y = alt.Y("value:Q", scale=log_scale(low, high), axis=log_axis("loss (log)", low, high))
+    layers = []
+    if goal is not None:
+        data = rows(value=[goal], words=[f"learned: below {number(goal)}"])
+        layers = [
+            alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3], strokeWidth=1.5).encode(y=y),
+            alt.Chart(data)
+            .mark_text(align="left", baseline="bottom", dx=6, dy=-3, opacity=0.85)
+            .encode(x=alt.value(0), y=y, text="words:N"),
+        ]
+    curve = alt.Chart(rows(step=line.steps, value=line.values)).mark_line(color=BLUE).encode(x=step_axis(), y=y)
+    return themed(alt.layer(*layers, curve, *marks.hover({"loss": line}, y)))

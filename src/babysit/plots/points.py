@@ -1,0 +1,111 @@
+"""Curves made small enough to draw: only finite points, thinned so that no peak is lost, smoothed without lag."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, final
+
+import altair as alt
+import numpy as np
+
+from babysit.records.arrays import Array
+from babysit.records.curves import Series
+
+# About one point for every second pixel of a page-wide figure; more cannot be seen.
+POINTS = 400
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Finite points in the order of their steps."""
+
+    steps: Array
+    values: Array
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def finite(series: Series) -> Line:
+    """The points of a curve that are numbers, in the order of their steps."""
+    steps, values = np.asarray(series.steps), np.asarray(series.values, dtype="float64")
+    length = min(len(steps), len(values))
+    steps, values = steps[:length], values[:length]
+    order = np.argsort(steps, kind="stable")
+    order = order[np.isfinite(values[order])]
+    return Line(steps[order], values[order])
+
+
+def first_nonfinite(series: Series) -> int | None:
+    """The first step whose value is NaN or infinite."""
+    bad = ~np.isfinite(np.asarray(series.values, dtype="float64"))
+    return int(np.asarray(series.steps)[: len(bad)][bad].min()) if bad.any() else None
+
+
+def thin(line: Line, points: int = POINTS) -> Line:
+    """At most about `points` points: the lowest and the highest of every stretch, so that no spike disappears."""
+    if len(line) <= points:
+        return line
+    kept = [0, len(line) - 1]
+    for stretch in np.array_split(np.arange(len(line)), points // 2):
+        values = line.values[stretch]
+        kept += [int(stretch[values.argmin()]), int(stretch[values.argmax()])]
+    indices = np.unique(kept)
+    return Line(line.steps[indices], line.values[indices])
+
+
+def smooth(line: Line, window: int) -> Line:
+    """The centred running mean over `window` points: no lag, unlike a running average of the past."""
+    if window <= 1 or len(line) <= window:
+        return line
+    length, half = len(line), window // 2
+    sums = np.concatenate([[0.0], np.cumsum(line.values / window)])  # divided first: huge losses must not overflow
+    middle = np.arange(length)
+    # Toward both ends the mean reaches equally far to both sides, so that it is not pulled toward the middle.
+    reach = np.minimum(half, np.minimum(middle, length - 1 - middle))
+    low, high = middle - reach, middle + reach + 1
+    values = (sums[high] - sums[low]) / ((high - low) / window)
+    # That leaves the noise of single batches at the very end, where one looks first: there, a straight line instead.
+    tail = line.values[-window:]
+    slope, level = np.polyfit(np.arange(window) - (window - 1) / 2, tail / (scale := np.abs(tail).max() or 1.0), 1)
+    straight = (level + slope * (np.arange(window) - (window - 1) / 2)) * scale
+    values[length - half :] = np.clip(straight, tail.min(), tail.max())[window - half :]
+    return Line(line.steps, values)
+
+
+def significant(value: float, digits: int = 4) -> float | None:
+    """The value rounded to `digits` significant digits; None (drawn as a gap) when it is not a finite number."""
+    value = float(value)
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits - 1}e}")
+
+
+def rows(**columns: Any) -> alt.InlineData:
+    """Columns of equal length as data for a figure; a single value stands for a whole column."""
+    length = max((len(column) for column in columns.values() if _is_column(column)), default=1)
+    full = {name: column if _is_column(column) else [column] * length for name, column in columns.items()}
+    names = list(full)
+    return alt.InlineData(
+        values=[dict(zip(names, map(_plain, row), strict=True)) for row in zip(*full.values(), strict=True)]
+    )
+
+
+def _is_column(column: Any) -> bool:
+    return isinstance(column, list | tuple | np.ndarray)
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return significant(value, 5) if isinstance(value, float) else value
+
+
+def by_name(lines: dict[str, Line]) -> alt.InlineData:
+    """All lines below each other: columns step, value and name."""
+    return rows(
+        step=[step for line in lines.values() for step in line.steps.tolist()],
+        value=[value for line in lines.values() for value in line.values.tolist()],
+        name=[name for name, line in lines.items() for _ in range(len(line))],
+    )

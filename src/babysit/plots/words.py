@@ -1,0 +1,32 @@
+"""Numbers as people write them in captions: few digits, thousands apart, 1e-5 where zeros would have to be counted."""
+
+from __future__ import annotations
+
+import math
+
+
+def number(value: float, digits: int = 3) -> str:
+    """The value in `digits` significant digits: 0.0813, 12,400, 3.2e-06, NaN."""
+    value = float(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
+    if value == int(value) and abs(value) < 1e6:
+        return f"{int(value):,}"
+    if 1e-3 <= abs(value) < 1e6:
+        exponent = math.floor(math.log10(abs(value)))
+        return f"{value:,.{max(0, digits - 1 - exponent)}f}"
+    mantissa, exponent_text = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent_text)}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with the digits it needs: 97.8 %, 0.41 %."""
+    value = 100 * float(share)
+    if not math.isfinite(value):
+        return number(value)
+    return f"{value:.2f} %" if 0 < abs(value) < 1 else f"{value:.1f} %".replace(".0 %", " %")
+
+
+def count(amount: int, noun: str) -> str:
+    """An amount with its noun: 1 step, 1,200 steps."""
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
