@@ -146,6 +146,8 @@ def _made(factory: Callable[..., Any], name: str, shape: Sequence[int], outputs:
 
 
 def _accepted(factory: Callable[..., Any], name: str, offered: dict[str, Any]) -> dict[str, Any]:
+    if getattr(factory, "__init__", None) is nn.Module.__init__:
+        return {}  # a model class without an __init__ of its own: its signature promises more than it takes
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (ValueError, TypeError):  # some builtins have no signature
