@@ -1,0 +1,20 @@
+"""Whether the model can take these samples at all, and answers in the shape that the task needs."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from babysit.data.samples import Samples
+from babysit.nn.factory import check_output
+from babysit.probes.replica import device_of
+from babysit.probes.restore import undisturbed
+from babysit.records.problem import UserError
+
+
+def require_fitting(model: nn.Module, samples: Samples) -> None:
+    """Raise UserError when the model fails on two of the samples, or its output has the wrong shape for the task."""
+    if len(samples) == 0:
+        raise UserError("there are no samples to train on", where=samples.source)
+    few = samples.take(range(min(2, len(samples))))
+    with undisturbed(model):
+        check_output(model, few.x.to(device_of(model)), samples.outputs)

@@ -1,0 +1,41 @@
+"""A copy of the model to experiment on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from babysit.probes.restore import undisturbed
+
+
+@contextmanager
+def replica(
+    model: nn.Module, optimizer: Optimizer | None = None, *, seed: int = 0
+) -> Iterator[tuple[nn.Module, Optimizer | None]]:
+    """A copy of model and optimizer, in train mode, without optimizer state, random state seeded.
+
+    Afterwards everything is as it was: the copy shares random state and switches with the rest of the program, and a
+    model that cannot be copied is used itself and put back.
+    """
+    with undisturbed(model, optimizer):
+        try:
+            twin, twin_optimizer = copy.deepcopy((model, optimizer))
+        except Exception:  # anything may go wrong inside a user's __deepcopy__
+            twin, twin_optimizer = model, optimizer
+        if twin_optimizer is not None:
+            twin_optimizer.state.clear()
+        twin.train()
+        twin.zero_grad(set_to_none=True)
+        torch.manual_seed(seed)
+        with torch.enable_grad():
+            yield twin, twin_optimizer
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's parameters live; the CPU when it has none."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

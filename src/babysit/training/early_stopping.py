@@ -1,0 +1,56 @@
+"""When to stop: no better score for a while, or a gap that widened for several epochs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import final
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Stopping:
+    """What early stopping remembers, as plain values: it is saved in the checkpoint."""
+
+    epochs: int = 0  # epochs seen
+    best_epoch: int = 0  # counted from 1; 0 before the first
+    best_score: float = -math.inf
+    best_loss: float = math.inf  # the validation loss that came with the best score
+    gap: float = math.inf  # validation loss minus training loss after the last epoch
+    widened: int = 0  # epochs in a row that widened the gap and brought no better score
+
+    @property
+    def improved(self) -> bool:
+        """Whether the last epoch was the best so far."""
+        return self.epochs > 0 and self.best_epoch == self.epochs
+
+
+def observe(before: Stopping, *, score: float, validation_loss: float, train_loss: float) -> Stopping:
+    """Take in one epoch. A higher score is better, and of equal scores the one with the lower validation loss.
+
+    Both losses are to be measured the same way: in eval mode, with the weights at the end of the epoch.
+    """
+    gap = validation_loss - train_loss
+    now = replace(before, epochs=before.epochs + 1, gap=gap)
+    if (score, -validation_loss) > (before.best_score, -before.best_loss):
+        return replace(now, best_epoch=now.epochs, best_score=score, best_loss=validation_loss, widened=0)
+    # A gap that widens while validation still gets better is no reason to stop: training is merely faster there.
+    worse = gap > before.gap and validation_loss > before.best_loss
+    return replace(now, widened=before.widened + 1 if worse else 0)
+
+
+def reason_to_stop(now: Stopping, *, patience: int, gap_patience: int) -> str:
+    """Why to stop now, as a sentence; "" to go on.
+
+    The widening gap is the lecture's sign, and stopping after several risings in a row is Prechelt's rule UP
+    (Early Stopping – But When?, 1998).
+    """
+    since = now.epochs - now.best_epoch
+    if now.widened >= gap_patience:
+        return (
+            f"the gap between validation and training loss widened for {now.widened} epochs (to {now.gap:.3g}) without "
+            f"a better score; best was epoch {now.best_epoch}"
+        )
+    if since >= patience:
+        return f"no better score for {since} epochs; best was epoch {now.best_epoch}"
+    return ""

@@ -1,0 +1,231 @@
+"""The training loop, in sight: epochs over seeded batches, watched, stopped in time, and never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+from babysit.data.batches import batch_bounds, batches
+from babysit.data.profile import profile
+from babysit.data.samples import Samples
+from babysit.data.splits import Splits
+from babysit.nn.losses import loss_for
+from babysit.probes.fitting import require_fitting
+from babysit.probes.optimizers import make_optimizer
+from babysit.probes.restore import random_states_kept
+from babysit.records.anatomy import Task
+from babysit.records.curves import LOSS_VALIDATION
+from babysit.records.problem import UserError
+from babysit.records.run import Run, Status
+from babysit.training.checkpoint import Checkpoints, read_checkpoint
+from babysit.training.device import make_fabric
+from babysit.training.early_stopping import observe, reason_to_stop
+from babysit.training.evaluate import Scores, evaluate
+from babysit.training.not_finite import NotFinite, require_finite, say_why
+from babysit.training.settings import FitSettings
+from babysit.training.state import TrainingState, digest, fixed_part
+from babysit.watcher.watch import Watch, watch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from rich.progress import Progress
+
+    from babysit.store.writer import Writer
+
+
+@final
+class FitResult(NamedTuple):
+    """What a training leaves: the judged run, the model with its best weights, and the checkpoint if one was kept."""
+
+    run: Run
+    model: nn.Module
+    checkpoint: Path | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Loop:
+    """What the parts of the loop share."""
+
+    fabric: Fabric
+    network: Callable[[Tensor], Tensor]  # the model as Fabric calls it, in the chosen precision
+    optimizer: Any  # the optimizer as Fabric steps it
+    state: TrainingState
+    splits: Splits
+    mirror: Samples  # as many training samples as there are validation samples, scored in the same way
+    watch: Watch
+    tick: Callable[[str], None]
+
+
+def fit(
+    model: nn.Module,
+    splits: Splits,
+    *,
+    settings: FitSettings = FitSettings(),  # noqa: B008  frozen, so it is safe to share
+    writer: Writer | None = None,
+    progress: Progress | None = None,
+    resume: Path | None = None,
+) -> FitResult:
+    """Train the model under watch until it no longer gets better; it ends in eval mode with its best weights.
+
+    Training stops after `settings.epochs`, when the validation score or the gap says so (early_stopping.py), or when
+    the loss is no longer a number. Ctrl-C ends it with status `interrupted` and the best weights so far; `resume` (a
+    checkpoint or its folder) goes on and reaches, to the bit, the weights of a training that was never interrupted.
+
+    Raises:
+        UserError: model and samples do not fit, the device is not there, the checkpoint belongs to something else, or
+            the checkpoint folder cannot be written.
+    """
+    if len(splits.validation) == 0:
+        raise UserError("there are no validation samples", do="Split some off: without them nothing says when to stop")
+    require_fitting(model, splits.train)
+    with random_states_kept():
+        torch.manual_seed(settings.seed)
+        fabric = make_fabric(settings)
+        optimizer = make_optimizer(settings.optimizer, model, rate=settings.rate, weight_decay=settings.weight_decay)
+        network, stepper = fabric.setup(model, optimizer)
+        state = TrainingState(
+            model=model,
+            optimizer=optimizer,
+            precision=fabric.strategy.precision,
+            settings=settings,
+            data=digest(splits),
+        )
+        state.keep_best()
+        if resume is not None:
+            state.go_on_from(read_checkpoint(resume), where=str(resume))
+        checkpoints = Checkpoints(settings.folder)
+        checkpoints.begin(state.capture())
+        with watch(model, optimizer, writer=writer) as w:
+            if writer is not None:
+                w.note(id=writer.run_id)
+            loop = _Loop(
+                fabric=fabric,
+                network=network,
+                optimizer=stepper,
+                state=state,
+                splits=splits,
+                mirror=fixed_part(splits.train, count=len(splits.validation), seed=settings.seed),
+                watch=w,
+                tick=_ticker(progress, state, splits),
+            )
+            run = _watched(loop, checkpoints)
+    return FitResult(run, model, checkpoints.path)
+
+
+def _watched(loop: _Loop, checkpoints: Checkpoints) -> Run:
+    """Train to the end, whatever the end is, and close the run."""
+    state, start, status = loop.state, perf_counter(), Status.FINISHED
+    loop.watch.note(kind="fit", config=_config(loop), data=profile(loop.splits))
+    try:
+        reason = _train(loop, checkpoints)
+    except NotFinite as problem:
+        reason = say_why(problem, state, loop.splits)
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+        reason = f"interrupted in epoch {state.epoch + 1}, after step {state.step}"
+    state.model.load_state_dict(state.best)
+    state.model.eval()
+    result = _result(loop, complete=status is Status.FINISHED) | {"seconds": perf_counter() - start}
+    artifacts = {} if checkpoints.path is None else {"checkpoint": str(checkpoints.path)}
+    loop.watch.note(stop_reason=reason, result=result, artifacts=artifacts)
+    return loop.watch.close(status=status)
+
+
+def _train(loop: _Loop, checkpoints: Checkpoints) -> str:
+    """Epoch after epoch; gives the reason for stopping."""
+    state, settings = loop.state, loop.state.settings
+    while state.epoch < settings.epochs:
+        reason = reason_to_stop(state.stopping, patience=settings.patience, gap_patience=settings.gap_patience)
+        if reason:
+            return reason
+        _train_epoch(loop)
+        _score_epoch(loop)
+        last = state.epoch == settings.epochs
+        checkpoints.keep(state.capture, now=last)
+    return f"all {settings.epochs} epochs are done; best was epoch {state.stopping.best_epoch}"
+
+
+def _train_epoch(loop: _Loop) -> None:
+    state, settings = loop.state, loop.state.settings
+    measure = loss_for(loop.splits.train.task)
+    # Reading a loss makes the program wait for the device, so there it is done for 16 at a time.
+    unread, most_unread = [], 1 if loop.fabric.device.type == "cpu" else 16
+    state.model.train()
+    for batch in batches(loop.splits.train, size=settings.batch_size, seed=settings.seed, epoch=state.epoch):
+        x, y = loop.fabric.to_device(batch)
+        loop.optimizer.zero_grad()
+        loss = measure(loop.network(x), y)
+        loop.fabric.backward(loss)
+        loop.optimizer.step()
+        state.step += 1
+        unread.append(loss.detach())
+        if len(unread) == most_unread:
+            require_finite(unread, last_step=state.step)
+            unread.clear()
+        loop.tick("")
+    require_finite(unread, last_step=state.step)
+
+
+def _score_epoch(loop: _Loop) -> None:
+    """Score both sides after an epoch, and keep the weights if they are the best."""
+    state = loop.state
+    validation = _scores(loop, loop.splits.validation)
+    train = _scores(loop, loop.mirror)
+    require_finite([torch.tensor(validation.loss)], last_step=state.step, of="validation loss")
+    loop.watch.log(LOSS_VALIDATION, validation.loss)
+    loop.watch.log(f"{validation.name}/validation", validation.value)
+    loop.watch.log(f"{train.name}/train", train.value)
+    state.stopping = observe(
+        state.stopping, score=validation.value, validation_loss=validation.loss, train_loss=train.loss
+    )
+    if state.stopping.improved:
+        state.keep_best()
+    loop.tick(f"Training: {validation.name}/validation {state.stopping.best_score:.3f}")
+
+
+def _scores(loop: _Loop, samples: Samples) -> Scores:
+    return evaluate(loop.state.model, samples, network=loop.network)
+
+
+def _result(loop: _Loop, *, complete: bool) -> dict[str, float]:
+    """Scores of the best weights; those of training and test samples only after a complete training."""
+    state, stopping = loop.state, loop.state.stopping
+    result = {"steps": float(state.step), "epochs": float(state.epoch)}
+    if stopping.best_epoch:
+        name = "accuracy" if loop.splits.train.task is not Task.REGRESSION else "r2"
+        result |= {f"{name}/validation": stopping.best_score, "loss/validation": stopping.best_loss}
+        result |= {"best_epoch": float(stopping.best_epoch), "best_step": float(state.best_step)}
+    scored = {"train": loop.mirror, "test": loop.splits.test} if complete else {}
+    for split, samples in scored.items():
+        if len(samples):
+            scores = _scores(loop, samples)
+            result |= {f"{scores.name}/{split}": scores.value, f"loss/{split}": scores.loss}
+    return result
+
+
+def _config(loop: _Loop) -> dict[str, float | int | str | bool]:
+    resumed = {"resumed_at_step": loop.state.step} if loop.state.step else {}
+    return {**loop.state.settings.plain(), "device": str(loop.fabric.device), **resumed}
+
+
+def _ticker(progress: Progress | None, state: TrainingState, splits: Splits) -> Callable[[str], None]:
+    """One tick a batch; with words, one that says them instead."""
+    if progress is None:
+        return lambda words: None
+    per_epoch = len(batch_bounds(len(splits.train), state.settings.batch_size))
+    bar = progress.add_task("Training", total=state.settings.epochs * per_epoch, completed=state.epoch * per_epoch)
+
+    def tick(words: str) -> None:
+        if words:
+            progress.update(bar, description=words)
+        else:
+            progress.advance(bar)
+
+    return tick

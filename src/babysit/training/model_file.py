@@ -1,0 +1,71 @@
+"""The trained model as a file, its preprocessing inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from babysit.records.problem import UserError
+from babysit.training.checkpoint import load_plain, write_atomically
+
+FORMAT: Final = 1
+
+
+def save_model(path: Path, model: nn.Module, *, about: dict[str, Any] | None = None) -> Path:
+    """Write the weights and buffers of the model and a few words about it (`about`: plain values only).
+
+    Preprocessing that is a module of the model (`nn.Sequential(Standardize.fit(x), mlp(...))`) is in the file, because
+    its mean and scale are buffers. Nothing in the file is code. Raises UserError when it cannot be written.
+    """
+    state = {"format": FORMAT, "about": about or {}, "weights": model.state_dict()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: torch.save(state, file))
+    except OSError as problem:
+        raise UserError(
+            f"the model cannot be saved: {problem.strerror or problem}", where=str(path), do="Give another path"
+        ) from problem
+    return path
+
+
+def load_model(path: Path, model: nn.Module) -> nn.Module:
+    """Read the weights into a model built as it was then, and give it in eval mode; UserError when they do not fit."""
+    state = load_plain(path, what="model")
+    if state.get("format") != FORMAT or "weights" not in state:
+        raise UserError("this is not a model that save_model() wrote", where=str(path))
+    try:
+        model.load_state_dict(state["weights"])
+    except RuntimeError as problem:
+        raise UserError(
+            f"the weights belong to another model: {str(problem).splitlines()[-1].strip()}",
+            where=str(path),
+            do="Build the model as it was, its preprocessing included",
+        ) from problem
+    return model.eval()
+
+
+def export_model(path: Path, model: nn.Module, x: Tensor) -> Path:
+    """Write the model with its computation, to be used without this package or the code that built it.
+
+    `torch.export.load(path).module()(x)` takes any number of samples. `x` is a few samples to trace it with.
+
+    Raises UserError when torch.export cannot follow the model, or the file cannot be written.
+    """
+    from torch.export import Dim, export, save
+
+    device = next((parameter.device for parameter in model.parameters()), x.device)
+    example = (x[:2] if len(x) > 1 else torch.cat((x, x))).to(device)  # a batch of one would be taken for a constant
+    try:
+        program = export(model.eval(), (example,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: save(program, file))
+    except Exception as problem:  # tracing fails in as many ways as there are models
+        raise UserError(
+            f"the model cannot be exported: {str(problem).splitlines()[0]}",
+            where=str(path),
+            do="Keep its weights with save_model() instead",
+        ) from problem
+    return path

@@ -1,0 +1,50 @@
+"""What a training takes, with usual values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, final
+
+from babysit.records.problem import UserError
+
+PRECISIONS: Final = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """What `fit` takes; raises UserError for values that cannot work.
+
+    The same seed gives the same numbers on the same machine. `folder` is where the checkpoint goes; None keeps none.
+    """
+
+    rate: float = 1e-3  # Adam's own default
+    weight_decay: float = 0.0
+    optimizer: str = "adam"
+    batch_size: int = 64
+    epochs: int = 50
+    patience: int = 8  # epochs without a better validation score before training stops
+    gap_patience: int = 5  # fewer are enough when the gap to the training loss widened in each of them
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    folder: Path | None = None
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs", "patience", "gap_patience"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}", do="Give a whole number from 1 on")
+        if not (self.rate > 0 and math.isfinite(self.rate)):
+            raise UserError(f"the rate is {self.rate}", do="Give a number above 0, such as 0.001")
+        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
+            raise UserError(f"the weight decay is {self.weight_decay}", do="Give 0 or a small number above it")
+        if self.seed < 0:
+            raise UserError(f"the seed is {self.seed}", do="Give a whole number from 0 on")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"there is no precision {self.precision!r}", do=f"Take one of {', '.join(PRECISIONS)}")
+
+    def plain(self) -> dict[str, float | int | str | bool]:
+        """The settings as plain values, without the folder: what a run and a checkpoint keep."""
+        return {name: value for name, value in asdict(self).items() if name != "folder"}
