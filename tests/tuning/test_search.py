@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from babysit.data.splits import Splits, split
 from babysit.nn.builders import mlp
 from babysit.nn.preprocess import Standardize
 from babysit.records.problem import UserError
+from babysit.records.run import Run
 from babysit.records.trial import TrialState
+from babysit.store.identity import new_run_id
+from babysit.store.store import Store
 from babysit.testing.executor_contract import build as build_blobs
 from babysit.testing.executor_contract import workload as blobs
 from babysit.tuning.executor import Workload
@@ -181,6 +185,18 @@ def test_every_trial_reaches_the_writer_as_it_ends():
     assert notebook.updates[-1]["ranges"] == result.ranges
 
 
+def test_trials_and_ranges_are_in_the_store_afterwards(tmp_path: Path):
+    store = Store(f"sqlite:///{tmp_path / 'runs.db'}")
+    run = Run(id=new_run_id(), kind="search")
+    writer = store.open_writer(run)
+    result = search_blobs(writer=writer)
+    writer.close()
+    kept = store.load(run.id)
+    assert kept.trials == result.trials
+    assert kept.ranges == result.ranges
+    store.close()
+
+
 def test_ctrl_c_keeps_the_trials_that_had_ended():
     def interrupted(workload: Workload) -> InProcess:
         count = 0
@@ -289,3 +305,24 @@ def test_a_wrong_builder_is_refused_before_the_search(build: Any, words: str):
 def test_an_unknown_optimizer_in_the_space_is_refused_before_the_search():
     with pytest.raises(UserError, match="no optimizer adagrid"):
         search_blobs(Space({"optimizer": Choice(("adam", "adagrid"))}))
+
+
+def test_the_importance_names_the_hyperparameter_that_decides():
+    settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 20, 2),), finalists=0, extra_stages=0)
+    result = search_blobs(Space({"rate": Scale(1e-5, 1e-1), "weight_decay": Scale(1e-9, 1e-5)}), settings)
+    assert next(iter(result.importance)) == "rate"
+    assert result.importance["rate"] > 0.8
+    assert any("what decided in the coarse stage: rate" in note for note in result.notes)
+
+
+def test_an_error_in_the_users_model_names_the_line_it_came_from():
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise IndexError("no such head")
+
+    with pytest.raises(UserError, match=r"no such head \(test_search.py, line \d+\)"):
+        search_blobs(build=lambda parameters: Broken())

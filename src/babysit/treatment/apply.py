@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, final
+from typing import Any, Final, final
 
 from torch import nn
 
 from babysit.data.splits import Splits
 from babysit.nn.activations import ACTIVATIONS, make_activation, width_factor
 from babysit.nn.initialize import initialize_
-from babysit.nn.preprocess import Standardize
+from babysit.nn.preprocess import Center, Standardize
 from babysit.records.finding import Treatment
 from babysit.records.problem import UserError
-
-if TYPE_CHECKING:
-    from babysit.training.settings import FitSettings
+from babysit.training.settings import FitSettings
 
 # What follows the last layer by mistake when the loss already does it, or forbids outputs that the target needs.
 _OUTPUT_ACTIVATIONS: Final = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.ReLU, nn.Softplus)
+
+_WEIGHTED: Final = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @final
@@ -76,7 +76,10 @@ def _scale_weight_decay(treatment: Treatment, setup: Setup) -> Setup:
 
 
 def _set_optimizer(treatment: Treatment, setup: Setup) -> Setup:
-    return _set(setup, optimizer=str(treatment.value))
+    name = str(treatment.value).lower()
+    # A rate means another thing to another optimizer; Adam's own default is what rules advise with it.
+    rate = 1e-3 if name in ("adam", "adamw") and setup.settings.optimizer != name else setup.settings.rate
+    return _set(setup, optimizer=name, rate=rate)
 
 
 def _set_batch_size(treatment: Treatment, setup: Setup) -> Setup:
@@ -102,12 +105,21 @@ def _stop_earlier(treatment: Treatment, setup: Setup) -> Setup:
 
 
 def _initialize(treatment: Treatment, setup: Setup) -> Setup:
-    if treatment.target == "bias":
-        for layer in setup.model.modules():
-            if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd) and layer.bias is not None:
-                nn.init.constant_(layer.bias, 0.0 if treatment.value is None else number(treatment))
-        return setup
-    initialize_(setup.model, str(treatment.value or "auto"))
+    """The whole model by a scheme, all biases to a value, or the last layer small enough to begin near chance."""
+    layers = [layer for layer in setup.model.modules() if isinstance(layer, _WEIGHTED)]
+    match treatment.target:
+        case "bias":
+            for layer in layers:
+                if layer.bias is not None:
+                    nn.init.constant_(layer.bias, 0.0 if treatment.value is None else number(treatment))
+        case "output":
+            if not layers:
+                raise UserError("the model has no dense or convolutional layer to initialize")
+            nn.init.normal_(layers[-1].weight, std=0.01)
+            if layers[-1].bias is not None:
+                nn.init.zeros_(layers[-1].bias)
+        case _:
+            initialize_(setup.model, str(treatment.value or "auto"))
     return setup
 
 
@@ -141,6 +153,11 @@ def _standardize_input(treatment: Treatment, setup: Setup) -> Setup:
     return replace(setup, model=nn.Sequential(Standardize.fit(setup.splits.train.x), setup.model))
 
 
+def _center_input(treatment: Treatment, setup: Setup) -> Setup:
+    del treatment
+    return replace(setup, model=nn.Sequential(Center.fit(setup.splits.train.x), setup.model))
+
+
 def _leaves(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     """Parent, name and module of all modules without children, in the order of registration."""
     found = [
@@ -156,7 +173,7 @@ def _leaves(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     return found
 
 
-def _set(setup: Setup, **fields: object) -> Setup:
+def _set(setup: Setup, **fields: Any) -> Setup:
     return replace(setup, settings=replace(setup.settings, **fields))
 
 
@@ -176,4 +193,5 @@ ACTIONS: Final[dict[str, Callable[[Treatment, Setup], Setup]]] = {
     "replace_activation": _replace_activation,
     "remove_output_activation": _remove_output_activation,
     "standardize_input": _standardize_input,
+    "center_input": _center_input,
 }

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from babysit.data.batches import batches
 from babysit.data.samples import Samples
 from babysit.data.splits import Splits
-from babysit.nn.losses import score
 from babysit.records.finding import Finding, Treatment
+from babysit.records.run import Status
+from babysit.training.evaluate import evaluate
+from babysit.training.settings import FitSettings
 from babysit.treatment.apply import Setup, apply
 from babysit.treatment.treat import treat
 from babysit.treatment.trial import TreatmentTrial
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from babysit.training.settings import FitSettings
 
 
 def treat_fit(
@@ -57,18 +56,17 @@ def treat_fit(
             if treatment is not None:
                 setup = apply(treatment, setup)
             result = fit(setup.model, setup.splits, settings=setup.settings)
+            if (
+                result.run.status == Status.INTERRUPTED
+            ):  # fit ends in order at Ctrl-C; here it must end all the rest too
+                raise KeyboardInterrupt
             return validation_score(result.model, setup.splits.validation)
 
     treatments = [treatment for finding in findings for treatment in finding.treatments]
     return treat(run_again, treatments, seeds=seeds, progress=progress)
 
 
-@torch.no_grad()
 def validation_score(model: nn.Module, samples: Samples) -> float:
-    """Accuracy or explained variance in evaluation mode; NaN when the model gives anything that is not finite."""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    training = model.training
-    model.eval()
-    output = torch.cat([model(x.to(device)).cpu() for x, _ in batches(samples, size=1024, shuffle=False)])
-    model.train(training)
-    return score(samples.task, output, samples.y)[1] if bool(torch.isfinite(output).all()) else math.nan
+    """Accuracy or explained variance; NaN when the model gives anything that is not finite."""
+    scores = evaluate(model, samples)
+    return scores.value if math.isfinite(scores.loss) else math.nan

@@ -8,10 +8,10 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from babysit.probes.optimizers import OPTIMIZERS
 from babysit.records.problem import UserError
 from babysit.records.trial import Value
-from babysit.tuning.executor import Build
-from babysit.tuning.optimizers import OPTIMIZERS, UNDERSTOOD
+from babysit.tuning.executor import UNDERSTOOD, Build
 from babysit.tuning.space import Choice, Space
 
 

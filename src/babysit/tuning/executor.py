@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from babysit.records.trial import Value
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from babysit.data.samples import Samples
+
+# What a member's own trainer reads, the rest of `fit`'s settings by the same names; every other hyperparameter must be
+# used by the function that builds the model.
+UNDERSTOOD: Final = frozenset({"rate", "weight_decay", "optimizer", "batch_size"})
 
 # Builds a new, untrained model for these hyperparameters; its weights are drawn from torch's seeded generator.
 Build = Callable[[dict[str, Value]], "nn.Module"]

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final, final
+from pathlib import Path
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from babysit.data.batches import batches
 from babysit.data.samples import Samples
-from babysit.nn.losses import loss_for, score
+from babysit.nn.losses import loss_for
+from babysit.probes.optimizers import make_optimizer
 from babysit.records.problem import UserError
+from babysit.training.evaluate import evaluate
 from babysit.tuning.abort import KEPT_COSTS, why_stop
 from babysit.tuning.executor import Advance, Member, Workload
-from babysit.tuning.optimizers import make_optimizer
-
-# Validation needs no gradients, so its batches may be larger than those of training; memory bounds them.
-_VALIDATION_BATCH: Final = 1024
 
 
 @final
@@ -94,17 +94,18 @@ class InProcess:
                 stopped = self._train_epochs(learner, member, epochs, costs)
                 learner.random_state = _random_state(self._device)
                 if not stopped:
-                    metric_name, metric = self._measure(learner.model)
+                    loss, metric_name, metric = evaluate(learner.model, self._validation)
+                    stopped = why_stop(learner.initial_cost, [loss])
             except UserError:
                 raise
             except Exception as problem:  # the user's model may raise anything; one bad configuration ends alone
-                stopped = f"failed: {type(problem).__name__}: {problem}"
+                stopped = f"failed: {type(problem).__name__}: {problem}{_place(problem)}"
         return Advance(
             number=member.number,
             step=learner.step if learner else 0,
             costs=tuple(costs),
             initial_cost=learner.initial_cost if learner else float("nan"),
-            metric=metric,
+            metric=None if stopped else metric,
             metric_name=metric_name,
             stopped=stopped,
             seconds=time.perf_counter() - began,
@@ -118,12 +119,21 @@ class InProcess:
             model.to(self._device)
             learner = _Learner(
                 model=model,
-                optimizer=make_optimizer(model, member.parameters, self._workload),
+                optimizer=self._optimizer(model, member),
                 batch_size=int(member.parameters.get("batch_size", self._workload.batch_size)),
                 random_state=_random_state(self._device),
             )
             self._learners[member.number] = learner
         return learner
+
+    def _optimizer(self, model: nn.Module, member: Member) -> torch.optim.Optimizer:
+        given = member.parameters
+        return make_optimizer(
+            str(given.get("optimizer", self._workload.optimizer)),
+            model,
+            rate=float(given.get("rate", self._workload.rate)),
+            weight_decay=float(given.get("weight_decay", self._workload.weight_decay)),
+        )
 
     def _train_epochs(self, learner: _Learner, member: Member, epochs: int, costs: list[float]) -> str:
         """Trains, filling `costs` as it goes; says why it stopped, or ""."""
@@ -147,12 +157,16 @@ class InProcess:
         learner.epoch += epochs
         return ""
 
-    @torch.no_grad()
-    def _measure(self, model: nn.Module) -> tuple[str, float]:
-        model.eval()
-        parts = batches(self._validation, size=_VALIDATION_BATCH, shuffle=False)
-        output = torch.cat([model(x) for x, _ in parts])
-        return score(self._validation.task, output, self._validation.y)
+
+def _place(problem: Exception) -> str:
+    """File and line of the user's own code that raised, as far as it can be told from torch's."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    ours = Path(__file__).parents[1]
+    for frame in reversed(frames):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and ours not in path.parents and path.exists():
+            return f" ({path.name}, line {frame.lineno})"
+    return ""
 
 
 def _device(name: str) -> torch.device:

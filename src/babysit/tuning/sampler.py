@@ -37,7 +37,7 @@ def new_study(
     """
     if sampler not in SAMPLERS:
         raise UserError(f"there is no sampler {sampler!r}", do=f"Use one of {', '.join(SAMPLERS)}")
-    with _quiet():
+    with quiet():
         study = optuna.create_study(sampler=_sampler(sampler, seed), direction="maximize")
         if known is not None:
             study.enqueue_trial(dict(known))
@@ -50,7 +50,7 @@ def new_study(
 
 def ask(study: optuna.Study, space: Space, count: int) -> list[optuna.Trial]:
     """The next configurations."""
-    with _quiet():
+    with quiet():
         return [study.ask(distributions(space)) for _ in range(count)]
 
 
@@ -110,7 +110,7 @@ def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Optuna announces each study and warns of names that it may change; neither is news to the user."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 from babysit.records.trial import StageRange, Trial
 from babysit.tuning.builder import check_build
 from babysit.tuning.executor import Build, Executor, Workload
 from babysit.tuning.finalists import Finalist, note_on, run_finalists
+from babysit.tuning.importance import importance, in_a_sentence
 from babysit.tuning.in_process import InProcess
 from babysit.tuning.ledger import Ledger, best_of, in_words
 from babysit.tuning.ranges import edge, place
@@ -36,6 +37,7 @@ class SearchResult:
     metric_name: str = ""
     mean: float | None = None  # the metric of the best over the seeds it was trained on again
     spread: float | None = None  # and its standard deviation
+    importance: dict[str, float] = field(default_factory=dict)  # share of each hyperparameter in the first stage
     notes: tuple[str, ...] = ()  # what the user should know, one sentence each
     interrupted: bool = False
     seconds: float = 0.0
@@ -83,6 +85,8 @@ def search(
     finally:
         trainer.close()
     winner = finalists[0] if finalists else None
+    first = settings.stages[0].name
+    shares = importance(ledger.of(first), space)
     return SearchResult(
         trials=tuple(ledger.trials),
         ranges=tuple(ledger.ranges),
@@ -90,7 +94,8 @@ def search(
         metric_name=ledger.metric_name,
         mean=winner.mean if winner else None,
         spread=winner.spread if winner else None,
-        notes=tuple(note for note in (*ledger.notes, note_on(finalists)) if note),
+        importance=shares,
+        notes=tuple(note for note in (*ledger.notes, in_a_sentence(shares, first), note_on(finalists)) if note),
         interrupted=interrupted,
         seconds=time.perf_counter() - began,
     )

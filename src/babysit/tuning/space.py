@@ -98,7 +98,7 @@ Dimension: TypeAlias = Scale | Choice
 class Space:
     """The hyperparameters to search, by name.
 
-    The trainer itself understands rate, weight_decay, momentum, optimizer and batch_size; every name is also handed
+    The trainer itself understands rate, weight_decay, optimizer and batch_size; every name is also handed
     to the function that builds the model.
 
     Raises:

@@ -1,0 +1,47 @@
+"""How much each hyperparameter decided in a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import optuna
+
+from babysit.records.trial import Trial
+from babysit.tuning.sampler import distributions, quiet
+from babysit.tuning.space import Space
+
+# On draws whose metric depended on one of two hyperparameters, fANOVA gave that one 0.86 or more from 16 trials on, and
+# 0.51 to 0.86 with 8. Optuna's default, PED-ANOVA, compares the best tenth with the rest, which 16 trials do not have.
+_LEAST_TRIALS: Final = 12
+
+
+def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
+    """The share of each hyperparameter in telling the better trials from the others, greatest first.
+
+    Empty when there are fewer than two hyperparameters or too few finished trials. Only finished trials speak: what
+    made the others diverge is told by the ranges. (fANOVA: Hutter et al. 2014.)
+    """
+    finished = [trial for trial in trials if trial.metric is not None]
+    if len(finished) < _LEAST_TRIALS or len(space.dimensions) < 2 or len({trial.metric for trial in finished}) < 2:
+        return {}
+    with quiet():
+        study = optuna.create_study(direction="maximize")
+        study.add_trials(
+            optuna.trial.create_trial(
+                value=trial.metric, params=dict(trial.parameters), distributions=distributions(space)
+            )
+            for trial in finished
+        )
+        shares = optuna.importance.get_param_importances(
+            study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+        )
+    return {name: float(share) for name, share in sorted(shares.items(), key=lambda item: -item[1])}
+
+
+def in_a_sentence(shares: dict[str, float], stage: str) -> str:
+    """What decided, in words; "" when nothing is known."""
+    if not shares:
+        return ""
+    listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    return f"what decided in the {stage} stage: {listed}"

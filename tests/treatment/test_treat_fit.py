@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from babysit.data.sources import load_data
+from babysit.data.splits import Splits, split
+from babysit.nn.builders import mlp
+from babysit.nn.preprocess import Standardize
+from babysit.records.finding import Finding, Severity, Treatment
+from babysit.records.problem import UserError
+from babysit.training.settings import FitSettings
+from babysit.treatment.apply import Setup, apply
+from babysit.treatment.treat_fit import treat_fit
+
+
+@pytest.fixture(scope="module")
+def digits() -> Splits:
+    return split(load_data("digits"), seed=0)
+
+
+def finding(*treatments: Treatment) -> Finding:
+    return Finding(code="U602", name="rate-too-low", severity=Severity.WARNING, treatments=treatments)
+
+
+def setup_of(model: nn.Module, splits: Splits) -> Setup:
+    return Setup(model, FitSettings(rate=0.01, weight_decay=0.1, batch_size=32, epochs=10, patience=8), splits)
+
+
+def test_a_fit_with_a_rate_a_hundred_times_too_low_is_cured_by_what_its_finding_proposes(digits: Splits):
+    preprocess = Standardize.fit(digits.train.x)
+    trials = treat_fit(
+        lambda: nn.Sequential(preprocess, mlp(64, 10)),
+        digits,
+        settings=FitSettings(rate=3e-5, epochs=5, device="cpu"),
+        findings=[
+            finding(
+                Treatment(action="set_loss", value="mse", say="Use another loss."),
+                Treatment(action="set_weight_decay", value=0.0),
+                Treatment(action="scale_rate", value=100.0),
+            )
+        ],
+    )
+    assert trials[0].treatment.action == "scale_rate"
+    assert trials[0].helped
+    assert trials[0].gain is not None
+    assert trials[0].gain > 0.3
+    idle, impossible = trials[1:]
+    assert not idle.helped
+    assert idle.gain == 0.0  # common random numbers: the same training gives the same score
+    assert "set_loss cannot be tried by itself" in impossible.problem
+
+
+@pytest.mark.parametrize(
+    ("treatment", "field", "expected"),
+    [
+        (Treatment(action="scale_rate", value=0.1), "rate", 0.001),
+        (Treatment(action="set_rate", value=0.5), "rate", 0.5),
+        (Treatment(action="set_weight_decay", value=0.0), "weight_decay", 0.0),
+        (Treatment(action="scale_weight_decay", value=10.0), "weight_decay", 1.0),
+        (Treatment(action="set_optimizer", value="SGD"), "optimizer", "sgd"),
+        (Treatment(action="set_batch_size", value=7.0), "batch_size", 7),
+        (Treatment(action="scale_batch_size", value=2.0), "batch_size", 64),
+        (Treatment(action="set_epochs", value=3.0), "epochs", 3),
+        (Treatment(action="train_longer"), "epochs", 20),
+        (Treatment(action="stop_earlier"), "patience", 4),
+    ],
+)
+def test_settings_are_treated(treatment: Treatment, field: str, expected: object, digits: Splits):
+    treated = apply(treatment, setup_of(mlp(64, 10), digits))
+    assert getattr(treated.settings, field) == pytest.approx(expected)
+
+
+def test_changing_to_adam_brings_adams_own_rate(digits: Splits):
+    setup = Setup(mlp(64, 10), FitSettings(rate=0.1, optimizer="sgd"), digits)
+    treated = apply(Treatment(action="set_optimizer", value="Adam"), setup)
+    assert (treated.settings.optimizer, treated.settings.rate) == ("adam", 1e-3)
+
+
+def test_symmetric_weights_are_drawn_anew(digits: Splits):
+    model = mlp(64, 10)
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    apply(Treatment(action="initialize", value="auto"), setup_of(model, digits))
+    assert float(model[0].weight.detach().std()) == pytest.approx((2 / 64) ** 0.5, rel=0.1)
+
+
+def test_biases_alone_and_the_last_layer_alone_can_be_initialized(digits: Splits):
+    model = mlp(64, 10)
+    first = model[0].weight.detach().clone()
+    apply(Treatment(action="initialize", target="bias", value=0.01), setup_of(model, digits))
+    assert torch.equal(model[0].bias, torch.full((64,), 0.01))
+    apply(Treatment(action="initialize", target="output"), setup_of(model, digits))
+    assert float(model[-1].weight.detach().std()) == pytest.approx(0.01, rel=0.3)
+    assert torch.equal(model[0].weight, first)
+
+
+def test_hidden_activations_are_replaced_and_the_output_is_not(digits: Splits):
+    model = nn.Sequential(mlp(64, 10), nn.Sigmoid())
+    apply(Treatment(action="replace_activation", value="leaky_relu"), setup_of(model, digits))
+    kinds = [type(module).__name__ for module in model.modules()]
+    assert kinds.count("LeakyReLU") == 2
+    assert "ReLU" not in kinds
+    assert kinds[-1] == "Sigmoid"
+
+
+def test_a_softmax_at_the_output_is_removed(digits: Splits):
+    model = nn.Sequential(mlp(64, 10), nn.Softmax(dim=1))
+    treated = apply(Treatment(action="remove_output_activation"), setup_of(model, digits))
+    assert type(treated.model[-1]) is nn.Identity
+    with pytest.raises(UserError, match="Linear, not an activation"):
+        apply(Treatment(action="remove_output_activation"), setup_of(mlp(64, 10), digits))
+
+
+@pytest.mark.parametrize("action", ["standardize_input", "center_input"])
+def test_inputs_are_preprocessed_by_the_training_samples(action: str, digits: Splits):
+    treated = apply(Treatment(action=action), setup_of(mlp(64, 10), digits))
+    x = treated.model[0](digits.train.x)
+    assert float(x.mean(dim=0).abs().max()) < 1e-4
+    assert treated.model(digits.train.x).shape == (len(digits.train), 10)
+
+
+@pytest.mark.parametrize(
+    "treatment",
+    [
+        Treatment(action="guard"),
+        Treatment(action="scale_rate", value="much"),
+        Treatment(action="scale_rate"),
+        Treatment(action="replace_activation", value="maxout"),
+        Treatment(action="replace_activation", value="relo"),
+        Treatment(action="initialize", value="lucky"),
+    ],
+)
+def test_what_cannot_be_applied_is_a_user_error_in_one_line(treatment: Treatment, digits: Splits):
+    with pytest.raises(UserError) as caught:
+        apply(treatment, setup_of(mlp(64, 10), digits))
+    assert "\n" not in str(caught.value)
+
+
+def test_ctrl_c_during_a_treated_fit_ends_the_trials(digits: Splits, monkeypatch: pytest.MonkeyPatch):
+    from babysit.training import fit as fit_module
+
+    fitted = []
+    fit, evaluate = fit_module.fit, fit_module.evaluate
+
+    def noted_fit(*arguments: Any, settings: FitSettings) -> Any:
+        fitted.append(settings.rate)
+        return fit(*arguments, settings=settings)
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if fitted[-1] == 1e-2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(fit_module, "fit", noted_fit)
+    monkeypatch.setattr(fit_module, "evaluate", interrupted)
+    trials = treat_fit(
+        lambda: mlp(64, 10),
+        digits,
+        settings=FitSettings(epochs=1, rate=1e-4, device="cpu"),
+        findings=[finding(*(Treatment(action="set_rate", value=rate) for rate in (1e-3, 1e-2, 1e-1)))],
+        seeds=(0, 1),
+    )
+    assert fitted == [1e-4, 1e-4, 1e-3, 1e-3, 1e-2]
+    assert [trial.treatment.value for trial in trials] == [1e-3, 1e-2, 1e-1]
+    assert [trial.problem for trial in trials[1:]] == ["interrupted before it was finished"] * 2
