@@ -57,6 +57,11 @@ def cut(whole_curves: Curves, whole_vitals: Vitals, cuts: list[int]) -> list[Row
     return pieces
 
 
+def test_numbers_only_are_kept() -> None:
+    with pytest.raises(ValueError, match="not numbers"):
+        join_curves([Curves(series={"a": Series(np.arange(1), np.array([None], dtype=object))})])
+
+
 @pytest.fixture(scope="module")
 def sink(tmp_path_factory: pytest.TempPathFactory) -> Sink:
     return Sink(open_place(str(tmp_path_factory.mktemp("store"))))
@@ -116,7 +121,25 @@ def test_a_layer_seen_later_takes_its_place_after_the_known_ones() -> None:
 
 
 def test_rows_that_do_not_fit_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"loss/train has 2 steps and 1 values"):
+    with pytest.raises(ValueError, match=r"loss/train has steps of shape \(2,\), values of \(1,\)"):
         join_curves([Curves(series={"loss/train": Series(np.arange(2), np.zeros(1))})])
     with pytest.raises(ValueError, match=r"dead has shape \(2, 1\) for 2 steps and 2 layers"):
         join_vitals([Vitals(layers=("a", "b"), steps=np.arange(2), values={"dead": np.zeros((2, 1))})])
+
+
+def test_whole_numbers_become_floats_only_where_there_is_a_gap() -> None:
+    counts = Vitals(layers=("a",), steps=np.arange(2), values={"nonfinite": np.array([[1], [2]])})
+    without = Vitals(layers=("a",), steps=np.array([2]))
+    assert join_vitals([counts, counts]).values["nonfinite"].dtype == np.int64
+    assert np.array_equal(join_vitals([counts, without]).values["nonfinite"], [[1], [2], [np.nan]], equal_nan=True)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(vitals(), st.permutations(["x", "y", "z", "w"])), min_size=2, max_size=5), st.integers(1, 4))
+def test_joining_some_first_gives_the_same(pieces: list[tuple[Vitals, list[str]]], first: int) -> None:
+    named = [
+        Vitals(layers=tuple(names[: len(piece.layers)]), steps=piece.steps, values=piece.values)
+        for piece, names in pieces
+    ]
+    some = join_vitals([join_vitals(named[:first]), *named[first:]])
+    assert to_bytes(some) == to_bytes(join_vitals(named))

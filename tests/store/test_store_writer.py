@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.run import Run, Status
+from babysit.store import sink as sink_module
 from babysit.store import summary as summary_module
 from babysit.store.recorder import Recorder
 from babysit.store.store import Store
@@ -64,6 +66,44 @@ def test_many_small_rows_become_few_segments(tmp_path: Path) -> None:
         assert steps_of(store, "a") == list(range(2000))
     with sqlite3.connect(tmp_path / "babysit.sqlite") as database:
         assert database.execute("SELECT count(*) FROM segments").fetchone()[0] <= 20
+
+
+def test_a_long_run_is_gathered_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink_module, "_GATHER_SEGMENTS", 10)
+    with Store(str(tmp_path)) as store:
+        writer = store.open_writer(Run(id="a"))
+        for step in range(95):
+            writer.append(curves=losses(step, step + 1))
+            writer.flush()
+            if step == 44:
+                writer.rewind(40)
+                writer.append(curves=losses(41, 45))
+        writer.close()
+        assert steps_of(store, "a") == list(range(95))
+        assert writer.problems == ()
+    with sqlite3.connect(tmp_path / "babysit.sqlite") as database:
+        assert database.execute("SELECT count(*) FROM segments").fetchone()[0] <= 30
+
+
+def test_a_clock_that_is_set_back_does_not_lose_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(str(tmp_path)) as store:
+        store.save(Run(id="a", name="before"))
+        monkeypatch.setattr(time, "time_ns", lambda: 1_000)
+        store.save(Run(id="a", name="after"))
+        assert store.load("a").name == "after"
+        writer = store.open_writer(Run(id="a", name="later"))
+        writer.append(curves=losses(0, 2))
+        writer.close()
+        assert (store.load("a").name, steps_of(store, "a")) == ("later", [0, 1])
+
+
+def test_a_store_removed_while_a_run_goes_on_is_told(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "runs"))
+    writer = store.open_writer(Run(id="a"))
+    shutil.rmtree(tmp_path / "runs")
+    writer.append(curves=losses(0, 2))
+    writer.close()
+    assert "was removed" in writer.problems[0]
 
 
 def test_a_program_that_forgets_to_close_loses_nothing(tmp_path: Path) -> None:

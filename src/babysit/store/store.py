@@ -58,6 +58,7 @@ class Store:
             self._tell(writer.problems)
             return
         sink = Sink(self._place)
+        sink.follow(run.id)
         sink.write(Recorder(run, sink).beginning(run), last=True)
         sink.close()
         self._tell(sink.problems)

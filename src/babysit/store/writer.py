@@ -102,6 +102,7 @@ class Writer:
             self._queue.put(item)
 
     def _work(self, run: Run) -> None:
+        self._sink.follow(run.id)
         recorder = Recorder(run, self._sink)
         self._write(partial(recorder.beginning, run))
         taken: list[Item | threading.Event | None] = []
