@@ -178,6 +178,7 @@ def test_a_target_column_for_what_has_none_is_refused(source):
         load_data(source, target="label")
 
 
+@pytest.mark.slow
 def test_optional_packages_are_imported_only_when_they_are_used():
     code = (
         "import sys, babysit.data.sources as s; s.load_data('digits');"

@@ -50,12 +50,13 @@ def test_tiny_images_are_not_pooled_away():
     assert cnn((1, 9, 9), 2, channels=(4,) * 6)(torch.zeros(2, 1, 9, 9)).shape == (2, 2)
 
 
-def test_the_first_outputs_of_a_built_network_have_unit_size():
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "maxout", "tanh"])
+def test_a_built_network_starts_undecided_with_a_loss_of_ln_10_and_keeps_the_signal_alive(activation):
     torch.manual_seed(0)
-    x = torch.randn(1000, 64)
-    for activation in ("relu", "leaky_relu", "elu", "maxout"):
-        out = mlp(64, 10, hidden=(256,) * 5, activation=activation)(x)
-        assert 0.5 < float(out.detach().std()) < 2
+    model, x, y = mlp(64, 10, hidden=(256,) * 5, activation=activation), torch.randn(1000, 64), torch.arange(1000) % 10
+    with torch.no_grad():
+        assert nn.functional.cross_entropy(model(x), y).item() == pytest.approx(2.303, abs=0.1)
+        assert 0.25 < float(model[:-1](x).square().mean().sqrt()) < 2
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_auto_follows_the_activation_after_each_layer(activation, gain):
     model(torch.zeros(2, 400))
     initialize_(model)
     assert _spread(model[0]) == pytest.approx(gain / math.sqrt(400), rel=0.02)
-    assert _spread(model[3]) == pytest.approx(1 / math.sqrt(model[3].in_features), rel=0.02)  # the output layer
+    assert _spread(model[3]) == pytest.approx(0.3 / math.sqrt(model[3].in_features), rel=0.02)  # the output layer
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_orthogonal_weights_keep_the_length_of_vectors_times_the_gain():
     model = initialize_(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)), "orthogonal")
     identity = torch.eye(64)
     torch.testing.assert_close(model[0].weight @ model[0].weight.T, 2 * identity, atol=1e-4, rtol=0)
-    torch.testing.assert_close(model[2].weight @ model[2].weight.T, identity, atol=1e-4, rtol=0)
+    torch.testing.assert_close(model[2].weight @ model[2].weight.T, 0.09 * identity, atol=1e-4, rtol=0)
 
 
 def test_the_fan_in_of_convolutions_counts_what_reaches_one_output():

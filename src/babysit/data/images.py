@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from babysit.data.arrays import first_few, make_samples
 from babysit.data.samples import Samples
 from babysit.records.problem import UserError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 _LEARNING_FOLDERS = ("train", "training", "val", "valid", "validation")  # split anew by `splits.split`
@@ -23,7 +26,7 @@ _GRAY_MODES = frozenset({"1", "L", "LA"})
 _COLOUR_MODES = frozenset({"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB"})
 
 
-def load_images(folder: Path) -> Samples:
+def load_images(folder: Path, *, progress: Progress | None = None) -> Samples:
     """Samples of `<class>/*.png|jpg` (or `train/<class>/…` and `test/<class>/…`), pixels 0 to 255.
 
     All images must have one size. Grayscale ones among coloured ones are read as coloured. Raises UserError that names
@@ -40,14 +43,15 @@ def load_images(folder: Path) -> Samples:
             do=f"Put them in one folder for each class: {folder.name}/cat/1.png, {folder.name}/dog/1.png",
         )
     bare = [path.name for path in (*learning_folders, *testing_folders) if path not in {file.parent for file in files}]
-    size, modes = _one_size(files, folder)
-    colours = [mode not in _GRAY_MODES for mode in modes]
-    mode = "RGB" if any(colours) else "L"
-    pixels = _pixels(files, mode=mode, size=size)
+    steps = files if progress is None else progress.track(files, description="Reading images")
+    read = [_read(path) for path in steps]
+    _refuse_uneven(files, read, folder)
     labels = np.array([path.parent.name for path in files])
+    pixels = _together([pixels for _, pixels in read])
     samples = make_samples(pixels, labels, source=str(folder), given_test=len(testing))
-    gray = colours.count(False)
-    notes = [f"{gray} of {len(files)} images are grayscale: read as coloured"] if mode == "RGB" and gray else []
+    gray = sum(mode in _GRAY_MODES for mode, _ in read)
+    mixed = 0 < gray < len(files)
+    notes = [f"{gray} of {len(files)} images are grayscale: read as coloured"] if mixed else []
     notes += [f"no images in the folder{'s' * (len(bare) > 1)} {first_few(bare)}"] if bare else []
     return replace(samples, skipped=skipped + skipped_too, notes=(*samples.notes, *notes))
 
@@ -86,57 +90,52 @@ def _pillow() -> Any:
     return Image
 
 
-def _one_size(files: list[Path], folder: Path) -> tuple[tuple[int, int], list[str]]:
-    """Width and height of all images, and the pixel format of each; only the headers are read."""
-    headers = [_opened(path, lambda image: (image.size, image.mode)) for path in files]
-    sizes = Counter(size for size, _ in headers)
-    usual = sizes.most_common(1)[0][0]
-    odd = [
-        f"{_named(path)}: {size[0]} x {size[1]}"
-        for path, (size, _) in zip(files, headers, strict=True)
-        if size != usual
-    ]
-    if odd:
-        raise UserError(
-            f"the images have {len(sizes)} different sizes: most are {usual[0]} x {usual[1]}, but {first_few(odd)}",
-            where=str(folder),
-            do="Resize them to one size",
-        )
-    modes = [mode for _, mode in headers]
-    foreign = [
-        f"{_named(path)}: {mode}"
-        for path, mode in zip(files, modes, strict=True)
-        if mode not in _GRAY_MODES | _COLOUR_MODES
-    ]
-    if foreign:
-        raise UserError(
-            f"{len(foreign)} images do not have 8 bits a channel: {first_few(foreign)}",
-            where=str(folder),
-            do="Convert them to 8-bit grayscale or RGB, or give them as arrays in an .npz file",
-        )
-    return usual, modes
-
-
-def _pixels(files: list[Path], *, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    width, height = size
-    channels = 3 if mode == "RGB" else 1
-    pixels = np.empty((len(files), channels, height, width), dtype=np.uint8)
-    for place, path in enumerate(files):
-        values = _opened(path, lambda image: np.asarray(image.convert(mode)))
-        pixels[place] = np.moveaxis(values.reshape(height, width, channels), 2, 0)
-    return pixels
-
-
-def _opened(path: Path, read: Any) -> Any:
+def _read(path: Path) -> tuple[str, NDArray[np.uint8]]:
+    """Pillow's name of the pixel format, and the pixels as (height, width, 1 or 3)."""
     image_module = _pillow()
     try:
         with image_module.open(path) as image:
-            return read(image)
+            if image.mode not in _GRAY_MODES | _COLOUR_MODES:
+                return image.mode, np.empty((image.height, image.width, 0), dtype=np.uint8)
+            pixels = np.asarray(image.convert("L" if image.mode in _GRAY_MODES else "RGB"))
+            return image.mode, pixels.reshape(image.height, image.width, -1)
     # Pillow raises SyntaxError for broken PNG chunks and ValueError for absurd headers.
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as problem:
         raise UserError(
             f"the image {_named(path)} cannot be read: {problem}", where=str(path.parent), do="Replace or remove it"
         ) from problem
+
+
+def _refuse_uneven(files: list[Path], read: list[tuple[str, NDArray[np.uint8]]], folder: Path) -> None:
+    sizes = Counter(pixels.shape[:2] for _, pixels in read)
+    usual = sizes.most_common(1)[0][0]
+    odd = [
+        f"{_named(path)}: {pixels.shape[1]} x {pixels.shape[0]}"
+        for path, (_, pixels) in zip(files, read, strict=True)
+        if pixels.shape[:2] != usual
+    ]
+    if odd:
+        raise UserError(
+            f"the images have {len(sizes)} different sizes: most are {usual[1]} x {usual[0]}, but {first_few(odd)}",
+            where=str(folder),
+            do="Resize them to one size",
+        )
+    deep = [f"{_named(path)}: {mode}" for path, (mode, pixels) in zip(files, read, strict=True) if pixels.size == 0]
+    if deep:
+        raise UserError(
+            f"{len(deep)} images do not have 8 bits a channel: {first_few(deep)}",
+            where=str(folder),
+            do="Convert them to 8-bit grayscale or RGB, or give them as arrays in an .npz file",
+        )
+
+
+def _together(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """All images as (samples, channels, height, width); grayscale ones fill all channels of coloured ones."""
+    height, width, _ = images[0].shape
+    pixels = np.empty((len(images), max(image.shape[2] for image in images), height, width), dtype=np.uint8)
+    for place, image in enumerate(images):
+        pixels[place] = np.moveaxis(image, 2, 0)
+    return pixels
 
 
 def _named(path: Path) -> str:

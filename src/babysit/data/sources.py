@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,6 +18,9 @@ from babysit.data.tables import load_table
 from babysit.records.anatomy import Task
 from babysit.records.problem import UserError
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 _NAMED: Final = {"digits": load_digits}
 _TABLES: Final = frozenset({".csv", ".tsv", ".parquet", ".pq"})
 _FORMATS: Final = (
@@ -25,7 +28,13 @@ _FORMATS: Final = (
 )
 
 
-def load_data(source: Any, *, target: str | None = None, task: Task | str | None = None) -> Samples:
+def load_data(
+    source: Any,
+    *,
+    target: str | None = None,
+    task: Task | str | None = None,
+    progress: Progress | None = None,
+) -> Samples:
     """Read samples into memory from whatever holds them.
 
     Args:
@@ -33,13 +42,14 @@ def load_data(source: Any, *, target: str | None = None, task: Task | str | None
             tensors, or a torch Dataset whose items are pairs.
         target: the column of a table, or the array of an .npz file, to predict.
         task: "classes" or "regression" where whole numbers could mean both; decided by the values when not given.
+        progress: where the reading of many images is shown.
 
     Raises:
         UserError: the source cannot be read, or no network could be trained on it; says where and what to do.
     """
     chosen = _task(task)
     if isinstance(source, str | Path):
-        return _load_named(source, target, chosen)
+        return _load_named(source, target, chosen, progress)
     if target is not None:
         raise UserError("a target column is for tables and .npz files only", do="Leave the target out")
     if isinstance(source, tuple | list) and len(source) == 2:
@@ -58,7 +68,7 @@ def _task(task: Task | str | None) -> Task | None:
     raise UserError(f"data are not read for the task {str(task)!r}", do=f"Give one of {', '.join(known)}")
 
 
-def _load_named(source: str | Path, target: str | None, task: Task | None) -> Samples:
+def _load_named(source: str | Path, target: str | None, task: Task | None, progress: Progress | None) -> Samples:
     path = Path(source).expanduser()
     ending = path.suffix.lower()
     with_target = ending in _TABLES or ending == ".npz"
@@ -70,7 +80,7 @@ def _load_named(source: str | Path, target: str | None, task: Task | None) -> Sa
     if path.is_dir():
         if with_target:
             raise UserError(f"this is a folder, not a {ending} file", where=str(path), do=_FORMATS)
-        return load_images(path)
+        return load_images(path, progress=progress)
     if ending in _TABLES:
         return load_table(path, target=target, task=task)
     if ending == ".npz":

