@@ -13,9 +13,8 @@ from typing import Final
 from cyclopts import App, CycloptsError
 
 from babysit import __version__
+from babysit.cli.catalogue import COMMANDS
 from babysit.records.problem import UserError
-
-COMMANDS: Final = ("run", "check", "fit", "search", "watch", "treat", "runs", "report", "rules", "explain")
 
 # Conventions of shells: 128 + the number of the signal that ended the program.
 INTERRUPTED: Final = 130
@@ -37,9 +36,15 @@ app = App(
     version=__version__,
     help_format="markdown",
 )
-for _command in COMMANDS:
-    # By name: a command's file is imported when it is called or when `babysit --help` lists it.
-    app.command(f"babysit.cli.{_command}:{_command}", name=_command)
+for _place, _command in enumerate(COMMANDS):
+    # By name: the file of a command is imported when the command is called.
+    app.command(
+        f"babysit.cli.{_command.name}:{_command.name}",
+        name=_command.name,
+        help=f"{_command.sentence}\n\n{_command.more}".strip(),
+        help_epilogue="Examples:\n```console\n" + "\n".join(f"$ {example}" for example in _command.examples) + "\n```",
+        sort_key=_place,
+    )
 
 
 def main(tokens: Sequence[str] | None = None) -> None:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json as json_format
 import sys
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.markdown import Markdown
 
 from babysit.cli.options import Json
 from babysit.cli.terminal import out, say
 
 
-def explain(rule: str, /, *, json: Json = False) -> int:
-    """Say what a rule looks for, why it matters, what to do, and when it is wrong.
-
-    Examples:
-
-        $ babysit explain O201
-        $ babysit explain double-softmax
-        $ babysit explain O201 --json
-
-    Args:
-        rule: Code or name, as `babysit rules` lists them.
-    """
+def explain(
+    rule: Annotated[str, Parameter(help="Code or name, as `babysit rules` lists them.")], /, *, json: Json = False
+) -> int:
+    """Say what a rule looks for, why it matters, what to do, and when it is wrong."""
     from babysit.rules.explain import page
     from babysit.rules.selection import find_rule
 

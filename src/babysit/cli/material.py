@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, Final, final
 
 from cyclopts import Group, Parameter
 
+from babysit.cli.options import Threads
 from babysit.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from babysit.routine import Prepared
+    from babysit.routine.prepare import Prepared
 
 TRAINING = Group("Training", sort_key=5)
+
+Data = Annotated[
+    str,
+    Parameter(
+        show_default=False,
+        help="`digits`, or a table (.csv, .parquet), an archive (.npz) or a folder of images by class.",
+    ),
+]
 
 
 @Parameter(name="*")
@@ -21,22 +30,33 @@ TRAINING = Group("Training", sort_key=5)
 class Material:
     """What is trained on, and what is trained."""
 
-    target: Annotated[str, Parameter(group=TRAINING, help="Column of a table that is to be predicted.")] = ""
+    target: Annotated[
+        str, Parameter(group=TRAINING, show_default=False, help="Column of a table that is to be predicted.")
+    ] = ""
     model: Annotated[
         str,
         Parameter(
             group=TRAINING,
+            show_default=False,
             help="Your model as package.module:factory; the default is an mlp for tables and a cnn for images.",
         ),
     ] = ""
     seed: Annotated[int, Parameter(group=TRAINING, help="Same seed, same numbers.")] = 0
-    threads: Annotated[int | None, Parameter(group=TRAINING, help="Threads of torch [1].")] = None
+    threads: Annotated[Threads, Parameter(group=TRAINING)] = None
+
+    @property
+    def told(self) -> dict[str, float | int | str | bool]:
+        """What of it is kept with a run, so that the same can be trained again."""
+        return {"target": self.target, "model": self.model, "seed": self.seed}
+
+
+DEFAULT_MATERIAL: Final = Material()
 
 
 def prepared(data: str, material: Material, settings: Settings) -> Prepared:
     """The data read and split, and the model's recipe, with torch on as many threads as the settings say."""
     set_threads(settings)
-    from babysit.routine import prepare
+    from babysit.routine.prepare import prepare
 
     return prepare(data, target=material.target, model=material.model, seed=material.seed)
 

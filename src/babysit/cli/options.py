@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, final
+from typing import Annotated, Final, Literal, final
 
 import msgspec
 from cyclopts import Group, Parameter
@@ -15,7 +15,13 @@ from babysit.records.run import Run
 JUDGING = Group("Judging", sort_key=10)
 KEEPING = Group("Keeping", sort_key=11)
 
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON to standard output, and nothing else.")]
+RunId = Annotated[str, Parameter(help="Its id or the beginning of it, or `latest`.", show_default=False)]
+Threads = Annotated[int | None, Parameter(help="Threads of torch [1].")]
+
+Json = Annotated[
+    bool,
+    Parameter(name="--json", negative="", show_default=False, help="Print JSON to standard output, and nothing else."),
+]
 StoreUrl = Annotated[
     str | None,
     Parameter(name="--store", group=KEEPING, help="Where runs are kept: a folder or a database URL [./babysit_runs]."),
@@ -40,8 +46,12 @@ class Judging:
         Parameter(group=JUDGING, help="Mildest finding that makes the exit code 1 [WARNING]."),
     ] = None
     exit_zero: Annotated[
-        bool, Parameter(group=JUDGING, negative="", help="Exit with 0 even when something was found.")
+        bool,
+        Parameter(group=JUDGING, negative="", show_default=False, help="Exit with 0 even when something was found."),
     ] = False
+
+
+DEFAULT_JUDGING: Final = Judging()
 
 
 def settle(judging: Judging | None = None, *, store: str | None = None, threads: int | None = None) -> Settings:

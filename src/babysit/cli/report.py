@@ -8,36 +8,25 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from babysit.cli.files import write_text
 from babysit.cli.keeping import open_store, runs_folder
-from babysit.cli.options import Json, StoreUrl, settle
+from babysit.cli.options import Json, RunId, StoreUrl, settle
 from babysit.cli.terminal import say
-from babysit.records.problem import UserError
 
 
-def report(  # noqa: PLR0913  each is an option of the command line
-    run: str = "latest",
+def report(
+    run: RunId = "latest",
     /,
     *,
-    format: Literal["html", "text", "json"] = "html",
-    output: Path | None = None,
-    open_: Annotated[bool, Parameter(name="--open", negative="")] = False,
+    format: Annotated[Literal["html", "text", "json"], Parameter(help="How it is written.")] = "html",
+    output: Annotated[Path | None, Parameter(help="File to write; `-` is standard output.")] = None,
+    open_: Annotated[
+        bool, Parameter(name="--open", negative="", show_default=False, help="Show the page in the browser.")
+    ] = False,
     json: Json = False,
     store: StoreUrl = None,
 ) -> int:
-    """Write the report of a run: one page that opens offline, text, or JSON.
-
-    Examples:
-
-        $ babysit report latest --open
-        $ babysit report 20250314 --output monday.html
-        $ babysit report latest --format text
-
-    Args:
-        run: Its id or the beginning of it, or `latest`.
-        format: html is written to a file; text and json go to standard output unless there is an output.
-        output: File to write; `-` is standard output.
-        open_: Show the page in the browser.
-    """
+    """Write the report of a run: one page that opens offline, text, or JSON."""
     from babysit.reporting.report import report as render
 
     settings = settle(store=store)
@@ -54,14 +43,3 @@ def report(  # noqa: PLR0913  each is an option of the command line
     if open_:
         webbrowser.open(path.absolute().as_uri())
     return 0
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, making its folder. Raises UserError when that is impossible."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise UserError(
-            f"the file cannot be written: {problem.strerror}", where=str(path), do="Name another with --output"
-        ) from problem

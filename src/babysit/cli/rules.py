@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json as json_format
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
 from rich.table import Table
 
 from babysit.cli.options import Json
@@ -14,18 +15,10 @@ if TYPE_CHECKING:
     from babysit.rules.rule import Rule
 
 
-def rules(*words: str, json: Json = False) -> int:
-    """List the rules: code, name, severity, and what each finds.
-
-    Examples:
-
-        $ babysit rules
-        $ babysit rules O2 U dead-relu
-        $ babysit rules --json
-
-    Args:
-        words: Only these: codes, beginnings of codes, or names.
-    """
+def rules(
+    *words: Annotated[str, Parameter(help="Only these: codes, beginnings of codes, or names.")], json: Json = False
+) -> int:
+    """List the rules: code, name, severity, and what each finds."""
     from babysit.rules.selection import select_rules
 
     shown = select_rules(words)

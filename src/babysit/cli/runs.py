@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from cyclopts import Parameter
 from rich.table import Table
 
 from babysit.cli.keeping import open_store
@@ -16,20 +17,19 @@ if TYPE_CHECKING:
     from babysit.store.summary import RunSummary
 
 
-def runs(run: str = "", /, *, delete: bool = False, json: Json = False, store: StoreUrl = None) -> int:
-    """List the recorded runs, or show one as text.
-
-    Examples:
-
-        $ babysit runs
-        $ babysit runs latest
-        $ babysit runs 20250314 --json
-        $ babysit runs 20250314 --delete
-
-    Args:
-        run: Its id or the beginning of it, or `latest`; all are listed without it.
-        delete: Remove that run from the store; its files stay.
-    """
+def runs(
+    run: Annotated[
+        str, Parameter(show_default=False, help="One of them: its id or the beginning of it, or `latest`.")
+    ] = "",
+    /,
+    *,
+    delete: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Remove that run from the store; its files stay.")
+    ] = False,
+    json: Json = False,
+    store: StoreUrl = None,
+) -> int:
+    """List the recorded runs, or show one as text."""
     with open_store(settle(store=store)) as kept:
         if not run:
             summaries = kept.list()

@@ -14,6 +14,7 @@ import msgspec
 
 from babysit.records.run import Run, Status
 from babysit.records.trial import Value
+from babysit.routine.continued import joined_events
 from babysit.store.identity import new_run_id
 from babysit.store.store import Store
 from babysit.watcher.environment import environment
@@ -34,6 +35,11 @@ def begin_run(kind: str, config: Mapping[str, Value]) -> Run:
     )
 
 
+def begins_again(run: Run) -> Run:
+    """A run that was interrupted, going on now: its former end is forgotten."""
+    return msgspec.structs.replace(run, status=Status.RUNNING, ended="", stop_reason="", environment=environment())
+
+
 def now() -> str:
     """This moment as ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -50,8 +56,8 @@ class Journal:
         tell: called with each stage that ends.
     """
 
-    def __init__(self, run: Run, store: Store, *, stages: Sequence[str], tell: Tell) -> None:
-        self.run = msgspec.structs.replace(run, status=Status.RUNNING, ended="", stop_reason="")
+    def __init__(self, run: Run, store: Store, *, stages: Sequence[str], tell: Tell = lambda stage, run: None) -> None:
+        self.run = run
         self._store = store
         self._stages = stages
         self._tell = tell
@@ -76,6 +82,11 @@ class Journal:
                 f"stopped. Run {self.run.id} is kept and readable; go on with `babysit run --resume {self.run.id}`"
             ) from None
 
+    @property
+    def seed(self) -> int:
+        """The seed of everything random in this run."""
+        return int(self.run.config.get("seed", 0))
+
     def finished(self, stage: str) -> bool:
         """Whether that stage was finished, now or before an interruption."""
         last = self.run.config.get("stage")
@@ -95,6 +106,19 @@ class Journal:
         self.keep(**fields)
         self.configure(stage=stage)
         self._tell(stage, self.run)
+
+    def take(self, trained: Run, *, first_step: int = 0) -> None:
+        """Keep what a watched training recorded beside what the run has; its steps began at `first_step`."""
+        self.keep(
+            anatomy=trained.anatomy or self.run.anatomy,
+            data=self.run.data or trained.data,
+            events=joined_events(self.run.events, trained.events, first_step=first_step),
+            overhead=trained.overhead,
+            findings=trained.findings,
+            stop_reason=trained.stop_reason,
+            result={**self.run.result, **trained.result},
+            config={**trained.config, **self.run.config},
+        )
 
     def reload(self) -> Run:
         """The run as the store has it, with the rows of curves and vitals that others wrote."""

@@ -1,0 +1,187 @@
+"""What a command shows of a run in the terminal: stages as they end, preflight, what was found, where it all is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from babysit.cli.terminal import err, out, say
+from babysit.records.probe import Outcome, ProbeResult
+from babysit.records.run import Run
+from babysit.records.trial import Trial, TrialState
+
+# A word beside the colour: readable in a log, and for those who do not see the colours.
+MARKS: Final = {
+    Outcome.PASS: ("ok", "green"),
+    Outcome.WARN: ("look", "yellow"),
+    Outcome.FAIL: ("FAIL", "bold red"),
+    Outcome.SKIPPED: ("skipped", "dim"),
+}
+TITLES: Final = {
+    "initial-loss": "initial loss",
+    "initial-loss-regularized": "initial loss, regularized",
+    "overfit-tiny": "overfit 20 samples",
+    "rate-range": "learning rates",
+}
+
+
+def show_stage(stage: str, run: Run) -> None:
+    """What a stage of the method found, on standard error, when it ends."""
+    console = err()
+    if stage == "prepared":
+        console.print(_data_line(run))
+    elif stage == "checked":
+        console.print(preflight(run.probes))
+    elif stage == "searched":
+        console.print(_search_line(run))
+    elif stage == "trained":
+        console.print(_training_line(run))
+
+
+def show_preflight(run: Run) -> None:
+    """The experiments before training and what the rules say of them, as a result."""
+    console = out()
+    console.print(_data_line(run))
+    console.print(preflight(run.probes))
+    if run.findings:
+        show_report(run, format="text")
+    console.print(f"Kept as run {run.id}.")
+
+
+def show_report(run: Run, *, format: str) -> None:
+    """The run's report on standard output."""
+    from babysit.reporting.report import report
+
+    say(report(run, format=format))
+
+
+def preflight(probes: Sequence[ProbeResult]) -> RenderableType:
+    """Measured against expected, and one sentence for whatever is not as it should be."""
+    table = Table("", "measured", "expected", "", box=None, pad_edge=False, expand=False)
+    for probe in probes:
+        word, style = MARKS[probe.outcome]
+        table.add_row(TITLES.get(probe.name, probe.name), *_measured(probe), Text(word, style=style))
+    remarks = [Text(f"{TITLES.get(p.name, p.name)}: {p.message}") for p in probes if p.outcome is not Outcome.PASS]
+    return Panel(Group(table, *remarks), title="Preflight", title_align="left", expand=False)
+
+
+def _measured(probe: ProbeResult) -> tuple[str, str]:
+    measured, expected = probe.measured, probe.expected
+    if probe.name == "rate-range" and "suggested" in measured:
+        return f"{measured['low']:.1e} to {measured['high']:.1e}", f"take {measured['suggested']:.1e}"
+    if probe.name == "overfit-tiny" and "accuracy" in measured:
+        return f"loss {measured['loss']:.3f}, accuracy {measured['accuracy']:.0%}", "loss near 0, accuracy 100%"
+    if "loss" not in measured:
+        return "", ""
+    return f"{measured['loss']:.3f}", _expected_loss(probe.name, expected.get("loss", math.nan))
+
+
+def _expected_loss(name: str, loss: float) -> str:
+    classes = round(math.exp(loss)) if name == "initial-loss" and loss < math.log(1e4) else 0
+    said = f"{loss:.3f}"
+    return f"ln {classes} = {said}" if classes > 1 and math.isclose(math.log(classes), loss, rel_tol=1e-6) else said
+
+
+def _data_line(run: Run) -> str:
+    data = run.data
+    if data is None:
+        return ""
+    sizes = " / ".join(str(split.samples) for split in data.splits)
+    train = data.split("train")
+    shape = " x ".join(map(str, train.input_shape)) if train else ""
+    classes = f", {len(data.class_names)} classes" if data.class_names else ""
+    return f"Data: {sizes} samples of {shape} values{classes}, {data.preprocessing}"
+
+
+def _search_line(run: Run) -> str:
+    pruned = sum(trial.state is TrialState.PRUNED for trial in run.trials)
+    told: dict[str, float | int | str | bool] = {
+        name: run.config[name] for name in ("rate", "weight_decay") if name in run.config
+    }
+    best = best_trial(run.trials)
+    reached = f", {best.metric:.3f} on validation" if best is not None and best.metric is not None else ""
+    stopped = f" ({pruned} stopped early)" if pruned else ""
+    return f"Search: {len(run.trials)} trials{stopped}; {in_words(told)}{reached}"
+
+
+def _training_line(run: Run) -> str:
+    steps = run.events.steps
+    reached = ", ".join(f"{name} {value:.4g}" for name, value in run.result.items() if name.startswith("accuracy"))
+    why = f"; {run.stop_reason}" if run.stop_reason else ""
+    return f"Training: {steps} steps{f', {reached}' if reached else ''}{why}"
+
+
+def show_found(run: Run) -> None:
+    """What was found in a watched script, on standard error: the script's own output stays as it was."""
+    from babysit.reporting.text import verdict_box
+
+    console = err()
+    console.print(verdict_box(run))
+    for line in _others(run):
+        console.print(line, markup=False)
+    console.print(f"Kept as run {run.id}; all of it: babysit report {run.id}", markup=False)
+
+
+def show_end(run: Run) -> None:
+    """Verdict, why and what next, the scores, and where model, report and run are."""
+    from babysit.reporting.story import results
+    from babysit.reporting.text import verdict_box
+
+    console = out()
+    console.print(verdict_box(run))
+    for line in _others(run):
+        console.print(line, markup=False)
+    table = Table.grid(padding=(0, 2))
+    for name, words in results(run):
+        if name.startswith(("Test", "Best")):
+            table.add_row(name, words)
+    for name in ("report", "model"):
+        if name in run.artifacts:
+            table.add_row(name.capitalize(), Text(run.artifacts[name], overflow="fold"))
+    table.add_row("Run", f"{run.id} (babysit runs {run.id})")
+    console.print(table)
+
+
+def _others(run: Run) -> list[str]:
+    """One line for every other alarm that stands on its own."""
+    first = run.diagnosis
+    return [
+        f"  also {finding.severity} {finding.code} {finding.name}: {finding.meaning}"
+        for finding in run.alarms
+        if finding is not first and finding.explained_by is None
+    ]
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial | None:
+    """The trial with the highest metric, or None."""
+    scored = [trial for trial in trials if trial.metric is not None and math.isfinite(trial.metric)]
+    return max(scored, key=lambda trial: trial.metric or -math.inf, default=None)
+
+
+def in_words(parameters: Mapping[str, float | int | str | bool]) -> str:
+    """Hyperparameters as `rate 3.2e-03, weight_decay 1.0e-05`."""
+    return ", ".join(
+        f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}" for name, value in parameters.items()
+    )
+
+
+def show_search(run: Run, notes: Sequence[str]) -> None:
+    """The best ten trials, the ranges and why they moved, and what is worth knowing."""
+    scored = sorted(run.trials, key=lambda trial: -math.inf if trial.metric is None else trial.metric, reverse=True)
+    table = Table("stage", "metric", "hyperparameters", "how it ended", box=None, pad_edge=False)
+    for trial in scored[:10]:
+        metric = "" if trial.metric is None else f"{trial.metric:.4f}"
+        table.add_row(trial.stage, metric, in_words(trial.parameters), trial.reason or trial.state)
+    console: Console = out()
+    console.print(table)
+    for piece in run.ranges:
+        say(f"{piece.stage}: {piece.parameter} {piece.low:.2g} to {piece.high:.2g}, {piece.why}")
+    for note in notes:
+        say(note)
+    say(f"Kept as run {run.id}.")

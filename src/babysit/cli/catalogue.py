@@ -1,0 +1,101 @@
+"""Every command of babysit, listed by hand: what it is for, and how it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+
+@final
+@dataclass(frozen=True)
+class Command:
+    """One command; it lives in the file of its name, as the function of its name."""
+
+    name: str
+    sentence: str
+    more: str  # a second paragraph of its help
+    examples: tuple[str, ...]
+
+
+COMMANDS: Final = (
+    Command(
+        "run",
+        "Carry the whole method out: prepare, check, search, train under watch, and say what came of it.",
+        "Every stage is kept as it ends: stopped at any point, the run can be read, and `--resume` goes on with it.",
+        (
+            "babysit run digits",
+            "babysit run people.csv --target income",
+            "babysit run pictures/ --model mine.nets:build --seed 3",
+            "babysit run --resume",
+        ),
+    ),
+    Command(
+        "check",
+        "Check data and model before training: initial loss, twenty samples by heart, range of useful rates.",
+        "Exit code 1 when an experiment fails or warns, or a rule finds something.",
+        ("babysit check digits", "babysit check people.csv --target income --model mine.nets:build"),
+    ),
+    Command(
+        "fit",
+        "Train under watch with early stopping, test, and say what was found.",
+        "",
+        ("babysit fit digits", "babysit fit digits --rate 3e-3 --weight-decay 1e-4 --epochs 20"),
+    ),
+    Command(
+        "search",
+        "Search hyperparameters: many short trainings over wide ranges, then longer ones around the best.",
+        "Ranges are `name=low..high` (logarithmic) and choices `name=a,b,c`. Known names: rate, weight_decay, "
+        "momentum, optimizer and batch_size; for the models built here also hidden (tables), channels (images), "
+        "activation and dropout.",
+        (
+            "babysit search digits",
+            "babysit search digits rate=1e-4..1e-1 hidden=32,64,128",
+            "babysit search people.csv --target income rate=1e-5..1e-2 dropout=0..0.5 --fine 16",
+        ),
+    ),
+    Command(
+        "watch",
+        "Run a training script, unchanged, under watch, and say what was found.",
+        "Output, arguments, working directory, seeds and exit code of the script stay as they are. Options of babysit "
+        "come before the script; everything after it belongs to the script.",
+        (
+            "babysit watch train.py --epochs 3",
+            "babysit watch --json found.json train.py",
+            "babysit watch --select U,G --exit-zero train.py",
+        ),
+    ),
+    Command(
+        "treat",
+        "Try each cure that a run's findings propose: train again with it and without it, on several seeds.",
+        "For runs of `babysit fit` and `babysit run`, whose data and model are known. Exit code 1 when no cure helped.",
+        ("babysit treat latest", "babysit treat 20250314 --seeds 5 --json"),
+    ),
+    Command(
+        "runs",
+        "List the recorded runs, or show one as text.",
+        "",
+        ("babysit runs", "babysit runs latest", "babysit runs 20250314 --json", "babysit runs 20250314 --delete"),
+    ),
+    Command(
+        "report",
+        "Write the report of a run: one page that opens offline, text, or JSON.",
+        "A page is written beside the run's other files unless told otherwise; text and JSON go to standard output.",
+        (
+            "babysit report latest --open",
+            "babysit report 20250314 --output monday.html",
+            "babysit report latest --format text",
+        ),
+    ),
+    Command(
+        "rules",
+        "List the rules: code, name, severity, and what each finds.",
+        "",
+        ("babysit rules", "babysit rules O2 U dead-relu", "babysit rules --json"),
+    ),
+    Command(
+        "explain",
+        "Say what a rule looks for, why it matters, what to do, and when it is wrong.",
+        "",
+        ("babysit explain O201", "babysit explain double-softmax", "babysit explain O201 --json"),
+    ),
+)

@@ -1,0 +1,62 @@
+"""`babysit fit`: one training under watch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Final, final
+
+from cyclopts import Parameter
+
+from babysit.cli.keeping import open_store, runs_folder
+from babysit.cli.material import DEFAULT_MATERIAL, TRAINING, Data, Material, prepared
+from babysit.cli.options import DEFAULT_JUDGING, Json, Judging, StoreUrl, exit_code, judged, settle
+from babysit.cli.terminal import progress_bars
+
+
+@Parameter(name="*")
+@final
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one training goes."""
+
+    rate: Annotated[float, Parameter(group=TRAINING, help="Learning rate.")] = 1e-3
+    weight_decay: Annotated[float, Parameter(group=TRAINING, help="Strength of the penalty on weights.")] = 0.0
+    optimizer: Annotated[str, Parameter(group=TRAINING, help="By its name in torch.optim.")] = "adam"
+    batch_size: Annotated[int, Parameter(group=TRAINING, help="Samples of one step.")] = 64
+    epochs: Annotated[int, Parameter(group=TRAINING, help="At most.")] = 50
+
+
+DEFAULT_RECIPE: Final = Recipe()
+
+
+def fit(
+    data: Data,
+    /,
+    *,
+    recipe: Recipe = DEFAULT_RECIPE,
+    material: Material = DEFAULT_MATERIAL,
+    judging: Judging = DEFAULT_JUDGING,
+    store: StoreUrl = None,
+    json: Json = False,
+) -> int:
+    """Train under watch with early stopping, test, and say what was found."""
+    settings = settle(judging, store=store, threads=material.threads)
+    ready = prepared(data, material, settings)
+    from babysit.cli.boxes import show_end, show_report
+    from babysit.routine.conclude import conclude, make_folder
+    from babysit.routine.journal import Journal, begin_run
+    from babysit.routine.train import fit_settings, train
+
+    run = begin_run("fit", {"source": data, **material.told, **asdict(recipe)})
+    fit_settings(run, folder=None)  # values that cannot work are told before anything is kept
+    with open_store(settings) as kept, progress_bars() as progress:
+        folder = make_folder(runs_folder(settings) / run.id)
+        with Journal(run, kept, stages=("prepared", "trained", "concluded")) as journal:
+            journal.finish("prepared", data=ready.profile)
+            train(journal, ready, folder=folder, progress=progress)
+            finished = conclude(journal, folder=folder, judge=lambda found: judged(found, settings))
+    if json:
+        show_report(finished, format="json")
+    else:
+        show_end(finished)
+    return exit_code(finished, settings, exit_zero=judging.exit_zero)

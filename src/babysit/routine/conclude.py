@@ -1,0 +1,47 @@
+"""What came of a training: findings and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from babysit.records.problem import UserError
+from babysit.records.run import Run, Status
+from babysit.reporting.report import write_report
+from babysit.routine.journal import Journal, now
+
+REPORT: Final = "report.html"
+
+
+def conclude(journal: Journal, *, folder: Path, judge: Callable[[Run], Run] | None = None) -> Run:
+    """Judge the whole run and write its report; gives the finished run.
+
+    Raises UserError when the report cannot be written.
+    """
+    journal.keep(artifacts={**journal.run.artifacts, "report": str(folder / REPORT)})
+    judged = (judge or judge_all)(journal.reload())
+    finished = msgspec.structs.replace(judged, status=Status.FINISHED, ended=now())
+    write_report(finished, folder / REPORT)
+    journal.finish("concluded", findings=finished.findings, status=finished.status, ended=finished.ended)
+    return journal.run
+
+
+def judge_all(run: Run) -> Run:
+    """The run with what every rule finds in it."""
+    from babysit.rules.judge import judge
+
+    return msgspec.structs.replace(run, findings=judge(run))
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, made. Raises UserError when that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UserError(
+            f"the run's folder cannot be made: {problem.strerror}", where=str(folder), do="Name another with --store"
+        ) from problem
+    return folder
