@@ -56,7 +56,7 @@ def choose_rate(rates: Values, losses: Values, *, initial: float) -> RateChoice 
     logs = np.log10(rates)
     bottom = int(np.argmin(smoothed))
     drop = initial - float(smoothed[bottom])
-    if drop <= max(NOISE_FACTOR * _noise(losses, smoothed, bottom), LEAST_FALL * abs(initial)):
+    if drop <= max(NOISE_FACTOR * _noise(losses, smoothed), LEAST_FALL * abs(initial)):
         return None
     descent = smoothed[: bottom + 1]
     begin, halfway = (int(np.argmax(descent < initial - share * drop)) for share in (0.05, 0.5))
@@ -79,11 +79,10 @@ def choose_rate(rates: Values, losses: Values, *, initial: float) -> RateChoice 
     )
 
 
-def _noise(losses: Values, smoothed: Values, bottom: int) -> float:
-    """Spread of the losses around the smooth curve until its lowest point; the median is deaf to single jumps."""
-    rest = np.abs(losses - smoothed)[: bottom + 1]
-    rest = rest[np.isfinite(rest)]
-    return 1.4826 * float(np.median(rest)) if len(rest) else 0.0
+def _noise(losses: Values, smoothed: Values) -> float:
+    """Standard deviation of the losses around the smooth curve, by the median, which is deaf to the explosion."""
+    rest = np.abs(losses - smoothed)
+    return 1.4826 * float(np.median(rest[np.isfinite(rest)])) if np.isfinite(rest).any() else 0.0
 
 
 def _middle_of_longest_descent(smoothed: Values) -> int:

@@ -155,6 +155,7 @@ def _keep_tensor(tensor: Tensor) -> Restore:
 
 
 def _keep_optimizer(optimizer: Optimizer) -> Restore:
+    same = list(optimizer.param_groups)
     groups = [{**_plain_copies(group), "params": list(group["params"])} for group in optimizer.param_groups]
     states = {parameter: _plain_copies(state) for parameter, state in optimizer.state.items()}
     tensors = [_keep_tensor(value) for holder in (*groups, *states.values()) for value in _tensors(holder)]
@@ -162,8 +163,8 @@ def _keep_optimizer(optimizer: Optimizer) -> Restore:
     def restore() -> None:
         for restore_tensor in tensors:
             restore_tensor()
-        del optimizer.param_groups[len(groups) :]
-        for group, kept in zip(optimizer.param_groups, groups, strict=True):
+        optimizer.param_groups[:] = same
+        for group, kept in zip(same, groups, strict=True):
             group.clear()
             group.update(kept)
         optimizer.state.clear()
