@@ -78,7 +78,15 @@ def _junk(kind, path):
             np.save(file, X)
 
 
-@pytest.mark.parametrize("kind", ["noise", "pickle", "zip of text", "cut off", "damaged", "npy"])
+def test_a_pickle_is_refused_without_the_advice_to_trust_it(tmp_path):
+    _junk("pickle", tmp_path / "data.npz")
+    with pytest.raises(UserError, match="this is a pickle, which could run code") as error:
+        load_data(tmp_path / "data.npz")
+    assert "allow_pickle" not in str(error.value)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("kind", ["noise", "zip of text", "cut off", "damaged", "npy"])
 def test_a_file_that_is_no_archive_is_refused(kind, tmp_path):
     path = tmp_path / "data.npz"
     _junk(kind, path)

@@ -99,7 +99,8 @@ def test_missing_numbers_are_named_with_column_and_count(tmp_path):
         ("a,y\n1,x\n2,z,9\n", "not a readable table"),
         ("when,y\n2020-01-01,x\n2020-01-02,z\n", "'when' holds values of type date"),
         ("name,y\n" + "".join(f"n{n},{n % 2}\n" for n in range(50)), "50 different values \\('n0', 'n1', 'n10', …\\)"),
-        (b"a,y\n1,\xff\xfe\xfa\n2,b\n", "type binary"),
+        (b"a,y\n1,\xff\xfe\xfa\n2,b\n", "no UTF-8 text"),
+        (b"a,\x89b,y\n1,2,x\n2,3,z\n", "not a readable table"),
         (b"\0\1\2\3", "not a text file"),
     ],
 )
@@ -131,7 +132,8 @@ def test_a_cut_off_parquet_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "column", [pyarrow.array([[1], [2]]), pyarrow.array([b"a", b"b"]), pyarrow.array([{"a": 1}, {"a": 2}])]
+    "column",
+    [pyarrow.array([[1], [2]]), pyarrow.array([1, 2], pyarrow.timestamp("s")), pyarrow.array([{"a": 1}, {"a": 2}])],
 )
 def test_columns_of_other_types_are_refused(column, tmp_path):
     from pyarrow import parquet

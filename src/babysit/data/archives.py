@@ -60,6 +60,12 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise
     # A damaged archive fails in many ways: in its directory, in decompression, in an array's header.
     except Exception as problem:
+        if "pickle" in str(problem):  # NumPy's own words advise to load it all the same
+            raise UserError(
+                "this is a pickle, which could run code when read, so it is not read",
+                where=str(path),
+                do="Write it with np.savez(path, x=x, y=y)",
+            ) from problem
         raise UserError(
             f"this is not a readable .npz file: {problem}", where=str(path), do="Write it with np.savez(path, x=x, y=y)"
         ) from problem

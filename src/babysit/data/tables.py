@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def _read_parquet(path: Path) -> Any:
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(path)
+        return _validated(parquet.read_table(path))
     except (arrow.ArrowException, OSError, ValueError) as problem:
         raise UserError(f"this is not a readable Parquet file: {_first_line(problem)}", where=str(path)) from problem
 
@@ -86,19 +86,27 @@ def _read_csv(path: Path) -> Any:
             start = file.read(4096)
         if b"\0" in start:
             raise UserError("this is not a text file", where=str(path), do="Give comma-separated text in UTF-8")
-        return csv.read_csv(
+        table = csv.read_csv(
             path,
             # One block for the whole file: the type of a column is decided by all of its rows, not by the first ones.
             read_options=csv.ReadOptions(block_size=min(path.stat().st_size + 1, 2**31 - 1)),
             parse_options=csv.ParseOptions(delimiter=_delimiter(start)),
             convert_options=csv.ConvertOptions(null_values=list(_MISSING), strings_can_be_null=True),
         )
+        return _validated(table)
     except (arrow.ArrowException, OSError, ValueError) as problem:
         raise UserError(
             f"this is not a readable table: {_first_line(problem)}",
             where=str(path),
             do="Give text in UTF-8 with one line of column names and as many values in every row",
         ) from problem
+
+
+def _validated(table: Any) -> Any:
+    """The table, once its values and the names of its columns are known to be what they claim, UTF-8 above all."""
+    table.validate(full=True)
+    _ = table.column_names
+    return table
 
 
 def _delimiter(start: bytes) -> str:
@@ -191,11 +199,7 @@ def _feature(column: Any, name: str, path: Path) -> tuple[NDArray[Any], list[str
     if numbers is not None:
         return numbers[:, None], [name]
     if not _is_text(plain):
-        raise UserError(
-            f"the column {name!r:.60} holds values of type {plain.type}, which are no features",
-            where=str(path),
-            do="Turn them into numbers or remove the column",
-        )
+        _refuse_type(plain, name, path)
     if plain.null_count:
         raise UserError(
             f"the text column {name!r:.60} has no value in {plain.null_count} of {len(plain)} rows",
@@ -227,5 +231,19 @@ def _target(column: Any, name: str, path: Path) -> NDArray[Any]:
         return np.asarray(plain.to_numpy().astype(str))
     numbers = _numbers(plain)
     if numbers is None:
-        raise UserError(f"the target column {name!r:.60} holds values of type {plain.type}", where=str(path))
+        _refuse_type(plain, name, path)
     return numbers
+
+
+def _refuse_type(column: Any, name: str, path: Path) -> NoReturn:
+    from pyarrow import types
+
+    if types.is_binary(column.type) or types.is_large_binary(column.type):
+        raise UserError(
+            f"the column {name!r:.60} holds bytes that are no UTF-8 text", where=str(path), do="Save the table as UTF-8"
+        )
+    raise UserError(
+        f"the column {name!r:.60} holds values of type {column.type}, which are neither numbers nor text",
+        where=str(path),
+        do="Turn them into numbers or remove the column",
+    )
