@@ -26,6 +26,15 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     engine.dispose()
 
 
-@pytest.mark.parametrize("check", STORE_CONTRACT, ids=lambda check: check.__name__)
+SLOW = {"processes_may_open_and_write_at_once"}  # they start fresh processes
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id=check.__name__, marks=[pytest.mark.slow] if check.__name__ in SLOW else [])
+        for check in STORE_CONTRACT
+    ],
+)
 def test_the_store_keeps_the_contract(check: Callable[[str], None], address: str) -> None:
     check(address)

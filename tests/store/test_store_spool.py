@@ -17,7 +17,7 @@ from babysit.store import sink as sink_module
 from babysit.store import spool
 from babysit.store.place import Place, open_place
 from babysit.store.store import Store
-from babysit.testing.store_contract import full_run, losses, same
+from babysit.testing.sample_runs import full_run, losses, same
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,7 @@ def test_a_locked_store_loses_nothing_and_is_told_once(file: Path) -> None:
         assert len(list(file.parent.glob("*.spool.open"))) == 1
         assert len(writer.problems) == 1
         assert "database is locked" in writer.problems[0]
+        assert str(file.parent) in writer.problems[0]
     writer.append(curves=losses(6, 7))
     writer.flush()
     assert steps_of(store, "a") == list(range(7))
@@ -147,7 +148,7 @@ def test_records_wait_in_memory_when_no_disk_takes_them(file: Path, monkeypatch:
             writer.flush()
             writer.append(curves=losses(3, 4))
             writer.flush()
-        assert "wait in memory" in writer.problems[1]
+        assert "wait in memory" in writer.problems[0]
     writer.append(curves=losses(4, 5))
     writer.close()
     assert steps_of(store, "a") == [0, 1, 2, 3, 4]
@@ -211,7 +212,7 @@ def test_a_spool_of_a_dead_writer_is_brought_in(file: Path) -> None:
         "from babysit.store import place; place.BUSY_SECONDS = 0.1\n"
         "from babysit.store.store import Store\n"
         "from babysit.records.run import Run\n"
-        "from babysit.testing.store_contract import losses\n"
+        "from babysit.testing.sample_runs import losses\n"
         "store = Store(sys.argv[1]); holder = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         "holder.execute('BEGIN IMMEDIATE')\n"
         "writer = store.open_writer(Run(id='a')); writer.append(curves=losses(0, 3)); writer.flush(); os._exit(9)"

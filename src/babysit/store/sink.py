@@ -39,6 +39,7 @@ class Sink:
         self._connection: Connection | None = None
         self._sequence = 0
         self._pause_until = 0.0
+        self._failure = ""  # why the store could not be written
         self._small: Counter[str] = Counter()  # segments of each run since they were last gathered
         self._gathered: dict[str, int] = {}  # up to which sequence that was
 
@@ -76,10 +77,7 @@ class Sink:
         except Exception as problem:
             self._disconnect()
             self._pause_until = time.monotonic() + _PAUSE_SECONDS
-            self.tell(
-                f"the store {self._place.label} cannot be written ({reason(problem)}); "
-                "what is recorded waits beside it and goes in as soon as it can"
-            )
+            self._failure = reason(problem)
             return False
         self._gather(connection)
         self._memory.clear()
@@ -110,10 +108,17 @@ class Sink:
         if not self._memory:
             return
         try:
-            self._spool.append(self._memory)
+            path = self._spool.append(self._memory)
             self._memory.clear()
+            self.tell(
+                f"the store {self._place.label} cannot be written ({self._failure}); what is recorded waits in {path} "
+                "and goes in as soon as it can, at the latest when the store is next opened"
+            )
         except Exception as problem:
-            self.tell(f"nor can records wait on disk ({reason(problem)}); they wait in memory until this program ends")
+            self.tell(
+                f"the store {self._place.label} cannot be written ({self._failure}), nor can records wait on disk "
+                f"({reason(problem)}); they wait in memory until this program ends"
+            )
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, RowMapping
 
 from babysit.records.problem import UserError
-from babysit.records.run import Run
+from babysit.records.run import Run, Status
 from babysit.store import spool
 from babysit.store.changes import apply, assemble
 from babysit.store.place import open_place
@@ -102,7 +102,12 @@ class Store:
                 connection.execute(column.table.delete().where(column == found))
 
     def open_writer(self, run: Run) -> Writer:
-        """Begins a run, or goes on with one: the store holds `run` from now on, and what the writer adds to it."""
+        """Begins a run, or goes on with one: the store holds `run` from now on, and what the writer adds to it.
+
+        A run that was interrupted runs again.
+        """
+        if run.status is Status.INTERRUPTED:
+            run = msgspec.structs.replace(run, status=Status.RUNNING)
         before = self._writers.pop(run.id, None)
         if before is not None:
             before.close()
