@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -118,10 +116,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def load_plain(file: Path, *, what: str) -> dict[str, Any]:
     """A dictionary of tensors and plain values from a file; code inside it is refused, never run."""
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch wonders aloud about files that are no archives
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as problem:
         raise UserError(f"there is no {what}", where=str(file), do="Give the path of one that was written") from problem
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as problem:
+    except Exception as problem:  # bytes that are no archive fail in any way (KeyError, UnpicklingError, …)
         raise UserError(f"this is not a readable {what}", where=str(file), do="Start anew without it") from problem
     if not isinstance(state, dict):
         raise UserError(f"this is not a {what}", where=str(file), do="Give the file that fit() wrote")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +30,18 @@ from babysit.training.evaluate import Scores, evaluate
 from babysit.training.not_finite import NotFinite, require_finite, say_why
 from babysit.training.settings import FitSettings
 from babysit.training.state import TrainingState, digest, fixed_part
+from babysit.watcher.recorder import Sink
 from babysit.watcher.watch import Watch, watch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from rich.progress import Progress
 
-    from babysit.store.writer import Writer
+
+class RunWriter(Sink, Protocol):
+    """Where the records of one run go while it trains; store.writer.Writer is one."""
+
+    run_id: str
 
 
 @final
@@ -68,7 +73,7 @@ def fit(
     splits: Splits,
     *,
     settings: FitSettings = FitSettings(),  # noqa: B008  frozen, so it is safe to share
-    writer: Writer | None = None,
+    writer: RunWriter | None = None,
     progress: Progress | None = None,
     resume: Path | None = None,
 ) -> FitResult:
@@ -179,9 +184,10 @@ def _score_epoch(loop: _Loop) -> None:
     validation = _scores(loop, loop.splits.validation)
     train = _scores(loop, loop.mirror)
     require_finite([torch.tensor(validation.loss)], last_step=state.step, of="validation loss")
-    loop.watch.log(LOSS_VALIDATION, validation.loss)
-    loop.watch.log(f"{validation.name}/validation", validation.value)
-    loop.watch.log(f"{train.name}/train", train.value)
+    last = loop.watch.steps - 1  # steps count from 0, and scores belong to the last one finished
+    loop.watch.log(LOSS_VALIDATION, validation.loss, step=last)
+    loop.watch.log(f"{validation.name}/validation", validation.value, step=last)
+    loop.watch.log(f"{train.name}/train", train.value, step=last)
     state.stopping = observe(
         state.stopping, score=validation.value, validation_loss=validation.loss, train_loss=train.loss
     )
