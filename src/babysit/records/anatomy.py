@@ -132,6 +132,7 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
     unoptimized: tuple[str, ...] = ()  # trainable, and in no optimizer
     unreached: tuple[str, ...] = ()  # trainable and optimized, and the loss does not depend on them
     compiled: bool = False
+    module_kinds: dict[str, int] = {}  # how many modules of each class the model holds, those without parameters too
 
     def layer(self, name: str) -> Layer | None:
         """The layer of that name, or None."""

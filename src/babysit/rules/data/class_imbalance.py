@@ -1,0 +1,62 @@
+"""D107: one class is so frequent that answering it wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import classes, example_run, flat, healthy
+from babysit.rules.progress import entropy, poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, main_objective
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Reads the share of the most frequent class; an alarm when the run learned little beyond it."""
+    objective = main_objective(run)
+    counts = objective.class_counts if objective is not None else ()
+    total = sum(counts)
+    if objective is None or adversarial(run) or total < limits["labels"] or sum(count > 0 for count in counts) < 2:
+        return
+    share = max(counts) / total
+    if share < limits["share"]:
+        return
+    learned_little = poor(run, below=limits["skill"]) and not objective.class_weights
+    yield Evidence(
+        first_step=0,
+        severity=Severity.WARNING if learned_little else Severity.INFO,
+        numbers={"majority": share, "labels": total, "entropy": entropy(counts)},
+        meaning=f"{100 * share:.1f} % of {total:,} labels are class {counts.index(max(counts))}: answering it always "
+        f"gives {100 * share:.1f} % accuracy without learning anything.",
+        confidence=0.7,
+    )
+
+
+RULE = Rule(
+    code="D107",
+    name="class-imbalance",
+    severity=Severity.WARNING,
+    what="Label counts are so skewed that the majority answer wins.",
+    why="The loss is content with the majority, and accuracy hides it.",
+    advice="Judge by balanced accuracy or F1; weight the classes, or sample them evenly.",
+    find=find,
+    needs=("anatomy",),
+    limits={
+        "share": Limit(0.85, "a constant answer is right 85 times of 100"),
+        "labels": Limit(100, "fewer labels say little about shares"),
+        "skill": Limit(0.15, "less than 15 % better than the constant answer"),
+    },
+    leads_to=("A406", "D108", "F902", "F905", "O210"),
+    treatments=(
+        Treatment(
+            action="weight_classes",
+            say="Weight rare classes more.",
+            code="weights = counts.sum() / (len(counts) * counts)\nloss = F.cross_entropy(logits, y, weight=weights)",
+        ),
+    ),
+    false_positives=("Imbalance that is learned: INFO.",),
+    sources=("He & Garcia 2009, Learning from imbalanced data.",),
+    fires_on=(lambda: example_run(objective=classes(class_counts=(950, 50), outputs=2), loss=flat(0.1985)),),
+    silent_on=(healthy,),
+)

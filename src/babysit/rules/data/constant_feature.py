@@ -1,0 +1,54 @@
+"""D104: features that never vary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.data.unscaled_input import fed
+from babysit.rules.examples import example_run, healthy, profile
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.symptoms import NOT_LEARNING
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Counts constant features; an error when all of them are."""
+    split = fed(run)
+    if split is None or split.samples < limits["samples"]:
+        return
+    total = len(split.feature_std)
+    if total and split.constant_features >= total:
+        yield Evidence(
+            first_step=0,
+            severity=Severity.ERROR,
+            numbers={"constant": split.constant_features, "features": total},
+            meaning=f"All {total} input features are the same for each of {split.samples:,} samples.",
+        )
+    elif split.constant_features:
+        yield Evidence(
+            numbers={"constant": split.constant_features, "features": total},
+            meaning=f"{split.constant_features} of {total} input features never vary: they carry nothing.",
+        )
+
+
+RULE = Rule(
+    code="D104",
+    name="constant-feature",
+    severity=Severity.INFO,
+    what="Features that never vary, or a batch whose samples are all the same.",
+    why="A constant tells nothing; if all are constant there is nothing to learn from.",
+    advice="Drop constant features; if all are, check how the batch is loaded.",
+    find=find,
+    needs=("data",),
+    limits={"samples": Limit(16, "fewer samples may agree by chance")},
+    leads_to=(*NOT_LEARNING,),
+    treatments=(Treatment(action="drop_features", say="Keep what varies.", code="x = x[:, x_train.std(0) > 0]"),),
+    false_positives=("Corner pixels that are always black are harmless.",),
+    sources=("TheDeepChecker (TOSEM 2022): constant features.",),
+    fires_on=(
+        lambda: example_run(data=profile(constant_features=3)),
+        lambda: example_run(data=profile(constant_features=20, std=0.0)),
+    ),
+    silent_on=(healthy,),
+)

@@ -1,0 +1,51 @@
+"""D103: NaN or infinity among inputs or targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import ValueSummary
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import classes, example_run, healthy, profile
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.structure import anatomy_of
+from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Counts values that are no numbers in the data profile and in the targets that a loss was given."""
+    for split in run.data.splits if run.data else ():
+        if split.nonfinite > 0:
+            yield Evidence(
+                first_step=0,
+                numbers={"split": split.split, "nonfinite": split.nonfinite},
+                meaning=f"{split.nonfinite:,} values of the {split.split} inputs are NaN or infinite.",
+            )
+    for number, objective in enumerate(anatomy_of(run).objectives):
+        if objective.target.nonfinite > 0:
+            yield Evidence(
+                first_step=0,
+                numbers={"objective": number, "nonfinite": objective.target.nonfinite},
+                meaning=f"{objective.target.nonfinite:,} target values are NaN or infinite.",
+            )
+
+
+RULE = Rule(
+    code="D103",
+    name="nonfinite-input",
+    severity=Severity.ERROR,
+    what="NaN or infinite values in inputs or targets.",
+    why="One NaN makes the loss NaN and, with the next step, every weight.",
+    advice="Drop or fill these rows before training, and check divisions by a zero deviation.",
+    find=find,
+    leads_to=(*NOT_LEARNING, *BLOWING_UP),
+    treatments=(Treatment(action="clean_data", say="Fill what is missing.", code="x = torch.nan_to_num(x, nan=0.0)"),),
+    false_positives=("Missing values that the network masks by itself.",),
+    sources=("IEEE 754: any sum with NaN is NaN.",),
+    fires_on=(
+        lambda: example_run(data=profile(nonfinite=3)),
+        lambda: example_run(objective=classes(target=ValueSummary(shape=(64,), nonfinite=1))),
+    ),
+    silent_on=(healthy,),
+)

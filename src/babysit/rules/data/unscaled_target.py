@@ -1,0 +1,65 @@
+"""D105: regression targets of a wild scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from babysit.records.anatomy import TargetKind, ValueSummary
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import BATCH, example_run, flat, healthy_regression, regression
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import DISTANCE_LOSSES, anatomy_of
+from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Reads mean and deviation of real targets; an alarm when training is poor."""
+    for number, objective in enumerate(anatomy_of(run).objectives):
+        target = objective.target
+        labels = objective.target_kind in (TargetKind.ONE_HOT, TargetKind.ZERO_ONE, TargetKind.NONE)
+        if objective.loss not in DISTANCE_LOSSES or labels or not target.shape:
+            continue
+        std = math.sqrt(max(target.variance, 0.0))
+        size = math.hypot(target.mean, std)
+        if size <= limits["large"]:
+            continue
+        yield Evidence(
+            first_step=0,
+            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            confidence=0.85,
+            numbers={"objective": number, "mean": target.mean, "std": std, "size": size},
+            meaning=f"The targets have mean {target.mean:.3g} and deviation {std:.3g}, while a fresh network answers "
+            f"near 0: its first error is {size:.3g}, and squared error multiplies gradients by as much.",
+        )
+
+
+RULE = Rule(
+    code="D105",
+    name="unscaled-target",
+    severity=Severity.WARNING,
+    what="A regression target of large mean or variance meets an output of ordinary scale.",
+    why="The first gradients are as large as the targets: steps explode, or the rate must be so small that the rest "
+    "does not learn.",
+    advice="Standardize the targets by the training set, and turn predictions back for reading.",
+    find=find,
+    needs=("anatomy",),
+    limits={"large": Limit(10.0, "ten times the unit scale of a fresh output; the first steps are ten times too long")},
+    leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "O207", "U601", "U602", "I304"),
+    treatments=(
+        Treatment(
+            action="standardize_target", say="Standardize the targets.", code="y = (y - y_train.mean()) / y_train.std()"
+        ),
+    ),
+    false_positives=("Large targets that are learned all the same: INFO.",),
+    sources=("The gradient of squared error is proportional to the error.",),
+    fires_on=(
+        lambda: example_run(
+            objective=regression(target=ValueSummary(shape=(BATCH, 1), low=1e4, high=1e5, mean=5e4, variance=1e8)),
+            loss=flat(2.6e9),
+        ),
+    ),
+    silent_on=(healthy_regression,),
+)

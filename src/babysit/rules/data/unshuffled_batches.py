@@ -1,0 +1,65 @@
+"""D109: batches come ordered by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import classes, example_run, flat, healthy
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, anatomy_of
+
+
+def expected_majority(counts: tuple[int, ...], batch: int) -> float:
+    """The mean share of the most frequent class in a random batch, by 200 draws with a fixed seed."""
+    shares = np.asarray(counts, dtype=np.float64) / sum(counts)
+    draws = np.random.default_rng(0).multinomial(batch, shares, size=200)
+    return float(draws.max(axis=1).mean() / batch)
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the mean share of a batch's most frequent class with that of random batches."""
+    anatomy = anatomy_of(run)
+    if adversarial(run) or anatomy.batch_size < limits["batch"]:
+        return
+    for number, objective in enumerate(anatomy.objectives):
+        counts, seen = objective.class_counts, objective.batch_majority
+        if not seen or sum(counts) < 2 * anatomy.batch_size or sum(count > 0 for count in counts) < 2:
+            continue
+        expected = expected_majority(counts, anatomy.batch_size)
+        if seen - expected > limits["excess"] * (1 - expected):
+            yield Evidence(
+                first_step=0,
+                severity=Severity.WARNING if poor(run) else Severity.INFO,
+                numbers={"objective": number, "majority_in_batch": seen, "expected": expected},
+                meaning=f"On average {100 * seen:.0f} % of a batch is of one class; random batches would show "
+                f"{100 * expected:.0f} %. The network learns one class and forgets the last.",
+            )
+
+
+RULE = Rule(
+    code="D109",
+    name="unshuffled-batches",
+    severity=Severity.WARNING,
+    what="Batches are ordered by class: their labels are far from the whole's.",
+    why="Each batch pulls towards its own class and away from the others, so the loss swings and batch norm is misled.",
+    advice="Shuffle: DataLoader(..., shuffle=True), or shuffle once before splitting.",
+    find=find,
+    needs=("anatomy",),
+    limits={
+        "excess": Limit(0.5, "half of the way from random batches to batches of one class"),
+        "batch": Limit(4, "tiny batches are of one class by chance"),
+    },
+    leads_to=("F905", "F909", "O210", "F902", "N804"),
+    treatments=(
+        Treatment(action="shuffle", say="Shuffle every epoch.", code="DataLoader(data, batch_size=64, shuffle=True)"),
+    ),
+    false_positives=("Class-wise sampling for metric learning: INFO while it learns.",),
+    sources=("Bengio 2012 (arXiv 1206.5533), section 3.1: order of examples.",),
+    fires_on=(lambda: example_run(objective=classes(batch_majority=1.0), loss=flat(2.3)),),
+    silent_on=(healthy, lambda: example_run(objective=classes(batch_majority=0.18), loss=flat(2.3))),
+)

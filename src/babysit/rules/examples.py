@@ -1,0 +1,224 @@
+"""Small made-up runs: a healthy one, and ways to change one thing about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from babysit.records.anatomy import (
+    Anatomy,
+    Layer,
+    Objective,
+    Operation,
+    OptimizerFacts,
+    ParameterGroup,
+    TargetKind,
+    Task,
+    ValueSummary,
+)
+from babysit.records.curves import Curves, Series
+from babysit.records.dataprofile import DataProfile, SplitProfile
+from babysit.records.events import Event, Events
+from babysit.records.probe import ProbeResult
+from babysit.records.run import Run, Status
+from babysit.records.vitals import Vitals
+
+Floats = NDArray[np.float64]
+STEPS = 400
+BATCH = 64
+SAMPLED = np.concatenate([np.arange(20), np.arange(20, STEPS, 20)])
+
+# What a sound ReLU network shows: unit scale, a tenth of the units quiet, updates a thousandth of the weights.
+SOUND = {
+    "activation_mean": 0.5,
+    "activation_std": 0.8,
+    "output_std": 1.0,
+    "zeros": 0.5,
+    "dead": 0.05,
+    "one_sided": 0.05,
+    "input_one_sided": 0.1,
+    "gradient_rms": 1e-2,
+    "gradient_zeros": 0.05,
+    "one_signed": 0.02,
+    "weight_rms": 0.15,
+    "update_rms": 1.5e-4,
+    "update_ratio": 1e-3,
+    "nonfinite": 0.0,
+    "unit_similarity": 0.0,
+}
+
+
+def falling(start: float, end: float, *, steps: int = STEPS, noise: float = 0.03) -> Floats:
+    """A loss that falls as good ones do: fast, then slower, with noise in proportion to its level."""
+    clean = end + (start - end) * np.exp(-np.arange(steps) / (steps / 8))
+    return np.asarray(clean * (1 + noise * np.random.default_rng(0).standard_normal(steps)))
+
+
+def flat(level: float, *, steps: int = STEPS, noise: float = 0.01) -> Floats:
+    """A loss that goes nowhere."""
+    return np.asarray(level * (1 + noise * np.random.default_rng(1).standard_normal(steps)))
+
+
+def diverging(start: float, *, steps: int = STEPS, broken: bool = True) -> Floats:
+    """A loss that grows a hundredfold every twenty steps, and ends as NaN when broken."""
+    values = start * 10 ** (np.minimum(np.arange(steps), 100) / 10.0)
+    if broken:
+        values[100:] = np.nan
+    return np.asarray(values)
+
+
+def dense_layers(widths: Sequence[int], *, activation: str = "relu", **changes: Any) -> tuple[Layer, ...]:
+    """Dense layers of these widths, the first being the input; all but the last are followed by the activation."""
+    last = len(widths) - 2
+    layers = (
+        Layer(
+            name=f"layer{order}",
+            kind="Linear",
+            order=order,
+            parameter_names=(f"layer{order}.weight", f"layer{order}.bias"),
+            parameters=fan_in * fan_out + fan_out,
+            weight_shape=(fan_out, fan_in),
+            input_shape=(BATCH, fan_in),
+            output_shape=(BATCH, fan_out),
+            fan_in=fan_in,
+            has_bias=True,
+            activation="" if order == last else activation,
+            is_output=order == last,
+            source=f"layer{order - 1}" if order else "",
+        )
+        for order, (fan_in, fan_out) in enumerate(pairwise(widths))
+    )
+    return tuple(msgspec.structs.replace(layer, **changes) for layer in layers)
+
+
+def classes(*chain: str, loss: str = "cross_entropy", **changes: Any) -> Objective:
+    """Ten balanced classes, cross-entropy on logits unless told otherwise; `chain` is what comes before the loss."""
+    sound = Objective(
+        loss=loss,
+        chain=tuple(Operation(name=name, dim=1, size=10) for name in chain),
+        prediction=ValueSummary(shape=(BATCH, 10), low=-2.0, high=2.0, variance=0.3),
+        target=ValueSummary(shape=(BATCH,), dtype="int64", high=9, mean=4.5, variance=8.25, distinct=10, whole=True),
+        target_kind=TargetKind.INDICES,
+        class_counts=(100,) * 10,
+        outputs=10,
+        task=Task.CLASSES,
+        confidence=1.0,
+    )
+    return msgspec.structs.replace(sound, **changes)
+
+
+def regression(*chain: str, loss: str = "mse_loss", **changes: Any) -> Objective:
+    """One real target of mean 0 and variance 1, squared error."""
+    sound = Objective(
+        loss=loss,
+        chain=tuple(Operation(name=name, dim=1, size=1) for name in chain),
+        prediction=ValueSummary(shape=(BATCH, 1), low=-1, high=1, variance=0.2, distinct=BATCH),
+        target=ValueSummary(shape=(BATCH, 1), dtype="float32", low=-2.5, high=2.5, variance=1.0, distinct=BATCH),
+        target_kind=TargetKind.REAL,
+        outputs=1,
+        task=Task.REGRESSION,
+        confidence=1.0,
+    )
+    return msgspec.structs.replace(sound, **changes)
+
+
+def binary(*chain: str, loss: str = "binary_cross_entropy_with_logits", **changes: Any) -> Objective:
+    """A balanced yes or no, one logit."""
+    target = ValueSummary(shape=(BATCH, 1), high=1.0, mean=0.5, variance=0.25, distinct=2, whole=True)
+    sound = regression(*chain, loss=loss, target=target, target_kind=TargetKind.ZERO_ONE, class_counts=(500, 500))
+    return msgspec.structs.replace(sound, task=Task.BINARY, **changes)
+
+
+def optimizer(kind: str = "Adam", *, rate: float = 1e-3, **changes: Any) -> OptimizerFacts:
+    """One optimizer with one group."""
+    group = ParameterGroup(rate=rate, **changes)
+    return OptimizerFacts(kind=kind, groups=(group,), parameter_names=("layer0.weight",))
+
+
+def profile(*, preprocessing: str = "", **changes: Any) -> DataProfile:
+    """Standardized inputs of 20 features as the network was fed them."""
+    sound: dict[str, Any] = {
+        "samples": 1000,
+        "input_shape": (20,),
+        "low": -3.0,
+        "high": 3.0,
+        "std": 1.0,
+        "feature_mean": np.zeros(20),
+        "feature_std": np.ones(20),
+    }
+    split = SplitProfile(split="batch", **(sound | changes))
+    return DataProfile(source="example", kind="table", splits=(split,), preprocessing=preprocessing)
+
+
+def vital_table(layers: Sequence[str], changes: Mapping[str, Any]) -> Vitals:
+    """Sound vital signs, changed: a value may be a number, a list by layer, or an array (steps, layers)."""
+    shape = (len(SAMPLED), len(layers))
+    values = {
+        name: np.array(np.broadcast_to(np.asarray(value, dtype="float32"), shape))
+        for name, value in (SOUND | dict(changes)).items()
+    }
+    return Vitals(layers=tuple(layers), steps=SAMPLED, values=values)
+
+
+def example_run(  # noqa: PLR0913  one argument for each part of a run; every one has a sound default
+    *,
+    anatomy: Anatomy | None = None,
+    layers: tuple[Layer, ...] | None = None,
+    objective: Objective | None = None,
+    loss: Floats | None = None,
+    curves: Mapping[str, Floats] | None = None,
+    vitals: Mapping[str, Any] | None = None,
+    vital_layers: Sequence[str] | None = None,
+    data: DataProfile | None = None,
+    events: Mapping[str, int] | None = None,
+    kept: Sequence[tuple[int, str, str]] = (),
+    probes: tuple[ProbeResult, ...] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> Run:
+    """A sound run of ten classes, with the given parts changed; `facts` changes fields of the anatomy."""
+    layers = dense_layers((20, 64, 64, 10)) if layers is None else layers
+    sound = Anatomy(
+        model="Sequential",
+        layers=layers,
+        objectives=(objective or classes(),),
+        optimizers=(optimizer(),),
+        parameters=sum(layer.parameters for layer in layers),
+        trainable_parameters=sum(layer.parameters for layer in layers if layer.trainable),
+        batch_size=BATCH,
+    )
+    named = {"loss/train": falling(2.4, 0.1) if loss is None else loss} | dict(curves or {})
+    series = {
+        name: Series(steps=np.linspace(0, STEPS - 1, len(values)).astype("int64"), values=values)
+        for name, values in named.items()
+    }
+    counts = {"backward": STEPS, "step": STEPS, "zero_grad": STEPS, "optimizer": 1} | dict(events or {})
+    names = [layer.name for layer in layers] if vital_layers is None else vital_layers
+    return Run(
+        id="example",
+        status=Status.FINISHED,
+        anatomy=anatomy or msgspec.structs.replace(sound, **dict(facts or {})),
+        curves=Curves(series=series),
+        vitals=vital_table(names, vitals or {}) if names else Vitals(),
+        data=data or profile(),
+        events=Events(
+            counts=counts,
+            kept=tuple(Event(step=step, kind=kind, detail=detail) for step, kind, detail in kept),
+            steps=STEPS,
+        ),
+        probes=probes,
+    )
+
+
+def healthy() -> Run:
+    """Ten classes learned well by a ReLU network under Adam."""
+    return example_run()
+
+
+def healthy_regression() -> Run:
+    """A regression that explains 95 % of the variance."""
+    return example_run(layers=dense_layers((20, 64, 64, 1)), objective=regression(), loss=falling(1.1, 0.05))

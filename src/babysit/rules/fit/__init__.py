@@ -1,0 +1,6 @@
+"""Diseases that show in the curves (F9).
+
+Purpose: one file a disease of this family
+May import: records and the readings of this room
+Start at: any file; each holds one RULE
+"""

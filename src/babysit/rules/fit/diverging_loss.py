@@ -1,0 +1,73 @@
+"""F906: the loss grows, or becomes NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.curves import LOSS_TRAIN
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import diverging, example_run, flat, healthy
+from babysit.rules.loss_curve import levels, values_of
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, main_objective
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """A loss that ends without numbers, or whose size ends far above its start."""
+    level, series = levels(run), run.curves.get(LOSS_TRAIN)
+    if level is None:
+        return
+    if level.broken_at is not None:
+        steps, values = values_of(series)
+        last = (
+            f"the last value was {values[-1]:.3g} at step {int(steps[-1])}" if len(values) else "it never was a number"
+        )
+        yield Evidence(
+            first_step=level.broken_at,
+            numbers={"broken_at": level.broken_at, "start_loss": level.start},
+            meaning=f"From step {level.broken_at} on the loss is NaN or infinite ({last}).",
+        )
+        return
+    _, values = values_of(series)
+    objective = main_objective(run)
+    floor = max(abs(level.start), 10 * level.noise, 1e-8)
+    # A loss that may be negative by right may also fall without end; growing in size downwards is judged only when
+    # the network was meant to measure an error, which a custom loss does not tell.
+    downwards = level.end < 0 and (objective is None or objective.loss == "custom")
+    if abs(level.end) > limits["growth"] * floor and not downwards and not adversarial(run):
+        above = np.flatnonzero(np.abs(np.asarray(series.values)) > limits["growth"] * floor)
+        at = int(series.steps[above[0]])
+        yield Evidence(
+            first_step=at,
+            numbers={"start_loss": level.start, "end_loss": level.end, "growth": abs(level.end) / floor},
+            meaning=f"The loss grew from {level.start:.3g} to {level.end:.3g}; it left for good around step {at}.",
+        )
+
+
+RULE = Rule(
+    code="F906",
+    name="diverging-loss",
+    severity=Severity.ERROR,
+    what="The loss grows, or becomes NaN or infinite.",
+    why="The weights are lost from there on; what follows is wasted time.",
+    advice="Go back to the last good state and divide the learning rate by 10.",
+    find=find,
+    needs=("curves",),
+    limits={"growth": Limit(3.0, "three times the first loss (CS231n lecture 6 aborts a search there)")},
+    treatments=(
+        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
+        Treatment(
+            action="clip_gradients",
+            value=1.0,
+            say="Clip the gradient norm.",
+            code="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        ),
+    ),
+    false_positives=("Losses that go down without a floor (custom) and adversarial losses are not judged by growth.",),
+    sources=("CS231n lecture 6: a cost of NaN almost always means too high a learning rate.",),
+    fires_on=(lambda: example_run(loss=diverging(2.3)), lambda: example_run(loss=diverging(2.3, broken=False))),
+    silent_on=(healthy, lambda: example_run(loss=flat(2.3))),
+)

@@ -1,0 +1,71 @@
+"""F904: flat for long, then a sudden drop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.curves import LOSS_TRAIN
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, falling, flat, healthy
+from babysit.rules.loss_curve import blocks, levels, values_of
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Measures how long block means stayed within a twentieth of the way down, before the loss fell for good."""
+    level = levels(run)
+    steps, values = values_of(run.curves.get(LOSS_TRAIN))
+    if level is None or level.broken_at is not None or adversarial(run) or level.looks < limits["steps"]:
+        return
+    means = blocks(values)
+    drop = level.start - level.end
+    if drop < limits["drop"] * abs(level.start) or drop < 5 * level.noise:
+        return
+    left = np.flatnonzero(means < level.start - 0.1 * drop)
+    flat_share = float(left[0]) / len(means) if left.size else 1.0
+    if limits["flat"] <= flat_share < 1.0:
+        at = int(steps[int(flat_share * (len(steps) - 1))])
+        yield Evidence(
+            first_step=0,
+            last_step=at,
+            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            confidence=0.6,
+            numbers={"flat_share": flat_share, "takeoff_step": at, "start_loss": level.start, "end_loss": level.end},
+            meaning=f"The loss stayed near {level.start:.3g} for {100 * flat_share:.0f} % of the run and fell only "
+            f"after step {at}: the network had to find its way out of a bad start.",
+        )
+
+
+RULE = Rule(
+    code="F904",
+    name="late-takeoff",
+    severity=Severity.INFO,
+    what="A long flat start, then a sudden drop.",
+    why="Time is lost in a region without gradient, as after a poor initialization.",
+    advice="Initialize by the activation (He, Xavier), scale the inputs, or warm the rate up less.",
+    find=find,
+    needs=("curves",),
+    limits={
+        "flat": Limit(0.3, "three tenths of the run"),
+        "drop": Limit(0.15, "a fall of 15 % shows that it took off"),
+        "steps": Limit(50, "shorter runs show no shape"),
+    },
+    leads_to=("F903",),
+    treatments=(
+        Treatment(
+            action="initialize",
+            value="auto",
+            say="Initialize by the activation that follows.",
+            code="babysit.nn.initialize.initialize_(model)",
+        ),
+    ),
+    false_positives=("Warm-up and tasks with a sudden insight: INFO.",),
+    sources=("CS231n lecture 6: flat, then a sudden drop: bad initialization a prime suspect.",),
+    fires_on=(lambda: example_run(loss=np.r_[flat(2.3, steps=250, noise=0.005), falling(2.2, 0.2, steps=150)]),),
+    silent_on=(healthy,),
+)

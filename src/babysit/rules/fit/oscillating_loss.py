@@ -1,0 +1,65 @@
+"""F909: the loss swings without getting anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.curves import LOSS_TRAIN
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, flat, healthy
+from babysit.rules.loss_curve import levels, noise_of, trend, values_of
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import anatomy_of
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Looks at the last two thirds: no trend, a swing that is a good part of the level, and poor results."""
+    level = levels(run)
+    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    if level is None or level.broken_at is not None or level.looks < limits["steps"] or not poor(run):
+        return
+    # Small batches swing by their nature: the noise of a mean falls with the root of the batch.
+    if anatomy_of(run).batch_size < limits["batch"]:
+        return
+    late = values[len(values) // 3 :]
+    middle = float(np.median(late))
+    tau, chance = trend(late)
+    swing = noise_of(late) / max(abs(middle), 1e-12)
+    if swing > limits["swing"] and not (tau < 0 and chance < 0.01):
+        yield Evidence(
+            first_step=len(values) // 3,
+            last_step=level.looks,
+            confidence=0.6,
+            numbers={"swing": swing, "middle": middle},
+            meaning=f"The loss jumps by {100 * swing:.0f} % of its level from step to step around {middle:.3g}, "
+            "without going down.",
+        )
+
+
+RULE = Rule(
+    code="F909",
+    name="oscillating-loss",
+    severity=Severity.WARNING,
+    what="The loss swings without progress.",
+    why="Steps jump from one side of the valley to the other.",
+    advice="Divide the learning rate by 3 to 10, or use larger batches.",
+    find=find,
+    needs=("anatomy", "curves"),
+    limits={
+        "swing": Limit(0.25, "a quarter of the level from one step to the next"),
+        "batch": Limit(16, "below, the noise of the batch itself is that large"),
+        "steps": Limit(50, "shorter runs show no shape"),
+    },
+    treatments=(
+        Treatment(action="scale_rate", value=0.3, say="Divide the learning rate by 3."),
+        Treatment(action="set_batch_size", value=4.0, say="Use batches four times as large."),
+    ),
+    false_positives=("Batches of very different kinds.",),
+    sources=("AutoTrainer (ICSE 2021): oscillating loss.",),
+    fires_on=(lambda: example_run(loss=flat(2.3, noise=0.5)),),
+    silent_on=(healthy,),
+)

@@ -1,0 +1,61 @@
+"""F908: dropout or decay keep the training set from being fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.curves import LOSS_VALIDATION
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, falling, healthy, optimizer
+from babysit.rules.fit.overfitting import last_mean
+from babysit.rules.loss_curve import levels, noise_of, values_of
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, anatomy_of
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Fires when validation is clearly better than training, as only regularization can make it, and both are poor."""
+    level = levels(run)
+    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    if level is None or level.broken_at is not None or adversarial(run) or len(validation) < 3 or level.end <= 0:
+        return
+    better = 1 - last_mean(validation) / level.end
+    decay = max((group.weight_decay for one in anatomy_of(run).optimizers for group in one.groups), default=0.0)
+    if better > limits["better"] and level.end - last_mean(validation) > 3 * noise_of(validation):
+        yield Evidence(
+            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            confidence=0.5,
+            numbers={"train": level.end, "validation": last_mean(validation), "weight_decay": decay},
+            meaning=f"The loss is {level.end:.3g} in training and {last_mean(validation):.3g} on validation: what is "
+            "switched off for validation (dropout, augmentation) costs more than it brings.",
+        )
+
+
+RULE = Rule(
+    code="F908",
+    name="over-regularized",
+    severity=Severity.WARNING,
+    what="Dropout or decay so strong that training is worse than it need be.",
+    why="The network is kept from learning what it could without fear of overfitting.",
+    advice="Halve the dropout rate and divide the weight decay by 10.",
+    find=find,
+    needs=("anatomy", "curves"),
+    limits={"better": Limit(0.2, "validation a fifth below training; moderate dropout gives less")},
+    leads_to=("F902", "F903"),
+    treatments=(
+        Treatment(action="set_dropout", value=0.2, say="Use less dropout.", code="nn.Dropout(0.2)"),
+        Treatment(action="set_weight_decay", value=1e-4, say="Use less weight decay."),
+    ),
+    false_positives=("Training loss averaged over an epoch lags behind: harm is asked for.",),
+    sources=("Srivastava et al. 2014: training error under dropout.",),
+    fires_on=(
+        lambda: example_run(
+            loss=falling(2.4, 1.8),
+            curves={"loss/validation": falling(2.3, 1.1, steps=20)},
+            facts={"optimizers": (optimizer(weight_decay=0.1),)},
+        ),
+    ),
+    silent_on=(healthy,),
+)

@@ -1,0 +1,123 @@
+"""F901: the gap between training and validation widens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, falling, healthy
+from babysit.rules.loss_curve import Floats, noise_of, values_of
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial
+
+
+def last_mean(values: Floats) -> float:
+    """The mean over the last tenth, at least one value."""
+    return float(values[-max(1, len(values) // 10) :].mean())
+
+
+def _accuracy_gap(run: Run) -> tuple[float, float] | None:
+    """(gap between training and validation at the end, fall of validation from its best); None when unknown."""
+    _, train = values_of(run.curves.get(ACCURACY_TRAIN))
+    _, validation = values_of(run.curves.get(ACCURACY_VALIDATION))
+    if len(validation) < 3:
+        return None
+    scale = 100.0 if max(validation.max(), train.max(initial=0.0)) > 1.5 else 1.0
+    gap = (last_mean(train) - last_mean(validation)) / scale if len(train) else 0.0
+    return gap, float(validation.max() - last_mean(validation)) / scale
+
+
+def _stopped_in_time(run: Run, at: float, end: float) -> bool:
+    """Whether the state of the best step was kept, by early stopping."""
+    kept = run.result.get("best_step")
+    return kept is not None and kept <= at + 0.2 * (end - at)
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the last validation losses with the lowest, beyond their noise, while the training loss fell on."""
+    if adversarial(run):
+        return
+    steps, values = values_of(run.curves.get(LOSS_VALIDATION))
+    train_steps, train = values_of(run.curves.get(LOSS_TRAIN))
+    if len(values) < limits["looks"] or len(train) < 10:
+        return
+    # Medians of three steady a single lucky or unlucky look.
+    smooth = np.asarray([np.median(values[max(0, i - 1) : i + 2]) for i in range(len(values))])
+    best, lowest, end = int(np.argmin(smooth)), float(smooth.min()), float(smooth[-3:].mean())
+    if lowest <= 0:
+        return
+    rise = end / lowest - 1
+    beyond_noise = end - lowest > 3 * noise_of(values)
+    at = float(steps[best])
+    then = train[(train_steps <= at)][-max(1, len(train) // 10) :]
+    fell_on = bool(len(then)) and last_mean(train) < float(then.mean())
+    if rise < limits["mild"] or not beyond_noise or not fell_on:
+        return
+    accuracy = _accuracy_gap(run)
+    worse = accuracy is None or accuracy[1] > limits["accuracy_fall"] or accuracy[0] > limits["accuracy_gap"]
+    grave = rise >= limits["rise"] and worse and not _stopped_in_time(run, at, float(steps[-1]))
+    numbers: dict[str, float | int | str | bool] = {
+        "best_validation": lowest,
+        "end_validation": end,
+        "best_step": int(at),
+    }
+    numbers |= {"end_train": last_mean(train), "rise": rise}
+    if accuracy is not None:
+        numbers |= {"accuracy_gap": accuracy[0], "accuracy_fall": accuracy[1]}
+    yield Evidence(
+        first_step=int(at),
+        last_step=int(steps[-1]),
+        severity=Severity.WARNING if grave else Severity.INFO,
+        numbers=numbers,
+        meaning=f"The validation loss was lowest at step {int(at)} ({lowest:.3g}) and rose to {end:.3g}, while the "
+        f"training loss fell to {last_mean(train):.3g}: from there on the network learned the training set by heart.",
+        advice=f"Keep the state of step {int(at)}; then try weight decay, dropout, augmentation or more data.",
+    )
+
+
+RULE = Rule(
+    code="F901",
+    name="overfitting",
+    severity=Severity.WARNING,
+    what="The gap between training and validation grows.",
+    why="What is learned after the best point helps on the training set only.",
+    advice="Stop at the lowest validation loss; regularize more.",
+    find=find,
+    needs=("curves",),
+    limits={
+        "looks": Limit(5, "fewer looks at validation show no trend"),
+        "mild": Limit(0.1, "a tenth above its lowest is worth a remark"),
+        "rise": Limit(0.5, "half above its lowest is an alarm"),
+        "accuracy_fall": Limit(0.02, "two points of validation accuracy lost since the best"),
+        "accuracy_gap": Limit(0.15, "AutoTrainer takes 0.1; a gap of 0.15 is seen by every reader"),
+    },
+    treatments=(
+        Treatment(
+            action="stop_earlier",
+            say="Stop when validation has not improved for several looks.",
+            code="babysit.fit(model, splits)  # stops early and keeps the best state",
+        ),
+        Treatment(
+            action="set_weight_decay",
+            value=1e-2,
+            say="Add weight decay.",
+            code="torch.optim.AdamW(model.parameters(), weight_decay=1e-2)",
+        ),
+        Treatment(action="set_dropout", value=0.3, say="Add dropout between the layers.", code="nn.Dropout(0.3)"),
+    ),
+    false_positives=(
+        "A rising loss with steady accuracy is overconfidence, not overfitting: INFO.",
+        "Runs that keep their best state: INFO.",
+    ),
+    sources=("CS231n lecture 6: a big gap between training and validation accuracy is overfitting.",),
+    fires_on=(
+        lambda: example_run(
+            loss=falling(2.3, 0.01), curves={"loss/validation": np.r_[np.linspace(2.3, 1, 10), np.linspace(1, 2.5, 20)]}
+        ),
+    ),
+    silent_on=(healthy, lambda: example_run(curves={"loss/validation": falling(2.3, 0.3, steps=30)})),
+)

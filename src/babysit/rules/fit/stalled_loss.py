@@ -1,0 +1,55 @@
+"""F905: the loss does not decrease."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.curves import LOSS_TRAIN
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, flat, healthy
+from babysit.rules.loss_curve import levels, values_of
+from babysit.rules.progress import falling, poor, skill
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import BOUNDED_LOSSES, main_objective
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares end and start of the loss; for losses whose floor is unknown it is a remark only."""
+    level, objective = levels(run), main_objective(run)
+    if level is None or level.broken_at is not None or level.looks < limits["steps"] or not poor(run):
+        return
+    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    fall = (level.start - level.end) / max(abs(level.start), 1e-12)
+    if fall > limits["fall"] or (falling(run) and fall > limits["fall"] / 2):
+        return
+    bounded = objective is not None and objective.loss in BOUNDED_LOSSES and skill(run) is not None
+    yield Evidence(
+        first_step=0,
+        last_step=level.looks,
+        severity=Severity.WARNING if bounded or (len(values) and values.min() >= 0) else Severity.INFO,
+        confidence=0.7 if bounded else 0.5,
+        numbers={"start_loss": level.start, "end_loss": level.end, "steps": level.looks, "noise": level.noise},
+        meaning=f"After {level.looks} steps the loss went from {level.start:.4g} to {level.end:.4g}: it does not fall.",
+    )
+
+
+RULE = Rule(
+    code="F905",
+    name="stalled-loss",
+    severity=Severity.WARNING,
+    what="The loss does not decrease.",
+    why="Nothing is being learned; waiting longer will not change that.",
+    advice="Try to overfit 20 samples: if that fails the wiring is broken, else try other learning rates.",
+    find=find,
+    needs=("curves",),
+    limits={"fall": Limit(0.03, "less than 3 % of the first loss"), "steps": Limit(30, "fewer steps say little")},
+    treatments=(
+        Treatment(action="overfit_tiny", say="Try to overfit 20 samples."),
+        Treatment(action="rate_range", say="Find a rate that makes the loss fall.", code="babysit.check(model, data)"),
+    ),
+    false_positives=("Adversarial and reinforcement losses need not fall.", "Runs that start from a trained state."),
+    sources=("CS231n lecture 6: find a learning rate that makes the loss go down.",),
+    fires_on=(lambda: example_run(loss=flat(2.3)),),
+    silent_on=(healthy,),
+)

@@ -1,0 +1,67 @@
+"""F903: training ended while it was still clearly improving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run, Status
+from babysit.rules.examples import example_run, healthy
+from babysit.rules.loss_curve import levels, share_of_fall, trend, values_of
+from babysit.rules.progress import poor, skill
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Asks how much of the whole fall came in the last fifth, and whether it beats the noise."""
+    level = levels(run)
+    if level is None or level.broken_at is not None or adversarial(run) or run.status is not Status.FINISHED:
+        return
+    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    late = values[-max(10, 2 * len(values) // 5) :]
+    tau, chance = trend(late)
+    share = share_of_fall(values, 0.2)
+    past_best = len(validation) >= 5 and int(np.argmin(validation)) < 0.8 * (len(validation) - 1)
+    if tau >= 0 or chance > limits["chance"] or share < limits["share"] or past_best or not poor(run):
+        return
+    known = skill(run)
+    # Only with little learned and the curve still nearly straight is more of the same the obvious cure.
+    grave = share >= limits["straight"] and (known is None or known < limits["skill"])
+    yield Evidence(
+        first_step=int(0.8 * level.looks),
+        last_step=level.looks,
+        severity=Severity.WARNING if grave else Severity.INFO,
+        confidence=0.6,
+        numbers={"share_of_fall": share, "start_loss": level.start, "end_loss": level.end, "steps": level.looks},
+        meaning=f"{100 * share:.0f} % of the whole fall of the loss (from {level.start:.3g} to {level.end:.3g}) came "
+        f"in the last fifth of {level.looks} steps: it was still going down when training ended.",
+    )
+
+
+RULE = Rule(
+    code="F903",
+    name="stopped-early",
+    severity=Severity.WARNING,
+    what="The loss was still clearly improving at the end.",
+    why="The network had not reached what it can.",
+    advice="Train for several times as many steps, or raise the learning rate.",
+    find=find,
+    needs=("curves",),
+    limits={
+        "share": Limit(0.06, "a straight line gives 0.2, a settled curve below 0.05"),
+        "straight": Limit(0.12, "more than half of a straight line"),
+        "skill": Limit(0.3, "less than three tenths of the prior loss removed"),
+        "chance": Limit(0.05, "Mann-Kendall on the last two fifths"),
+    },
+    leads_to=("F902",),
+    treatments=(Treatment(action="more_epochs", value=3.0, say="Train three times as long."),),
+    false_positives=("Losses that fall slowly for ever (language models): INFO once something is learned.",),
+    sources=("CS231n lecture 6: a loss that falls in a straight line asks for a higher rate or more time.",),
+    fires_on=(lambda: example_run(loss=np.linspace(2.3, 2.0, 400)),),
+    silent_on=(healthy,),
+)

@@ -1,0 +1,61 @@
+"""F902: training and validation are both poor, and nothing moves any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, falling, healthy
+from babysit.rules.fit.overfitting import last_mean
+from babysit.rules.loss_curve import levels, share_of_fall, values_of
+from babysit.rules.progress import poor, skill
+from babysit.rules.rule import Limit, Limits, Rule
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Fires on a low skill, a curve that has levelled off, and no gap to validation."""
+    level, known = levels(run), skill(run)
+    if level is None or known is None or level.broken_at is not None or not poor(run, below=limits["skill"]):
+        return
+    _, train = values_of(run.curves.get(LOSS_TRAIN))
+    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    if level.looks < limits["steps"] or share_of_fall(train, 0.2) > limits["still"]:
+        return
+    if len(validation) and last_mean(validation) > (1 + limits["gap"]) * level.end:
+        return
+    yield Evidence(
+        last_step=level.looks,
+        numbers={"skill": known, "end_loss": level.end, "steps": level.looks},
+        meaning=f"The loss levelled off at {level.end:.3g}: only {100 * max(known, 0):.0f} % of what a constant answer "
+        "loses was removed, with no gap to validation. More of the same will not help.",
+        confidence=0.5,
+    )
+
+
+RULE = Rule(
+    code="F902",
+    name="underfitting",
+    severity=Severity.WARNING,
+    what="Training and validation are both poor, with no gap between them.",
+    why="The network cannot (or is not allowed to) fit even what it sees.",
+    advice="Try more units or layers, less regularization, better features; first check that 20 "
+    "samples can be overfitted.",
+    find=find,
+    needs=("anatomy", "curves"),
+    limits={
+        "skill": Limit(0.25, "a quarter of the prior loss; noisy tasks reach more when anything is learned"),
+        "still": Limit(0.1, "half of what a straight line would bring in the last fifth"),
+        "gap": Limit(0.2, "a fifth more loss on validation"),
+        "steps": Limit(50, "fewer steps say only that nobody waited"),
+    },
+    treatments=(
+        Treatment(action="scale_width", value=2.0, say="Double the width."),
+        Treatment(action="set_weight_decay", value=0.0, say="Train without regularization first."),
+    ),
+    false_positives=("Targets that are mostly noise.",),
+    sources=("CS231n lecture 6: no gap may mean room for more capacity.",),
+    fires_on=(lambda: example_run(loss=falling(2.4, 2.0)),),
+    silent_on=(healthy,),
+)

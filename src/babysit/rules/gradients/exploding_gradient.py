@@ -1,0 +1,74 @@
+"""G502: the gradient is huge or grows without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import diverging, example_run, healthy
+from babysit.rules.loss_curve import levels
+from babysit.rules.progress import broken, poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, weight_layers
+from babysit.rules.vital_signs import table
+
+
+def _totals(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Root of the summed squares over the weight layers at each sampled step."""
+    rows = table(run, "gradient_rms")
+    names = {layer.name for layer in weight_layers(run)}
+    keep = [place for place, name in enumerate(run.vitals.layers) if name in names]
+    if not len(rows) or not keep:
+        return np.zeros(0), np.zeros(0)
+    with np.errstate(all="ignore"):
+        return np.asarray(run.vitals.steps), np.sqrt(np.nansum(rows[:, keep].clip(max=1e30) ** 2, axis=1))
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the largest total gradient with the first ones; asks that the loss suffered."""
+    steps, totals = _totals(run)
+    level = levels(run)
+    if len(totals) < 3 or level is None or adversarial(run):
+        return
+    base = float(np.median(totals[:3]))
+    peak = int(np.argmax(totals))
+    suffered = broken(run) or (poor(run) and level.end > level.start)
+    if base > 0 and totals[peak] > limits["growth"] * base and suffered:
+        first = int(steps[np.flatnonzero(totals > limits["growth"] * base)[0]])
+        yield Evidence(
+            first_step=first,
+            last_step=int(steps[peak]),
+            numbers={"first": base, "largest": float(totals[peak]), "growth": float(totals[peak] / base)},
+            meaning=f"The gradient grew {totals[peak] / base:.2g} times, from {base:.2g} to {totals[peak]:.2g} at step "
+            f"{int(steps[peak])}, and the loss grew with it.",
+        )
+
+
+RULE = Rule(
+    code="G502",
+    name="exploding-gradient",
+    severity=Severity.WARNING,
+    what="The gradient norm is huge or growing.",
+    why="One step along a huge gradient throws away what was learned.",
+    advice="Divide the learning rate by 10; clip the gradient norm to about its usual value.",
+    find=find,
+    needs=("anatomy", "curves", "vitals"),
+    limits={"growth": Limit(70.0, "AutoTrainer (ICSE 2021) takes 70 between two of its looks")},
+    leads_to=("F906", "F909", "G503"),
+    treatments=(
+        Treatment(
+            action="clip_gradients",
+            value=1.0,
+            say="Clip the gradient norm.",
+            code="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        ),
+        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
+    ),
+    false_positives=("Gradients that start near zero and wake up: silent unless the loss suffers.",),
+    sources=("Pascanu et al. 2013 (arXiv 1211.5063).",),
+    fires_on=(lambda: example_run(loss=diverging(2.3), vitals={"gradient_rms": np.logspace(-2, 6, 39)[:, None]}),),
+    silent_on=(healthy, lambda: example_run(vitals={"gradient_rms": np.logspace(-4, 1, 39)[:, None]})),
+)

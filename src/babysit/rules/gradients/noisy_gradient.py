@@ -1,0 +1,67 @@
+"""G505: noise drowns the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.curves import LOSS_TRAIN
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, flat, healthy
+from babysit.rules.loss_curve import levels, noise_of, trend, values_of
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, anatomy_of
+from babysit.rules.updates.rate_too_high import ratios
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Small batches, a loss that jumps by its own size, no trend in the second half, and brisk steps."""
+    level, batch = levels(run), anatomy_of(run).batch_size
+    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    small = 0 < batch <= limits["batch"]
+    if level is None or level.broken_at is not None or not small or adversarial(run) or level.looks < limits["steps"]:
+        return
+    late = values[len(values) // 2 :]
+    swing = noise_of(late) / max(abs(float(late.mean())), 1e-12)
+    tau, chance = trend(late)
+    sizes = ratios(run)
+    brisk = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else 0.0
+    if swing > limits["swing"] and (tau >= 0 or chance > 0.05) and brisk > limits["ratio"] and poor(run):
+        yield Evidence(
+            first_step=len(values) // 2,
+            last_step=level.looks,
+            confidence=0.5,
+            numbers={"batch_size": batch, "swing": swing, "update_ratio": brisk},
+            meaning=f"With batches of {batch} the loss jumps by {100 * swing:.0f} % of its level each step and no "
+            "longer falls: the steps follow the noise of the batch.",
+        )
+
+
+RULE = Rule(
+    code="G505",
+    name="noisy-gradient",
+    severity=Severity.WARNING,
+    what="Gradient noise drowns the signal.",
+    why="A gradient from a few samples points anywhere; long steps along it wander instead of descending.",
+    advice="Use larger batches, accumulate gradients, or divide the learning rate by 10.",
+    find=find,
+    needs=("anatomy", "curves", "vitals"),
+    limits={
+        "batch": Limit(4, "with more samples the noise halves and halves again"),
+        "swing": Limit(0.3, "a third of the level from step to step"),
+        "ratio": Limit(2e-3, "twice the usual update ratio"),
+        "steps": Limit(100, "shorter runs show no trend"),
+    },
+    leads_to=("F909", "F902", "F905", "O210"),
+    treatments=(
+        Treatment(action="set_batch_size", value=8.0, say="Use batches eight times as large."),
+        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
+    ),
+    false_positives=("Batches of one with a small rate learn well: silent then.",),
+    sources=("McCandlish et al. 2018 (arXiv 1812.06162): gradient noise scale.",),
+    fires_on=(lambda: example_run(loss=flat(2.3, noise=0.6), facts={"batch_size": 2}, vitals={"update_ratio": 0.01}),),
+    silent_on=(healthy, lambda: example_run(facts={"batch_size": 1}, vitals={"update_ratio": 0.01})),
+)

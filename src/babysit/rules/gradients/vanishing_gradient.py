@@ -1,0 +1,73 @@
+"""G501: early layers get orders of magnitude less gradient than late ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import dense_layers, example_run, flat, healthy
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, weight_layers
+from babysit.rules.symptoms import NOT_LEARNING
+from babysit.rules.vital_signs import early, of, whole
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the gradient of the first weight layer with that of the last, at the beginning and over the run."""
+    layers = weight_layers(run, trainable=True)
+    begin, middle = of(layers, early(run, "gradient_rms")), of(layers, whole(run, "gradient_rms"))
+    # Exactly zero is another disease: dead, detached or unused layers.
+    values = np.asarray([value for name, value in begin.items() if value > 0 and middle.get(name, 0.0) > 0])
+    names = [name for name, value in begin.items() if value > 0 and middle.get(name, 0.0) > 0]
+    if len(names) < limits["depth"] or adversarial(run) or not poor(run):
+        return
+    ratio_early = float(values[0] / values[-1])
+    ratio_whole = middle[names[0]] / middle[names[-1]]
+    if max(ratio_early, ratio_whole) > limits["ratio"]:
+        return
+    each = ratio_early ** (1 / (len(names) - 1))
+    faint = tuple(name for name in names if middle[name] < limits["ratio"] ** 0.5 * middle[names[-1]])
+    yield Evidence(
+        layers=faint,
+        first_step=int(run.vitals.steps[0]),
+        last_step=int(run.vitals.steps[-1]),
+        numbers={"first_to_last": ratio_early, "whole_run": float(ratio_whole), "factor_per_layer": each},
+        meaning=f"The gradient of {names[0]} is {ratio_early:.1e} times that of {names[-1]} (x{each:.2f} a layer): the "
+        "early layers hardly learn.",
+    )
+
+
+RULE = Rule(
+    code="G501",
+    name="vanishing-gradient",
+    severity=Severity.WARNING,
+    what="Early layers get orders of magnitude less gradient than late ones.",
+    why="Layers without gradient keep their random weights, and the late ones work on what these let through.",
+    advice="Use ReLU with He initialization, add batch normalization or skip connections, or fewer layers.",
+    find=find,
+    needs=("anatomy", "curves", "vitals"),
+    limits={
+        "ratio": Limit(1e-3, "AutoTrainer (ICSE 2021) takes 1e-3 between first and last layer"),
+        "depth": Limit(3, "two layers have nothing between them to vanish in"),
+    },
+    leads_to=(*NOT_LEARNING, "N805", "U602", "U603"),
+    treatments=(
+        Treatment(action="replace_activation", value="relu", say="Use ReLU in hidden layers.", code="nn.ReLU()"),
+        Treatment(action="insert_batch_norm", say="Normalize before the activations.", code="nn.BatchNorm1d(width)"),
+        Treatment(action="initialize", value="auto", say="Initialize by the activation that follows."),
+    ),
+    false_positives=("Adam scales each layer by itself, so small gradients may do: nothing is said while it learns.",),
+    sources=("AutoTrainer, ICSE 2021.", "Glorot & Bengio 2010."),
+    fires_on=(
+        lambda: example_run(
+            layers=dense_layers((20, *(32,) * 8, 10), activation="sigmoid"),
+            loss=flat(2.3),
+            vitals={"gradient_rms": np.logspace(-8, -1, 9)},
+        ),
+    ),
+    silent_on=(healthy, lambda: example_run(layers=dense_layers((20, *(32,) * 8, 10)), loss=flat(2.3))),
+)

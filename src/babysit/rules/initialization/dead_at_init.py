@@ -1,0 +1,55 @@
+"""I305: most ReLU units are silent before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, flat, healthy
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import hidden_layers
+from babysit.rules.symptoms import LOST_UNITS, NOT_LEARNING
+from babysit.rules.vital_signs import lowest, of
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Reads the share of units that were zero throughout, the lowest over the first ten samples."""
+    # The lowest of ten: a unit silent on one small batch may well speak on the next.
+    layers = [layer for layer in hidden_layers(run) if not layer.norm]
+    shares = {name: share for name, share in of(layers, lowest(run, "dead", 10)).items() if share > limits["share"]}
+    if shares:
+        name, share = max(shares.items(), key=lambda pair: pair[1])
+        yield Evidence(
+            layers=tuple(shares),
+            first_step=int(run.vitals.steps[0]),
+            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            numbers={"dead": share, "layers": len(shares)},
+            meaning=f"From the first step on, {100 * share:.0f} % of the units of {name} answered 0 to every sample: "
+            "they were born dead, so the cause is the first weights, biases or inputs, not the learning rate.",
+        )
+
+
+RULE = Rule(
+    code="I305",
+    name="dead-at-init",
+    severity=Severity.WARNING,
+    what="Most ReLU units are inactive on all data before training.",
+    why="A unit that is zero on all samples has no gradient and never changes.",
+    advice="Use He initialization with zero (or slightly positive, 0.01) biases, and centre the inputs.",
+    find=find,
+    needs=("anatomy", "vitals"),
+    limits={"share": Limit(0.6, "10 to 20 % is usual and harmless (CS231n lecture 6); above half the width is gone")},
+    leads_to=(*NOT_LEARNING, *LOST_UNITS, "G501", "U602"),
+    treatments=(
+        Treatment(action="initialize", value="he", say="Use He initialization, biases 0.01."),
+        Treatment(action="replace_activation", value="leaky_relu", say="Use leaky ReLU.", code="nn.LeakyReLU(0.01)"),
+    ),
+    false_positives=("Sparse networks by design: INFO while they learn.",),
+    sources=("CS231n lecture 6: dead ReLU from bad initialization.",),
+    fires_on=(lambda: example_run(loss=flat(2.3), vitals={"dead": 0.9}),),
+    silent_on=(healthy, lambda: example_run(loss=flat(2.3), vitals={"dead": np.linspace(0, 0.9, 39)[:, None]})),
+)

@@ -1,0 +1,79 @@
+"""I303: the signal grows from layer to layer before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, falling, healthy
+from babysit.rules.loss_curve import levels
+from babysit.rules.objective.initial_loss_off import expected_first_loss
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import anatomy_of, weight_layers
+from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
+from babysit.rules.vital_signs import first, of
+
+
+def _harm(run: Run, above: float) -> bool:
+    level, expected = levels(run), expected_first_loss(run)
+    shocked = level is not None and expected is not None and level.start > above * expected
+    return poor(run) or shocked
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Multiplies what each layer's weights do to the scale of the signal: weight rms x square root of the fan-in."""
+    layers = weight_layers(run)
+    weights = of(layers, first(run, "weight_rms"))
+    if not weights or any(one.norm for one in anatomy_of(run).layers):
+        return
+    gains = {layer.name: weights[layer.name] * layer.fan_in**0.5 for layer in layers if layer.name in weights}
+    # A ReLU halves the power of what it passes on.
+    passed = [
+        gains[layer.name] * (0.71 if layer.activation == "relu" else 1.0) for layer in layers if layer.name in gains
+    ]
+    total = float(np.prod(passed))
+    large = [name for name, gain in gains.items() if gain > limits["gain"]]
+    if total < limits["total"] or not large:
+        return
+    yield Evidence(
+        layers=tuple(large),
+        first_step=int(run.vitals.steps[0]),
+        severity=Severity.WARNING if _harm(run, limits["first_loss"]) else Severity.INFO,
+        numbers={"growth": total, "largest_gain": max(gains.values()), "layers": len(large)},
+        meaning=f"The first weights make the signal {total:.3g} times as large on its way through the network; "
+        f"{large[0]} alone multiplies it by {gains[large[0]]:.3g} (1 to 1.4 is usual).",
+    )
+
+
+RULE = Rule(
+    code="I303",
+    name="growing-signal",
+    severity=Severity.WARNING,
+    what="The scale of activations grows with depth at initialization.",
+    why="Outputs start huge: the first loss is far too high, squashing units saturate, and gradients are violent.",
+    advice="Scale random weights by the fan-in: randn * sqrt(2 / fan_in) for ReLU, sqrt(1 / fan_in) for tanh.",
+    find=find,
+    needs=("anatomy", "vitals"),
+    limits={
+        "gain": Limit(3.0, "He gives 1.41, Xavier 1, torch's default 0.58; a plain randn over 100 inputs 10"),
+        "total": Limit(10.0, "outputs ten times the inputs"),
+        "first_loss": Limit(3.0, "a first loss three times that of an even guess shows the harm at once"),
+    },
+    leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "I304", "O207", "U602"),
+    treatments=(
+        Treatment(
+            action="initialize",
+            value="auto",
+            say="Initialize each layer for the activation that follows.",
+            code="babysit.nn.initialize.initialize_(model)",
+        ),
+    ),
+    false_positives=("Trained weights that were loaded: INFO, as long as they learn on.",),
+    sources=("CS231n lecture 6: weights of 1.0*randn saturate every tanh.", "Glorot & Bengio 2010."),
+    fires_on=(lambda: example_run(loss=falling(80.0, 3.0), vitals={"weight_rms": 1.0}),),
+    silent_on=(healthy,),
+)

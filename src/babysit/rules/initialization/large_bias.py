@@ -1,0 +1,61 @@
+"""I306: biases start far from zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, flat, healthy
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import weight_layers
+from babysit.rules.symptoms import LOST_UNITS
+from babysit.rules.vital_signs import first, of
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares first biases with the spread that the weights alone give to the layer's output."""
+    layers = [layer for layer in weight_layers(run) if layer.has_bias and not layer.is_output]
+    biases, spread = of(layers, first(run, "bias_rms")), of(layers, first(run, "output_std"))
+    large = {
+        name: bias
+        for name, bias in biases.items()
+        if bias > limits["bias"] and bias > limits["of_spread"] * spread.get(name, 0.0)
+    }
+    if large:
+        name, bias = max(large.items(), key=lambda pair: pair[1])
+        yield Evidence(
+            layers=tuple(large),
+            first_step=int(run.vitals.steps[0]),
+            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            numbers={"bias": bias, "output_spread": spread.get(name, 0.0)},
+            meaning=f"The biases of {name} start at {bias:.3g}, while the inputs move its output by only "
+            f"{spread.get(name, 0.0):.3g}: the bias decides, not the data.",
+        )
+
+
+RULE = Rule(
+    code="I306",
+    name="large-bias",
+    severity=Severity.WARNING,
+    what="Biases start far from zero.",
+    why="A large bias outshouts the input: units start all on, all off, or saturated.",
+    advice="Start biases at 0 (0.01 against early death of ReLUs).",
+    find=find,
+    needs=("anatomy", "vitals"),
+    limits={
+        "bias": Limit(0.5, "half a unit of standardized signal"),
+        "of_spread": Limit(2.0, "twice what the inputs contribute"),
+    },
+    leads_to=(*LOST_UNITS, "A402", "I304", "I305", "O207"),
+    treatments=(
+        Treatment(
+            action="initialize", target="bias", value=0.0, say="Zero the biases.", code="nn.init.zeros_(layer.bias)"
+        ),
+    ),
+    false_positives=("Forget gates of recurrent cells start at 1 on purpose and are not judged.",),
+    sources=("CS231n lecture 6: biases 0, or 0.01 with ReLU.",),
+    fires_on=(lambda: example_run(loss=flat(2.3), vitals={"bias_rms": 5.0}),),
+    silent_on=(healthy, lambda: example_run(vitals={"bias_rms": 0.05})),
+)

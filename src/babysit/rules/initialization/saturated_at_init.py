@@ -1,0 +1,63 @@
+"""I304: squashing units are saturated before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import dense_layers, example_run, flat, healthy
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import SQUASHING, hidden_layers
+from babysit.rules.symptoms import NOT_LEARNING
+from babysit.rules.vital_signs import first, of
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Reads the share of flat values of hidden sigmoid and tanh layers at the first sample."""
+    layers = [layer for layer in hidden_layers(run) if layer.activation in SQUASHING]
+    shares = {name: share for name, share in of(layers, first(run, "saturated")).items() if share > limits["share"]}
+    if shares:
+        name, share = max(shares.items(), key=lambda pair: pair[1])
+        yield Evidence(
+            layers=tuple(shares),
+            first_step=int(run.vitals.steps[0]),
+            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            numbers={"saturated": share, "layers": len(shares)},
+            meaning=f"Before training, {100 * share:.0f} % of the values of {name} already lie in the flat part of its "
+            "activation, where the gradient is below 1 % of its best.",
+        )
+
+
+RULE = Rule(
+    code="I304",
+    name="saturated-at-init",
+    severity=Severity.WARNING,
+    what="Most of a sigmoid or tanh layer is saturated before training.",
+    why="Saturated units pass almost no gradient, so the layers before them hardly learn.",
+    advice="Standardize the inputs and use Xavier initialization.",
+    find=find,
+    needs=("anatomy", "vitals"),
+    limits={"share": Limit(0.5, "half of the values; a standardized input under Xavier gives below 5 %")},
+    leads_to=(*NOT_LEARNING, "A402", "A403", "G501", "U602"),
+    treatments=(
+        Treatment(
+            action="standardize_input",
+            say="Give the inputs mean 0 and deviation 1.",
+            code="x = (x - x_train.mean(0)) / x_train.std(0)",
+        ),
+        Treatment(action="initialize", value="xavier", say="Use Xavier initialization."),
+    ),
+    false_positives=("Networks meant to be binary.",),
+    sources=("CS231n lecture 6: with large weights almost all tanh units sit at -1 or 1.",),
+    fires_on=(
+        lambda: example_run(
+            layers=dense_layers((20, 64, 64, 10), activation="tanh"), loss=flat(2.3), vitals={"saturated": 0.9}
+        ),
+    ),
+    silent_on=(
+        healthy,
+        lambda: example_run(layers=dense_layers((20, 64, 10), activation="tanh"), vitals={"saturated": 0.02}),
+    ),
+)

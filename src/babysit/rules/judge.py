@@ -1,0 +1,76 @@
+"""Judges a run: asks every selected rule and ranks what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from babysit.records.finding import Evidence, Finding
+from babysit.records.run import Run
+from babysit.rules.causes import rank
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.selection import check_limits, limits_of, select_rules
+from babysit.rules.tool.measurement_gap import RULE as MEASUREMENT_GAP
+
+
+def has(run: Run, part: str) -> bool:
+    """Whether that part of the run holds anything."""
+    if part == "vitals":
+        return len(run.vitals.steps) > 0
+    if part == "curves":
+        return any(len(series) for series in run.curves.series.values())
+    if part == "events":
+        return bool(run.events.counts or run.events.kept)
+    return bool(getattr(run, part))
+
+
+def finding_of(rule: Rule, evidence: Evidence) -> Finding:
+    """Evidence with what its rule says where the evidence says nothing itself."""
+    return Finding(
+        code=rule.code,
+        name=rule.name,
+        severity=evidence.severity or rule.severity,
+        layers=evidence.layers,
+        first_step=evidence.first_step,
+        last_step=evidence.last_step,
+        evidence=evidence.numbers,
+        meaning=evidence.meaning or rule.why,
+        advice=evidence.advice or rule.advice,
+        treatments=evidence.treatments or rule.treatments,
+        confidence=evidence.confidence,
+    )
+
+
+def ask(rule: Rule, run: Run, limits: Limits) -> list[Finding]:
+    """What one rule finds; one finding about the tool when it fails, never an exception."""
+    if not all(has(run, part) for part in rule.needs):
+        return []
+    try:
+        return [finding_of(rule, evidence) for evidence in rule.find(run, limits)]
+    except Exception as problem:  # judging must never stop a training or hide what other rules found
+        meaning = f"The rule {rule.code} {rule.name} could not judge this run ({type(problem).__name__}: {problem})."
+        numbers: dict[str, float | int | str | bool] = {"rule": rule.code, "error": type(problem).__name__}
+        return [finding_of(MEASUREMENT_GAP, Evidence(numbers=numbers, meaning=meaning))]
+
+
+def judge(
+    run: Run,
+    *,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    limits: Mapping[str, Mapping[str, float]] | None = None,
+) -> tuple[Finding, ...]:
+    """Everything found in a run, the most important first, symptoms naming the cause that explains them.
+
+    Args:
+        run: what was recorded; parts that are missing only silence the rules that need them.
+        select: codes, beginnings of codes, or names of the rules to ask; all when empty.
+        ignore: the same for rules not to ask.
+        limits: thresholds by rule code or name that replace the rule's own, such as `{"A401": {"share": 0.3}}`.
+
+    Raises UserError for a code, name or threshold that does not exist.
+    """
+    overrides = check_limits(limits or {})
+    found: list[Finding] = []
+    for rule in select_rules(tuple(select), tuple(ignore)):
+        found += ask(rule, run, limits_of(rule, overrides))
+    return rank(found)

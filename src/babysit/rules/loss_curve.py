@@ -1,0 +1,95 @@
+"""How the loss went: start, end, best, noise and trend, read from a curve that may be noisy, short or broken."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babysit.records.curves import LOSS_TRAIN, Series
+from babysit.records.run import Run
+
+Floats = NDArray[np.float64]
+
+# A trend is tested on block means: their number bounds the cost, and averaging removes most of the batch noise.
+BLOCKS = 40
+
+
+class Levels(NamedTuple):
+    """The loss in numbers; all in the units of the loss."""
+
+    looks: int  # values, finite or not
+    start: float  # median of the first three
+    end: float  # mean over the last tenth, at least five values
+    best: float  # lowest block mean
+    noise: float  # standard deviation from value to value, trend removed
+    broken_at: int | None  # step of the first NaN or infinity after which none is finite
+
+
+def values_of(series: Series) -> tuple[Floats, Floats]:
+    """The finite values of a curve with their steps."""
+    values = np.asarray(series.values, dtype=np.float64)
+    keep = np.isfinite(values)
+    return np.asarray(series.steps, dtype=np.float64)[keep], values[keep]
+
+
+def noise_of(values: Floats) -> float:
+    """The noise from value to value: median absolute deviation of differences, scaled to a standard deviation.
+
+    Differences remove any slow trend; 1.4826 makes the deviation of a normal one, and each holds two values' noise.
+    """
+    if len(values) < 3:
+        return 0.0
+    steps = np.diff(values)
+    return float(1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2))
+
+
+def blocks(values: Floats, count: int = BLOCKS) -> Floats:
+    """Means of at most `count` equal parts, in order."""
+    if len(values) <= count:
+        return values
+    return np.asarray([part.mean() for part in np.array_split(values, count)])
+
+
+def levels(run: Run, name: str = LOSS_TRAIN) -> Levels | None:
+    """The levels of a curve; None when it has fewer than five values or none is finite."""
+    series = run.curves.get(name)
+    if len(series) < 5:
+        return None
+    raw = np.asarray(series.values, dtype=np.float64)
+    _, values = values_of(series)
+    if not len(values):
+        return Levels(len(raw), np.nan, np.nan, np.nan, 0.0, int(series.steps[0]))
+    last = int(np.flatnonzero(np.isfinite(raw))[-1])
+    broken_at = int(series.steps[last + 1]) if last + 1 < len(raw) else None
+    window = max(5, len(values) // 10)
+    return Levels(
+        looks=len(raw),
+        start=float(np.median(values[:3])),
+        end=float(values[-window:].mean()),
+        best=float(blocks(values).min()),
+        noise=noise_of(values),
+        broken_at=broken_at,
+    )
+
+
+def trend(values: Floats) -> tuple[float, float]:
+    """Mann-Kendall's test on block means: (tau from -1 to 1, probability that there is no trend)."""
+    from scipy.stats import kendalltau  # heavy: loaded only when a trend is asked for
+
+    means = blocks(values)
+    if len(means) < 5 or np.ptp(means) == 0:
+        return 0.0, 1.0
+    answer: Any = kendalltau(np.arange(len(means)), means)
+    return float(answer.statistic), float(answer.pvalue)
+
+
+def share_of_fall(values: Floats, last: float) -> float:
+    """Which share of the whole fall came in the last part of the curve; 1 x `last` means a straight line."""
+    means = blocks(values)
+    tail = max(2, round(len(means) * last))
+    if len(means) < 2 * tail:
+        return 0.0
+    fall = float(means[0] - means[-1])
+    return float(means[-tail - 1] - means[-1]) / fall if fall > 0 else 0.0

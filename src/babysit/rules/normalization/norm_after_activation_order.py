@@ -1,0 +1,62 @@
+"""N802: normalization after the activation undoes what the activation did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Layer
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import dense_layers, example_run, healthy
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.structure import anatomy_of, is_batch_norm
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Lists batch norms that follow an activation."""
+    layers = {layer.name: layer for layer in anatomy_of(run).layers}
+    after = [
+        norm
+        for norm in layers.values()
+        if is_batch_norm(norm)
+        and norm.source in layers
+        and layers[norm.source].activation
+        and not layers[norm.source].norm
+    ]
+    if after:
+        yield Evidence(
+            layers=tuple(norm.name for norm in after),
+            numbers={"layers": len(after)},
+            meaning=f"{', '.join(norm.name for norm in after[:4])} come after the activation; before it they also "
+            "decide how many units are on.",
+        )
+
+
+RULE = Rule(
+    code="N802",
+    name="norm-after-activation-order",
+    severity=Severity.INFO,
+    what="Batch norm is placed after the activation.",
+    why="Placed before, it keeps units in the useful part of the activation; placed after, it only rescales.",
+    advice="Layer, batch norm, activation: in this order. Try both where it matters.",
+    find=find,
+    needs=("anatomy",),
+    treatments=(
+        Treatment(
+            action="reorder",
+            say="Normalize before the activation.",
+            code="nn.Sequential(nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU())",
+        ),
+    ),
+    false_positives=("Both orders train well; some measure the other one as better.",),
+    sources=("CS231n lecture 6: insert batch norm before the nonlinearity.",),
+    fires_on=(
+        lambda: example_run(
+            layers=(
+                *dense_layers((20, 64, 64)),
+                Layer(name="norm", kind="BatchNorm1d", order=2, norm=True, source="layer0"),
+            )
+        ),
+    ),
+    silent_on=(healthy,),
+)

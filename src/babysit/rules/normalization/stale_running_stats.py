@@ -1,0 +1,75 @@
+"""N804: training and evaluation disagree because running statistics lag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.anatomy import Layer
+from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.probe import Outcome
+from babysit.records.run import Run
+from babysit.rules.examples import dense_layers, example_run, falling, healthy
+from babysit.rules.loss_curve import values_of
+from babysit.rules.progress import prior_loss
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import anatomy_of, is_batch_norm
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Reads the train/eval probe; else looks for a validation loss above chance from the first look to the last."""
+    probe = run.probe("train-eval-agreement")
+    if probe is not None and probe.outcome is Outcome.FAIL:
+        yield Evidence(numbers=dict(probe.measured), meaning=probe.message)
+        return
+    norms = [layer for layer in anatomy_of(run).layers if is_batch_norm(layer)]
+    prior, (_, train) = prior_loss(run), values_of(run.curves.get(LOSS_TRAIN))
+    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    if not norms or prior is None or len(validation) < 3 or len(train) < 10:
+        return
+    learned = float(train[-max(5, len(train) // 10) :].mean())
+    # Never once better than a constant, while training is well below: overfitting would begin better than that.
+    if float(validation.min()) > limits["above"] * prior and learned < limits["below"] * prior:
+        yield Evidence(
+            layers=tuple(layer.name for layer in norms),
+            numbers={"train": learned, "lowest_validation": float(np.min(validation)), "prior": prior},
+            meaning=f"Training reaches a loss of {learned:.3g}, but in eval mode it was never below "
+            f"{validation.min():.3g} (a constant answer: {prior:.3g}): batch norm's running averages do not fit.",
+            confidence=0.5,
+        )
+
+
+RULE = Rule(
+    code="N804",
+    name="stale-running-stats",
+    severity=Severity.WARNING,
+    what="Train and eval outputs disagree because the running statistics lag.",
+    why="In eval mode batch norm uses averages from training; when they lag, the network sees another scale.",
+    advice="Raise batch norm's momentum, train longer, or recompute the statistics before evaluating.",
+    find=find,
+    needs=("anatomy",),
+    limits={
+        "above": Limit(1.2, "a fifth worse than a constant answer at every look"),
+        "below": Limit(0.5, "training removed half of the prior loss"),
+    },
+    leads_to=("F901", "D110"),
+    treatments=(
+        Treatment(
+            action="set_norm_momentum",
+            value=0.1,
+            say="Use torch's default momentum of 0.1.",
+            code="nn.BatchNorm1d(width, momentum=0.1)",
+        ),
+    ),
+    false_positives=("A validation set from elsewhere.",),
+    sources=("Ioffe & Szegedy 2015; torch's momentum is one minus Keras'.",),
+    fires_on=(
+        lambda: example_run(
+            layers=(*dense_layers((20, 64, 10)), Layer(name="norm", kind="BatchNorm1d", order=1, norm=True)),
+            curves={"loss/validation": np.full(10, 8.0)},
+        ),
+    ),
+    silent_on=(healthy, lambda: example_run(curves={"loss/validation": falling(2.3, 0.3, steps=20)})),
+)

@@ -1,0 +1,65 @@
+"""N803: batch norm over very few values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Layer
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import dense_layers, example_run, flat, healthy
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import anatomy_of, is_batch_norm
+
+
+def values_per_channel(layer: Layer) -> int:
+    """How many values a batch norm averages for each channel: samples times places."""
+    shape = layer.input_shape
+    return shape[0] * math.prod(shape[2:]) if len(shape) > 1 else 0
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Looks for batch norms that average over a handful of values."""
+    norms = [layer for layer in anatomy_of(run).layers if is_batch_norm(layer) and layer.trainable]
+    tiny = [layer for layer in norms if 0 < values_per_channel(layer) < limits["values"]]
+    if tiny:
+        few = min(values_per_channel(layer) for layer in tiny)
+        yield Evidence(
+            layers=tuple(layer.name for layer in tiny),
+            first_step=0,
+            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            numbers={"values": few, "batch_size": anatomy_of(run).batch_size},
+            meaning=f"Batch norm takes mean and deviation of only {few} values a channel: they are mostly noise, and "
+            "differ from the running averages used in eval mode.",
+        )
+
+
+RULE = Rule(
+    code="N803",
+    name="tiny-batch-norm",
+    severity=Severity.WARNING,
+    what="Batch norm with too small batches.",
+    why="Statistics of a handful of values are noise, which goes into every activation.",
+    advice="Use batches of 16 or more, or group or layer norm.",
+    find=find,
+    needs=("anatomy",),
+    limits={"values": Limit(8, "Wu & He 2018: batch norm's error rises steeply below 8 to 16 a batch")},
+    leads_to=("N804", "F909", "F902"),
+    treatments=(
+        Treatment(action="replace_norm", value="group_norm", say="Use group norm.", code="nn.GroupNorm(8, channels)"),
+    ),
+    false_positives=("Works now and then: INFO while it learns.",),
+    sources=("Wu & He 2018, Group Normalization (arXiv 1803.08494).",),
+    fires_on=(
+        lambda: example_run(
+            layers=(
+                *dense_layers((20, 64, 10)),
+                Layer(name="norm", kind="BatchNorm1d", order=1, norm=True, input_shape=(2, 64)),
+            ),
+            loss=flat(2.3),
+        ),
+    ),
+    silent_on=(healthy,),
+)

@@ -1,0 +1,58 @@
+"""O213: the objective is driven the wrong way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.structure import BOUNDED_LOSSES, adversarial, anatomy_of
+from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Fires when a loss that measures error is negated, or maximized by its optimizer, outside adversarial training."""
+    anatomy = anatomy_of(run)
+    # Several objectives: one of them may be pushed up on purpose (domain adaptation, entropy bonus).
+    if adversarial(run) or len(anatomy.objectives) != 1 or anatomy.objectives[0].loss not in BOUNDED_LOSSES:
+        return
+    objective = anatomy.objectives[0]
+    maximize = any(one.maximize for one in anatomy.optimizers)
+    if (objective.sign < 0) == maximize:
+        return
+    how = "its optimizer maximizes it" if maximize else "its negative is minimized"
+    yield Evidence(
+        first_step=0,
+        numbers={"loss": objective.loss, "sign": objective.sign, "maximize": maximize},
+        meaning=f"{objective.loss} measures error, and {how}: every step makes the predictions worse.",
+    )
+
+
+RULE = Rule(
+    code="O213",
+    name="flipped-objective",
+    severity=Severity.ERROR,
+    what="A loss that should fall is driven up: negated, or maximized by the optimizer.",
+    why="Each step goes uphill; the error grows without bound.",
+    advice="Drop the minus sign (or maximize=True): optimizers minimize.",
+    find=find,
+    needs=("anatomy",),
+    leads_to=(*BLOWING_UP, *NOT_LEARNING, *LOST_UNITS, "O207", "O208", "U601"),
+    treatments=(
+        Treatment(action="set_sign", value=1.0, say="Minimize the loss itself.", code="loss.backward()  # not (-loss)"),
+    ),
+    false_positives=("Gradient ascent on a trained network (adversarial examples, unlearning).",),
+    sources=("torch.optim: step() descends unless maximize=True.",),
+    fires_on=(
+        lambda: example_run(objective=regression(sign=-1.0), loss=np.asarray(-diverging(1.0, broken=False))),
+        lambda: example_run(
+            objective=regression(), facts={"optimizers": (msgspec.structs.replace(optimizer("SGD"), maximize=True),)}
+        ),
+    ),
+    silent_on=(healthy, lambda: example_run(objective=regression(loss="custom", sign=-1.0), loss=falling(1.0, 0.1))),
+)

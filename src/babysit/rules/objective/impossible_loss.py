@@ -1,0 +1,80 @@
+"""O208: a loss that cannot be negative is negative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Objective, ValueSummary
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import BATCH, binary, classes, example_run, flat, healthy
+from babysit.rules.loss_curve import levels
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import BINARY_LOSSES, BOUNDED_LOSSES, anatomy_of, by_hand
+from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
+
+
+def _targets_outside(objective: Objective, margin: float) -> bool:
+    target = objective.target
+    return (
+        objective.loss in BINARY_LOSSES
+        and bool(target.shape)
+        and not -margin <= target.low <= target.high <= 1 + margin
+    )
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Looks for targets outside [0, 1] in binary cross-entropy, and for negative values of bounded losses."""
+    objectives = anatomy_of(run).objectives
+    level = levels(run)
+    for number, objective in enumerate(objectives):
+        target = objective.target
+        numbers: dict[str, float | int | str | bool] = {"objective": number, "loss": objective.loss}
+        if by_hand(objective):
+            continue  # a reward times a log-probability may well be negative
+        if _targets_outside(objective, limits["margin"]):
+            yield Evidence(
+                first_step=0,
+                numbers=numbers | {"target_low": target.low, "target_high": target.high},
+                meaning=f"{objective.loss} wants targets from 0 to 1 and gets {target.low:.3g} to {target.high:.3g}: "
+                "the loss has no floor, and going down means nothing.",
+                advice="Bring the targets into [0, 1], or use cross_entropy for class numbers and mse_loss for values.",
+            )
+            continue
+        # With several objectives the curve may hold a sum, and other terms may be negative by right.
+        alone = len(objectives) == 1 and objective.loss in BOUNDED_LOSSES and objective.sign > 0
+        if alone and level is not None and level.best < -limits["margin"]:
+            yield Evidence(
+                numbers=numbers | {"lowest_loss": level.best},
+                meaning=f"{objective.loss} reached {level.best:.3g}, and it can never be below 0 when it is given what "
+                "it asks for.",
+            )
+
+
+RULE = Rule(
+    code="O208",
+    name="impossible-loss",
+    severity=Severity.ERROR,
+    what="A loss that is bounded below by 0 is negative, or gets targets for which it has no floor.",
+    why="The optimizer follows a value that falls for ever without anything being learned.",
+    advice="Check what the loss is given: targets within [0, 1] for binary losses, log-probabilities for nll_loss.",
+    find=find,
+    needs=("anatomy",),
+    limits={"margin": Limit(1e-3, "rounding, and label smoothing done by hand")},
+    leads_to=(*NOT_LEARNING, *BLOWING_UP, "A402"),
+    treatments=(
+        Treatment(action="set_loss", value="cross_entropy", say="Use the loss that fits the targets."),
+        Treatment(
+            action="scale_target", say="Bring the targets into [0, 1].", code="y = (y - y.min()) / (y.max() - y.min())"
+        ),
+    ),
+    false_positives=("Losses that are negative by right (ELBO, cosine, Gaussian likelihood) are not judged.",),
+    sources=("-t log p - (1-t) log(1-p) is bounded below only for t within [0, 1].",),
+    fires_on=(
+        lambda: example_run(
+            objective=binary(target=ValueSummary(shape=(BATCH, 1), low=-1, high=1, variance=1.0)), loss=flat(-5.0)
+        ),
+        lambda: example_run(objective=classes(loss="nll_loss"), loss=flat(-4.0)),
+    ),
+    silent_on=(healthy, lambda: example_run(objective=classes(loss="custom"), loss=flat(-4.0))),
+)

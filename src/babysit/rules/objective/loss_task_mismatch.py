@@ -1,0 +1,88 @@
+"""O204: the loss does not fit what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Objective, TargetKind, Task
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import binary, classes, example_run, flat, healthy
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.structure import BINARY_LOSSES, DISTANCE_LOSSES, adversarial, anatomy_of
+from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
+
+
+def _cross_entropy_on_reals(objective: Objective) -> str:
+    real = objective.target_kind is TargetKind.REAL
+    if objective.loss == "cross_entropy" and real and not objective.target.rows_sum_to_one:
+        return "cross_entropy is asked to predict real numbers; it wants class numbers or probabilities"
+    return ""
+
+
+def _distance_on_classes(objective: Objective) -> str:
+    labels = objective.target_kind in (TargetKind.ONE_HOT, TargetKind.ZERO_ONE) or (
+        objective.task in (Task.CLASSES, Task.BINARY) and objective.target_kind is TargetKind.INDICES
+    )
+    if objective.loss in DISTANCE_LOSSES and labels and objective.target.variance > 0:
+        return f"{objective.loss} measures a distance, and the targets are class labels"
+    return ""
+
+
+def _binary_on_exclusive(objective: Objective) -> str:
+    if objective.loss in BINARY_LOSSES and objective.target_kind is TargetKind.ONE_HOT and objective.outputs > 2:
+        return f"{objective.loss} treats {objective.outputs} exclusive classes as independent questions"
+    return ""
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the loss with the kind of target; what works somewhat is an alarm only when training went badly."""
+    if adversarial(run):
+        return  # least-squares GANs use squared error on zeros and ones with good reason
+    for number, objective in enumerate(anatomy_of(run).objectives):
+        contradiction = _cross_entropy_on_reals(objective)
+        mild = _distance_on_classes(objective) or _binary_on_exclusive(objective)
+        if not (contradiction or mild):
+            continue
+        hurt = poor(run) and not _binary_on_exclusive(objective)
+        severity = Severity.ERROR if contradiction else Severity.WARNING if hurt else Severity.INFO
+        seen = contradiction or mild
+        yield Evidence(
+            first_step=0,
+            severity=severity,
+            confidence=1.0 if contradiction else 0.6,
+            numbers={"objective": number, "loss": objective.loss, "target_kind": objective.target_kind.value},
+            meaning=f"{seen[0].upper()}{seen[1:]}.",
+        )
+
+
+RULE = Rule(
+    code="O204",
+    name="loss-task-mismatch",
+    severity=Severity.WARNING,
+    what="The loss does not fit the task: a distance for classes, or cross-entropy for real numbers.",
+    why="A distance on probabilities has tiny gradients where the answer is confidently wrong (and L1 is content with "
+    "the majority); cross-entropy of real numbers has no meaning.",
+    advice="Classes: cross_entropy on logits. Yes or no: binary_cross_entropy_with_logits. Real numbers: mse_loss.",
+    find=find,
+    needs=("anatomy",),
+    leads_to=(*NOT_LEARNING, *BLOWING_UP, "O208", "U602"),
+    treatments=(
+        Treatment(
+            action="set_loss",
+            value="cross_entropy",
+            say="Use cross-entropy for classes.",
+            code="loss = torch.nn.functional.cross_entropy(logits, labels)",
+        ),
+    ),
+    false_positives=(
+        "Squared error on one-hot labels (the Brier score) and one-vs-all are sound: INFO when they work.",
+    ),
+    sources=("Hui & Belkin 2021 (arXiv 2006.07322): squared error can match cross-entropy, hence harm is asked for.",),
+    fires_on=(
+        lambda: example_run(objective=binary("sigmoid", loss="l1_loss"), loss=flat(0.5)),
+        lambda: example_run(objective=classes(target_kind=TargetKind.REAL), loss=flat(2.0)),
+    ),
+    silent_on=(healthy,),
+)

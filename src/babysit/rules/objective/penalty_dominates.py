@@ -1,0 +1,74 @@
+"""O212: weight decay outweighs the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, flat, healthy, optimizer
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import anatomy_of, weight_layers
+from babysit.rules.symptoms import NOT_LEARNING
+from babysit.rules.vital_signs import first, late, of, whole
+
+# Their decay does not pass through the gradient.
+DECOUPLED = {"AdamW", "SGDW", "Lion"}
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the pull of weight decay with the gradient, asks that the weights shrank and that training is poor."""
+    groups = [(one.kind, group) for one in anatomy_of(run).optimizers for group in one.groups]
+    decay = max((group.weight_decay for _, group in groups), default=0.0)
+    layers = weight_layers(run, trainable=True)
+    start, end = of(layers, first(run, "weight_rms")), of(layers, late(run, "weight_rms"))
+    gradient = of(layers, whole(run, "gradient_rms"))
+    shared = [name for name in start if name in end and name in gradient and start[name] > 0]
+    if not decay or not shared or not poor(run):
+        return
+    shrunk = float(np.median([end[name] / start[name] for name in shared]))
+    pulls = [decay * start[name] / max(gradient[name], 1e-12) for name in shared]
+    pull = float(np.median(pulls))
+    strong = all(kind in DECOUPLED for kind, _ in groups) or pull > limits["pull"]
+    if shrunk < limits["shrunk"] and strong:
+        yield Evidence(
+            layers=tuple(shared),
+            numbers={"weight_decay": decay, "weights_left": shrunk, "pull_to_gradient": pull},
+            meaning=f"With weight decay {decay:g} the weights shrank to {100 * shrunk:.0f} % of where they began, and "
+            "the loss stayed high: the penalty decides, not the data.",
+        )
+
+
+RULE = Rule(
+    code="O212",
+    name="penalty-dominates",
+    severity=Severity.WARNING,
+    what="Weight decay or another penalty outweighs the data loss.",
+    why="Weights are drawn to zero faster than the data can hold them: the network answers a constant.",
+    advice="Lower the weight decay tenfold, or set it to 0 until the network can fit the training data.",
+    find=find,
+    needs=("anatomy", "curves", "vitals"),
+    limits={
+        "shrunk": Limit(0.5, "half of the initial size; healthy decay moves weights by far less within one run"),
+        "pull": Limit(1.0, "the decay's pull on a weight equals the gradient's"),
+    },
+    leads_to=(*NOT_LEARNING, "A401", "F908", "G501", "I302"),
+    treatments=(
+        Treatment(
+            action="set_weight_decay", value=0.0, say="Train without weight decay first.", code="weight_decay=0.0"
+        ),
+    ),
+    false_positives=("Pruning by strong decay, done on purpose.",),
+    sources=("CS231n lecture 6: with a regularization of 1e3 the loss is dominated by the penalty.",),
+    fires_on=(
+        lambda: example_run(
+            loss=flat(2.303),
+            facts={"optimizers": (optimizer("SGD", rate=0.1, weight_decay=1.0),)},
+            vitals={"weight_rms": np.linspace(0.2, 0.001, 39)[:, None]},
+        ),
+    ),
+    silent_on=(healthy, lambda: example_run(facts={"optimizers": (optimizer(weight_decay=1e-4),)})),
+)

@@ -1,0 +1,75 @@
+"""O211: a ReLU sits on the output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Objective
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import classes, example_run, falling, healthy, regression
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.structure import DISTANCE_LOSSES, NORMALIZING, RECTIFYING, anatomy_of, meaningful
+from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
+
+# A hand-written cross-entropy goes on with these after the ReLU.
+TOWARDS_A_LOGARITHM = NORMALIZING | {"log", "div", "sum"}
+
+
+def _rectified(objective: Objective) -> bool:
+    names = [operation.name.rstrip("_") for operation in meaningful(objective.chain)]
+    names = [name for name in names if name != "dropout"]
+    if not names or not set(names) & RECTIFYING:
+        return False
+    if names[-1] in RECTIFYING and objective.loss != "custom":
+        return True
+    # The rectifier counts only where the last layer's output goes in, not when a loss clamps at zero by itself.
+    return names[0] in RECTIFYING and len(names) > 1 and names[1] in TOWARDS_A_LOGARITHM
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Looks for a rectifier between the last layer and a loss; for targets that are never negative it needs harm."""
+    for number, objective in enumerate(anatomy_of(run).objectives):
+        if not _rectified(objective):
+            continue
+        distance = objective.loss in DISTANCE_LOSSES
+        # Targets on both sides of zero are unreachable-target's to tell.
+        if distance and objective.target.low < 0:
+            continue
+        hurt = poor(run)
+        yield Evidence(
+            first_step=0,
+            severity=Severity.WARNING if hurt else Severity.INFO,
+            confidence=0.9,
+            numbers={"objective": number, "loss": objective.loss},
+            meaning="A ReLU cuts the output off at 0: classes (or samples) whose value is negative get no gradient, "
+            "and if all are, training stops for good.",
+        )
+
+
+RULE = Rule(
+    code="O211",
+    name="rectified-output",
+    severity=Severity.WARNING,
+    what="A ReLU is applied to the logits or to the output of a regression.",
+    why="Negative outputs carry information and gradient; a ReLU throws both away, and the output may die.",
+    advice="Remove the ReLU after the last layer; for values that must be positive use softplus.",
+    find=find,
+    needs=("anatomy",),
+    leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "I305", "O207", "O208", "U602"),
+    treatments=(
+        Treatment(
+            action="remove_output_activation",
+            say="End in the linear layer.",
+            code="return self.last(hidden)  # no relu here",
+        ),
+    ),
+    false_positives=("A ReLU on a regression of counts or prices is meant: INFO as long as it learns.",),
+    sources=("ReLU has zero gradient below 0 (CS231n lecture 6).",),
+    fires_on=(
+        lambda: example_run(objective=classes("relu"), loss=falling(2.3, 1.6)),
+        lambda: example_run(objective=classes("relu", "div", "clamp", "log", loss="custom"), loss=falling(2.3, 2.29)),
+    ),
+    silent_on=(healthy, lambda: example_run(objective=regression("mul", "add"))),
+)

@@ -1,0 +1,93 @@
+"""O202: a softmax over one value, or over the batch instead of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Objective, Operation
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import classes, example_run, flat, healthy, regression
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.structure import anatomy_of, meaningful
+from babysit.rules.symptoms import NOT_LEARNING
+
+SOFTMAXES = ("softmax", "log_softmax", "softmin")
+# What may follow a softmax and still leave it the output: logarithms and the arithmetic of a hand-written loss.
+MIXING = {"matmul", "bmm", "mm", "einsum", "baddbmm", "addmm", "linear", "scaled_dot_product_attention"}
+
+
+def _output_softmaxes(objective: Objective) -> list[Operation]:
+    chain = meaningful(objective.chain)
+    return [
+        operation
+        for place, operation in enumerate(chain)
+        if operation.name in SOFTMAXES and not any(later.name in MIXING for later in chain[place + 1 :])
+    ]
+
+
+def _over_the_batch(operation: Operation, objective: Objective) -> bool:
+    shape = objective.prediction.shape
+    first_axis = operation.dim is not None and operation.dim in (0, -len(shape))
+    return first_axis and len(shape) == 2 and shape[1] > 1 and operation.size == shape[0]
+
+
+def _wrong(objective: Objective) -> str:
+    for operation in _output_softmaxes(objective):
+        if operation.size == 1:
+            return f"{operation.name} runs over an axis of one value, so it always answers 1, whatever the input"
+        if _over_the_batch(operation, objective):
+            size = objective.prediction.shape[0]
+            return f"{operation.name} runs over the {size} samples of the batch, not over the classes of each sample"
+    if objective.loss == "cross_entropy" and objective.outputs == 1:
+        return "cross_entropy over a single output is 0 (or a constant), whatever the network answers"
+    return ""
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Looks for a softmax at the output whose axis has one value or is the batch."""
+    for number, objective in enumerate(anatomy_of(run).objectives):
+        seen = _wrong(objective)
+        if seen:
+            shape = "x".join(map(str, objective.prediction.shape))
+            yield Evidence(
+                first_step=0,
+                numbers={"objective": number, "outputs": objective.outputs, "prediction_shape": shape},
+                meaning=f"{seen[0].upper()}{seen[1:]}.",
+            )
+
+
+RULE = Rule(
+    code="O202",
+    name="single-unit-softmax",
+    severity=Severity.ERROR,
+    what="Softmax over an axis of size one, or over the batch axis.",
+    why="The softmax of one number is 1: the output is constant, every gradient is zero and nothing can be learned. "
+    "Over the batch, samples compete with each other instead of classes.",
+    advice="One output for a yes or no: use sigmoid (binary_cross_entropy_with_logits). Else softmax over dim=1.",
+    find=find,
+    needs=("anatomy",),
+    leads_to=(*NOT_LEARNING, "A401", "A402", "G504", "G505", "O203", "O204", "O205", "O207", "O211", "U602", "U603"),
+    treatments=(
+        Treatment(
+            action="set_output_activation",
+            value="sigmoid",
+            say="Replace the softmax by a sigmoid inside the loss.",
+            code="loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target)",
+        ),
+        Treatment(
+            action="set_softmax_axis", value=1, say="Take the softmax over the classes.", code="logits.softmax(1)"
+        ),
+    ),
+    false_positives=("Networks that rank the samples of a batch against each other mean a softmax over the batch.",),
+    sources=("Definition of softmax: exp(x) / sum(exp(x)) over one value is 1.",),
+    fires_on=(
+        lambda: example_run(
+            objective=regression(loss="l1_loss", chain=(Operation(name="softmax", dim=1, size=1),)), loss=flat(0.5)
+        ),
+        lambda: example_run(
+            objective=classes(loss="nll_loss", chain=(Operation(name="log_softmax", dim=0, size=64),)), loss=flat(4.1)
+        ),
+    ),
+    silent_on=(healthy, lambda: example_run(objective=classes("softmax", loss="mse_loss"))),
+)

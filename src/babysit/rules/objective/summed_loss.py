@@ -1,0 +1,66 @@
+"""O209: the loss is summed over the batch, and the step grows with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
+from babysit.rules.progress import broken, poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import anatomy_of, main_objective
+from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
+
+# These divide by the size of the gradient, so a larger loss changes nothing.
+SCALE_FREE = {"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "LBFGS", "Lion"}
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Fires when a summed loss meets a plain gradient step and training failed."""
+    objective = main_objective(run)
+    kinds = {one.kind for one in anatomy_of(run).optimizers}
+    if objective is None or objective.reduction != "sum" or not kinds or kinds <= SCALE_FREE:
+        return
+    terms = math.prod(objective.target.shape) if objective.target.shape else anatomy_of(run).batch_size
+    if terms >= limits["terms"] and (broken(run) or poor(run)):
+        yield Evidence(
+            first_step=0,
+            severity=Severity.ERROR if broken(run) else Severity.WARNING,
+            numbers={"terms": terms, "loss": objective.loss},
+            meaning=f"The loss adds up {terms} values instead of averaging them, so each step is {terms} times as long "
+            "as the learning rate says, and changes with the batch size.",
+        )
+
+
+RULE = Rule(
+    code="O209",
+    name="summed-loss",
+    severity=Severity.WARNING,
+    what="The loss is summed over the batch, and plain gradient steps explode with it.",
+    why="A sum multiplies the gradient by the number of values: the learning rate means something "
+    "else every batch size.",
+    advice="Average the loss (reduction='mean'), or divide the learning rate by the number of values.",
+    find=find,
+    needs=("anatomy", "curves"),
+    limits={"terms": Limit(8, "below eight values the step is less than one order of magnitude off")},
+    leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "O207", "U601"),
+    treatments=(
+        Treatment(
+            action="mean_reduction",
+            say="Average the loss.",
+            code="loss = torch.nn.functional.mse_loss(output, target, reduction='mean')",
+        ),
+    ),
+    false_positives=("Adam and its kin do not mind the scale of the loss and are not judged.",),
+    sources=(
+        "The step of gradient descent is the rate times the gradient; a sum of n terms has n times the gradient.",
+    ),
+    fires_on=(
+        lambda: example_run(
+            objective=regression(reduction="sum"), loss=diverging(64.0), facts={"optimizers": (optimizer("SGD"),)}
+        ),
+    ),
+    silent_on=(healthy, lambda: example_run(objective=regression(reduction="sum"), loss=falling(70.0, 3.0))),
+)

@@ -1,0 +1,84 @@
+"""O205: the number of outputs does not fit the number of classes or columns of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Objective, TargetKind, ValueSummary
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import BATCH, binary, classes, example_run, flat, healthy, regression
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, anatomy_of
+from babysit.rules.symptoms import NOT_LEARNING
+
+
+def _one_unit_for_many(objective: Objective) -> str:
+    many = sum(count > 0 for count in objective.class_counts)
+    if objective.loss in CLASS_LOSSES and objective.outputs == 1:
+        return f"{objective.loss} gets one output; it wants one for each class"
+    if objective.loss in BINARY_LOSSES and objective.outputs == 1 and objective.target.whole and many > 2:
+        return f"one output is asked to tell {many} classes apart"
+    return ""
+
+
+def _stretched(objective: Objective) -> str:
+    """One column of targets stretched over several outputs, so that all of them learn the same."""
+    output, target = objective.prediction.shape, objective.target.shape
+    if objective.loss not in DISTANCE_LOSSES | BINARY_LOSSES or not objective.broadcast:
+        return ""
+    if len(output) == 2 and len(target) == 2 and output[0] == target[0] and output[1] > 1 == target[1]:
+        return f"{output[1]} outputs are all compared with the same single column of targets"
+    if len(output) == 2 and output[1] > 1 and len(target) == 1 and output[0] == target[0] == output[1]:
+        return f"{output[1]} outputs meet {target[0]} class numbers that were meant for rows"
+    return ""
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares output units with classes seen and with the columns of the target."""
+    for number, objective in enumerate(anatomy_of(run).objectives):
+        seen = _one_unit_for_many(objective) or _stretched(objective)
+        if seen:
+            yield Evidence(
+                first_step=0,
+                numbers={"objective": number, "outputs": objective.outputs, "classes": len(objective.class_counts)},
+                meaning=f"{seen[0].upper()}{seen[1:]}.",
+            )
+
+
+RULE = Rule(
+    code="O205",
+    name="units-classes-mismatch",
+    severity=Severity.ERROR,
+    what="The output units do not fit the number of classes or the encoding of the target.",
+    why="The right answer has no place in the output, so part of the classes can never be predicted.",
+    advice="Give the last layer one unit for each class with cross_entropy, or one unit for yes or no.",
+    find=find,
+    needs=("anatomy",),
+    leads_to=(*NOT_LEARNING, "F906", "O204", "O206", "O207", "O208", "U602", "U603"),
+    treatments=(
+        Treatment(
+            action="set_outputs",
+            say="One output for each class.",
+            code="nn.Linear(hidden, number_of_classes)",
+        ),
+    ),
+    false_positives=("More outputs than classes seen is fine (vocabularies) and is not reported.",),
+    sources=("Shapes that torch.nn.functional.cross_entropy and binary_cross_entropy ask for.",),
+    fires_on=(
+        lambda: example_run(
+            objective=binary(
+                "sigmoid",
+                loss="binary_cross_entropy",
+                target=ValueSummary(shape=(BATCH, 1), high=3, mean=1.5, variance=1.2, distinct=4, whole=True),
+                class_counts=(10, 10, 10, 10),
+                target_kind=TargetKind.INDICES,
+            ),
+            loss=flat(-1.0),
+        ),
+        lambda: example_run(
+            objective=regression(prediction=ValueSummary(shape=(BATCH, 4)), outputs=4, broadcast=True), loss=flat(1.0)
+        ),
+    ),
+    silent_on=(healthy, lambda: example_run(objective=classes(class_counts=(50, 50, 0, 0, 0, 0, 0, 0, 0, 0)))),
+)

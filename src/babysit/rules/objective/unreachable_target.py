@@ -1,0 +1,97 @@
+"""O203: targets lie where the output activation can never reach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Objective
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import classes, example_run, flat, healthy, healthy_regression, regression
+from babysit.rules.progress import skill
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import BINARY_LOSSES, DISTANCE_LOSSES, anatomy_of, by_hand, last_operation
+from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
+
+RANGE = {
+    "sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
+    "hardsigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "hardtanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+    "relu": (0.0, math.inf),
+    "relu6": (0.0, 6.0),
+    "softplus": (0.0, math.inf),
+    "exp": (0.0, math.inf),
+    "log_softmax": (-math.inf, 0.0),
+    "logsigmoid": (-math.inf, 0.0),
+}
+
+
+def _reach(objective: Objective) -> tuple[str, float, float] | None:
+    last = last_operation(objective)
+    if objective.loss in DISTANCE_LOSSES and last is not None and last.name in RANGE:
+        return last.name, *RANGE[last.name]
+    if objective.loss in BINARY_LOSSES and not by_hand(objective):
+        return "sigmoid", 0.0, 1.0
+    return None
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the range of the output activation with the range of the targets."""
+    for number, objective in enumerate(anatomy_of(run).objectives):
+        reach, target = _reach(objective), objective.target
+        if reach is None or not target.shape:
+            continue
+        name, low, high = reach
+        # Relative to the spread of the target: a few values a little outside do no harm.
+        spread = math.sqrt(max(target.variance, 0.0)) or abs(target.mean) or 1.0
+        outside = max(low - target.low, target.high - high) / spread
+        if not outside > limits["outside"]:
+            continue
+        learned = (skill(run) or 0.0) > limits["learned"]
+        yield Evidence(
+            first_step=0,
+            severity=Severity.INFO if learned else Severity.ERROR,
+            numbers={"objective": number, "target_low": target.low, "target_high": target.high, "outside": outside},
+            meaning=f"The output ends in {name}, which answers from {low:g} to {high:g}; the targets run from "
+            f"{target.low:.3g} to {target.high:.3g}. What lies outside can never be predicted.",
+        )
+
+
+RULE = Rule(
+    code="O203",
+    name="unreachable-target",
+    severity=Severity.ERROR,
+    what="Targets lie outside the range that the output activation can reach.",
+    why="The output is pressed against the edge of its range: the loss stays high and the gradients die there.",
+    advice="For real values, end the network in a plain linear layer (no activation) and standardize the targets.",
+    find=find,
+    needs=("anatomy",),
+    limits={
+        "outside": Limit(0.25, "a quarter of the target's standard deviation; less costs under 1 % of the variance"),
+        "learned": Limit(0.9, "nine tenths of the prior loss removed: the values outside were few"),
+    },
+    leads_to=(*NOT_LEARNING, *BLOWING_UP, "A401", "A402", "D105", "O207", "O208", "O211", "U602", "U603", "F910"),
+    treatments=(
+        Treatment(
+            action="remove_output_activation",
+            say="End in a linear layer.",
+            code="model = nn.Sequential(*layers, nn.Linear(hidden, 1))",
+        ),
+        Treatment(
+            action="standardize_target",
+            say="Or bring the targets into the range of the output.",
+            code="y = (y - y_train.mean()) / y_train.std()",
+        ),
+    ),
+    false_positives=("Outliers that the author means to cut off at the edge of the range.",),
+    sources=("Ranges follow from the definitions of the activations.",),
+    fires_on=(
+        lambda: example_run(objective=regression("sigmoid"), loss=flat(0.9)),
+        lambda: example_run(objective=regression("relu"), loss=flat(0.6)),
+    ),
+    silent_on=(healthy, healthy_regression, lambda: example_run(objective=classes("sigmoid"))),
+)

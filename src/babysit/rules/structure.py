@@ -1,0 +1,128 @@
+"""What the network is made of: weight layers in order, what ends it, what goes into the loss."""
+
+from __future__ import annotations
+
+from babysit.records.anatomy import Anatomy, Layer, Objective, Operation, TargetKind
+from babysit.records.run import Run
+
+# Operations that change neither the range of values nor their meaning.
+PASSING = frozenset(
+    [
+        "view",
+        "reshape",
+        "squeeze",
+        "unsqueeze",
+        "flatten",
+        "transpose",
+        "permute",
+        "contiguous",
+        "clone",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "to",
+        "type",
+        "type_as",
+        "getitem",
+        "__getitem__",
+        "index",
+        "select",
+        "slice",
+        "narrow",
+        "t",
+        "T",
+        "mT",
+        "movedim",
+        "swapaxes",
+        "expand",
+        "expand_as",
+        "clamp",
+        "clip",
+        "identity",
+        "cat",
+        "stack",
+        "chunk",
+        "split",
+        "requires_grad_",
+        "alias",
+    ]
+)
+# Operations that turn values into probabilities or their logarithms; a second one on top is a mistake.
+NORMALIZING = frozenset({"softmax", "sigmoid", "log_softmax", "logsigmoid"})
+RECURRENT = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"})
+CLASS_LOSSES = frozenset({"cross_entropy", "nll_loss"})
+BINARY_LOSSES = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits"})
+DISTANCE_LOSSES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
+# Losses that cannot be negative when they are given what they ask for.
+BOUNDED_LOSSES = CLASS_LOSSES | BINARY_LOSSES | DISTANCE_LOSSES | {"kl_div"}
+SQUASHING = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign"})
+RECTIFYING = frozenset({"relu", "relu6", "relu_", "threshold", "dropout_relu"})
+BATCH_NORMS = ("BatchNorm", "SyncBatchNorm", "LazyBatchNorm")
+
+
+def anatomy_of(run: Run) -> Anatomy:
+    """The anatomy; an empty one when none was captured."""
+    return run.anatomy or Anatomy()
+
+
+def main_objective(run: Run) -> Objective | None:
+    """The first objective, or None."""
+    return run.anatomy.objectives[0] if run.anatomy and run.anatomy.objectives else None
+
+
+def adversarial(run: Run) -> bool:
+    """Whether several optimizers work at once, as in a GAN: their losses need not fall and may sit at chance."""
+    return len([one for one in anatomy_of(run).optimizers if one.parameter_names or one.groups]) > 1
+
+
+def weight_layers(run: Run, *, trainable: bool = False) -> list[Layer]:
+    """Dense and convolution layers (a weight of two or more axes and a fan-in), in the order they run."""
+    found = [
+        layer
+        for layer in anatomy_of(run).layers
+        if layer.fan_in > 0 and not layer.norm and len(layer.weight_shape) >= 2 and "Embedding" not in layer.kind
+    ]
+    return [layer for layer in sorted(found, key=lambda one: one.order) if layer.trainable or not trainable]
+
+
+def hidden_layers(run: Run) -> list[Layer]:
+    """The weight layers but the last."""
+    return [layer for layer in weight_layers(run) if not layer.is_output]
+
+
+def output_layer(run: Run) -> Layer | None:
+    """The last layer before the loss, or None."""
+    return next((layer for layer in reversed(anatomy_of(run).layers) if layer.is_output), None)
+
+
+def is_batch_norm(layer: Layer) -> bool:
+    """Whether it normalizes over the batch."""
+    return layer.kind.startswith(BATCH_NORMS)
+
+
+def meaningful(chain: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """The operations that change values, those that only change shape left out."""
+    return tuple(operation for operation in chain if operation.name.rstrip("_") not in PASSING)
+
+
+def last_operation(objective: Objective) -> Operation | None:
+    """What was last done to the output before a known loss; None for nothing, or when the loss is hand-written."""
+    chain = meaningful(objective.chain)
+    if objective.loss == "custom" or not chain:
+        return None
+    return chain[-1]
+
+
+def by_hand(objective: Objective) -> bool:
+    """Whether a likelihood loss was written with plain operations, so that its name is only a guess."""
+    logarithm = any(step.name in {"log", "log_softmax", "logsigmoid"} for step in objective.chain)
+    labels = (TargetKind.INDICES, TargetKind.ONE_HOT)
+    named = objective.loss in BINARY_LOSSES or (objective.loss == "nll_loss" and objective.target_kind not in labels)
+    return logarithm and named
+
+
+def feeds_ids(run: Run) -> bool:
+    """Whether the first layer looks its inputs up in a table, so that their size has no meaning."""
+    layers = anatomy_of(run).layers
+    return bool(layers) and "Embedding" in min(layers, key=lambda one: one.order).kind

@@ -1,0 +1,36 @@
+"""T001: something could not be measured or judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Anatomy
+from babysit.records.finding import Evidence, Severity
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, healthy
+from babysit.rules.rule import Limits, Rule
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """A compiled network without vital signs, and every gap that the measuring itself wrote down."""
+    if run.anatomy is not None and run.anatomy.compiled and not len(run.vitals.steps) and run.events.steps > 0:
+        yield Evidence(
+            meaning="The network is compiled, so hooks on its layers stayed silent and no vital signs were taken.",
+            advice="Start watching before torch.compile, or watch the uncompiled module for a short run.",
+        )
+    for event in run.events.of("measurement_gap"):
+        yield Evidence(first_step=event.step, meaning=event.detail)
+
+
+RULE = Rule(
+    code="T001",
+    name="measurement-gap",
+    severity=Severity.INFO,
+    what="Something could not be measured, or a rule or statistic failed.",
+    why="What was not measured cannot be judged: silence about it does not mean health.",
+    advice="Read the rest as usual; please report it if it is a failure of babysit itself.",
+    find=find,
+    sources=("The tool must say what it did not see rather than show an empty chart.",),
+    fires_on=(lambda: example_run(anatomy=Anatomy(compiled=True), vitals={}, vital_layers=()),),
+    silent_on=(healthy,),
+)

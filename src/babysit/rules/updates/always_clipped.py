@@ -1,0 +1,65 @@
+"""U604: clipping acts on nearly every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.curves import GRADIENT_NORM
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, healthy
+from babysit.rules.loss_curve import values_of
+from babysit.rules.rule import Limit, Limits, Rule
+
+
+def _limit(run: Run) -> float | None:
+    for event in run.events.of("clip"):
+        try:
+            return float(event.detail)
+        except ValueError:
+            continue
+    return None
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the norms before clipping with the limit."""
+    limit, (_, norms) = _limit(run), values_of(run.curves.get(GRADIENT_NORM))
+    if limit is None or len(norms) < limits["steps"]:
+        return
+    share = float(np.mean(norms > limit))
+    if share > limits["share"] and float(np.median(norms)) > limits["times"] * limit:
+        yield Evidence(
+            numbers={"share": share, "limit": limit, "median_norm": float(np.median(norms))},
+            meaning=f"{100 * share:.0f} % of the steps were clipped to a norm of {limit:g}; the gradient's own is "
+            f"about {np.median(norms):.3g}. Every step is of the same length, whatever the gradient says.",
+        )
+
+
+RULE = Rule(
+    code="U604",
+    name="always-clipped",
+    severity=Severity.INFO,
+    what="Clipping is active on nearly every step.",
+    why="Clipping is meant for rare spikes; always on, it is a second, hidden learning rate.",
+    advice="Set the limit to two or three times the usual norm, and tune the learning rate.",
+    find=find,
+    needs=("curves", "events"),
+    limits={
+        "share": Limit(0.95, "nearly all steps"),
+        "times": Limit(3.0, "the usual norm is three times the limit"),
+        "steps": Limit(50, "the first steps are often large"),
+    },
+    treatments=(
+        Treatment(
+            action="clip_gradients",
+            say="Raise the limit.",
+            code="torch.nn.utils.clip_grad_norm_(model.parameters(), 3 * usual_norm)",
+        ),
+    ),
+    false_positives=("Under Adam a constant scale does no harm: a remark.",),
+    sources=("Pascanu et al. 2013 (arXiv 1211.5063): the limit is 0.5 to 10 times the average norm.",),
+    fires_on=(lambda: example_run(kept=((0, "clip", "1"),), curves={"gradient_norm": np.full(200, 9.0)}),),
+    silent_on=(healthy, lambda: example_run(kept=((0, "clip", "1"),), curves={"gradient_norm": np.full(200, 0.3)})),
+)

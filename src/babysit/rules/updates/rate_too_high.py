@@ -1,0 +1,149 @@
+"""U601: the steps are too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.curves import LOSS_TRAIN
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import diverging, example_run, flat, healthy
+from babysit.rules.loss_curve import Levels, levels, values_of
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective, weight_layers
+from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
+from babysit.rules.vital_signs import table
+
+
+def ratios(run: Run) -> np.ndarray:
+    """The median update ratio over the trained weight layers at each sampled step; NaN where there is none."""
+    rows = table(run, "update_ratio")
+    names = {layer.name for layer in weight_layers(run, trainable=True)} or set(run.vitals.layers)
+    keep = [place for place, name in enumerate(run.vitals.layers) if name in names]
+    if not len(rows) or not keep:
+        return np.full(len(run.vitals.steps), np.nan)
+    part = rows[:, keep]
+    known = np.isfinite(part).any(axis=1)
+    answer = np.full(len(part), np.nan)
+    answer[known] = np.nanmedian(part[known], axis=1)
+    return answer
+
+
+def _blew_up(run: Run, level: Levels, growth: float) -> int | None:
+    """The step at which the loss left for good: its last crossing of `growth` times the start, or the first NaN."""
+    series = run.curves.get(LOSS_TRAIN)
+    raw = np.asarray(series.values, dtype=np.float64)
+    above = ~(np.abs(raw) <= growth * max(abs(level.start), 1e-12))
+    if not above[-max(1, len(raw) // 20) :].all():
+        return None
+    below = np.flatnonzero(~above)
+    return int(series.steps[int(below[-1]) + 1 if below.size else 0])
+
+
+def _rate(run: Run) -> float:
+    return max((group.rate for one in anatomy_of(run).optimizers for group in one.groups), default=float("nan"))
+
+
+def _numbers(run: Run, ratio: float) -> dict[str, float | int | str | bool]:
+    return {"rate": _rate(run), "update_ratio": ratio}
+
+
+def _diverged(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
+    step = _blew_up(run, level, limits["growth"])
+    if step is None:
+        return
+    sizes, steps = ratios(run), np.asarray(run.vitals.steps)
+    until = sizes[steps <= step]
+    until = until[np.isfinite(until)]
+    largest = float(until.max()) if until.size else float("nan")
+    # Without long steps before it, a NaN comes from somewhere else (a logarithm of zero, bad inputs).
+    if largest >= limits["long_step"]:
+        word = "NaN" if level.broken_at is not None else f"{level.end:.3g}"
+        yield Evidence(
+            first_step=step,
+            severity=Severity.ERROR,
+            numbers=_numbers(run, largest) | {"start_loss": level.start, "blew_up_at": step},
+            meaning=f"The loss left its start of {level.start:.3g} at step {step} and ended at {word}. Before that, "
+            f"single steps changed the weights by up to {100 * largest:.2g} % of their size (0.1 % is usual).",
+        )
+
+
+def _restless(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
+    """Steps that stay long while the loss gets nowhere."""
+    sizes = ratios(run)
+    known = sizes[np.isfinite(sizes)]
+    if len(known) < 5:
+        return
+    typical = float(np.median(known[len(known) // 4 :]))
+    opening = float(known[: max(3, len(known) // 5)].max())
+    # A shock: the first steps moved the weights by a good part of their size, and what they broke stayed broken.
+    shock = opening >= limits["shock"] and poor(run, below=limits["stuck"])
+    if (typical >= limits["ratio"] or shock) and poor(run):
+        yield Evidence(
+            first_step=0,
+            numbers=_numbers(run, max(typical, opening if shock else 0.0)) | {"end_loss": level.end},
+            meaning=f"Each step changes the weights by about {100 * typical:.2g} % of their size (at first up to "
+            f"{100 * opening:.2g} %; 0.1 % is usual), and the loss stays at {level.end:.3g}: steps leap "
+            "over the valley.",
+            confidence=0.8,
+        )
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Looks for a loss that leaves upwards after long steps, or that stays high while steps stay long."""
+    level, objective = levels(run), main_objective(run)
+    if level is None or adversarial(run):
+        return
+    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    bounded = objective is None or objective.loss in BOUNDED_LOSSES or bool(len(values) and values.min() >= 0)
+    if not bounded and level.broken_at is None:
+        return  # a loss without a floor may go where it likes
+    found = list(_diverged(run, level, limits))
+    yield from found or list(_restless(run, level, limits))
+
+
+RULE = Rule(
+    code="U601",
+    name="rate-too-high",
+    severity=Severity.WARNING,
+    what="The loss diverges, swings or becomes NaN because of the size of the steps.",
+    why="A step longer than the valley is wide lands higher than it began; the next is longer still.",
+    advice="Divide the learning rate by 10, until the update ratio is near 1e-3.",
+    find=find,
+    needs=("curves", "vitals"),
+    limits={
+        "growth": Limit(3.0, "three times the first loss (CS231n lecture 6 aborts a search there)"),
+        "long_step": Limit(0.03, "thirty times the usual update ratio of 1e-3 (CS231n lecture 6)"),
+        "ratio": Limit(0.03, "the same, as the median over the run"),
+        "shock": Limit(0.3, "a third of a weight's size in one step"),
+        "stuck": Limit(0.1, "less than a tenth of the prior loss removed: what the shock broke stayed broken"),
+    },
+    leads_to=(*BLOWING_UP, *LOST_UNITS, *NOT_LEARNING, "G501", "G505", "N805"),
+    treatments=(
+        Treatment(
+            action="scale_rate",
+            value=0.1,
+            say="Divide the learning rate by 10.",
+            code="optimizer = torch.optim.Adam(model.parameters(), lr=rate / 10)",
+        ),
+        Treatment(
+            action="clip_gradients",
+            value=1.0,
+            say="Clip the gradient norm.",
+            code="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        ),
+    ),
+    false_positives=(
+        "With batch normalization large steps may be right: silent while training goes well.",
+        "Adversarial losses are not judged.",
+    ),
+    sources=("CS231n lecture 6: NaN almost always means a learning rate too high; update ratio about 1e-3.",),
+    fires_on=(
+        lambda: example_run(loss=diverging(2.3), vitals={"update_ratio": 0.5}),
+        lambda: example_run(loss=flat(2.3, noise=0.3), vitals={"update_ratio": 0.2}),
+    ),
+    silent_on=(healthy, lambda: example_run(vitals={"update_ratio": 0.05}), lambda: example_run(loss=diverging(2.3))),
+)

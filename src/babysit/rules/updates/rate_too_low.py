@@ -1,0 +1,82 @@
+"""U602: the steps are too short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, falling, flat, healthy
+from babysit.rules.loss_curve import levels
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, anatomy_of, weight_layers
+from babysit.rules.symptoms import NOT_LEARNING
+from babysit.rules.vital_signs import table
+
+
+def travelled(run: Run) -> tuple[float, float]:
+    """(share of their own size that the weights could move in the whole run, typical update ratio).
+
+    Taken from the layer that moves most. A random walk gets less far than this sum, so it is an upper bound.
+    """
+    rows, names = table(run, "update_ratio"), {layer.name for layer in weight_layers(run, trainable=True)}
+    keep = [place for place, name in enumerate(run.vitals.layers) if name in names or not names]
+    known = rows[:, keep] if len(rows) and keep else np.zeros((0, 0))
+    known = known[np.isfinite(known).any(axis=1)] if known.size else known
+    if not known.size:
+        return np.nan, np.nan
+    typical = float(np.max(np.nanmean(known, axis=0)))
+    return typical * max(run.events.steps, int(run.vitals.steps[-1]) + 1), typical
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Fires when the weights could hardly move over the whole run and the loss stayed high."""
+    level = levels(run)
+    if level is None or level.broken_at is not None or adversarial(run) or not poor(run):
+        return
+    path, typical = travelled(run)
+    # Exactly zero means that nothing steps at all: missing-step and unchanged-weights tell that.
+    if not np.isfinite(path) or typical == 0 or typical > limits["ratio"] or path > limits["path"]:
+        return
+    rate = max((group.rate for one in anatomy_of(run).optimizers for group in one.groups), default=float("nan"))
+    yield Evidence(
+        first_step=0,
+        last_step=int(run.vitals.steps[-1]),
+        numbers={"rate": rate, "update_ratio": typical, "path": path, "start_loss": level.start, "end_loss": level.end},
+        meaning=f"Even the fastest layer changes by {100 * typical:.2g} % of its size a step (0.1 % is usual), so in "
+        f"the whole run no more than {100 * path:.2g} %; the loss went from {level.start:.3g} to {level.end:.3g}.",
+        advice=f"Multiply the learning rate by {min(1000, max(10, 10 ** round(np.log10(1e-3 / typical)))):.0f}.",
+        confidence=0.85,
+    )
+
+
+RULE = Rule(
+    code="U602",
+    name="rate-too-low",
+    severity=Severity.WARNING,
+    what="The loss barely moves and updates are far below a thousandth of the weights.",
+    why="At this pace the weights stay close to where they were drawn, however long one waits.",
+    advice="Multiply the learning rate by 10 until the update ratio is near 1e-3.",
+    find=find,
+    needs=("curves", "vitals"),
+    limits={
+        "ratio": Limit(5e-4, "half of the usual 1e-3 (CS231n lecture 6)"),
+        "path": Limit(0.5, "half of the weights' own size in the whole run, all steps in one direction"),
+    },
+    leads_to=(*NOT_LEARNING, "F910"),
+    treatments=(
+        Treatment(
+            action="scale_rate",
+            value=10.0,
+            say="Multiply the learning rate by 10.",
+            code="for group in optimizer.param_groups:\n    group['lr'] *= 10",
+        ),
+    ),
+    false_positives=("Fine-tuning wants short steps: silent while the loss is good.",),
+    sources=("CS231n lecture 6: loss 2.303 -> 2.302 with a rate of 1e-6; update ratio about 1e-3.",),
+    fires_on=(lambda: example_run(loss=falling(2.303, 2.28, noise=0.001), vitals={"update_ratio": 1e-5}),),
+    silent_on=(healthy, lambda: example_run(loss=flat(2.3)), lambda: example_run(vitals={"update_ratio": 1e-5})),
+)

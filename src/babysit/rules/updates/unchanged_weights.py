@@ -1,0 +1,108 @@
+"""U603: parameters that should train do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import dense_layers, example_run, flat, healthy
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, anatomy_of, weight_layers
+from babysit.rules.symptoms import NOT_LEARNING
+from babysit.rules.vital_signs import of, table
+
+
+def _never_changed(run: Run) -> list[str]:
+    rows = table(run, "update_rms")
+    if not len(rows):
+        return []
+    known = np.isfinite(rows).any(axis=0)
+    still = {
+        name: 0.0 for place, name in enumerate(run.vitals.layers) if known[place] and np.nanmax(rows[:, place]) == 0
+    }
+    return list(of(weight_layers(run, trainable=True), still))
+
+
+def _frozen(run: Run, share: float) -> Iterator[Evidence]:
+    """Most of the network is frozen and the rest does not get far: was it meant to be unfrozen?"""
+    anatomy = anatomy_of(run)
+    frozen = [layer for layer in weight_layers(run) if not layer.trainable]
+    held = sum(layer.parameters for layer in frozen)
+    if frozen and anatomy.parameters and held > share * anatomy.parameters and poor(run, below=0.3):
+        yield Evidence(
+            layers=tuple(layer.name for layer in frozen),
+            first_step=0,
+            numbers={"frozen_parameters": held, "parameters": anatomy.parameters},
+            meaning=f"{held:,} of {anatomy.parameters:,} parameters are frozen (requires_grad is False), and what is "
+            "left does not learn the task.",
+            advice="If they should train: `model.requires_grad_(True)`. Setting an attribute on a module does nothing.",
+            confidence=0.7,
+        )
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Looks for trained layers that no sampled step changed, then for a network that is mostly frozen."""
+    # With several optimizers a sampled step belongs to one of them, so another's layers look still.
+    if adversarial(run) or len(run.vitals.steps) < limits["samples"]:
+        return
+    still = _never_changed(run)
+    if still and poor(run):
+        layers = weight_layers(run, trainable=True)
+        yield Evidence(
+            layers=tuple(still),
+            first_step=int(run.vitals.steps[0]),
+            last_step=int(run.vitals.steps[-1]),
+            severity=Severity.ERROR if len(still) == len(layers) else Severity.WARNING,
+            numbers={"layers": len(still), "of_layers": len(layers), "samples": len(run.vitals.steps)},
+            meaning=f"{len(still)} of {len(layers)} trainable layers ({', '.join(still[:4])}) did not change by a "
+            f"single bit in {len(run.vitals.steps)} sampled steps.",
+        )
+    elif not still:
+        yield from _frozen(run, limits["frozen"])
+
+
+RULE = Rule(
+    code="U603",
+    name="unchanged-weights",
+    severity=Severity.WARNING,
+    what="Parameters that should train do not change.",
+    why="A layer that keeps its random weights adds noise instead of knowledge.",
+    advice="Check that the optimizer holds these parameters, that they need gradients, and that the "
+    "loss depends on them.",
+    find=find,
+    needs=("anatomy", "curves", "vitals"),
+    limits={"samples": Limit(5, "a handful of looks"), "frozen": Limit(0.5, "more than half of the network is frozen")},
+    leads_to=NOT_LEARNING,
+    treatments=(
+        Treatment(
+            action="change_code",
+            say="Let them train.",
+            code="model.requires_grad_(True)\noptimizer = torch.optim.Adam(model.parameters())",
+        ),
+    ),
+    false_positives=("A frozen backbone is meant: nothing is said while its head learns.",),
+    sources=("DeepDiagnosis (ICSE 2022): unchanged weights.",),
+    fires_on=(
+        lambda: example_run(loss=flat(2.3), vitals={"update_rms": 0.0, "update_ratio": 0.0}),
+        lambda: example_run(
+            layers=(
+                *dense_layers((20, 64, 64), trainable=False, is_output=False),
+                *dense_layers((64, 10), name="head", order=2),
+            ),
+            loss=flat(2.3),
+        ),
+    ),
+    silent_on=(
+        healthy,
+        lambda: example_run(
+            layers=(
+                *dense_layers((20, 64, 64), trainable=False, is_output=False),
+                *dense_layers((64, 10), name="head", order=2),
+            )
+        ),
+    ),
+)

@@ -1,0 +1,100 @@
+"""U606: the optimizer or one of its settings does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import OptimizerFacts, ParameterGroup
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, flat, healthy, optimizer
+from babysit.rules.progress import poor
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import adversarial, anatomy_of
+from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
+from babysit.rules.updates.rate_too_low import travelled
+
+
+def _setting(group: ParameterGroup, kind: str, limits: Limits) -> str:
+    if group.momentum > limits["momentum"]:
+        return f"momentum {group.momentum:g} remembers more than {1 / max(1 - group.momentum, 1e-9):.0f} steps"
+    if group.betas and max(group.betas) >= 1:
+        return f"betas {group.betas} never forget"
+    if kind.startswith("Adam") and group.epsilon > limits["epsilon"]:
+        return f"epsilon {group.epsilon:g} is larger than most gradients, so that Adam hardly scales them"
+    if group.rate < 0:
+        return f"the learning rate {group.rate:g} is negative"
+    return ""
+
+
+def _slow_kind(one: OptimizerFacts, run: Run, limits: Limits) -> str:
+    """Optimizers whose steps shrink by themselves, or start tiny, at a rate that suits others."""
+    rate = max((group.rate for group in one.groups), default=1.0)
+    _, ratio = travelled(run)
+    if not ratio < limits["ratio"]:
+        return ""
+    if one.kind == "Adadelta" and rate < limits["adadelta"]:
+        return (
+            f"Adadelta with rate {rate:g} takes tiny steps ({100 * ratio:.2g} % of the weights); it is made for rate 1"
+        )
+    if one.kind == "Adagrad" and rate <= limits["adagrad"]:
+        return f"Adagrad divides its rate of {rate:g} by all gradients so far, and steps fade ({100 * ratio:.2g} %)"
+    if one.kind in {"SGD", "ASGD"} and not any(group.momentum for group in one.groups):
+        return f"plain SGD with rate {rate:g} changes the weights by {100 * ratio:.2g} % a step (0.1 % is usual)"
+    return ""
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Reads the settings of each optimizer; what only slows down is an alarm when training is poor."""
+    if adversarial(run) or not poor(run):
+        return
+    for one in anatomy_of(run).optimizers:
+        wrong = next((said for said in (_setting(group, one.kind, limits) for group in one.groups) if said), "")
+        slow = "" if wrong else _slow_kind(one, run, limits)
+        if wrong or slow:
+            plain = one.kind in {"SGD", "ASGD"} and not wrong
+            yield Evidence(
+                first_step=0,
+                # Plain SGD that is too slow is told as rate-too-low; here it is a hint at a better optimizer.
+                severity=Severity.INFO if plain else Severity.WARNING,
+                numbers={"optimizer": one.kind, "rate": max((group.rate for group in one.groups), default=0.0)},
+                meaning=f"{(wrong or slow)[0].upper()}{(wrong or slow)[1:]}.",
+                confidence=0.7,
+            )
+
+
+RULE = Rule(
+    code="U606",
+    name="unsuitable-optimizer",
+    severity=Severity.WARNING,
+    what="The optimizer or its settings are unfit: odd momentum, betas or epsilon, or a kind that barely moves here.",
+    why="Each optimizer has its own scale of rates; at another's it hardly moves, or never stops.",
+    advice="Begin with Adam at 1e-3 and its default settings.",
+    find=find,
+    needs=("anatomy", "curves"),
+    limits={
+        "momentum": Limit(0.995, "0.9 is usual and 0.99 the most in use; torch's own default is 0"),
+        "epsilon": Limit(1e-2, "torch's default is 1e-8; some vision recipes use 1e-3"),
+        "adadelta": Limit(0.1, "torch's default rate for Adadelta is 1"),
+        "adagrad": Limit(1e-3, "torch's default rate for Adagrad is 1e-2"),
+        "ratio": Limit(3e-4, "a third of the usual update ratio of 1e-3"),
+    },
+    leads_to=(*NOT_LEARNING, *BLOWING_UP, "U601", "U602"),
+    treatments=(
+        Treatment(
+            action="set_optimizer",
+            value="Adam",
+            say="Use Adam with rate 1e-3.",
+            code="optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)",
+        ),
+    ),
+    false_positives=("Large-batch recipes with tuned settings: silent while they learn.",),
+    sources=("Defaults of torch.optim.",),
+    fires_on=(
+        lambda: example_run(
+            loss=flat(2.3), vitals={"update_ratio": 1e-5}, facts={"optimizers": (optimizer("Adadelta", rate=1e-3),)}
+        ),
+        lambda: example_run(loss=flat(2.3), facts={"optimizers": (optimizer("SGD", momentum=0.999),)}),
+    ),
+    silent_on=(healthy, lambda: example_run(loss=flat(2.3))),
+)

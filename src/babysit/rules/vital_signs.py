@@ -1,0 +1,83 @@
+"""Vital signs at the beginning and at the end, layer by layer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+
+from babysit.records.anatomy import Layer
+from babysit.records.run import Run
+
+# Statistics that are costly are not measured on every sampled step, so a window holds more samples than it needs.
+WINDOW = 9
+
+
+def _median(part: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a layer that was never measured stays NaN, without a word
+        found: np.ndarray = np.nanmedian(np.asarray(part, dtype=np.float64), axis=0)
+    return found
+
+
+def _by_layer(run: Run, values: np.ndarray) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(run.vitals.layers, values, strict=True) if np.isfinite(value)}
+
+
+def table(run: Run, statistic: str) -> np.ndarray:
+    """All values of a statistic, shape (sampled steps, layers); NaN where not measured, no rows when never."""
+    found = run.vitals.values.get(statistic)
+    return np.zeros((0, len(run.vitals.layers))) if found is None else np.asarray(found, dtype=np.float64)
+
+
+def first(run: Run, statistic: str) -> dict[str, float]:
+    """The first measured value of each layer: the state at initialization."""
+    rows = table(run, statistic)
+    answer = np.full(rows.shape[1], np.nan)
+    for row in rows[:WINDOW][::-1]:
+        answer = np.where(np.isfinite(row), row, answer)
+    return _by_layer(run, answer)
+
+
+def early(run: Run, statistic: str) -> dict[str, float]:
+    """The median of each layer over the first sampled steps."""
+    rows = table(run, statistic)
+    return _by_layer(run, _median(rows[:WINDOW])) if len(rows) else {}
+
+
+def late(run: Run, statistic: str) -> dict[str, float]:
+    """The median of each layer over the last sampled steps."""
+    rows = table(run, statistic)
+    return _by_layer(run, _median(rows[-WINDOW:])) if len(rows) else {}
+
+
+def whole(run: Run, statistic: str) -> dict[str, float]:
+    """The median of each layer over the whole run."""
+    rows = table(run, statistic)
+    return _by_layer(run, _median(rows)) if len(rows) else {}
+
+
+def lowest(run: Run, statistic: str, samples: int) -> dict[str, float]:
+    """The lowest value of each layer over the first sampled steps."""
+    rows = table(run, statistic)[:samples]
+    if not len(rows):
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _by_layer(run, np.nanmin(rows, axis=0))
+
+
+def of(layers: Iterable[Layer], values: dict[str, float]) -> dict[str, float]:
+    """The values of these layers only, in their order."""
+    return {layer.name: values[layer.name] for layer in layers if layer.name in values}
+
+
+def onset(run: Run, statistic: str, layer: str, at_least: float) -> int | None:
+    """The first sampled step from which a layer's statistic stays at or above a level, up to the last sample."""
+    values = np.asarray(run.vitals.series(statistic, layer), dtype=np.float64)
+    known = np.isfinite(values)
+    steps, values = run.vitals.steps[known], values[known]
+    below = np.flatnonzero(values < at_least)
+    start = int(below[-1]) + 1 if below.size else 0
+    return int(steps[start]) if start < len(steps) else None

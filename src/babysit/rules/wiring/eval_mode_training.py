@@ -1,0 +1,58 @@
+"""W705: training while dropout and batch norm are in eval mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, healthy
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.wiring.modes import mode_matters, steps_in_eval_mode
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Counts steps taken after .eval() and before the next .train(), where that makes a difference."""
+    kinds, steps = mode_matters(run), run.events.steps
+    inside = steps_in_eval_mode(run)
+    if kinds and steps >= limits["steps"] and inside > limits["share"] * steps:
+        since = next(event.step for event in run.events.kept if event.kind == "eval_mode")
+        yield Evidence(
+            first_step=since,
+            numbers={"eval_steps": inside, "steps": steps, "kinds": ", ".join(kinds)},
+            meaning=f"{inside} of {steps} steps were taken in eval mode (since step {since}): {', '.join(kinds)} did "
+            "not do what it is there for.",
+        )
+
+
+RULE = Rule(
+    code="W705",
+    name="eval-mode-training",
+    severity=Severity.WARNING,
+    what="Training goes on while dropout and batch norm are in eval mode.",
+    why="Dropout no longer regularizes and batch norm uses old statistics, so training is another than planned.",
+    advice="Call model.train() at the start of every epoch, after evaluating.",
+    find=find,
+    needs=("anatomy", "events"),
+    limits={"share": Limit(0.5, "more than half of all steps"), "steps": Limit(20, "shorter loops show nothing")},
+    leads_to=("F901", "N804", "F906", "G502", "F909", "F902", "F905"),
+    treatments=(
+        Treatment(
+            action="set_mode",
+            value="train",
+            say="Back to train mode after evaluating.",
+            code="for epoch in range(epochs):\n    model.train()\n    ...",
+        ),
+    ),
+    false_positives=("Fine-tuning with frozen statistics on purpose.",),
+    sources=("torch.nn.Module.eval: changes dropout and batch norm.",),
+    fires_on=(lambda: example_run(kept=((10, "eval_mode", "Sequential"),), facts={"module_kinds": {"Dropout": 1}}),),
+    silent_on=(
+        healthy,
+        lambda: example_run(
+            kept=((10, "eval_mode", "Sequential"), (10, "train_mode", "Sequential")),
+            facts={"module_kinds": {"Dropout": 1}},
+        ),
+        lambda: example_run(kept=((10, "eval_mode", "Sequential"),)),
+    ),
+)

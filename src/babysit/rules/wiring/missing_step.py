@@ -1,0 +1,71 @@
+"""W702: the optimizer never steps, or with a rate of zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from babysit.records.curves import RATE
+from babysit.records.events import Events
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, flat, healthy, optimizer
+from babysit.rules.loss_curve import values_of
+from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.structure import anatomy_of
+from babysit.rules.symptoms import NOT_LEARNING
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares backward passes with steps, optimizer by optimizer, and looks for a rate that is always zero."""
+    facts, backwards = anatomy_of(run).optimizers, run.events.counts.get("backward", 0)
+    made = bool(facts) or run.events.counts.get("optimizer", 0) > 0
+    if made and backwards >= limits["backwards"] and run.events.counts.get("step", run.events.steps) == 0:
+        yield Evidence(
+            first_step=0,
+            numbers={"backward": backwards, "steps": 0},
+            meaning=f"Gradients were computed {backwards} times and the optimizer never stepped.",
+        )
+        return
+    idle = [one for one in facts if one.steps == 0]
+    if idle and run.events.steps >= limits["backwards"]:
+        yield Evidence(
+            first_step=0,
+            numbers={"optimizers": len(facts), "idle": len(idle), "steps": run.events.steps},
+            meaning=f"{len(idle)} of {len(facts)} optimizers ({idle[0].kind} over {len(idle[0].parameter_names)} "
+            "parameters) never stepped: what it holds keeps its first weights.",
+        )
+    _, rates = values_of(run.curves.get(RATE))
+    groups = [group for one in facts for group in one.groups]
+    if groups and all(group.rate == 0 for group in groups) and not np.any(rates > 0):
+        yield Evidence(
+            first_step=0,
+            numbers={"rate": 0.0, "steps": run.events.steps},
+            meaning="The learning rate is 0 in every group and at every step.",
+        )
+
+
+RULE = Rule(
+    code="W702",
+    name="missing-step",
+    severity=Severity.ERROR,
+    what="optimizer.step is never called, or the learning rate is 0.",
+    why="Gradients are computed and thrown away: the weights never change.",
+    advice="Call optimizer.step() after backward, for every optimizer, with a rate above 0.",
+    find=find,
+    needs=("events",),
+    limits={"backwards": Limit(10, "fewer backward passes may be a mere look at gradients")},
+    leads_to=(*NOT_LEARNING, "U602", "U603", "W703", "A401", "G504"),
+    treatments=(Treatment(action="add_step", say="Step after backward.", code="loss.backward()\noptimizer.step()"),),
+    false_positives=("Programs that only look at gradients (saliency), if they make an optimizer.",),
+    sources=("torch.optim: parameters change in step() only.",),
+    fires_on=(
+        lambda: msgspec.structs.replace(
+            example_run(loss=flat(2.3)), events=Events(counts={"backward": 400, "optimizer": 1, "step": 0})
+        ),
+        lambda: example_run(loss=flat(2.3), facts={"optimizers": (optimizer(rate=0.0),)}),
+    ),
+    silent_on=(healthy,),
+)

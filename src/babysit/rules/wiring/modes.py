@@ -1,0 +1,25 @@
+"""When the network was in train mode and when in eval mode, from the events of a run."""
+
+from __future__ import annotations
+
+from babysit.records.run import Run
+from babysit.rules.structure import anatomy_of, is_batch_norm
+
+
+def mode_matters(run: Run) -> tuple[str, ...]:
+    """The kinds of modules that behave differently in the two modes: dropouts, and batch norms that train."""
+    anatomy = anatomy_of(run)
+    dropouts = tuple(kind for kind in anatomy.module_kinds if "Dropout" in kind)
+    norms = tuple(dict.fromkeys(layer.kind for layer in anatomy.layers if is_batch_norm(layer) and layer.trainable))
+    return dropouts + norms
+
+
+def steps_in_eval_mode(run: Run) -> int:
+    """How many optimizer steps were taken while the whole network was in eval mode."""
+    total, since = 0, None
+    for event in run.events.kept:
+        if event.kind == "eval_mode" and since is None:
+            since = event.step
+        elif event.kind == "train_mode" and since is not None:
+            total, since = total + event.step - since, None
+    return total + (run.events.steps - since if since is not None else 0)

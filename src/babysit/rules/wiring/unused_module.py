@@ -1,0 +1,53 @@
+"""W709: a module that takes no part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from babysit.records.anatomy import Layer
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.rules.examples import dense_layers, example_run, healthy
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.structure import adversarial, anatomy_of
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Lists layers that were never seen running while others were."""
+    layers = anatomy_of(run).layers
+    ran = [layer for layer in layers if layer.output_shape]
+    idle = [layer for layer in layers if not layer.output_shape and layer.parameters > 0]
+    # A compiled network, or parts that take turns, show little of what runs.
+    if not idle or len(ran) < len(layers) / 2 or adversarial(run) or anatomy_of(run).compiled:
+        return
+    yield Evidence(
+        layers=tuple(layer.name for layer in idle),
+        first_step=0,
+        numbers={"layers": len(idle), "parameters": sum(layer.parameters for layer in idle)},
+        meaning=f"{', '.join(layer.name for layer in idle[:4])} never ran: {sum(layer.parameters for layer in idle):,} "
+        "parameters take no part.",
+    )
+
+
+RULE = Rule(
+    code="W709",
+    name="unused-module",
+    severity=Severity.INFO,
+    what="A registered module takes no part in the computation.",
+    why="Often a forgotten line in forward; else memory for nothing.",
+    advice="Call it in forward, or remove it.",
+    find=find,
+    needs=("anatomy",),
+    treatments=(Treatment(action="change_code", say="Use it or drop it."),),
+    false_positives=("Heads that are used only at evaluation, and weights that are used without their module.",),
+    sources=("torch-audit TA500: unused layer.",),
+    fires_on=(
+        lambda: example_run(
+            layers=(
+                *dense_layers((20, 64, 10)),
+                Layer(name="spare", kind="Linear", order=9, parameters=100, weight_shape=(10, 10)),
+            )
+        ),
+    ),
+    silent_on=(healthy,),
+)

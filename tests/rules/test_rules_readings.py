@@ -1,0 +1,138 @@
+"""What is read from curves, losses and vital signs, against plain definitions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from babysit.records.anatomy import TargetKind, ValueSummary
+from babysit.records.curves import Curves, Series
+from babysit.records.run import Run, Status
+from babysit.rules.data.unshuffled_batches import expected_majority
+from babysit.rules.examples import BATCH, binary, classes, example_run, falling, flat, healthy, regression
+from babysit.rules.loss_curve import levels, noise_of, share_of_fall, trend
+from babysit.rules.objective.broadcast_loss import stretched_shape
+from babysit.rules.progress import entropy, poor, prior_loss, skill
+from babysit.rules.progress import falling as is_falling
+from babysit.rules.vital_signs import first, late, onset
+
+
+@given(st.floats(0.01, 100), st.floats(-5, 5))
+def test_noise_is_that_of_the_values_whatever_their_slope(size: float, slope: float) -> None:
+    values = slope * np.arange(2000) + size * np.random.default_rng(0).standard_normal(2000)
+    assert noise_of(values) == pytest.approx(size, rel=0.1)
+
+
+def test_one_spike_does_not_move_the_noise() -> None:
+    values = np.random.default_rng(0).standard_normal(500)
+    spiked = values.copy()
+    spiked[250] = 1e6
+    assert noise_of(spiked) == pytest.approx(noise_of(values), rel=0.05)
+
+
+def test_a_trend_is_seen_through_noise_and_none_in_noise_alone() -> None:
+    noise = np.random.default_rng(0).standard_normal(1000)
+    assert trend(noise - np.linspace(0, 2, 1000))[1] < 1e-4
+    assert trend(noise)[1] > 0.05
+    assert trend(np.ones(100)) == (0.0, 1.0)
+
+
+def test_a_straight_line_falls_by_a_fifth_in_its_last_fifth() -> None:
+    assert share_of_fall(np.linspace(2, 1, 400), 0.2) == pytest.approx(0.2, abs=0.02)
+    assert share_of_fall(falling(2.3, 0.1), 0.2) < 0.02
+    assert share_of_fall(np.linspace(1, 2, 400), 0.2) == 0.0
+
+
+def test_levels_tell_from_which_step_on_a_loss_is_broken() -> None:
+    values = np.r_[np.full(50, 2.0), np.full(10, np.nan)]
+    run = example_run(curves={"x": values})
+    assert levels(run, "x").broken_at == run.curves.get("x").steps[50]
+    recovered = np.r_[np.full(20, 2.0), np.nan, np.full(20, 1.0)]
+    assert levels(example_run(curves={"x": recovered}), "x").broken_at is None
+    assert levels(example_run(curves={"x": np.full(20, np.nan)}), "x").broken_at == 0
+    assert levels(Run(id="none")) is None
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=20).filter(any))
+def test_entropy_is_that_of_its_definition(counts: list[int]) -> None:
+    total = sum(counts)
+    assert entropy(counts) == pytest.approx(-sum(c / total * math.log(c / total) for c in counts if c), abs=1e-9)
+
+
+def test_the_prior_loss_is_that_of_the_best_constant_answer() -> None:
+    assert prior_loss(healthy()) == pytest.approx(math.log(10))
+    skewed = example_run(objective=classes(class_counts=(900, 100), outputs=2))
+    assert prior_loss(skewed) == pytest.approx(-0.9 * math.log(0.9) - 0.1 * math.log(0.1))
+    assert prior_loss(example_run(objective=binary())) == pytest.approx(math.log(2))
+    assert prior_loss(example_run(objective=regression())) == pytest.approx(1.0)
+    assert prior_loss(example_run(objective=regression(reduction="sum"))) == pytest.approx(BATCH)
+    assert prior_loss(example_run(objective=classes(class_weights=True))) == pytest.approx(math.log(10))
+    assert prior_loss(example_run(objective=classes(loss="custom"))) is None
+
+
+def test_the_prior_of_absolute_error_on_labels_is_the_rarer_share() -> None:
+    labels = ValueSummary(shape=(BATCH, 1), mean=0.3, variance=0.21, high=1.0)
+    run = example_run(objective=regression(loss="l1_loss", target=labels, target_kind=TargetKind.ZERO_ONE))
+    assert prior_loss(run) == pytest.approx(0.3)
+
+
+def test_skill_is_the_share_of_the_prior_loss_removed() -> None:
+    assert skill(example_run(loss=flat(0.2303, noise=0.0))) == pytest.approx(0.9, abs=1e-3)
+    assert skill(example_run(objective=classes(loss="custom"))) is None
+
+
+def test_a_good_accuracy_counts_where_the_loss_says_nothing() -> None:
+    run = example_run(objective=classes(loss="custom"), curves={"accuracy/validation": np.linspace(0.1, 0.91, 20)})
+    assert skill(run) == pytest.approx((0.91 - 0.1) / 0.9, abs=0.06)
+    per_cent = example_run(objective=classes(loss="custom"), curves={"accuracy/validation": np.linspace(10, 91, 20)})
+    assert skill(per_cent) == pytest.approx(skill(run), abs=1e-6)
+
+
+def test_poor_needs_a_run_that_had_its_chance() -> None:
+    assert poor(example_run(loss=flat(2.3)))
+    assert not poor(healthy())
+    short = Run(
+        id="s", status=Status.FINISHED, curves=Curves(series={"loss/train": Series(np.arange(6), np.full(6, 2.0))})
+    )
+    assert not poor(short)
+
+
+def test_a_loss_of_unknown_kind_is_poor_only_when_it_does_not_fall() -> None:
+    assert not poor(example_run(objective=classes(loss="custom"), loss=falling(50.0, 45.0, noise=0.001)))
+    assert poor(example_run(objective=classes(loss="custom"), loss=flat(50.0)))
+    assert is_falling(healthy())
+
+
+def test_onset_is_the_step_from_which_a_level_is_kept() -> None:
+    dead = np.r_[np.zeros(10), 0.9, np.zeros(9), np.full(19, 0.9)]
+    run = example_run(vitals={"dead": dead[:, None]})
+    assert onset(run, "dead", "layer0", 0.5) == run.vitals.steps[20]
+    assert onset(run, "dead", "layer0", 0.95) is None
+    assert onset(example_run(vitals={"dead": 0.9}), "dead", "layer0", 0.5) == 0
+
+
+def test_missing_measurements_are_skipped_and_not_taken_for_numbers() -> None:
+    values = np.full((39, 3), np.nan)
+    values[4] = 0.7
+    run = example_run(vitals={"unit_similarity": values})
+    assert first(run, "unit_similarity") == pytest.approx({"layer0": 0.7, "layer1": 0.7, "layer2": 0.7})
+    assert late(run, "unit_similarity") == {}
+    assert late(run, "never") == {}
+
+
+@given(st.lists(st.integers(1, 5), max_size=4), st.lists(st.integers(1, 5), max_size=4))
+def test_stretched_shapes_are_those_of_numpy(one: list[int], other: list[int]) -> None:
+    try:
+        wanted = np.broadcast_shapes(tuple(one), tuple(other))
+    except ValueError:
+        wanted = ()
+    assert stretched_shape(tuple(one), tuple(other)) == wanted
+
+
+def test_a_random_batch_of_two_even_classes_has_its_known_majority() -> None:
+    # For two samples: both alike with chance 1/2 (share 1), else one of each (share 1/2).
+    assert expected_majority((50, 50), 2) == pytest.approx(0.75, abs=0.05)
