@@ -108,11 +108,11 @@ class Sink:
         if not self._memory:
             return
         try:
-            path = self._spool.append(self._memory)
+            folder = self._spool.append(self._memory).parent
             self._memory.clear()
             self.tell(
-                f"the store {self._place.label} cannot be written ({self._failure}); what is recorded waits in {path} "
-                "and goes in as soon as it can, at the latest when the store is next opened"
+                f"the store {self._place.label} cannot be written ({self._failure}); records wait in {folder} "
+                "and go in as soon as they can, at the latest when the store is next opened"
             )
         except Exception as problem:
             self.tell(
