@@ -36,7 +36,7 @@ def test_a_rate_a_hundred_times_too_low_on_digits_is_cured_by_scaling_it_and_by_
         decay = 1e-4 if treatment and treatment.action == "set_weight_decay" else 0.0
         executor = InProcess(workload)
         (advance,) = executor.advance(
-            [Member(number=0, parameters={"rate": rate, "weight_decay": decay}, seed=seed)], epochs=8
+            [Member(number=0, parameters={"rate": rate, "weight_decay": decay}, seed=seed)], epochs=4
         )
         assert advance.metric is not None
         return advance.metric

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from babysit.data.samples import Samples
 from babysit.data.sources import load_data
 from babysit.data.splits import Splits, split
 from babysit.nn.builders import mlp
 from babysit.nn.preprocess import Standardize
+from babysit.records.anatomy import Task
 from babysit.records.finding import Finding, Severity, Treatment
 from babysit.records.problem import UserError
 from babysit.training.settings import FitSettings
@@ -30,25 +32,27 @@ def setup_of(model: nn.Module, splits: Splits) -> Setup:
     return Setup(model, FitSettings(rate=0.01, weight_decay=0.1, batch_size=32, epochs=10, patience=8), splits)
 
 
+@pytest.mark.slow
 def test_a_fit_with_a_rate_a_hundred_times_too_low_is_cured_by_what_its_finding_proposes(digits: Splits):
     preprocess = Standardize.fit(digits.train.x)
     trials = treat_fit(
         lambda: nn.Sequential(preprocess, mlp(64, 10)),
         digits,
-        settings=FitSettings(rate=3e-5, epochs=5, device="cpu"),
+        settings=FitSettings(rate=3e-5, epochs=3, device="cpu"),
         findings=[
             finding(
                 Treatment(action="set_loss", value="mse", say="Use another loss."),
                 Treatment(action="set_weight_decay", value=0.0),
-                Treatment(action="scale_rate", value=100.0),
+                Treatment(action="scale_rate", value=10.0),
             )
         ],
     )
-    assert trials[0].treatment.action == "scale_rate"
-    assert trials[0].helped
-    assert trials[0].gain is not None
-    assert trials[0].gain > 0.3
-    idle, impossible = trials[1:]
+    best, idle, impossible = trials[0], trials[-2], trials[-1]
+    assert best.treatment.action == "scale_rate"
+    assert best.treatment.value == 100.0  # ten times was proposed, and is tried twice over
+    assert best.helped
+    assert best.gain is not None
+    assert best.gain > 0.3
     assert not idle.helped
     assert idle.gain == 0.0  # common random numbers: the same training gives the same score
     assert "set_loss cannot be tried by itself" in impossible.problem
@@ -65,7 +69,7 @@ def test_a_fit_with_a_rate_a_hundred_times_too_low_is_cured_by_what_its_finding_
         (Treatment(action="set_batch_size", value=7.0), "batch_size", 7),
         (Treatment(action="scale_batch_size", value=2.0), "batch_size", 64),
         (Treatment(action="set_epochs", value=3.0), "epochs", 3),
-        (Treatment(action="train_longer"), "epochs", 20),
+        (Treatment(action="more_epochs"), "epochs", 20),
         (Treatment(action="stop_earlier"), "patience", 4),
     ],
 )
@@ -121,6 +125,26 @@ def test_inputs_are_preprocessed_by_the_training_samples(action: str, digits: Sp
     x = treated.model[0](digits.train.x)
     assert float(x.mean(dim=0).abs().max()) < 1e-4
     assert treated.model(digits.train.x).shape == (len(digits.train), 10)
+
+
+def test_dropout_is_set_where_there_is_some(digits: Splits):
+    model = mlp(64, 10, dropout=0.5)
+    apply(Treatment(action="set_dropout", value=0.2), setup_of(model, digits))
+    assert {layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)} == {0.2}
+    with pytest.raises(UserError, match="no dropout layer"):
+        apply(Treatment(action="set_dropout", value=0.2), setup_of(mlp(64, 10), digits))
+
+
+def test_targets_of_a_regression_are_standardized_by_the_training_samples(digits: Splits):
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    samples = Samples(x=x, y=1000 + 50 * x[:, :1], task=Task.REGRESSION, kind="table")
+    splits = Splits(train=samples.take(range(40)), validation=samples.take(range(40, 50)), test=samples)
+    treated = apply(Treatment(action="standardize_target"), setup_of(mlp(3, 1), splits)).splits
+    assert float(treated.train.y.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(treated.train.y.std()) == pytest.approx(1, abs=1e-4)
+    assert torch.allclose(treated.validation.y, (splits.validation.y - splits.train.y.mean()) / splits.train.y.std())
+    with pytest.raises(UserError, match="cannot be standardized"):
+        apply(Treatment(action="standardize_target"), setup_of(mlp(64, 10), digits))
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.records.trial import Trial, TrialState
 from babysit.tuning.abort import EXPLODED
-from babysit.tuning.ranges import edge, next_dimension, place
-from babysit.tuning.space import Choice, Scale
+from babysit.tuning.ranges import Placed, edge, next_dimension, place
+from babysit.tuning.space import Choice, Scale, Space
 
 # CS231n 2017, lecture 6, slides "Hyperparameter Optimization": validation accuracy, learning rate, regularization.
 
@@ -197,3 +198,38 @@ def test_an_optimum_beyond_the_end_is_always_approached(gap: float):
     mirrored = [(scale.value(1 - i / 15), metric) for i, (_, metric) in enumerate(pairs)]
     moved, _ = next_dimension("rate", scale, trials_at(mirrored))
     assert moved.low < scale.low / 1.2
+
+
+@given(
+    metrics=st.lists(st.floats(0, 1), min_size=5, max_size=12),
+    low=st.sampled_from([0.0, 1e-3, 0.2]),
+    high=st.sampled_from([0.5, 0.9, 0.95]),
+)
+def test_a_next_range_can_always_be_searched(metrics: list[float], low: float, high: float):
+    for linear in (True, False):
+        if low == 0 and not linear:
+            continue
+        scale = Scale(low, high, linear=linear)
+        ends = len(metrics) - 1
+        trials = trials_at(
+            [(min(max(scale.value(i / ends), low), high), m) for i, m in enumerate(sorted(metrics))], "dropout"
+        )
+        moved, _ = next_dimension("dropout", scale, trials)
+        Space({"dropout": moved})  # refuses what cannot be
+
+
+def test_with_few_trials_chance_rarely_moves_a_range_and_an_optimum_beyond_mostly_does():
+    generator = np.random.default_rng(0)
+
+    def moved(peak: float | None) -> float:
+        fired = 0
+        for _ in range(400):
+            where = generator.random(8)
+            metrics = generator.normal(size=8) if peak is None else -((where - peak) ** 2)
+            order = np.argsort(-metrics)
+            placed = Placed(finished=tuple(where[order]), metrics=tuple(metrics[order]), stopped=())
+            fired += edge(placed) != ""
+        return fired / 400
+
+    assert moved(None) < 0.04
+    assert moved(1.3) > 0.9

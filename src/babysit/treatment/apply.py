@@ -8,10 +8,12 @@ from typing import Any, Final, final
 
 from torch import nn
 
+from babysit.data.samples import Samples
 from babysit.data.splits import Splits
 from babysit.nn.activations import ACTIVATIONS, make_activation, width_factor
 from babysit.nn.initialize import initialize_
 from babysit.nn.preprocess import Center, Standardize
+from babysit.records.anatomy import Task
 from babysit.records.finding import Treatment
 from babysit.records.problem import UserError
 from babysit.training.settings import FitSettings
@@ -94,7 +96,7 @@ def _set_epochs(treatment: Treatment, setup: Setup) -> Setup:
     return _set(setup, epochs=max(1, round(number(treatment))))
 
 
-def _train_longer(treatment: Treatment, setup: Setup) -> Setup:
+def _more_epochs(treatment: Treatment, setup: Setup) -> Setup:
     factor = 2.0 if treatment.value is None else number(treatment)
     return _set(setup, epochs=max(1, round(setup.settings.epochs * factor)))
 
@@ -119,7 +121,9 @@ def _initialize(treatment: Treatment, setup: Setup) -> Setup:
             if layers[-1].bias is not None:
                 nn.init.zeros_(layers[-1].bias)
         case _:
-            initialize_(setup.model, str(treatment.value or "auto"))
+            scheme = str(treatment.value or "auto")
+            # He's rule is proposed against dead units, with the small positive bias that keeps them alive at first.
+            initialize_(setup.model, scheme, relu_bias=0.01 if scheme == "he" else 0.0)
     return setup
 
 
@@ -158,6 +162,35 @@ def _center_input(treatment: Treatment, setup: Setup) -> Setup:
     return replace(setup, model=nn.Sequential(Center.fit(setup.splits.train.x), setup.model))
 
 
+def _standardize_target(treatment: Treatment, setup: Setup) -> Setup:
+    """By the training targets; explained variance, which ranks the cures, does not depend on their unit."""
+    del treatment
+    train = setup.splits.train
+    if train.task is not Task.REGRESSION:
+        raise UserError(f"the targets are {train.task.value}, which cannot be standardized")
+    mean, deviation = train.y.mean(dim=0), train.y.std(dim=0).clamp_min(1e-12)
+
+    def treated(samples: Samples) -> Samples:
+        return replace(samples, y=(samples.y - mean) / deviation)
+
+    splits = replace(
+        setup.splits,
+        train=treated(train),
+        validation=treated(setup.splits.validation),
+        test=treated(setup.splits.test),
+    )
+    return replace(setup, splits=splits)
+
+
+def _set_dropout(treatment: Treatment, setup: Setup) -> Setup:
+    layers = [layer for layer in setup.model.modules() if isinstance(layer, nn.modules.dropout._DropoutNd)]
+    if not layers:
+        raise UserError("the model has no dropout layer to set", do="Build it with dropout")
+    for layer in layers:
+        layer.p = number(treatment)
+    return setup
+
+
 def _leaves(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     """Parent, name and module of all modules without children, in the order of registration."""
     found = [
@@ -187,11 +220,13 @@ ACTIONS: Final[dict[str, Callable[[Treatment, Setup], Setup]]] = {
     "set_batch_size": _set_batch_size,
     "scale_batch_size": _scale_batch_size,
     "set_epochs": _set_epochs,
-    "train_longer": _train_longer,
+    "more_epochs": _more_epochs,
     "stop_earlier": _stop_earlier,
     "initialize": _initialize,
     "replace_activation": _replace_activation,
     "remove_output_activation": _remove_output_activation,
     "standardize_input": _standardize_input,
     "center_input": _center_input,
+    "standardize_target": _standardize_target,
+    "set_dropout": _set_dropout,
 }

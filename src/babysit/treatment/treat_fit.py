@@ -62,8 +62,21 @@ def treat_fit(
                 raise KeyboardInterrupt
             return validation_score(result.model, setup.splits.validation)
 
-    treatments = [treatment for finding in findings for treatment in finding.treatments]
-    return treat(run_again, treatments, seeds=seeds, progress=progress)
+    return treat(run_again, proposed(findings), seeds=seeds, progress=progress)
+
+
+def proposed(findings: Sequence[Finding]) -> list[Treatment]:
+    """The cures of the findings in their order; a scaled rate also twice over, since it may be off by more."""
+    cures = []
+    for finding in findings:
+        for treatment in finding.treatments:
+            cures.append(treatment)
+            if treatment.action == "scale_rate" and isinstance(treatment.value, float | int):
+                twice = float(treatment.value) ** 2
+                cures.append(
+                    Treatment(action="scale_rate", value=twice, say=f"Multiply the learning rate by {twice:g}.")
+                )
+    return cures
 
 
 def validation_score(model: nn.Module, samples: Samples) -> float:

@@ -9,6 +9,7 @@ from typing import Final, Literal, final
 
 import numpy as np
 from scipy.stats import rankdata
+from scipy.stats import t as student_t
 
 from babysit.records.trial import Trial, TrialState
 from babysit.tuning.space import Choice, Dimension, Scale, valid
@@ -18,8 +19,8 @@ from babysit.tuning.space import Choice, Dimension, Scale, valid
 # after both stages, and regularization is left alone in the second.
 _TOP_SHARE: Final = 0.2  # the best fifth speaks for a stage,
 _TOP_LEAST: Final = 3  # and at least three trials
-_BEST_AT_EDGE: Final = 0.1  # the best trial within this share of the range from its end,
-_TOP_AT_EDGE: Final = 0.3  # or the median of the best ones within this share and the very end not tried,
+_BEST_AT_EDGE: Final = 0.1  # the best trial within this share of the range from its end, or the outermost one tried,
+_TOP_AT_EDGE: Final = 0.25  # or the median of the best ones within this share and the very end not tried,
 _RANK_CORRELATION: Final = 0.5  # counts only when the metric rises toward that end: else the best lies there by chance
 _INFEASIBLE: Final = 0.5  # share of stopped trials from which on a region is known to be bad
 _NARROWEST: Final = 1 / 3  # the lecture's own step: three factors of ten for the rate, then one
@@ -95,18 +96,25 @@ def edge(placed: Placed) -> Edge:
 
 
 def _at_the_high_end(placed: Placed) -> bool:
-    if not placed.finished or placed.correlation <= _RANK_CORRELATION:
+    if not placed.finished or placed.correlation <= _least_correlation(len(placed.finished)):
         return False
-    if placed.finished[0] <= 1 - _BEST_AT_EDGE:
-        # Where the very end was tried and others are better, the optimum lies within.
-        end_was_tried = max(placed.finished) > 1 - _BEST_AT_EDGE
-        if end_was_tried or placed.median <= 1 - _TOP_AT_EDGE:
-            return False
+    best, outermost = placed.finished[0], max(placed.finished)
+    # Where the very end was tried and others are better, the optimum lies within.
+    near_the_end = placed.median > 1 - _TOP_AT_EDGE and outermost <= 1 - _BEST_AT_EDGE
+    if best <= 1 - _BEST_AT_EDGE and best < outermost and not near_the_end:
+        return False
     # The outer tenth, or all that lies above the best ones.
     border = min(1 - _BEST_AT_EDGE, max(placed.top))
     stopped = sum(position > border for position in placed.stopped)
     finished = sum(position > border for position in placed.finished)
     return stopped == 0 or stopped < _INFEASIBLE * (stopped + finished)
+
+
+def _least_correlation(trials: int) -> float:
+    """The rank correlation that chance exceeds in one of a hundred cases, and never less than one half."""
+    quantile = float(student_t.ppf(0.99, trials - 2)) if trials > 2 else math.inf
+    by_chance = quantile / math.sqrt(trials - 2 + quantile**2) if math.isfinite(quantile) else 1.0
+    return max(_RANK_CORRELATION, by_chance)
 
 
 def next_dimension(name: str, dimension: Dimension, trials: Sequence[Trial]) -> tuple[Dimension, str]:
@@ -150,12 +158,7 @@ def _moved(name: str, scale: Scale, placed: Placed, side: Literal["low", "high"]
         low, high = min(placed.median - half, *placed.top), 1 + half
     else:
         low, high = -half, max(placed.median + half, *placed.top)
-    if scale.linear:
-        least, most = valid(name)
-        # A share cannot leave its limits, and a range that began at or above zero does not go below it.
-        least = max(least, 0.0) if scale.low >= 0 else least
-        low, high = max(low, scale.position(least)), min(high, scale.position(most))
-    moved = _between(scale, low, high)
+    moved = _within(_between(scale, low, high), name, scale)
     if moved.low == scale.low and moved.high == scale.high:
         return scale, f"kept: the best lie at its {side} end, and {name} cannot go beyond"
     where, way = ("upper", "higher") if side == "high" else ("lower", "lower")
@@ -199,3 +202,11 @@ def _between(scale: Scale, low: float, high: float) -> Scale:
         scale.high if high == 1 else scale.value(high),
         linear=scale.linear,
     )
+
+
+def _within(moved: Scale, name: str, before: Scale) -> Scale:
+    """A moved scale inside what its name can mean; one that began at or above zero does not go below it."""
+    least, most = valid(name)
+    if before.low >= 0:
+        least = max(least, 0.0)
+    return Scale(max(moved.low, least), min(moved.high, most), linear=moved.linear)
