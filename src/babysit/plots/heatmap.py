@@ -11,7 +11,7 @@ from babysit.plots.folding import Fold, fold
 from babysit.plots.points import rows, significant
 from babysit.plots.reduce import Reduction, reduced
 from babysit.plots.theme import INK, Figure, step_axis, themed
-from babysit.plots.words import count
+from babysit.plots.words import count, percent
 from babysit.records.arrays import Array
 from babysit.records.run import Run
 
@@ -99,21 +99,21 @@ def describe(numbers: Numbers) -> str:
     if len(numbers.folds) < numbers.layers:
         said += f" Neighbouring layers share a row ({len(numbers.folds)} rows): for shares the worst of them is shown."
     if numbers.broken:
-        said += (
-            f" NaN or infinite values from step {min(start for _, start, _ in numbers.broken):,} on (covered)."
-        )
+        said += f" NaN or infinite values from step {min(start for _, start, _ in numbers.broken):,} on (covered)."
     if "dead" in numbers.tables and np.isfinite(numbers.tables["dead"]).any():
         table = numbers.tables["dead"][:, -1]
         if np.isfinite(table).any():
             worst = int(np.nanargmax(table))
-            said += f" Most dead units at the end: {100 * table[worst]:.0f} % in {numbers.folds[worst].label}."
+            said += f" Most dead units at the end: {percent(table[worst])} in {numbers.folds[worst].label}."
     return said
 
 
 def draw(numbers: Numbers) -> Figure:
     """The figure: colour by layer and step, with a list to choose the statistic from."""
     drawn = [statistic for statistic in DRAWN if statistic.name in numbers.tables]
-    choice = alt.binding_select(options=[item.name for item in drawn], labels=[item.words for item in drawn])
+    choice = alt.binding_select(
+        options=[item.name for item in drawn], labels=[item.words for item in drawn], name="Show "
+    )
     shift = int(numbers.log_time)  # a logarithmic axis has no room for step 0
     height = int(np.clip(len(numbers.folds) * 26, 90, 560))
     figure = (
@@ -180,9 +180,7 @@ def _broken_cells(numbers: Numbers) -> Figure:
         value="NaN or infinite values",
     )
     cells: Figure = (
-        alt.Chart(data)
-        .mark_rect(color=INK)
-        .encode(x="start:Q", x2="end:Q", y="row:O", tooltip=alt.Tooltip("value:N"))
+        alt.Chart(data).mark_rect(color=INK).encode(x="start:Q", x2="end:Q", y="row:O", tooltip=alt.Tooltip("value:N"))
     )
     return cells
 
@@ -208,12 +206,14 @@ def _data(numbers: Numbers, drawn: list[Statistic]) -> alt.InlineData:
 def _bounds(numbers: Numbers, statistic: Statistic) -> tuple[float, float]:
     if statistic.low is not None and statistic.high is not None:
         return statistic.low, statistic.high
-    known = numbers.tables[statistic.name]
-    known = known[np.isfinite(known)]
+    table = numbers.tables[statistic.name]
+    known = table[np.isfinite(table)]
     if not len(known):
         return -1.0, 0.0
     # A few extreme cells must not wash out the rest.
     low, high = np.quantile(known, [0.01, 0.99]).round(2).tolist()
+    # Half a decade below all others for what is exactly zero, above for what is infinite.
+    low, high = low - 0.5 * bool(np.isneginf(table).any()), high + 0.5 * bool(np.isposinf(table).any())
     return low, max(high, low + 1.0)
 
 

@@ -35,7 +35,8 @@ def finite(series: Series) -> Line:
     steps, values = steps[:length], values[:length]
     order = np.argsort(steps, kind="stable")
     order = order[np.isfinite(values[order])]
-    return Line(steps[order], values[order])
+    # Sums and differences of what is drawn must stay finite too.
+    return Line(steps[order], values[order].clip(-1e300, 1e300))
 
 
 def first_nonfinite(series: Series) -> int | None:
@@ -61,18 +62,22 @@ def smooth(line: Line, window: int) -> Line:
     if window <= 1 or len(line) <= window:
         return line
     length, half = len(line), window // 2
-    sums = np.concatenate([[0.0], np.cumsum(line.values / window)])  # divided first: huge losses must not overflow
+    scale = float(np.abs(line.values).max()) or 1.0  # divided by it first: sums of huge losses must not overflow
+    scaled = line.values / scale
+    sums = np.concatenate([[0.0], np.cumsum(scaled)])
     middle = np.arange(length)
     # Toward both ends the mean reaches equally far to both sides, so that it is not pulled toward the middle.
     reach = np.minimum(half, np.minimum(middle, length - 1 - middle))
     low, high = middle - reach, middle + reach + 1
-    values = (sums[high] - sums[low]) / ((high - low) / window)
-    # That leaves the noise of single batches at the very end, where one looks first: there, a straight line instead.
-    tail = line.values[-window:]
-    slope, level = np.polyfit(np.arange(window) - (window - 1) / 2, tail / (scale := np.abs(tail).max() or 1.0), 1)
-    straight = (level + slope * (np.arange(window) - (window - 1) / 2)) * scale
-    values[length - half :] = np.clip(straight, tail.min(), tail.max())[window - half :]
-    return Line(line.steps, values)
+    values = (sums[high] - sums[low]) / (high - low)
+    # That leaves the noise of single batches at the very end, where one looks first: there, a straight line instead,
+    # through three windows, so that its end varies no more than the running mean does before it.
+    tail = scaled[-3 * window :]
+    places = np.arange(len(tail)) - (len(tail) - 1) / 2
+    slope, level = np.polyfit(places, tail, 1)
+    straight = np.clip(level + slope * places, tail.min(), tail.max())
+    values[length - half :] = straight[len(tail) - half :]
+    return Line(line.steps, values * scale)
 
 
 def significant(value: float, digits: int = 4) -> float | None:

@@ -104,7 +104,7 @@ def log_axis(title: str, low: float, high: float, **axis: Any) -> alt.Axis:
 
 def log_ticks(low: float, high: float) -> list[float]:
     """Where a logarithmic axis from `low` to `high` carries labels: about two to nine places."""
-    decades = math.log10(high / low)
+    decades = math.log10(high) - math.log10(low)
     digits = (1, 2, 5) if decades <= 2.5 else (1,)
     every = max(1, math.ceil(decades / 9))
     powers = [power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high))) if power % every == 0]
@@ -113,8 +113,10 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _domain(low: float, high: float) -> tuple[float, float]:
+    # Far outside of all that trainings measure, and well within what floats hold: room below and above stays finite.
+    low, high = max(low, 1e-250), min(max(high, 1e-250), 1e250)
     # A twelfth of a decade of room, and at least half a decade in all, so that a flat curve stays drawable.
-    room = max(0.08, (0.5 - math.log10(high / low)) / 2)
+    room = max(0.08, (0.5 - math.log10(high) + math.log10(low)) / 2)
     return float(f"{low / 10**room:.3e}"), float(f"{high * 10**room:.3e}")
 
 

@@ -72,7 +72,7 @@ def describe(numbers: Numbers) -> str:
         return f"{said} All layers ({numbers.layers:,}) stay within one decade of it."
     shown = "; the grey area holds eight in ten layers, the named ones are the farthest off" if numbers.spread else ""
     verb = "lies" if numbers.outside == 1 else "lie"
-    return f"{said} {count(numbers.outside, 'layer')} of {numbers.layers:,} {verb} more than a decade off{shown}."
+    return f"{said} {numbers.outside:,} of {count(numbers.layers, 'layer')} {verb} more than a decade off{shown}."
 
 
 def draw(numbers: Numbers) -> Figure:

@@ -6,7 +6,7 @@ import math
 
 
 def number(value: float, digits: int = 3) -> str:
-    """The value in `digits` significant digits: 0.0813, 12,400, 3.2e-06, NaN."""
+    """The value in `digits` significant digits: 0.0813, 12,400, 3.2e-6, NaN."""
     value = float(value)
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
@@ -14,7 +14,8 @@ def number(value: float, digits: int = 3) -> str:
         return f"{int(value):,}"
     if 1e-3 <= abs(value) < 1e6:
         exponent = math.floor(math.log10(abs(value)))
-        return f"{value:,.{max(0, digits - 1 - exponent)}f}"
+        written = f"{value:,.{max(0, digits - 1 - exponent)}f}"
+        return written.rstrip("0").rstrip(".") if "." in written else written
     mantissa, exponent_text = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent_text)}"
 
@@ -24,6 +25,8 @@ def percent(share: float) -> str:
     value = 100 * float(share)
     if not math.isfinite(value):
         return number(value)
+    if abs(value) >= 1e6:
+        return f"{number(value)} %"
     return f"{value:.2f} %" if 0 < abs(value) < 1 else f"{value:.1f} %".replace(".0 %", " %")
 
 

@@ -48,7 +48,7 @@ def healthy_run() -> Run:
         events=Events(counts={"step": steps, "zero_grad": steps, "backward": steps, "evaluation": 30}, steps=steps),
         result={"accuracy/test": 0.9778, "accuracy/validation": 0.9815, "best_step": 840.0},
         stop_reason="no better validation loss for 8 epochs",
-        overhead=parts.OVERHEAD,
+        overhead=parts.overhead(steps),
         artifacts={"model": "babysit_runs/quiet-otter/model.pt"},
     )
 
@@ -75,7 +75,7 @@ def diverging_run() -> Run:
         curves=parts.curves(losses, rate=1.0),
         events=Events(counts={"step": steps, "nonfinite": 40}, kept=(Event(step=120, kind="nonfinite"),), steps=steps),
         findings=findings.DIVERGING,
-        overhead=parts.OVERHEAD,
+        overhead=parts.overhead(steps),
         stop_reason="the loss is NaN since step 128",
     )
 
@@ -97,7 +97,7 @@ def dead_relu_run() -> Run:
         vitals=msgspec.structs.replace(vitals, values=values),
         curves=parts.curves(parts.falling(steps, start=2.31, end=1.1, seed=3), rate=0.1),
         findings=findings.DEAD_UNITS,
-        overhead=parts.OVERHEAD,
+        overhead=parts.overhead(steps),
     )
 
 
@@ -125,7 +125,7 @@ def overfit_run() -> Run:
             {"loss/validation": validation, "accuracy/validation": accuracy, "accuracy/train": train_accuracy},
         ),
         findings=findings.OVERFITTING,
-        overhead=parts.OVERHEAD,
+        overhead=parts.overhead(steps),
     )
 
 
@@ -175,7 +175,7 @@ def deep_run(*, layers: int, steps: int) -> Run:
                 advice="Put batch normalization or residual connections between the layers.",
             ),
         ),
-        overhead=parts.OVERHEAD,
+        overhead=parts.overhead(steps),
     )
 
 

@@ -15,7 +15,6 @@ from babysit.records.run import Environment, Overhead, Run, Status
 from babysit.records.trial import StageRange, Trial, TrialState
 from babysit.records.vitals import Vitals
 
-OVERHEAD: Final = Overhead(budget=0.01, share=0.0063, seconds=0.42, sampled_steps=96, steps=1200, every=16)
 _ENVIRONMENT: Final = Environment(
     python="3.11.9", torch="2.13.0", babysit="0.1.0", platform="Linux x86_64", device="cpu", threads=2
 )
@@ -27,6 +26,13 @@ def base(run_id: str, **fields: Any) -> Run:
     config = {"rate": 1e-3, "batch_size": 64, "optimizer": "adam", "seed": 0}
     given = {"status": Status.FINISHED, "environment": _ENVIRONMENT, "config": config, **times, **fields}
     return Run(id=run_id, **given)
+
+
+def overhead(steps: int) -> Overhead:
+    """What watching so many steps cost."""
+    return Overhead(
+        budget=0.01, share=0.0063, seconds=3.5e-4 * steps, sampled_steps=len(sampled(steps)), steps=steps, every=32
+    )
 
 
 def noise(length: int, seed: int) -> Array:

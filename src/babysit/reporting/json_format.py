@@ -1,0 +1,64 @@
+"""A run as JSON for other programs: verdict, findings in rank order, and the facts of the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from babysit.records.finding import Finding
+from babysit.records.run import Run
+from babysit.records.serial import to_json
+from babysit.reporting import story
+
+
+def as_json(run: Run) -> str:
+    """The report as indented JSON; NaN and infinities are the words "nan", "inf", "-inf".
+
+    `verdict` is "healthy" or "sick". A run in which nothing was measured is "healthy" with `measured` false: nothing
+    was found because nothing was seen.
+    """
+    findings = sorted(run.findings, key=lambda finding: finding.rank)
+    report: dict[str, Any] = {
+        "verdict": run.verdict,
+        "measured": story.measured(run),
+        "summary": story.verdict(run)._asdict(),
+        "findings": [_finding(finding) for finding in findings],
+        "run": _facts(run),
+    }
+    return to_json(_encodable(report))
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    first = ("code", "name", "severity", "rank", "explained_by", "layers", "first_step", "last_step", "evidence")
+    names = [*first, "meaning", "advice", "confidence", "treatments"]
+    plain = msgspec.to_builtins(finding)
+    return {name: plain[name] for name in names}
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What the run was and achieved; the arrays (curves, vital signs) stay in the store."""
+    names = ("id", "name", "kind", "status", "created", "ended", "command", "stop_reason", "config", "result")
+    facts: dict[str, Any] = {name: getattr(run, name) for name in names}
+    facts["artifacts"] = run.artifacts
+    facts["steps"] = story.steps(run)
+    facts["environment"] = msgspec.to_builtins(run.environment)
+    facts["overhead"] = msgspec.to_builtins(run.overhead)
+    facts["probes"] = [
+        {name: getattr(probe, name) for name in ("name", "outcome", "measured", "expected", "message", "seconds")}
+        for probe in run.probes
+    ]
+    facts["trials"] = msgspec.to_builtins(run.trials)
+    facts["ranges"] = msgspec.to_builtins(run.ranges)
+    return facts
+
+
+def _encodable(value: Any) -> Any:
+    """The value with half characters (from file names that are not UTF-8) written out as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return value

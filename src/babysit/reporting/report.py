@@ -1,0 +1,65 @@
+"""From a run to what a person, or a program, reads."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from babysit.records.problem import UserError
+from babysit.records.run import Run
+
+FORMATS: Final = ("html", "text", "json")
+_BY_ENDING: Final = {".html": "html", ".htm": "html", ".txt": "text", ".json": "json"}
+
+
+def report(run: Run, *, format: str = "html") -> str:
+    """The run as one HTML page that opens offline, as text, or as JSON; raises UserError for another format."""
+    if format == "html":
+        from babysit.reporting.html import html
+
+        return html(run)
+    if format == "text":
+        from babysit.reporting.text import text
+
+        return text(run)
+    if format == "json":
+        from babysit.reporting.json_format import as_json
+
+        return as_json(run)
+    raise UserError(f"there is no report format {format!r}", do=f"Choose one of {', '.join(FORMATS)}")
+
+
+def write_report(run: Run, path: Path | str) -> Path:
+    """Write the report to a file, its format by the ending (.html, .txt, .json); whole or not at all."""
+    path = Path(path)
+    if path.suffix.lower() not in _BY_ENDING:
+        raise UserError(
+            f"a report cannot be written as {path.suffix or 'a file without ending'!r}",
+            where=str(path),
+            do="End the name in .html, .txt or .json",
+        )
+    content = report(run, format=_BY_ENDING[path.suffix.lower()]).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its place first: a full disk or Ctrl-C leaves the report that was there before.
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.close()
+                os.chmod(file.name, 0o666 & ~_umask())
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as problem:
+        raise UserError(f"the report cannot be written: {problem.strerror}", where=str(path)) from problem
+    return path
+
+
+def _umask() -> int:
+    # The only way to read the mask is to set it; temporary files are private, reports are as other files are.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

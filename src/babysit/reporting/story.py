@@ -1,0 +1,264 @@
+"""What a run has to tell, in words: the verdict, its reason, the next step, and the facts around them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from babysit.plots.catalogue import PLOTS
+from babysit.plots.names import short
+from babysit.plots.words import count, number, percent
+from babysit.records.finding import Finding
+from babysit.records.run import Run, Status
+
+_SHOWN_LAYERS = 3
+
+
+class Verdict(NamedTuple):
+    """The one sentence, why it is so, and what to do next."""
+
+    word: str  # HEALTHY, SICK or UNSURE
+    sentence: str
+    why: str
+    next: str
+
+
+class Cause(NamedTuple):
+    """A finding and, beneath it, the findings it explains."""
+
+    finding: Finding
+    symptoms: tuple[Cause, ...]
+
+
+def verdict(run: Run) -> Verdict:
+    """What came of the run."""
+    diagnosis = run.diagnosis or next(iter(run.alarms), None)
+    if diagnosis is not None:
+        others = len(causes(run, alarms=True)) - 1
+        more = f", and {count(others, 'other cause')}" if others > 0 else ""
+        sentence = f"Sick: {spoken(diagnosis.name)} ({short(diagnosis.code, 12)}){_briefly(diagnosis)}{more}."
+        return Verdict("SICK", sentence, diagnosis.meaning, diagnosis.advice or _first_treatment(diagnosis))
+    if not measured(run):
+        return Verdict(
+            "UNSURE",
+            "Nothing was measured, so nothing can be said.",
+            _why_nothing(run),
+            "Watch a training: `babysit watch train.py`, or `with babysit.watch(model, optimizer):` around the loop.",
+        )
+    failed = [probe for probe in run.probes if probe.outcome == "fail"]
+    if failed:
+        names = ", ".join(short(probe.name, 40) for probe in failed)
+        sentence = f"No rule found anything, but {count(len(failed), 'probe')} failed: {names}."
+        return Verdict("UNSURE", sentence, failed[0].message, "Mend that first: a training can hide it for long.")
+    checked = _checked(run)
+    so_far = " so far" if run.status == Status.RUNNING else ""
+    return Verdict(
+        "HEALTHY", f"Healthy{so_far}: nothing wrong was found in {checked}.", _outcome(run), _healthy_next(run)
+    )
+
+
+def causes(run: Run, *, alarms: bool) -> tuple[Cause, ...]:
+    """The findings as trees, causes first in rank order; `alarms`: those that count, else those worth knowing."""
+    chosen = [finding for finding in run.findings if (finding.severity != "INFO") == alarms]
+    codes = {finding.code for finding in chosen}
+    # A finding that names itself, or one that is not there, stands on its own.
+    roots = [finding for finding in chosen if finding.explained_by not in codes or finding.explained_by == finding.code]
+    placed: set[int] = set()
+    trees = tuple(_tree(finding, chosen, placed) for finding in roots)
+    # Findings that explain each other in a circle have no root: each is shown once all the same.
+    return trees + tuple(_tree(finding, chosen, placed) for finding in chosen if id(finding) not in placed)
+
+
+def _tree(finding: Finding, chosen: list[Finding], placed: set[int]) -> Cause:
+    placed.add(id(finding))
+    below = []
+    for other in chosen:
+        if other.explained_by == finding.code and id(other) not in placed:
+            below.append(_tree(other, chosen, placed))
+    return Cause(finding, tuple(below))
+
+
+def spoken(name: str) -> str:
+    """A rule's name as words: rate-too-high as "rate too high"."""
+    return short(name.replace("-", " "), 80)
+
+
+def place(finding: Finding) -> str:
+    """Where and when a finding was seen: " in hidden.1, from step 48"; empty when it has no place."""
+    where = f" in {layers(finding)}" if finding.layers else ""
+    when = ""
+    if finding.first_step is not None:
+        last = finding.last_step
+        when = f"step {finding.first_step:,}"
+        when = f"steps {finding.first_step:,} to {last:,}" if last is not None and last > finding.first_step else when
+        when = f", {when}"
+    return where + when
+
+
+def _briefly(finding: Finding) -> str:
+    """Where and since when, short enough for a headline."""
+    few = len(finding.layers) <= 2
+    where = layers(finding) if few else count(len(finding.layers), "layer")
+    since = f", from step {finding.first_step:,}" if finding.first_step is not None else ""
+    return (f" in {where}" if finding.layers else "") + since
+
+
+def layers(finding: Finding) -> str:
+    """The layers of a finding, the first few by name."""
+    names = [short(name, 40) or "(no name)" for name in finding.layers[:_SHOWN_LAYERS]]
+    rest = len(finding.layers) - len(names)
+    return ", ".join(names) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def evidence(finding: Finding) -> list[tuple[str, str]]:
+    """The numbers that made a rule fire: name and value in words."""
+    return [(short(name.replace("_", " "), 40), value_words(value)) for name, value in finding.evidence.items()]
+
+
+def value_words(value: object) -> str:
+    """A value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, int | float) else short(str(value), 80)
+
+
+def results(run: Run) -> list[tuple[str, str]]:
+    """What the run achieved: "Test accuracy" and "97.8 %"; the test values first."""
+    ordered = sorted(run.result.items(), key=lambda item: (not item[0].endswith("/test"), item[0]))
+    return [(_result_name(name), _result_value(name, value)) for name, value in ordered]
+
+
+def _result_name(name: str) -> str:
+    metric, _, split = name.partition("/")
+    words = f"{split} {metric}" if split else metric
+    return short(words.replace("_", " ").capitalize(), 40)
+
+
+def _result_value(name: str, value: float) -> str:
+    return percent(value) if name.startswith("accuracy") else number(value)
+
+
+def cost(run: Run) -> str:
+    """What the watching cost, in one sentence."""
+    spent = run.overhead
+    if spent is None or not spent.steps:
+        return "Watching: nothing was watched, so nothing was spent."
+    sampled = (
+        f"{spent.sampled_steps:,} of {count(spent.steps, 'step')} sampled, every {ordinal(spent.every)} at the end"
+    )
+    share = f"{percent(spent.share)} of the step time (budget {percent(spent.budget)})"
+    return f"Watching cost {share}, {number(spent.seconds)} seconds in all; {sampled}."
+
+
+def ordinal(value: int) -> str:
+    """1st, 2nd, 3rd, 16th."""
+    ending = "th" if 10 <= value % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    return f"{value:,}{ending}"
+
+
+def steps(run: Run) -> int:
+    """How many optimizer steps the run saw."""
+    seen = [run.events.steps, run.overhead.steps if run.overhead else 0]
+    seen += [int(series.steps[-1]) + 1 for name, series in run.curves.series.items() if len(series)]
+    return max(seen)
+
+
+def measured(run: Run) -> bool:
+    """Whether there is anything to judge: a curve, a sampled step, a probe or a trial."""
+    curves = any(len(series) for series in run.curves.series.values())
+    return bool(curves or len(run.vitals.steps) or run.probes or run.trials)
+
+
+def missing(run: Run, shown: Collection[str]) -> list[tuple[str, str]]:
+    """The figures that are not among those `shown` (names), and why: title and reason."""
+    searched = run.kind in ("search", "routine") or run.trials
+    plots = [plot for plot in PLOTS if searched or not plot.name.startswith("search")]
+    return [(plot.title, plot.needs) for plot in plots if plot.name not in shown]
+
+
+def _checked(run: Run) -> str:
+    parts = []
+    if steps(run):
+        parts.append(count(steps(run), "step"))
+    if run.vitals.layers:
+        parts.append(count(len(run.vitals.layers), "layer"))
+    if run.probes:
+        parts.append(count(len(run.probes), "probe"))
+    if run.trials:
+        parts.append(count(len(run.trials), "trial"))
+    return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
+
+
+def _outcome(run: Run) -> str:
+    said = [f"{name}: {value}." for name, value in results(run)[:2]]
+    if run.stop_reason:
+        said.append(f"Stopped: {short(run.stop_reason, 200)}.")
+    warned = [short(probe.name, 40) for probe in run.probes if probe.outcome == "warn"]
+    if warned:
+        said.append(f"Probes that warned: {', '.join(warned)}.")
+    return " ".join(said) or "Every rule that had what it needs looked at the run, and none fired."
+
+
+def _healthy_next(run: Run) -> str:
+    if run.status in (Status.CRASHED, Status.INTERRUPTED):
+        return f"The run did not end by itself ({run.status}): what was recorded up to then is shown."
+    if run.kind == "watch":
+        return "Nothing to mend. To look for better hyperparameters: `babysit search`."
+    return "Nothing to mend."
+
+
+def _why_nothing(run: Run) -> str:
+    if run.status == Status.CRASHED:
+        return "The program ended with an error before its first optimizer step."
+    if run.status == Status.RUNNING:
+        return "The run has not made its first step yet, or did not get to say how it ended."
+    return "No optimizer step, no loss, no probe and no trial was seen."
+
+
+def _first_treatment(finding: Finding) -> str:
+    return finding.treatments[0].say if finding.treatments else ""
+
+
+def measured_words(values: dict[str, float]) -> str:
+    """Measured values in words, the first four: loss 2.31, score 1."""
+    return ", ".join(f"{short(name, 20)} {number(value, 4)}" for name, value in list(values.items())[:4]) or "–"
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """What the run was: name, command, model, data, place, status."""
+    pairs = [
+        ("run", run.id + (f" · {short(run.name, 60)}" if run.name else "")),
+        ("status", f"{run.status}" + (f": {short(run.stop_reason, 120)}" if run.stop_reason else "")),
+        ("command", short(run.command, 160)),
+        ("when", " to ".join(filter(None, (run.created, run.ended)))),
+        ("steps", f"{steps(run):,}" if steps(run) else ""),
+        ("model", _model(run)),
+        ("data", _data(run)),
+        ("settings", ", ".join(f"{short(k, 24)} {value_words(v)}" for k, v in list(run.config.items())[:12])),
+        ("machine", _machine(run)),
+        *((short(name, 20), short(path, 200)) for name, path in run.artifacts.items()),
+    ]
+    return [(name, words) for name, words in pairs if words]
+
+
+def _model(run: Run) -> str:
+    if run.anatomy is None:
+        return ""
+    kinds = [objective.loss for objective in run.anatomy.objectives]
+    optimizers = [optimizer.kind for optimizer in run.anatomy.optimizers]
+    sizes = f"{count(len(run.anatomy.layers), 'layer')}, {count(run.anatomy.parameters, 'parameter')}"
+    return ", ".join(short(part, 60) for part in [run.anatomy.model, sizes, *kinds, *optimizers] if part)
+
+
+def _data(run: Run) -> str:
+    if run.data is None:
+        return ""
+    sizes = ", ".join(f"{short(split.split, 20)} {split.samples:,}" for split in run.data.splits)
+    parts = [run.data.source, run.data.kind, sizes, run.data.preprocessing]
+    return "; ".join(short(part, 160) for part in parts if part)
+
+
+def _machine(run: Run) -> str:
+    place = run.environment
+    versions = [f"Python {place.python}" if place.python else "", f"torch {place.torch}" if place.torch else ""]
+    return ", ".join(short(part, 60) for part in [place.device, *versions, place.platform] if part)

@@ -1,0 +1,142 @@
+"""A run as text: verdict, findings under their causes, probes, results and the cost of watching."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from rich.box import ROUNDED, SIMPLE
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from babysit.plots.names import clean, short
+from babysit.plots.words import count, number
+from babysit.records.probe import ProbeResult
+from babysit.records.run import Run
+from babysit.reporting import story
+
+_COLOURS = {"HEALTHY": "green", "SICK": "red", "UNSURE": "yellow"}
+_SEVERITY = {"ERROR": "bold red", "WARNING": "yellow", "INFO": "cyan"}
+_OUTCOME = {"pass": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
+_BEST_TRIALS = 5
+# A message of many thousand characters (a hostile or broken name in it) must not push all else off the screen.
+_LONGEST = 600
+
+
+def text(run: Run, *, width: int = 100) -> str:
+    """The report as plain text of at most `width` columns."""
+    console = Console(
+        file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False, emoji=False
+    )
+    with console.capture() as capture:
+        console.print(renderable(run))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def renderable(run: Run) -> RenderableType:
+    """The report for a rich console, in colour where the console has colours."""
+    sections: list[tuple[str, list[RenderableType]]] = [
+        ("Findings", [_cause(cause) for cause in story.causes(run, alarms=True)]),
+        ("Worth knowing", [_cause(cause) for cause in story.causes(run, alarms=False)]),
+        ("Probes", [probe_table(run.probes)] if run.probes else []),
+        ("Search", list(_search(run)) if run.trials else []),
+        ("Result", [_pairs(story.results(run))] if run.result else []),
+        ("Run", [_pairs(story.facts(run))]),
+    ]
+    parts: list[RenderableType] = [verdict_box(run), Text()]
+    for title, content in sections:
+        if content:
+            parts += [Text(title, style="bold underline"), Text(), *content, Text()]
+    return Group(*parts, Text(story.cost(run), style="dim"))
+
+
+def verdict_box(run: Run) -> Panel:
+    """The box Verdict / Why / Next."""
+    said = story.verdict(run)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for label, words in (("Verdict", said.sentence), ("Why", said.why), ("Next", said.next)):
+        if words:
+            table.add_row(label, Text(_bounded(words), style=_COLOURS[said.word] if label == "Verdict" else ""))
+    title = Text(f" {_symbol(said.word)} {said.word} ", style=f"bold {_COLOURS[said.word]}")
+    return Panel(table, title=title, title_align="left", box=ROUNDED, border_style=_COLOURS[said.word])
+
+
+def probe_table(probes: tuple[ProbeResult, ...]) -> RenderableType:
+    """The probes with what they measured beside what was expected; what it means, for those that did not pass."""
+    table = Table(box=SIMPLE, show_edge=False, pad_edge=False)
+    for name in ("probe", "outcome", "measured", "expected"):
+        table.add_column(name)
+    for probe in probes:
+        table.add_row(
+            Text(short(probe.name, 28)),
+            Text(probe.outcome, style=_OUTCOME.get(probe.outcome, "")),
+            Text(story.measured_words(probe.measured)),
+            Text(story.measured_words(probe.expected)),
+        )
+    meanings = [
+        Padding(Text.assemble((f"{short(probe.name, 28)}: ", "bold"), _bounded(probe.message)), (0, 0, 0, 2))
+        for probe in probes
+        if probe.outcome != "pass" and probe.message
+    ]
+    return Group(table, *meanings)
+
+
+def _cause(cause: story.Cause, *, depth: int = 0) -> RenderableType:
+    finding = cause.finding
+    head = Text.assemble(
+        ("└ explains " if depth else ""),
+        (f"{short(finding.code, 12)} {story.spoken(finding.name)}", "bold"),
+        "  ",
+        (str(finding.severity), _SEVERITY.get(finding.severity, "")),
+        (story.place(finding), "dim"),
+    )
+    body: list[RenderableType] = [head]
+    numbers = " · ".join(f"{name} {value}" for name, value in story.evidence(finding)[:12])
+    lines = [("", finding.meaning), ("numbers: ", numbers), ("do: ", finding.advice)]
+    body += [Padding(Text.assemble((label, "dim"), _bounded(words)), (0, 0, 0, 2)) for label, words in lines if words]
+    for treatment in finding.treatments:
+        words = Text.assemble(("try: ", "dim"), _bounded(treatment.say or treatment.action))
+        body.append(Padding(words, (0, 0, 0, 2)))
+        code = [_bounded(line) for line in treatment.code.splitlines()[:12]]
+        body += [Padding(Text(line, style="cyan"), (0, 0, 0, 7)) for line in code]
+    body += [Padding(_cause(symptom, depth=depth + 1), (0, 0, 0, 2)) for symptom in cause.symptoms]
+    return Group(*body)
+
+
+def _search(run: Run) -> Iterator[RenderableType]:
+    done = [trial for trial in run.trials if trial.state == "complete" and trial.metric is not None]
+    pruned = sum(trial.state == "pruned" for trial in run.trials)
+    yield Text(f"{count(len(run.trials), 'trial')}, {len(done):,} finished, {pruned:,} stopped early.")
+    table = Table(box=SIMPLE, show_edge=False, pad_edge=False)
+    for name in ("trial", "stage", "metric", "parameters"):
+        table.add_column(name)
+    for trial in sorted(done, key=lambda trial: -(trial.metric or 0.0))[:_BEST_TRIALS]:
+        words = ", ".join(f"{short(k, 24)} {story.value_words(v)}" for k, v in list(trial.parameters.items())[:8])
+        table.add_row(str(trial.number), Text(short(trial.stage, 20)), number(trial.metric or 0.0, 4), Text(words))
+    if done:
+        yield table
+    for stage in run.ranges:
+        bounds = f"{number(stage.low)} to {number(stage.high)}"
+        yield Text(f"{short(stage.stage, 20)}: {short(stage.parameter, 24)} {bounds} ({_bounded(stage.why)})")
+
+
+def _pairs(pairs: list[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True, max_width=24)
+    table.add_column()
+    for name, words in pairs:
+        table.add_row(Text(clean(name)), Text(clean(words)))
+    return table
+
+
+def _bounded(words: str) -> str:
+    return short(words, _LONGEST)
+
+
+def _symbol(word: str) -> str:
+    return {"HEALTHY": "✓", "SICK": "✗"}.get(word, "?")

@@ -1,0 +1,96 @@
+"""Every figure: listed, drawn from every kind of run, valid, and silent where there is nothing to show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+import babysit.plots
+from babysit.plots.catalogue import PLOTS
+from babysit.records.curves import Curves, Series
+from babysit.records.run import Run
+from babysit.records.vitals import Vitals
+from babysit.testing import sick
+
+RUNS = {
+    "healthy": sick.healthy_run,
+    "diverging": sick.diverging_run,
+    "hostile": sick.hostile_names_run,
+    "overfit": sick.overfit_run,
+}
+
+
+def test_every_figure_file_is_listed_in_the_catalogue():
+    folder = Path(babysit.plots.__file__).parent
+    figures = {file.stem for file in folder.glob("*.py") if "\ndef draw(numbers: Numbers)" in file.read_text()}
+    assert figures == {plot.name for plot in PLOTS}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_figure_is_valid_vega_lite_and_strict_json(name):
+    run = RUNS[name]()
+    drawn = 0
+    for plot in PLOTS:
+        numbers = plot.numbers(run)
+        if numbers is None:
+            continue
+        specification = plot.draw(numbers).to_dict()  # checks against the schema
+        json.dumps(specification, allow_nan=False)
+        assert plot.describe(numbers).strip().endswith(".")
+        drawn += 1
+    assert drawn >= 4
+
+
+def test_the_healthy_run_shows_every_figure():
+    run = sick.healthy_run()
+    assert [plot.name for plot in PLOTS if plot.numbers(run) is None] == []
+
+
+def test_an_empty_run_shows_no_figure_and_each_one_says_what_it_needs():
+    run = Run(id="empty")
+    assert all(plot.numbers(run) is None for plot in PLOTS)
+    assert all(plot.needs for plot in PLOTS)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 1e308, -1e308, 5e-324])
+def test_a_run_whose_every_number_is_extreme_still_draws(value):
+    run = sick.healthy_run()
+    series = {name: Series(steps=s.steps, values=np.full(len(s), value)) for name, s in run.curves.series.items()}
+    tables = {name: np.full(np.shape(table), value, dtype="float64") for name, table in run.vitals.values.items()}
+    probes = tuple(
+        msgspec.structs.replace(
+            probe,
+            measured=dict.fromkeys(probe.measured, value),
+            expected=dict.fromkeys(probe.expected, value),
+            curves={name: Series(steps=s.steps, values=np.full(len(s), value)) for name, s in probe.curves.items()},
+        )
+        for probe in run.probes
+    )
+    trials = tuple(
+        msgspec.structs.replace(t, metric=value, parameters=dict.fromkeys(t.parameters, value)) for t in run.trials
+    )
+    vitals = Vitals(layers=run.vitals.layers, steps=run.vitals.steps, values=tables)
+    extreme = msgspec.structs.replace(
+        run, curves=Curves(series=series), vitals=vitals, probes=probes, trials=trials, findings=()
+    )
+    for plot in PLOTS:
+        numbers = plot.numbers(extreme)
+        if numbers is not None:
+            json.dumps(plot.draw(numbers).to_dict(validate=False), allow_nan=False)
+            assert plot.describe(numbers)
+
+
+def test_a_run_of_one_step_still_draws():
+    run = sick.healthy_run()
+    one = Curves(series={name: Series(steps=s.steps[:1], values=s.values[:1]) for name, s in run.curves.series.items()})
+    tables = {name: table[:1] for name, table in run.vitals.values.items()}
+    vitals = Vitals(layers=run.vitals.layers, steps=run.vitals.steps[:1], values=tables)
+    short = msgspec.structs.replace(run, curves=one, vitals=vitals)
+    for plot in PLOTS:
+        numbers = plot.numbers(short)
+        if numbers is not None:
+            json.dumps(plot.draw(numbers).to_dict(), allow_nan=False)

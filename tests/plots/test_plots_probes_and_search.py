@@ -1,0 +1,102 @@
+"""Probes, depth and search: what is shown is what was measured."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from babysit.plots import initial_signal, overfit_tiny, rate_range, search_importance, search_scatter
+from babysit.records.run import Run
+from babysit.records.trial import Trial, TrialState
+from babysit.testing import sick
+
+
+def test_the_range_test_is_drawn_by_rate_and_not_by_try():
+    run = sick.healthy_run()
+    probe = run.probe("rate-range")
+    numbers = rate_range.numbers(run)
+    np.testing.assert_array_equal(numbers.raw.steps, probe.curves["rate"].values)
+    assert numbers.suggested == probe.measured["suggested"]
+    assert "suggested: 0.0041" in rate_range.describe(numbers)
+
+
+def test_no_usable_rate_is_said_plainly():
+    probe = msgspec.structs.replace(sick.healthy_run().probe("rate-range"), measured={"suggested": float("nan")})
+    numbers = rate_range.numbers(Run(id="x", probes=(probe,)))
+    assert rate_range.describe(numbers).endswith("no usable one was found.")
+    assert len(rate_range.draw(numbers).to_dict()["layer"]) == 2
+
+
+def test_tiny_losses_of_exactly_zero_keep_the_log_axis_alive():
+    probe = sick.healthy_run().probe("overfit-tiny")
+    loss = probe.curves["loss"]
+    zeroed = msgspec.structs.replace(loss, values=np.where(loss.steps > 30, 0.0, loss.values))
+    run = Run(id="x", probes=(msgspec.structs.replace(probe, curves={"loss": zeroed}),))
+    domain = overfit_tiny.draw(overfit_tiny.numbers(run)).to_dict()["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert 0 < domain[0] < domain[1]
+
+
+def test_depth_counts_from_one_and_zeros_are_counted_not_drawn():
+    run = sick.hundred_layers_run()
+    table = run.vitals.values["gradient_rms"]
+    table[0, :3] = 0.0
+    numbers = initial_signal.numbers(run)
+    depths, values = numbers.curves["gradient size (rms)"]
+    assert depths[0] == 4
+    assert values[0] == np.float64(table[0, 3])
+    assert "3 values are exactly zero" in initial_signal.describe(numbers)
+
+
+def test_every_trial_is_a_point_and_every_stage_a_box():
+    run = sick.search_run()
+    numbers = search_scatter.numbers(run)
+    assert len(numbers.points) == 24
+    assert [box.stage for box in numbers.boxes] == ["coarse", "fine"]
+    assert numbers.boxes[1].x == (8e-4, 1e-2)
+    best = max((t for t in run.trials if t.metric is not None), key=lambda t: t.metric)
+    assert numbers.best.number == best.number
+    assert numbers.x.log
+    assert numbers.y.name == "weight_decay"
+
+
+def test_stopped_trials_have_another_shape_than_finished_ones():
+    figure = search_scatter.draw(search_scatter.numbers(sick.search_run())).to_dict()
+    shapes = [layer["mark"].get("shape", "circle") for layer in figure["layer"] if layer["mark"]["type"] == "point"]
+    assert shapes[:2] == ["cross", "circle"]
+
+
+def test_a_search_of_one_hyperparameter_is_drawn_against_the_metric():
+    trials = tuple(
+        Trial(number=i, stage="one", parameters={"rate": 10.0**-i}, state=TrialState.COMPLETE, metric=0.1 * i)
+        for i in range(1, 6)
+    )
+    numbers = search_scatter.numbers(Run(id="x", trials=trials))
+    assert [point.y for point in numbers.points] == [point.metric for point in numbers.points]
+    assert numbers.x.log
+
+
+def test_choices_without_numbers_are_left_out_of_the_scatter():
+    trials = (Trial(number=0, stage="s", parameters={"activation": "relu"}, metric=1.0),)
+    assert search_scatter.numbers(Run(id="x", trials=trials)) is None
+
+
+def test_importance_finds_the_one_hyperparameter_that_matters():
+    generator = np.random.default_rng(5)
+    trials = []
+    for number in range(60):
+        rate, other = 10 ** generator.uniform(-5, -1), generator.uniform(0, 1)
+        kind = ("adam", "sgd")[number % 2]
+        metric = -((np.log10(rate) + 3) ** 2) + 0.1 * generator.normal()
+        parameters = {"rate": float(rate), "dropout": float(other), "optimizer": kind, "fixed": 1}
+        trials.append(Trial(number=number, stage="s", parameters=parameters, state=TrialState.COMPLETE, metric=metric))
+    shares = search_importance.numbers(Run(id="x", trials=tuple(trials))).shares
+    assert next(iter(shares)) == "rate"
+    assert shares["rate"] > 0.9
+    assert shares["dropout"] < 0.2
+    assert shares["optimizer"] < 0.2
+    assert "fixed" not in shares
+
+
+def test_too_few_trials_have_no_importance():
+    run = sick.search_run()
+    assert search_importance.numbers(msgspec.structs.replace(run, trials=run.trials[:7])) is None
