@@ -1,9 +1,4 @@
-"""What every executor must do; subclass the suite in your tests and give it your executor.
-
-    class TestMine(ExecutorContract):
-        def make(self, workload):
-            return MyExecutor(workload)
-"""
+"""What every executor must do: subclass `ExecutorContract` in your tests, name it Test…, and give `make` yours."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Advance:
 class Executor(Protocol):
     """Trains members. Results do not depend on which members are trained beside each other, or in which order.
 
-    `tests` for an executor of your own: `babysit.testing.executor_contract`.
+    The suite for an executor of your own: `babysit.testing.executor_contract`.
     """
 
     @property
