@@ -176,6 +176,14 @@ def missing(run: Run, shown: Collection[str]) -> list[tuple[str, str]]:
     return [(plot.title, plot.needs) for plot in plots if plot.name not in shown]
 
 
+def unmeasured(run: Run) -> list[tuple[str, str]]:
+    """What a training should have shown and did not: title and reason; nothing for a run that trained nothing."""
+    if run.kind in ("search", "check") or not steps(run):
+        return []
+    plots = [plot for plot in PLOTS if plot.name in ("losses", "update_ratio", "heatmap")]
+    return [(plot.title, plot.needs) for plot in plots if plot.numbers(run) is None]
+
+
 def _checked(run: Run) -> str:
     parts = []
     if steps(run):

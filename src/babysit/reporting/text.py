@@ -44,6 +44,7 @@ def renderable(run: Run) -> RenderableType:
         ("Probes", [probe_table(run.probes)] if run.probes else []),
         ("Search", list(_search(run)) if run.trials else []),
         ("Result", [_pairs(story.results(run))] if run.result else []),
+        ("Not measured", [Text(f"{title}: {reason}") for title, reason in story.unmeasured(run)]),
         ("Run", [_pairs(story.facts(run))]),
     ]
     parts: list[RenderableType] = [verdict_box(run), Text()]

@@ -103,7 +103,7 @@ OVERFITTING: Final = (
         treatments=(
             Treatment(
                 action="stop_earlier",
-                value=520,
+                value=520.0,
                 say="stop at step 520",
                 code="fit(model, splits, settings=FitSettings(patience=8))",
             ),
@@ -128,8 +128,8 @@ BEST_AT_EDGE: Final = (
         name="best-at-edge",
         severity=Severity.WARNING,
         rank=1,
-        evidence={"parameter": "rate", "best": 0.0091, "high": 0.01},
-        meaning="The best learning rate, 0.0091, lies at the upper edge of its range (up to 0.01).",
+        evidence={"parameter": "rate", "best": 0.0095, "high": 0.01},
+        meaning="The best learning rate, 0.0095, lies at the upper edge of its range (up to 0.01).",
         advice="Search again with the range shifted upward: 1e-3 to 0.1.",
     ),
 )

@@ -158,7 +158,7 @@ def probes() -> tuple[ProbeResult, ...]:
             seconds=0.02,
         ),
         ProbeResult(
-            name="overfit-tiny", outcome=Outcome.PASS, measured={"loss": 0.011, "score": 1.0, "steps": 64},
+            name="overfit-tiny", outcome=Outcome.PASS, measured={"loss": 0.011, "score": 1.0, "steps": 64.0},
             expected={"loss": 0.023, "score": 1.0}, message="20 samples are known by heart after 64 steps",
             curves={"loss": along(np.arange(65), tiny), "score": along(np.arange(65), right)}, seconds=0.4,
         ),
@@ -170,15 +170,15 @@ def probes() -> tuple[ProbeResult, ...]:
     )  # fmt: skip
 
 
-def trials() -> tuple[Trial, ...]:
-    """Twenty-four trials in two stages, some of them stopped early."""
+def trials(*, best_rate: float = 3e-3) -> tuple[Trial, ...]:
+    """Twenty-four trials in two stages, some of them stopped early; `best_rate` is where the metric peaks."""
     generator = np.random.default_rng(31)
     made = []
     for number in range(24):
         stage, low, high = ("coarse", -4.0, -1.0) if number < 16 else ("fine", -3.1, -2.0)
         rate, decay = 10 ** generator.uniform(low, high), 10 ** generator.uniform(-6, -2)
-        metric = 0.97 - 0.09 * (np.log10(rate) + 2.3) ** 2 + 0.008 * generator.normal()
-        failed = rate > 0.04
+        metric = 0.97 - 0.09 * np.log10(rate / best_rate) ** 2 + 0.02 * generator.normal()
+        failed = rate > 0.0101
         made.append(
             Trial(
                 number=number, stage=stage, parameters={"rate": float(rate), "weight_decay": float(decay)},

@@ -1,0 +1,56 @@
+"""The made-up runs are the same every time, survive being kept, and need no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from babysit.records.run import Run
+from babysit.records.serial import from_bytes, to_bytes
+from babysit.testing import sick
+
+RUNS = {
+    "healthy_run": ("healthy", None),
+    "diverging_run": ("sick", "U601"),
+    "dead_relu_run": ("sick", "A401"),
+    "overfit_run": ("sick", "F901"),
+    "search_run": ("sick", "S001"),
+    "hundred_layers_run": ("sick", "G501"),
+    "hostile_names_run": ("sick", "A401"),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_each_run_has_its_verdict_and_diagnosis(name):
+    run = getattr(sick, name)()
+    assert (run.verdict, run.diagnosis.code if run.diagnosis else None) == RUNS[name]
+    for finding in run.findings:
+        assert finding.explained_by is None or finding.explained_by in {other.code for other in run.findings}
+
+
+@pytest.mark.parametrize("name", [name for name in RUNS if name != "hostile_names_run"])
+def test_each_run_is_the_same_every_time_and_comes_back_from_bytes(name):
+    written = to_bytes(getattr(sick, name)())
+    assert written == to_bytes(getattr(sick, name)())
+    assert to_bytes(from_bytes(written, Run)) == written
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_vitals_fit_their_steps_and_layers(name):
+    vitals = getattr(sick, name)().vitals
+    assert (np.diff(vitals.steps) > 0).all()
+    assert {np.shape(table) for table in vitals.values.values()} <= {(len(vitals.steps), len(vitals.layers))}
+
+
+def test_a_hundred_layers_over_ten_thousand_steps():
+    run = sick.hundred_layers_run()
+    assert len(run.vitals.layers) == 100
+    assert len(run.curves.get("loss/train")) == 10_000
+
+
+def test_making_runs_does_not_load_torch():
+    program = "import sys, babysit.testing.sick as s; s.healthy_run(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
