@@ -81,7 +81,9 @@ def test_equal_inputs_with_different_labels_are_counted(digits: Samples) -> None
 
 def test_a_loss_without_a_floor_is_not_taken_for_success(digits: Samples) -> None:
     torch.manual_seed(0)
-    result = overfit_tiny(scaled(digits, mlp(64, 10)), digits, loss=nn.functional.nll_loss, steps=50)
+    model = scaled(digits, mlp(64, 10))
+    result = overfit_tiny(model, digits, loss=lambda output, y: 1 + nn.functional.nll_loss(output, y), steps=50)
+    assert result.measured["initial_loss"] > 0
     assert result.outcome is Outcome.FAIL
     assert "below zero" in result.message
 
@@ -103,6 +105,21 @@ def test_classes_take_turns_in_the_tiny_subset(digits: Samples) -> None:
 
 def test_fewer_than_twenty_samples_are_all_used(digits: Samples) -> None:
     assert len(tiny_subset(digits.take(range(7)), count=20, seed=0)) == 7
+
+
+def test_a_loss_that_may_be_below_zero_is_a_warning_when_all_are_right(digits: Samples) -> None:
+    torch.manual_seed(0)
+    model = scaled(digits, mlp(64, 10))
+    result = overfit_tiny(model, digits, loss=lambda output, y: nn.functional.cross_entropy(output, y) - 0.5, steps=100)
+    assert result.outcome is Outcome.WARN
+    assert "no floor" in result.message
+
+
+def test_dropout_that_would_prevent_it_is_off_meanwhile_and_on_again_after(digits: Samples) -> None:
+    torch.manual_seed(0)
+    model = scaled(digits, mlp(64, 10, dropout=0.9))
+    assert overfit_tiny(model, digits).outcome is Outcome.PASS
+    assert all(module.training for module in model.modules())
 
 
 @pytest.mark.parametrize("build", [lambda: mlp(64, 10, dropout=0.5), lambda: mlp(64, 10, batch_norm=True)])

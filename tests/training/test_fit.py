@@ -57,6 +57,22 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(few: Split
     assert numbers(0) != numbers(1)
 
 
+def test_each_epoch_sees_all_samples_in_an_order_of_its_own(line: Splits) -> None:
+    class Remembering(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                seen.append(x.detach().clone())
+            return super().forward(x)
+
+    seen: list[Tensor] = []
+    fit(Remembering(4, 1), line, settings=FitSettings(epochs=2, batch_size=50))
+    first, second = (torch.cat(seen[half : half + len(seen) // 2]) for half in (0, len(seen) // 2))
+    assert len(first) == len(second) == len(line.train)
+    assert not torch.equal(first, second)
+    assert torch.equal(first.sort(dim=0).values, second.sort(dim=0).values)
+    assert torch.equal(first.sort(dim=0).values, line.train.x.sort(dim=0).values)
+
+
 def test_the_programs_random_state_is_not_touched(few: Splits) -> None:
     model = digits_model(few)
     state = torch.get_rng_state()

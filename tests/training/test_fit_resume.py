@@ -15,10 +15,17 @@ from babysit.data.splits import Splits, split
 from babysit.nn.builders import mlp
 from babysit.records.problem import UserError
 from babysit.records.run import Status
+from babysit.training import checkpoint
 from babysit.training.fit import fit
 from babysit.training.settings import FitSettings
 
 SETTINGS = FitSettings(rate=0.01, epochs=6, weight_decay=1e-3)
+
+
+@pytest.fixture(autouse=True)
+def _a_checkpoint_after_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs of milliseconds would otherwise pass without one, so as not to spend the time on writing."""
+    monkeypatch.setattr(checkpoint, "SHARE", float("inf"))
 
 
 class Interrupted(nn.Module):
@@ -57,6 +64,7 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same_as_never_interrupted(
     torch.manual_seed(77)
     second = fit(Interrupted(few, at_step=None), few, settings=kept, resume=first.checkpoint)
     assert second.run.status is Status.FINISHED
+    assert second.run.config.get("resumed_at_step", 0) == (at_step - 1) // 4 * 4  # the last whole epoch
     assert weights(second.model) == weights(whole.model)
     for name in ("loss/validation", "accuracy/validation", "best_step", "epochs", "steps", "accuracy/test"):
         assert second.run.result[name] == whole.run.result[name]
@@ -77,9 +85,9 @@ def flat(value: object) -> object:
 
 def test_an_interrupted_run_is_judged_and_the_model_has_its_best_weights(few: Splits) -> None:
     model = Interrupted(few, at_step=14)
-    run, _, checkpoint = fit(model, few, settings=SETTINGS)
+    run, _, path = fit(model, few, settings=SETTINGS)
     assert run.status is Status.INTERRUPTED
-    assert checkpoint is None
+    assert path is None
     assert run.result["epochs"] == 3
     assert run.result["accuracy/validation"] == run.curves.get("accuracy/validation").values.max()
     assert not model.training

@@ -59,7 +59,7 @@ def overfit_tiny(
     best = attempts[-1] if attempts[-1].reached else min(attempts, key=lambda one: _order(tiny, one))
     return ProbeResult(
         name="overfit-tiny",
-        outcome=Outcome.PASS if best.reached else Outcome.FAIL,
+        outcome=_outcome(best),
         measured=_measured(best, tiny),
         expected={"share": ENOUGH} | ({} if tiny.task is Task.REGRESSION else {"accuracy": 1.0}),
         message=_message(best, tiny, model),
@@ -133,6 +133,13 @@ def _reached(tiny: Samples, losses: list[float], value: float, *, share: float) 
     return _share(tiny, losses) <= share and (tiny.task is Task.REGRESSION or value == 1.0)
 
 
+def _outcome(best: Attempt) -> Outcome:
+    if best.reached:
+        return Outcome.PASS
+    # A loss of the user's own may go below zero and be right (a log-density); whether it is cannot be told from here.
+    return Outcome.WARN if best.losses[-1] < 0 and best.scores[-1] == 1.0 else Outcome.FAIL
+
+
 def _measured(best: Attempt, tiny: Samples) -> dict[str, float]:
     return {
         "samples": len(tiny),
@@ -168,23 +175,29 @@ def _message(best: Attempt, tiny: Samples, model: nn.Module) -> str:
 
 
 def _cause(best: Attempt, tiny: Samples) -> str:
-    """The likeliest reason, the most certain first."""
-    contradictions = _contradictions(tiny)
-    if not bool(torch.isfinite(tiny.x).all()):
-        return "The inputs hold NaN or infinite values: remove or fill them"
-    if not math.isfinite(best.losses[-1]):
-        return "The loss is not finite at any rate: look for a logarithm, root or division in model and loss"
-    if best.losses[-1] < 0:
-        return "The loss fell below zero and has no floor: it does not fit the output (log-probabilities are missing?)"
-    if contradictions:
-        return f"{contradictions} of them have the same input as another one, but a different label: check the labels"
-    if best.gradient_norm == 0 or math.isnan(best.gradient_norm):
-        return "No gradient reaches the parameters: look for detach(), frozen layers, or units that are all dead"
-    if best.losses[-1] > 0.99 * best.losses[0]:
-        return "Nothing was learned at any rate: the output hardly depends on the input, or the loss not on the output"
-    if best.scores[-1] == 1.0:
-        return "All are right, yet the loss stays high: give the loss raw scores, without softmax, sigmoid or ReLU"
-    return "The model cannot even learn these by heart: more units, a better initialization, or a loss that fits"
+    """The likeliest reason: the first that applies, the most certain ones first."""
+    loss, right = best.losses[-1], best.scores[-1] == 1.0
+    twins = _contradictions(tiny)
+    reasons = {
+        "The inputs hold NaN or infinite values: remove or fill them": not bool(torch.isfinite(tiny.x).all()),
+        "The loss is not finite at any rate: look for a logarithm, root or division in model and loss": (
+            not math.isfinite(loss)
+        ),
+        "All are right, but the loss fell below zero: fine only if it is meant to have no floor": loss < 0 and right,
+        "The loss fell below zero and has no floor: it does not fit the output (log-probabilities are missing?)": (
+            loss < 0
+        ),
+        f"{twins} of them have the same input as another one, but a different label: check the labels": twins > 0,
+        "No gradient reaches the parameters: look for detach(), frozen layers, or units that are all dead": (
+            best.gradient_norm == 0 or math.isnan(best.gradient_norm)
+        ),
+        "Nothing was learned at any rate: the output hardly depends on the input, or the loss not on the output": (
+            loss > 0.99 * best.losses[0]
+        ),
+        "All are right, yet the loss stays high: give the loss raw scores, without softmax, sigmoid or ReLU": right,
+    }
+    last = "The model cannot even learn these by heart: more units, a better initialization, or a loss that fits"
+    return next((reason for reason, applies in reasons.items() if applies), last)
 
 
 def _contradictions(tiny: Samples) -> int:

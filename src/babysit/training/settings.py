@@ -26,7 +26,7 @@ class FitSettings:
     batch_size: int = 64
     epochs: int = 50
     patience: int = 8  # epochs without a better validation score before training stops
-    gap_patience: int = 5  # fewer are enough when the gap to the training loss widened in each of them
+    gap_patience: int = 5  # fewer are enough when the gap widened in each of them; early_stopping.py says why 5
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     folder: Path | None = None

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 import numpy as np
 import torch
 from lightning_fabric.plugins import Precision
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from babysit.data.samples import Samples
@@ -46,7 +46,10 @@ class TrainingState:
 
     def keep_best(self) -> None:
         """Take the weights as they are now for the best."""
-        self.best = copy.deepcopy(self.model.state_dict())
+        self.best = {
+            name: value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+            for name, value in self.model.state_dict().items()
+        }
         self.best_step = self.step
 
     def capture(self) -> dict[str, Any]:
