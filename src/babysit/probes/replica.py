@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from babysit.probes.restore import undisturbed
+from babysit.probes.restore import seed_everything, undisturbed
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def replica(
             twin_optimizer.state.clear()
         twin.train()
         twin.zero_grad(set_to_none=True)
-        torch.manual_seed(seed)
+        seed_everything(seed)
         with torch.enable_grad():
             yield twin, twin_optimizer
 

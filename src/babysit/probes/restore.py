@@ -52,6 +52,13 @@ def random_states_kept() -> Iterator[None]:
         set_random_states(states)
 
 
+def seed_everything(seed: int) -> None:
+    """Seed torch, NumPy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # NumPy takes no more
+    random.seed(seed)
+
+
 def random_states() -> dict[str, Any]:
     """The random states of torch, NumPy and Python as tensors and plain values, so that they load without code."""
     kind, words, position, has_gauss, gauss = np.random.get_state(legacy=True)

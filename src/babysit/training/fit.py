@@ -18,7 +18,7 @@ from babysit.data.splits import Splits
 from babysit.nn.losses import loss_for
 from babysit.probes.fitting import require_fitting
 from babysit.probes.optimizers import make_optimizer
-from babysit.probes.restore import random_states_kept
+from babysit.probes.restore import random_states_kept, seed_everything
 from babysit.records.anatomy import Task
 from babysit.records.curves import LOSS_VALIDATION
 from babysit.records.problem import UserError
@@ -91,7 +91,7 @@ def fit(
         raise UserError("there are no validation samples", do="Split some off: without them nothing says when to stop")
     require_fitting(model, splits.train)
     with random_states_kept():
-        torch.manual_seed(settings.seed)
+        seed_everything(settings.seed)
         fabric = make_fabric(settings)
         optimizer = make_optimizer(settings.optimizer, model, rate=settings.rate, weight_decay=settings.weight_decay)
         network, stepper = fabric.setup(model, optimizer)
