@@ -106,3 +106,12 @@ def test_layers_that_never_change_do_not_break_the_log_axis():
     table[:, 1] = 1e-3
     run = Run(id="x", vitals=Vitals(layers=("frozen", "b"), steps=np.arange(5), values={"update_ratio": table}))
     assert list(update_ratio.numbers(run).lines) == ["b"]
+
+
+def test_the_dense_samples_of_the_beginning_do_not_count_more_than_the_rest():
+    steps = np.array([*range(20), *range(100, 2000, 100)])
+    table = np.where(steps < 50, 0.2, 1e-3)[:, None]
+    run = Run(id="x", vitals=Vitals(layers=("a",), steps=steps, values={"update_ratio": table}))
+    numbers = update_ratio.numbers(run)
+    assert math.isclose(numbers.typical, 1e-3, rel_tol=0.01)
+    assert numbers.outside == 0

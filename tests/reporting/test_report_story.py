@@ -8,7 +8,7 @@ import pytest
 from babysit.records.finding import Finding, Severity
 from babysit.records.probe import Outcome
 from babysit.records.run import Overhead, Run, Status
-from babysit.reporting import story
+from babysit.reporting import facts, story
 from babysit.reporting.text import text
 from babysit.testing import sick
 
@@ -74,7 +74,7 @@ def test_a_healthy_run_that_still_runs_is_healthy_so_far():
 
 def test_the_cost_names_share_budget_seconds_and_sampling():
     spent = Overhead(budget=0.01, share=0.004, seconds=1.5, sampled_steps=60, steps=1000, every=22)
-    assert story.cost(Run(id="x", overhead=spent)) == (
+    assert facts.cost(Run(id="x", overhead=spent)) == (
         "Watching cost 0.40 % of the step time (budget 1 %), 1.5 seconds in all; "
         "60 of 1,000 steps sampled, every 22nd at the end."
     )
@@ -84,7 +84,7 @@ def test_the_cost_names_share_budget_seconds_and_sampling():
     ("value", "words"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (112, "112th"), (23, "23rd")]
 )
 def test_ordinals(value, words):
-    assert story.ordinal(value) == words
+    assert facts.ordinal(value) == words
 
 
 def test_search_figures_are_only_missed_where_a_search_was_to_be_expected():

@@ -26,7 +26,7 @@ RUNS = {
 
 
 def scrubbed(written):
-    return re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "DATE", written)
+    return re.sub(r"\d{4}-\d\d-\d\d [\d:]+ UTC", "DATE", written)
 
 
 @pytest.mark.parametrize("name", RUNS)

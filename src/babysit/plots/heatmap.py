@@ -104,7 +104,8 @@ def describe(numbers: Numbers) -> str:
         table = numbers.tables["dead"][:, -1]
         if np.isfinite(table).any():
             worst = int(np.nanargmax(table))
-            said += f" Most dead units at the end: {percent(table[worst])} in {numbers.folds[worst].label}."
+            dead = f" Most dead units at the end: {percent(table[worst])} in {numbers.folds[worst].label}."
+            said += dead if table[worst] > 0 else " No dead units at the end."
     return said
 
 

@@ -30,8 +30,8 @@ from babysit.records.anatomy import Task
 from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.run import Run
 
-# A window of one fiftieth of the curve takes the noise of the batches out and keeps every bend one can see.
-_WINDOW_SHARE = 50
+# A window of one thirtieth of the curve takes the noise of the batches out and keeps every bend one can see.
+_WINDOW_SHARE = 30
 # A loss that falls by less than this factor is read more easily on a linear axis.
 _LOG_FROM = 20.0
 

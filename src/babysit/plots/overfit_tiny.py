@@ -31,7 +31,8 @@ def numbers(run: Run) -> Numbers | None:
     line = finite(probe.curves.get("loss", Series())) if probe else finite(Series())
     if probe is None or len(line) < 2:
         return None
-    goal = probe.expected.get("loss")
+    share = probe.expected.get("share")  # of the first loss
+    goal = probe.expected.get("loss", share * float(line.values[0]) if share else None)
     return Numbers(thin(line), goal if goal and goal > 0 else None, probe.outcome == "pass")
 
 

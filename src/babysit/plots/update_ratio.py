@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import altair as alt
 import numpy as np
@@ -12,6 +12,7 @@ from babysit.plots.names import distinct
 from babysit.plots.points import Line, by_name, rows, thin
 from babysit.plots.theme import COLOURS, DASHES, GREY, INK, TEAL, Figure, legend, log_axis, log_scale, step_axis, themed
 from babysit.plots.words import count, number
+from babysit.records.arrays import Array
 from babysit.records.run import Run
 
 # "About 1e-3": CS231n (2017), lecture 6 and its notes on babysitting; Karpathy's recipe reads it on a log axis the
@@ -30,7 +31,7 @@ class Numbers(NamedTuple):
     spread: tuple[Line, Line] | None  # lowest and highest tenth of all layers
     layers: int
     outside: int  # layers whose median lies outside of the band
-    typical: float  # median of all layers and sampled steps
+    typical: float  # median of all layers over the whole training
     low: float
     high: float
 
@@ -46,10 +47,11 @@ def numbers(run: Run) -> Numbers | None:
     if not known:
         return None
     logs = np.log10(table[:, known])
-    medians = np.nanmedian(logs, axis=0)
+    steps = np.asarray(run.vitals.steps)
+    even = _evenly(steps, logs)
+    medians = np.median(even, axis=0)
     outside = int(np.sum((medians < np.log10(BAND[0])) | (medians > np.log10(BAND[1]))))
     names = distinct([run.vitals.layers[index] for index in known], 32)
-    steps = np.asarray(run.vitals.steps)
     chosen = list(range(len(known)))
     spread = None
     if len(known) > _MOST_LINES:
@@ -61,7 +63,7 @@ def numbers(run: Run) -> Numbers | None:
         lines = {f"median of {len(known):,} layers": median, **lines}
     lowest, highest = float(np.nanmin(table)), float(np.nanmax(table))
     return Numbers(
-        lines, spread, len(known), outside, float(10 ** np.nanmedian(logs)), min(lowest, BAND[0]), max(highest, BAND[1])
+        lines, spread, len(known), outside, float(10 ** np.median(even)), min(lowest, BAND[0]), max(highest, BAND[1])
     )
 
 
@@ -118,12 +120,22 @@ def _lines(numbers: Numbers, y: alt.Y) -> Figure:
     return encoded
 
 
-def _line(steps: Any, values: Any) -> Line:
+def _evenly(steps: Array, logs: Array) -> Array:
+    """The curves at evenly spaced steps: the dense samples of the beginning must not count more than the rest."""
+    places = np.linspace(steps[0], steps[-1], 200)
+    columns = [
+        np.interp(places, steps[known], column[known])
+        for column, known in zip(logs.T, np.isfinite(logs).T, strict=True)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _line(steps: Array, values: Array) -> Line:
     known = np.isfinite(values)
     return Line(steps[known], values[known])
 
 
-def _spread(steps: Any, logs: Any) -> tuple[Line, Line, Line]:
+def _spread(steps: Array, logs: Array) -> tuple[Line, Line, Line]:
     known = np.isfinite(logs).any(axis=1)
     steps, logs = steps[known], logs[known]
     # The same stretches for all three curves, so that the band closes; 150 are more than the eye resolves.

@@ -19,7 +19,7 @@ from babysit.plots.names import clean, short
 from babysit.plots.save import plain, version
 from babysit.plots.words import number
 from babysit.records.run import Run
-from babysit.reporting import story
+from babysit.reporting import facts, story
 
 # Text from elsewhere that is longer than this says nothing more to a reader, and could fill a page.
 _LONGEST = 2_000
@@ -53,6 +53,7 @@ def html(run: Run) -> str:
         style=Markup(_part("report.css")),
         missing=story.missing(run, figures),
         story=story,
+        facts=facts,
         trials=_best_trials(run),
     )
 

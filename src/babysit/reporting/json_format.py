@@ -9,7 +9,7 @@ import msgspec
 from babysit.records.finding import Finding
 from babysit.records.run import Run
 from babysit.records.serial import to_json
-from babysit.reporting import story
+from babysit.reporting import facts, story
 
 
 def as_json(run: Run) -> str:
@@ -39,18 +39,18 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def _facts(run: Run) -> dict[str, Any]:
     """What the run was and achieved; the arrays (curves, vital signs) stay in the store."""
     names = ("id", "name", "kind", "status", "created", "ended", "command", "stop_reason", "config", "result")
-    facts: dict[str, Any] = {name: getattr(run, name) for name in names}
-    facts["artifacts"] = run.artifacts
-    facts["steps"] = story.steps(run)
-    facts["environment"] = msgspec.to_builtins(run.environment)
-    facts["overhead"] = msgspec.to_builtins(run.overhead)
-    facts["probes"] = [
+    told: dict[str, Any] = {name: getattr(run, name) for name in names}
+    told["artifacts"] = run.artifacts
+    told["steps"] = facts.steps(run)
+    told["environment"] = msgspec.to_builtins(run.environment)
+    told["overhead"] = msgspec.to_builtins(run.overhead)
+    told["probes"] = [
         {name: getattr(probe, name) for name in ("name", "outcome", "measured", "expected", "message", "seconds")}
         for probe in run.probes
     ]
-    facts["trials"] = msgspec.to_builtins(run.trials)
-    facts["ranges"] = msgspec.to_builtins(run.ranges)
-    return facts
+    told["trials"] = msgspec.to_builtins(run.trials)
+    told["ranges"] = msgspec.to_builtins(run.ranges)
+    return told
 
 
 def _encodable(value: Any) -> Any:

@@ -10,6 +10,7 @@ from babysit.plots.names import short
 from babysit.plots.words import count, number, percent
 from babysit.records.finding import Finding
 from babysit.records.run import Run, Status
+from babysit.reporting import facts
 
 _SHOWN_LAYERS = 3
 
@@ -84,15 +85,14 @@ def spoken(name: str) -> str:
 
 
 def place(finding: Finding) -> str:
-    """Where and when a finding was seen: " in hidden.1, from step 48"; empty when it has no place."""
+    """Where and when a finding was seen: " in hidden.1, steps 48 to 799", " at step 0"; empty without a place."""
     where = f" in {layers(finding)}" if finding.layers else ""
-    when = ""
-    if finding.first_step is not None:
-        last = finding.last_step
-        when = f"step {finding.first_step:,}"
-        when = f"steps {finding.first_step:,} to {last:,}" if last is not None and last > finding.first_step else when
-        when = f", {when}"
-    return where + when
+    first, last = finding.first_step, finding.last_step
+    if first is None:
+        return where
+    if last is not None and last > first:
+        return f"{where}, steps {first:,} to {last:,}" if where else f" from step {first:,} to {last:,}"
+    return f"{where}, step {first:,}" if where else f" at step {first:,}"
 
 
 def _briefly(finding: Finding) -> str:
@@ -112,19 +112,24 @@ def layers(finding: Finding) -> str:
 
 def evidence(finding: Finding) -> list[tuple[str, str]]:
     """The numbers that made a rule fire: name and value in words."""
-    return [(short(name.replace("_", " "), 40), value_words(value)) for name, value in finding.evidence.items()]
+    return [(short(name.replace("_", " "), 40), facts.value_words(value)) for name, value in finding.evidence.items()]
 
 
-def value_words(value: object) -> str:
-    """A value as people write it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return number(value) if isinstance(value, int | float) else short(str(value), 80)
+def measured(run: Run) -> bool:
+    """Whether there is anything to judge: a curve, a sampled step, a probe or a trial."""
+    curves = any(len(series) for series in run.curves.series.values())
+    return bool(curves or len(run.vitals.steps) or run.probes or run.trials)
 
 
 def results(run: Run) -> list[tuple[str, str]]:
-    """What the run achieved: "Test accuracy" and "97.8 %"; the test values first."""
-    ordered = sorted(run.result.items(), key=lambda item: (not item[0].endswith("/test"), item[0]))
+    """What the run achieved: "Test accuracy" and "97.8 %"; the test values first, then the other splits'."""
+    splits = ("test", "validation", "train")
+
+    def order(name: str) -> int:
+        split = name.rpartition("/")[2]
+        return splits.index(split) if split in splits else len(splits)
+
+    ordered = sorted(run.result.items(), key=lambda item: (order(item[0]), item[0]))
     return [(_result_name(name), _result_value(name, value)) for name, value in ordered]
 
 
@@ -138,37 +143,6 @@ def _result_value(name: str, value: float) -> str:
     return percent(value) if name.startswith("accuracy") else number(value)
 
 
-def cost(run: Run) -> str:
-    """What the watching cost, in one sentence."""
-    spent = run.overhead
-    if spent is None or not spent.steps:
-        return "Watching: nothing was watched, so nothing was spent."
-    sampled = (
-        f"{spent.sampled_steps:,} of {count(spent.steps, 'step')} sampled, every {ordinal(spent.every)} at the end"
-    )
-    share = f"{percent(spent.share)} of the step time (budget {percent(spent.budget)})"
-    return f"Watching cost {share}, {number(spent.seconds)} seconds in all; {sampled}."
-
-
-def ordinal(value: int) -> str:
-    """1st, 2nd, 3rd, 16th."""
-    ending = "th" if 10 <= value % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
-    return f"{value:,}{ending}"
-
-
-def steps(run: Run) -> int:
-    """How many optimizer steps the run saw."""
-    seen = [run.events.steps, run.overhead.steps if run.overhead else 0]
-    seen += [int(series.steps[-1]) + 1 for name, series in run.curves.series.items() if len(series)]
-    return max(seen)
-
-
-def measured(run: Run) -> bool:
-    """Whether there is anything to judge: a curve, a sampled step, a probe or a trial."""
-    curves = any(len(series) for series in run.curves.series.values())
-    return bool(curves or len(run.vitals.steps) or run.probes or run.trials)
-
-
 def missing(run: Run, shown: Collection[str]) -> list[tuple[str, str]]:
     """The figures that are not among those `shown` (names), and why: title and reason."""
     searched = run.kind in ("search", "routine") or run.trials
@@ -178,7 +152,7 @@ def missing(run: Run, shown: Collection[str]) -> list[tuple[str, str]]:
 
 def unmeasured(run: Run) -> list[tuple[str, str]]:
     """What a training should have shown and did not: title and reason; nothing for a run that trained nothing."""
-    if run.kind in ("search", "check") or not steps(run):
+    if run.kind in ("search", "check") or not facts.steps(run):
         return []
     plots = [plot for plot in PLOTS if plot.name in ("losses", "update_ratio", "heatmap")]
     return [(plot.title, plot.needs) for plot in plots if plot.numbers(run) is None]
@@ -186,8 +160,8 @@ def unmeasured(run: Run) -> list[tuple[str, str]]:
 
 def _checked(run: Run) -> str:
     parts = []
-    if steps(run):
-        parts.append(count(steps(run), "step"))
+    if facts.steps(run):
+        parts.append(count(facts.steps(run), "step"))
     if run.vitals.layers:
         parts.append(count(len(run.vitals.layers), "layer"))
     if run.probes:
@@ -225,48 +199,3 @@ def _why_nothing(run: Run) -> str:
 
 def _first_treatment(finding: Finding) -> str:
     return finding.treatments[0].say if finding.treatments else ""
-
-
-def measured_words(values: dict[str, float]) -> str:
-    """Measured values in words, the first four: loss 2.31, score 1."""
-    return ", ".join(f"{short(name, 20)} {number(value, 4)}" for name, value in list(values.items())[:4]) or "–"
-
-
-def facts(run: Run) -> list[tuple[str, str]]:
-    """What the run was: name, command, model, data, place, status."""
-    pairs = [
-        ("run", run.id + (f" · {short(run.name, 60)}" if run.name else "")),
-        ("status", f"{run.status}" + (f": {short(run.stop_reason, 120)}" if run.stop_reason else "")),
-        ("command", short(run.command, 160)),
-        ("when", " to ".join(filter(None, (run.created, run.ended)))),
-        ("steps", f"{steps(run):,}" if steps(run) else ""),
-        ("model", _model(run)),
-        ("data", _data(run)),
-        ("settings", ", ".join(f"{short(k, 24)} {value_words(v)}" for k, v in list(run.config.items())[:12])),
-        ("machine", _machine(run)),
-        *((short(name, 20), short(path, 200)) for name, path in run.artifacts.items()),
-    ]
-    return [(name, words) for name, words in pairs if words]
-
-
-def _model(run: Run) -> str:
-    if run.anatomy is None:
-        return ""
-    kinds = [objective.loss for objective in run.anatomy.objectives]
-    optimizers = [optimizer.kind for optimizer in run.anatomy.optimizers]
-    sizes = f"{count(len(run.anatomy.layers), 'layer')}, {count(run.anatomy.parameters, 'parameter')}"
-    return ", ".join(short(part, 60) for part in [run.anatomy.model, sizes, *kinds, *optimizers] if part)
-
-
-def _data(run: Run) -> str:
-    if run.data is None:
-        return ""
-    sizes = ", ".join(f"{short(split.split, 20)} {split.samples:,}" for split in run.data.splits)
-    parts = [run.data.source, run.data.kind, sizes, run.data.preprocessing]
-    return "; ".join(short(part, 160) for part in parts if part)
-
-
-def _machine(run: Run) -> str:
-    place = run.environment
-    versions = [f"Python {place.python}" if place.python else "", f"torch {place.torch}" if place.torch else ""]
-    return ", ".join(short(part, 60) for part in [place.device, *versions, place.platform] if part)

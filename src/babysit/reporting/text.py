@@ -16,7 +16,7 @@ from babysit.plots.names import clean, short
 from babysit.plots.words import count, number
 from babysit.records.probe import ProbeResult
 from babysit.records.run import Run
-from babysit.reporting import story
+from babysit.reporting import facts, story
 
 _COLOURS = {"HEALTHY": "green", "SICK": "red", "UNSURE": "yellow"}
 _SEVERITY = {"ERROR": "bold red", "WARNING": "yellow", "INFO": "cyan"}
@@ -45,13 +45,13 @@ def renderable(run: Run) -> RenderableType:
         ("Search", list(_search(run)) if run.trials else []),
         ("Result", [_pairs(story.results(run))] if run.result else []),
         ("Not measured", [Text(f"{title}: {reason}") for title, reason in story.unmeasured(run)]),
-        ("Run", [_pairs(story.facts(run))]),
+        ("Run", [_pairs(facts.facts(run))]),
     ]
     parts: list[RenderableType] = [verdict_box(run), Text()]
     for title, content in sections:
         if content:
             parts += [Text(title, style="bold underline"), Text(), *content, Text()]
-    return Group(*parts, Text(story.cost(run), style="dim"))
+    return Group(*parts, Text(facts.cost(run), style="dim"))
 
 
 def verdict_box(run: Run) -> Panel:
@@ -76,8 +76,8 @@ def probe_table(probes: tuple[ProbeResult, ...]) -> RenderableType:
         table.add_row(
             Text(short(probe.name, 28)),
             Text(probe.outcome, style=_OUTCOME.get(probe.outcome, "")),
-            Text(story.measured_words(probe.measured)),
-            Text(story.measured_words(probe.expected)),
+            Text(facts.measured_words(probe.measured)),
+            Text(facts.measured_words(probe.expected)),
         )
     meanings = [
         Padding(Text.assemble((f"{short(probe.name, 28)}: ", "bold"), _bounded(probe.message)), (0, 0, 0, 2))
@@ -117,7 +117,7 @@ def _search(run: Run) -> Iterator[RenderableType]:
     for name in ("trial", "stage", "metric", "parameters"):
         table.add_column(name)
     for trial in sorted(done, key=lambda trial: -(trial.metric or 0.0))[:_BEST_TRIALS]:
-        words = ", ".join(f"{short(k, 24)} {story.value_words(v)}" for k, v in list(trial.parameters.items())[:8])
+        words = ", ".join(f"{short(k, 24)} {facts.value_words(v)}" for k, v in list(trial.parameters.items())[:8])
         table.add_row(str(trial.number), Text(short(trial.stage, 20)), number(trial.metric or 0.0, 4), Text(words))
     if done:
         yield table
