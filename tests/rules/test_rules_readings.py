@@ -69,7 +69,8 @@ def test_the_prior_loss_is_that_of_the_best_constant_answer() -> None:
     assert prior_loss(skewed) == pytest.approx(-0.9 * math.log(0.9) - 0.1 * math.log(0.1))
     assert prior_loss(example_run(objective=binary())) == pytest.approx(math.log(2))
     assert prior_loss(example_run(objective=regression())) == pytest.approx(1.0)
-    assert prior_loss(example_run(objective=regression(reduction="sum"))) == pytest.approx(BATCH)
+    summed = example_run(objective=regression(reduction="sum"), loss=falling(1.1 * BATCH, 1.0))
+    assert prior_loss(summed) == pytest.approx(BATCH)
     assert prior_loss(example_run(objective=classes(class_weights=True))) == pytest.approx(math.log(10))
     assert prior_loss(example_run(objective=classes(loss="custom"))) is None
 
@@ -78,6 +79,15 @@ def test_the_prior_of_absolute_error_on_labels_is_the_rarer_share() -> None:
     labels = ValueSummary(shape=(BATCH, 1), mean=0.3, variance=0.21, high=1.0)
     run = example_run(objective=regression(loss="l1_loss", target=labels, target_kind=TargetKind.ZERO_ONE))
     assert prior_loss(run) == pytest.approx(0.3)
+
+
+def test_a_sum_that_was_divided_afterwards_counts_as_a_mean() -> None:
+    assert prior_loss(example_run(objective=regression(reduction="sum"), loss=falling(1.1, 0.1))) == pytest.approx(1.0)
+
+
+def test_a_loss_that_explodes_at_once_starts_at_its_first_value() -> None:
+    assert levels(example_run(loss=np.r_[1.0, 10.0, 100.0, np.full(10, 1e6)])).start == 1.0
+    assert levels(example_run(loss=np.r_[1.0, 2.0, 1.5, np.full(10, 1.0)])).start == 1.5
 
 
 def test_skill_is_the_share_of_the_prior_loss_removed() -> None:

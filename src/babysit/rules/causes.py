@@ -53,8 +53,11 @@ def rank(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
     A cause weighs what it is plus half of what it explains; ties go to the family that errs more often, then to the
     earlier onset. A symptom that several causes explain goes to the heaviest, and always to a root, never to a middle.
+    A guess by exclusion is withdrawn when a found cause explains it.
     """
-    found = list(findings)
+    guesses = {rule.code for rule in RULES if rule.by_exclusion}
+    told = list(findings)
+    found = [one for one in told if one.code not in guesses or not any(_explains(other, one) for other in told)]
     roots = [one for one in found if not any(_explains(other, one) for other in found)]
     children = {id(root): [one for one in found if _explains(root, one)] for root in roots}
 

@@ -20,7 +20,7 @@ class Levels(NamedTuple):
     """The loss in numbers; all in the units of the loss."""
 
     looks: int  # values, finite or not
-    start: float  # median of the first three
+    start: float  # median of the first three; the first itself when the loss explodes at once
     end: float  # mean over the last tenth, at least five values
     best: float  # lowest block mean
     noise: float  # standard deviation from value to value, trend removed
@@ -52,6 +52,12 @@ def blocks(values: Floats, count: int = BLOCKS) -> Floats:
     return np.asarray([part.mean() for part in np.array_split(values, count)])
 
 
+def _start(values: Floats) -> float:
+    # Threefold growth from each of the first values to the next is an explosion and no noise.
+    exploding = len(values) > 2 and abs(values[1]) > 3 * abs(values[0]) and abs(values[2]) > 3 * abs(values[1])
+    return float(values[0]) if exploding else float(np.median(values[:3]))
+
+
 def levels(run: Run, name: str = LOSS_TRAIN) -> Levels | None:
     """The levels of a curve; None when it has fewer than five values or none is finite."""
     series = run.curves.get(name)
@@ -66,7 +72,7 @@ def levels(run: Run, name: str = LOSS_TRAIN) -> Levels | None:
     window = max(5, len(values) // 10)
     return Levels(
         looks=len(raw),
-        start=float(np.median(values[:3])),
+        start=_start(values),
         end=float(values[-window:].mean()),
         best=float(blocks(values).min()),
         noise=noise_of(values),

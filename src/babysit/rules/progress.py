@@ -67,6 +67,19 @@ def _elementwise_prior(run: Run, objective: Objective) -> float | None:
     return None
 
 
+def summed_terms(run: Run, objective: Objective) -> int:
+    """How many values a summed loss adds up; 1 for a mean, also when the sum was divided afterwards."""
+    if objective.reduction != "sum" or not objective.target.shape:
+        return 1
+    terms = math.prod(objective.target.shape)
+    level, target = levels(run), objective.target
+    if objective.loss != "mse_loss" or level is None:
+        return terms
+    # A fresh network answers near 0, so its squared error is the mean square of the target; halfway between (in
+    # orders of magnitude) that and the sum decides which of the two the curve shows.
+    return terms if level.start > (target.variance + target.mean**2) * math.sqrt(terms) else 1
+
+
 def prior_loss(run: Run) -> float | None:
     """The loss of the best constant answer, in the units of the curve; None when it cannot be known.
 
@@ -80,9 +93,7 @@ def prior_loss(run: Run) -> float | None:
     by_hand = objective.target_kind is TargetKind.ONE_HOT and any(step.name == "log" for step in objective.chain)
     classes = objective.loss in CLASS_LOSSES or by_hand
     prior = _class_prior(objective) if classes else _elementwise_prior(run, objective)
-    if prior is None or objective.reduction == "mean":
-        return prior
-    return prior * float(np.prod(objective.target.shape)) if objective.target.shape else None
+    return None if prior is None else prior * summed_terms(run, objective)
 
 
 def _accuracy_skill(run: Run, name: str) -> float | None:

@@ -43,8 +43,10 @@ RULE = Rule(
     find=find,
     needs=("anatomy",),
     limits={
-        "layers": Limit(1, "one hidden sigmoid layer is enough to ask for, when training is poor"),
-        "deep": Limit(2, "from two on, (1/4)^2 of the gradient is left"),
+        "layers": Limit(
+            2, "one sigmoid layer passes a quarter of the gradient and is seldom the cause; two a sixteenth"
+        ),
+        "deep": Limit(3, "from three on, less than 2 % of the gradient is left"),
     },
     leads_to=(*NOT_LEARNING, "A402", "A403", "G501", "I302", "N805", "U602"),
     treatments=(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+
+import numpy as np
 
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
@@ -17,8 +20,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     split = fed(run)
     if split is None or split.samples < limits["samples"]:
         return
-    total = len(split.feature_std)
-    if total and split.constant_features >= total:
+    total = math.prod(split.input_shape) or len(split.feature_std)
+    if total and not np.any(split.feature_std > 0) and not split.std > 0:
         yield Evidence(
             first_step=0,
             severity=Severity.ERROR,
@@ -48,7 +51,7 @@ RULE = Rule(
     sources=("TheDeepChecker (TOSEM 2022): constant features.",),
     fires_on=(
         lambda: example_run(data=profile(constant_features=3)),
-        lambda: example_run(data=profile(constant_features=20, std=0.0)),
+        lambda: example_run(data=profile(constant_features=20, std=0.0, feature_std=np.zeros(20))),
     ),
     silent_on=(healthy,),
 )

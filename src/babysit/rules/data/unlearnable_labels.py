@@ -76,6 +76,7 @@ RULE = Rule(
     why="There is nothing to generalize; a large network learns by heart, a small one only the frequencies.",
     advice="Look at ten samples with their labels; shuffle inputs and labels with the same permutation.",
     find=find,
+    by_exclusion=True,
     needs=("anatomy", "curves"),
     limits={
         "near": Limit(0.03, "within 3 % of the loss of a constant answer"),

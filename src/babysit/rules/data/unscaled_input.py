@@ -41,6 +41,11 @@ def scales(split: SplitProfile) -> tuple[float, float]:
     return float(np.hypot(split.mean, split.std)), spread
 
 
+def magnitude(ratio: float) -> float:
+    """How sure to be that a scale does harm: 0.6 at the limit, 1 from ten thousand times it."""
+    return float(np.clip(0.6 + 0.1 * np.log10(max(ratio, 1.0)), 0.0, 1.0))
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the size of the inputs as a whole and feature by feature; an alarm when training is poor."""
     split = fed(run)
@@ -56,7 +61,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         first_step=0,
         severity=Severity.WARNING if poor(run) else Severity.INFO,
-        confidence=0.9 if large or uneven else 0.7,
+        confidence=magnitude(size / limits["large"]) if large else 0.6,
         numbers={"size": size, "low": split.low, "high": split.high, "feature_ratio": spread},
         meaning=f"{seen}{unlike}. No single learning rate and no usual initialization fits such inputs.",
     )

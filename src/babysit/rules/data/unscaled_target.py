@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from babysit.records.anatomy import TargetKind, ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
+from babysit.rules.data.unscaled_input import magnitude
 from babysit.rules.examples import BATCH, example_run, flat, healthy_regression, regression
 from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import DISTANCE_LOSSES, anatomy_of
+from babysit.rules.structure import DISTANCE_LOSSES, anatomy_of, weight_layers
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 
@@ -26,10 +27,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         size = math.hypot(target.mean, std)
         if size <= limits["large"]:
             continue
+        # A single linear layer is stable or not whatever the targets are: only its inputs and the rate decide.
+        deep = len(weight_layers(run)) > 1
         yield Evidence(
             first_step=0,
-            severity=Severity.WARNING if poor(run) else Severity.INFO,
-            confidence=0.85,
+            severity=Severity.WARNING if deep and poor(run) else Severity.INFO,
+            confidence=magnitude(size / limits["large"]),
             numbers={"objective": number, "mean": target.mean, "std": std, "size": size},
             meaning=f"The targets have mean {target.mean:.3g} and deviation {std:.3g}, while a fresh network answers "
             f"near 0: its first error is {size:.3g}, and squared error multiplies gradients by as much.",

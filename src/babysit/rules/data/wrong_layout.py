@@ -33,19 +33,21 @@ def _channels_last(layer: Layer) -> bool:
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the shape that each layer got with the order of axes that it wants."""
     anatomy = anatomy_of(run)
+    targets = [one.target.shape for one in anatomy.objectives if one.target.shape]
+    batch = anatomy.batch_size or (targets[0][0] if targets else 0)
     layers = sorted(anatomy.layers, key=lambda layer: layer.order)
     for layer in layers:
-        if _batch_second(layer, anatomy.batch_size):
+        if _batch_second(layer, batch):
             said = (
                 f"{layer.name} ({layer.kind}) takes the second axis for the batch and got shape {layer.input_shape} "
-                f"with {anatomy.batch_size} samples on the first: it reads samples as if they were moments "
+                f"with {batch} samples on the first: it reads samples as if they were moments "
                 "of a sequence."
             )
             yield Evidence(
                 layers=(layer.name,),
                 first_step=0,
                 meaning=said,
-                numbers={"batch_size": anatomy.batch_size, "shape": str(layer.input_shape)},
+                numbers={"batch_size": batch, "shape": str(layer.input_shape)},
                 severity=Severity.ERROR if poor(run) else Severity.WARNING,
             )
             return

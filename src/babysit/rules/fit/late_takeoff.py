@@ -20,7 +20,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Measures how long block means stayed within a twentieth of the way down, before the loss fell for good."""
     level = levels(run)
     steps, values = values_of(run.curves.get(LOSS_TRAIN))
-    if level is None or level.broken_at is not None or adversarial(run) or level.looks < limits["steps"]:
+    if (
+        level is None
+        or level.broken_at is not None
+        or adversarial(run)
+        or level.looks < limits["steps"]
+        or level.end < 0
+    ):
         return
     means = blocks(values)
     drop = level.start - level.end

@@ -29,7 +29,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     middle = float(np.median(late))
     tau, chance = trend(late)
     swing = noise_of(late) / max(abs(middle), 1e-12)
-    if swing > limits["swing"] and not (tau < 0 and chance < 0.01):
+    # The mean of n squared errors of a bell curve varies by the root of 2/n: the batch's own share of the swing.
+    batch = max(anatomy_of(run).batch_size, 1)
+    if swing > max(limits["swing"], limits["of_batch"] * (2 / batch) ** 0.5) and not (tau < 0 and chance < 0.01):
         yield Evidence(
             first_step=len(values) // 3,
             last_step=level.looks,
@@ -51,6 +53,7 @@ RULE = Rule(
     needs=("anatomy", "curves"),
     limits={
         "swing": Limit(0.25, "a quarter of the level from one step to the next"),
+        "of_batch": Limit(2.0, "twice what the drawing of the batch alone explains"),
         "batch": Limit(16, "below, the noise of the batch itself is that large"),
         "steps": Limit(50, "shorter runs show no shape"),
     },

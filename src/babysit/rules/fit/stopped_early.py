@@ -14,12 +14,25 @@ from babysit.rules.loss_curve import levels, share_of_fall, trend, values_of
 from babysit.rules.progress import poor, skill
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import adversarial
+from babysit.rules.updates.rate_too_low import travelled
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Asks how much of the whole fall came in the last fifth, and whether it beats the noise."""
     level = levels(run)
-    if level is None or level.broken_at is not None or adversarial(run) or run.status is not Status.FINISHED:
+    if level is None or level.broken_at is not None or level.end < 0 or adversarial(run):
+        return
+    if run.status is not Status.FINISHED:
+        return
+    path, ratio = travelled(run)
+    if level.looks < limits["few"] and limits["ratio"] < ratio and path < limits["path"] and poor(run):
+        yield Evidence(
+            last_step=level.looks,
+            confidence=0.8,
+            numbers={"steps": level.looks, "path": path, "update_ratio": ratio, "end_loss": level.end},
+            meaning=f"Training took {level.looks} steps, in which no layer could move by more than {100 * path:.2g} "
+            "% of its size: it ended before it began.",
+        )
         return
     _, values = values_of(run.curves.get(LOSS_TRAIN))
     _, validation = values_of(run.curves.get(LOSS_VALIDATION))
@@ -53,6 +66,9 @@ RULE = Rule(
     find=find,
     needs=("curves",),
     limits={
+        "few": Limit(200, "networks of any use take hundreds of steps to train"),
+        "path": Limit(0.3, "all updates added up stay below a third of the weights' own size"),
+        "ratio": Limit(5e-4, "steps of ordinary length; shorter ones are rate-too-low's"),
         "share": Limit(0.06, "a straight line gives 0.2, a settled curve below 0.05"),
         "straight": Limit(0.12, "more than half of a straight line"),
         "skill": Limit(0.3, "less than three tenths of the prior loss removed"),

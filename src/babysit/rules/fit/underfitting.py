@@ -17,7 +17,13 @@ from babysit.rules.rule import Limit, Limits, Rule
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires on a low skill, a curve that has levelled off, and no gap to validation."""
     level, known = levels(run), skill(run)
-    if level is None or known is None or level.broken_at is not None or not poor(run, below=limits["skill"]):
+    if (
+        level is None
+        or known is None
+        or level.broken_at is not None
+        or not limits["some"] < known < limits["skill"]
+        or not poor(run)
+    ):
         return
     _, train = values_of(run.curves.get(LOSS_TRAIN))
     _, validation = values_of(run.curves.get(LOSS_VALIDATION))
@@ -28,7 +34,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         last_step=level.looks,
         numbers={"skill": known, "end_loss": level.end, "steps": level.looks},
-        meaning=f"The loss levelled off at {level.end:.3g}: only {100 * max(known, 0):.0f} % of what a constant answer "
+        meaning=f"The loss levelled off at {level.end:.3g}: only {100 * known:.0f} % of what a constant answer "
         "loses was removed, with no gap to validation. More of the same will not help.",
         confidence=0.5,
     )
@@ -43,9 +49,11 @@ RULE = Rule(
     advice="Try more units or layers, less regularization, better features; first check that 20 "
     "samples can be overfitted.",
     find=find,
+    by_exclusion=True,
     needs=("anatomy", "curves"),
     limits={
         "skill": Limit(0.25, "a quarter of the prior loss; noisy tasks reach more when anything is learned"),
+        "some": Limit(0.05, "less is not underfitting but learning nothing (prior-only, stalled-loss)"),
         "still": Limit(0.1, "half of what a straight line would bring in the last fifth"),
         "gap": Limit(0.2, "a fifth more loss on validation"),
         "steps": Limit(50, "fewer steps say only that nobody waited"),

@@ -56,7 +56,7 @@ RULE = Rule(
     limits={
         "depth": Limit(4, "fewer layers cannot decay far"),
         "total": Limit(1e-2, "a hundredfold decay from first to last layer"),
-        "each": Limit(0.6, "per layer: Xavier under ReLU gives 0.71, torch's default 0.41"),
+        "each": Limit(0.85, "per layer: Xavier under ReLU gives 0.71, torch's default 0.41, He 1"),
     },
     leads_to=(*NOT_LEARNING, "A401", "A403", "G501", "I305", "N805", "U602", "U603"),
     treatments=(

@@ -54,7 +54,7 @@ RULE = Rule(
         "share": Limit(0.5, "half of the units; random weights never coincide, and a few pruned ones may"),
         "steps": Limit(5, "units that only start equal part after a step or two"),
     },
-    leads_to=(*NOT_LEARNING, *LOST_UNITS, "A403", "G501", "I302", "I305", "U602"),
+    leads_to=(*NOT_LEARNING, *LOST_UNITS, "A403", "G501", "I302", "I305", "U601", "U602"),
     treatments=(
         Treatment(
             action="initialize",

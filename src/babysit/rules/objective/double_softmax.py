@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -35,6 +36,15 @@ def _twice(objective: Objective) -> str:
     return ""
 
 
+def _starts_or_ends_too_low(run: Run, objective: Objective) -> bool:
+    """Whether the loss is far below what log-probabilities would give: without a logarithm it starts near 0 or under.
+
+    A likelihood written by hand may take the logarithm later than what was seen; its loss starts near ln C.
+    """
+    level = levels(run)
+    return level is None or level.end < 0 or level.start < 0.3 * math.log(max(objective.outputs, 2))
+
+
 def _wants_logarithms(objective: Objective, above: float) -> str:
     if objective.loss not in WANTS_LOGARITHMS or objective.prediction.high <= above:
         return ""
@@ -62,7 +72,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     for number, objective in enumerate(anatomy_of(run).objectives):
         seen = (
             _twice(objective)
-            or _wants_logarithms(objective, limits["log_probability"])
+            or (_starts_or_ends_too_low(run, objective) and _wants_logarithms(objective, limits["log_probability"]))
             or _logarithm_of_logits(objective, run)
         )
         if not seen:

@@ -9,7 +9,7 @@ from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, falling, healthy, regression
 from babysit.rules.progress import poor
-from babysit.rules.rule import Limits, Rule
+from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import DISTANCE_LOSSES, NORMALIZING, RECTIFYING, anatomy_of, meaningful
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
@@ -37,7 +37,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         # Targets on both sides of zero are unreachable-target's to tell.
         if distance and objective.target.low < 0:
             continue
-        hurt = poor(run)
+        hurt = poor(run) if distance else poor(run, below=limits["learned"])
         yield Evidence(
             first_step=0,
             severity=Severity.WARNING if hurt else Severity.INFO,
@@ -57,6 +57,7 @@ RULE = Rule(
     advice="Remove the ReLU after the last layer; for values that must be positive use softplus.",
     find=find,
     needs=("anatomy",),
+    limits={"learned": Limit(0.9, "classes: nine tenths of the prior loss removed shows that no logit died")},
     leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "I305", "O207", "O208", "U602"),
     treatments=(
         Treatment(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
-from babysit.rules.progress import broken, poor
+from babysit.rules.progress import broken, poor, summed_terms
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of, main_objective
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
@@ -23,7 +22,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     kinds = {one.kind for one in anatomy_of(run).optimizers}
     if objective is None or objective.reduction != "sum" or not kinds or kinds <= SCALE_FREE:
         return
-    terms = math.prod(objective.target.shape) if objective.target.shape else anatomy_of(run).batch_size
+    terms = summed_terms(run, objective)
     if terms >= limits["terms"] and (broken(run) or poor(run)):
         yield Evidence(
             first_step=0,

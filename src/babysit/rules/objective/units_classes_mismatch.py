@@ -12,13 +12,18 @@ from babysit.rules.rule import Limits, Rule
 from babysit.rules.structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
 
+# More different whole numbers than this are amounts rather than classes.
+MOST_CLASSES = 100
+
 
 def _one_unit_for_many(objective: Objective) -> str:
     many = sum(count > 0 for count in objective.class_counts)
     if objective.loss in CLASS_LOSSES and objective.outputs == 1:
         return f"{objective.loss} gets one output; it wants one for each class"
-    if objective.loss in BINARY_LOSSES and objective.outputs == 1 and objective.target.whole and many > 2:
-        return f"one output is asked to tell {many} classes apart"
+    target = objective.target
+    numbered = target.whole and target.low >= 0 and max(many, target.distinct) > 2 and target.high <= MOST_CLASSES
+    if objective.loss in BINARY_LOSSES and objective.outputs == 1 and numbered:
+        return f"one output is asked to tell {max(many, target.distinct)} classes apart"
     return ""
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from babysit.records.anatomy import Objective
+from babysit.records.anatomy import Objective, TargetKind
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, flat, healthy, healthy_regression, regression
-from babysit.rules.progress import skill
+from babysit.rules.progress import poor, skill
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BINARY_LOSSES, DISTANCE_LOSSES, anatomy_of, by_hand, last_operation
+from babysit.rules.structure import DISTANCE_LOSSES, anatomy_of, last_operation
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 RANGE = {
@@ -34,14 +34,33 @@ def _reach(objective: Objective) -> tuple[str, float, float] | None:
     last = last_operation(objective)
     if objective.loss in DISTANCE_LOSSES and last is not None and last.name in RANGE:
         return last.name, *RANGE[last.name]
-    if objective.loss in BINARY_LOSSES and not by_hand(objective):
-        return "sigmoid", 0.0, 1.0
     return None
+
+
+def _several_at_once(objective: Objective, least: float) -> float:
+    """How many ones a row of the target holds, when a softmax is asked for more than one; else 0."""
+    last = last_operation(objective)
+    several = objective.target.mean * objective.outputs
+    multiple = objective.target_kind is TargetKind.ZERO_ONE and objective.outputs > 1 and several > least
+    inside = objective.loss == "cross_entropy"
+    softmax = inside or (last is not None and last.name == "softmax")
+    return several if multiple and softmax else 0.0
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the range of the output activation with the range of the targets."""
     for number, objective in enumerate(anatomy_of(run).objectives):
+        several = _several_at_once(objective, limits["answers"])
+        if several:
+            yield Evidence(
+                first_step=0,
+                severity=Severity.ERROR if poor(run) else Severity.INFO,
+                numbers={"objective": number, "ones_per_row": several},
+                meaning=f"Rows of the target hold {several:.3g} ones on average, but a softmax shares a single 1 among "
+                f"its {objective.outputs} outputs: no row can be right.",
+                advice="Use a sigmoid for each output (binary_cross_entropy_with_logits).",
+            )
+            continue
         reach, target = _reach(objective), objective.target
         if reach is None or not target.shape:
             continue
@@ -72,6 +91,7 @@ RULE = Rule(
     needs=("anatomy",),
     limits={
         "outside": Limit(0.25, "a quarter of the target's standard deviation; less costs under 1 % of the variance"),
+        "answers": Limit(1.2, "a fifth more than the single one that a softmax can give"),
         "learned": Limit(0.9, "nine tenths of the prior loss removed: the values outside were few"),
     },
     leads_to=(*NOT_LEARNING, *BLOWING_UP, "A401", "A402", "D105", "O207", "O208", "O211", "U602", "U603", "F910"),

@@ -28,7 +28,8 @@ def travelled(run: Run) -> tuple[float, float]:
     known = known[np.isfinite(known).any(axis=1)] if known.size else known
     if not known.size:
         return np.nan, np.nan
-    typical = float(np.max(np.nanmean(known, axis=0)))
+    seen = known[:, np.isfinite(known).any(axis=0)]
+    typical = float(np.nanmean(seen, axis=0).max())
     return typical * max(run.events.steps, int(run.vitals.steps[-1]) + 1), typical
 
 

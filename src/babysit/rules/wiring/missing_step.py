@@ -37,6 +37,17 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             meaning=f"{len(idle)} of {len(facts)} optimizers ({idle[0].kind} over {len(idle[0].parameter_names)} "
             "parameters) never stepped: what it holds keeps its first weights.",
         )
+    made_first = len([event for event in run.events.of("optimizer") if event.step == 0])
+    left_out = anatomy_of(run).unoptimized
+    if not idle and made_first > len(facts) > 0 and left_out and run.events.steps >= limits["backwards"]:
+        yield Evidence(
+            layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in left_out)),
+            first_step=0,
+            severity=Severity.WARNING,
+            numbers={"optimizers": made_first, "stepping": len(facts), "parameters": len(left_out)},
+            meaning=f"{made_first} optimizers were made and {len(facts)} of them ever stepped; {len(left_out)} "
+            f"trainable parameters ({', '.join(left_out[:3])}) are held by none that steps.",
+        )
     _, rates = values_of(run.curves.get(RATE))
     groups = [group for one in facts for group in one.groups]
     if groups and all(group.rate == 0 for group in groups) and not np.any(rates > 0):

@@ -14,7 +14,10 @@ from babysit.rules.wiring.modes import mode_matters
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Counts evaluation passes in train mode, where that makes a difference."""
     passes = run.events.of("evaluation")
-    wrong = [event for event in passes if "train mode" in event.detail]
+    told = any("mode" in event.detail for event in passes)
+    # A network that was never put into eval mode was in train mode whenever it was evaluated.
+    never = run.events.counts.get("eval_mode", 0) == 0
+    wrong = [event for event in passes if ("train mode" in event.detail if told else never)]
     kinds = mode_matters(run)
     if kinds and wrong and len(wrong) > limits["share"] * len(passes):
         yield Evidence(
@@ -51,5 +54,8 @@ RULE = Rule(
     silent_on=(
         healthy,
         lambda: example_run(kept=((100, "evaluation", "eval mode"),), facts={"module_kinds": {"Dropout": 1}}),
+        lambda: example_run(
+            kept=((100, "evaluation", ""),), facts={"module_kinds": {"Dropout": 1}}, events={"eval_mode": 1}
+        ),
     ),
 )

@@ -19,6 +19,16 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists parameters outside all optimizers; an alarm when the last layer is among them or training is poor."""
     anatomy = anatomy_of(run)
     missing = [name for name in anatomy.unoptimized if name]
+    strangers = [one for one in anatomy.optimizers if one.stale and not one.parameter_names]
+    if strangers:
+        yield Evidence(
+            first_step=0,
+            severity=Severity.ERROR if poor(run) else Severity.INFO,
+            numbers={"stale": strangers[0].stale, "steps": strangers[0].steps or 0},
+            meaning=f"{strangers[0].kind} holds {strangers[0].stale} tensors, and none of them takes part in what "
+            "runs: it was made for parameters that have been replaced since.",
+        )
+        return
     if not missing or not anatomy.optimizers:
         return
     last = output_layer(run)
