@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from babysit.cli import app as cli
+from babysit.cli.catalogue import COMMANDS
 from babysit.records.problem import UserError
 
 
@@ -80,15 +81,22 @@ def test_a_misspelt_command_is_answered_with_the_nearest(capsys):
 def test_help_lists_every_command_and_exits_with_zero(capsys):
     assert ended(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(command in out for command in cli.COMMANDS)
+    assert all(command.name in out and command.sentence.split()[0] in out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_command_has_help_with_examples(command, capsys):
-    assert ended([command, "--help"]) == 0
+    assert ended([command.name, "--help"]) == 0
     out = capsys.readouterr().out
-    assert f"babysit {command}" in out.split("Examples", 1)[1]
+    examples = out.split("Examples", 1)[1]
+    assert all(example in " ".join(examples.split()) for example in command.examples)
     assert "--json" in out
+
+
+def test_every_command_file_is_listed():
+    folder = Path(cli.__file__).parent
+    functions = {path.stem for path in folder.glob("*.py") if f"def {path.stem}(" in path.read_text(encoding="utf-8")}
+    assert {command.name for command in COMMANDS} == functions
 
 
 @pytest.mark.parametrize(
@@ -97,7 +105,10 @@ def test_every_command_has_help_with_examples(command, capsys):
         (["watch", "a.py", "--json", "x"], ["watch", "--", "a.py", "--json", "x"]),
         (["watch", "--json", "o", "a.py", "-h"], ["watch", "--json", "o", "--", "a.py", "-h"]),
         (["watch", "--exit-zero", "a.py", "--help"], ["watch", "--exit-zero", "--", "a.py", "--help"]),
-        (["watch", "--json=o", "--select", "O,I", "a.py", "--", "b"], ["watch", "--json=o", "--select", "O,I", "--", "a.py", "--", "b"]),
+        (
+            ["watch", "--json=o", "--select", "O,I", "a.py", "--", "b"],
+            ["watch", "--json=o", "--select", "O,I", "--", "a.py", "--", "b"],
+        ),
         (["watch", "--", "a.py", "--json"], ["watch", "--", "a.py", "--json"]),
         (["watch", "--help"], ["watch", "--help"]),
         (["watch"], ["watch"]),
@@ -114,7 +125,10 @@ def test_what_follows_the_script_belongs_to_the_script(given, handed):
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m babysit rules --json | head -c 1; echo ${{PIPESTATUS[0]}}"],
-        capture_output=True, text=True, cwd=tmp_path, check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
     )
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1][-3:] in ("141", "[0")

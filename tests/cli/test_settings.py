@@ -101,7 +101,13 @@ def test_words_may_be_separated_by_commas():
 
 @pytest.mark.parametrize(
     ("severity", "fail_on", "code"),
-    [("ERROR", "WARNING", 1), ("WARNING", "WARNING", 1), ("INFO", "WARNING", 0), ("INFO", "INFO", 1), ("WARNING", "ERROR", 0)],
+    [
+        ("ERROR", "WARNING", 1),
+        ("WARNING", "WARNING", 1),
+        ("INFO", "WARNING", 0),
+        ("INFO", "INFO", 1),
+        ("WARNING", "ERROR", 0),
+    ],
 )
 def test_the_exit_code_follows_fail_on(severity, fail_on, code):
     run = Run(id="r", findings=(Finding(code="O201", name="double-softmax", severity=Severity(severity)),))

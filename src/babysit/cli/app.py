@@ -84,9 +84,21 @@ def _call(words: list[str]) -> int:
 
 
 def hand_over(words: list[str]) -> list[str]:
-    """The words with `--` before the script of `babysit watch`: whatever follows belongs to the script."""
-    if not words or words[0] != "watch":
-        return words
+    """The words as cyclopts takes them.
+
+    `--` comes before the script of `babysit watch`, so that whatever follows belongs to the script; and `--resume`
+    without a run means the latest.
+    """
+    if words[:1] == ["watch"]:
+        return _script_after_dashes(words)
+    if "--resume" in words and words[0] == "run":
+        after = words.index("--resume") + 1
+        if after == len(words) or words[after].startswith("-"):
+            return [*words[:after], "latest", *words[after:]]
+    return words
+
+
+def _script_after_dashes(words: list[str]) -> list[str]:
     takes = {
         name: argument.token_count()[0]
         for argument in app["watch"].assemble_argument_collection()

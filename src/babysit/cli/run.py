@@ -26,7 +26,7 @@ def run(
     resume: Annotated[
         str, Parameter(show_default=False, help="Go on with an interrupted run: its id, or nothing for the latest.")
     ] = "",
-    epochs: Annotated[int, Parameter(group=TRAINING, help="Epochs of the final training, at most.")] = 50,
+    epochs: Annotated[int, Parameter(group=TRAINING, help="Epochs of the final training, at most.")] = 60,
     material: Material = DEFAULT_MATERIAL,
     judging: Judging = DEFAULT_JUDGING,
     store: StoreUrl = None,

@@ -37,7 +37,10 @@ class RoutineSettings:
     target: str = ""  # column of a table
     model: str = ""  # package.module:factory; "" builds an mlp for tables and a cnn for images
     seed: int = 0
-    epochs: int = 50  # at most: the training ends when validation has stopped improving
+    epochs: int = 60  # at most: the training ends when validation has stopped improving
+    # Twice fit's own, because small validation splits jump from epoch to epoch; measured on digits, see prepare.py.
+    patience: int = 16
+    gap_patience: int = 10
     folder: str = "babysit_runs"  # gets one folder a run
 
 
@@ -95,6 +98,8 @@ def settings_of(run: Run) -> RoutineSettings:
         model=str(told["model"]),
         seed=int(told["seed"]),
         epochs=int(told["epochs"]),
+        patience=int(told["patience"]),
+        gap_patience=int(told["gap_patience"]),
         folder=str(told["folder"]),
     )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MODEL: Final = "model.pt"
 
 # The settings of a training that a run keeps, so that the same can be trained again.
-_KEPT: Final = ("rate", "weight_decay", "optimizer", "batch_size", "epochs", "patience", "seed")
+_KEPT: Final = ("rate", "weight_decay", "optimizer", "batch_size", "epochs", "patience", "gap_patience", "seed")
 
 
 def train(journal: Journal, prepared: Prepared, *, folder: Path, progress: Progress | None = None) -> None:
