@@ -25,9 +25,18 @@ def test_the_loss_figure_knows_the_best_step_the_start_and_the_stop():
     validation = run.curves.get("loss/validation")
     assert numbers.best == (int(validation.steps[validation.values.argmin()]), validation.values.min())
     assert math.isclose(numbers.expected, math.log(10), rel_tol=1e-6)
+    assert (numbers.best[0], "lowest validation, model kept", False) in numbers.markers
     words = drawn_words(losses.draw(numbers))
     assert "ln 10 = 2.303: knows nothing yet" in words
     assert "stopped: no better validation loss for 8 epochs" in words
+
+
+def test_a_model_kept_from_another_step_than_the_lowest_loss_gets_its_own_mark():
+    run = sick.healthy_run()
+    other = msgspec.structs.replace(run, result={"best_step": 400.0})
+    labels = {marker.label: marker.step for marker in losses.numbers(other).markers}
+    assert labels["model kept"] == 399
+    assert labels["lowest validation"] == 879
 
 
 def test_the_loss_figure_marks_each_alarm_and_the_first_value_that_is_no_number():

@@ -196,7 +196,14 @@ def _best(run: Run, validation: Line) -> tuple[int, float] | None:
 
 
 def _markers(run: Run, best: tuple[int, float] | None) -> tuple[marks.Marker, ...]:
-    found = [marks.Marker(best[0], "lowest validation", bad=False)] if best else []
+    kept = _kept(run)
+    found = []
+    if best is not None:
+        same = kept == best[0]
+        found.append(marks.Marker(best[0], "lowest validation" + (", model kept" if same else ""), bad=False))
+        kept = None if same else kept
+    if kept is not None:
+        found.append(marks.Marker(kept, "model kept", bad=False))
     broken = first_nonfinite(run.curves.get(LOSS_TRAIN))
     if broken is not None:
         found.append(marks.Marker(broken, "loss not finite", bad=True))
@@ -204,3 +211,11 @@ def _markers(run: Run, best: tuple[int, float] | None) -> tuple[marks.Marker, ..
     if run.stop_reason and len(steps):
         found.append(marks.Marker(int(steps.max()), f"stopped: {short(run.stop_reason, 56)}", bad=False))
     return tuple(found) + marks.of_findings(run)
+
+
+def _kept(run: Run) -> int | None:
+    """The step after which the kept model was measured: `best_step` counts steps, curves count from 0."""
+    count_of_steps = run.result.get("best_step")
+    if count_of_steps is None or not math.isfinite(count_of_steps):
+        return None
+    return max(0, int(count_of_steps) - 1)

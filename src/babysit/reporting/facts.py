@@ -61,7 +61,10 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("steps", f"{steps(run):,}" if steps(run) else ""),
         ("model", _model(run)),
         ("data", _data(run)),
-        ("settings", ", ".join(f"{short(k, 24)} {value_words(v)}" for k, v in list(run.config.items())[:12])),
+        (
+            "settings",
+            ", ".join(f"{short(k, 24)} {value_words(v)}" for k, v in list(run.config.items())[:12] if v != ""),
+        ),
         ("machine", _machine(run)),
         *((short(name, 20), short(path, 200)) for name, path in run.artifacts.items()),
     ]
