@@ -108,7 +108,7 @@ class ParameterBook:
         old = self.places[entry[2]]
         if len(old.parameters) == 1:
             del self.places[entry[2]]
-            self._add(tensor, "bias." + entry[1], place_name, None)
+            self._add(tensor, f"{entry[1]}.bias", place_name, None)
 
     def _entry(self, tensor: Tensor) -> tuple[weakref.ref[Tensor], str, str] | None:
         entry = self._owner.get(id(tensor))

@@ -20,6 +20,9 @@ from babysit.watcher.trace import Node, Trace, push_below, remove
 # A pass counts as one over training data when at least this share of its rows was among the training rows looked at
 # (a part of the epoch only); rows shared by chance or leaked are far fewer.
 SEEN_BEFORE: Final = 0.2
+# A block without gradient in each of so many steps in a row belongs to the training step (an average of weights, a
+# target network); it is then looked at on sampled steps only.
+HABIT_STEPS: Final = 5
 CHOICES: Final = frozenset({"argmax", "max", "gt", "ge", "lt", "le", "round", "topk", "sign", "int", "long", "bool"})
 
 
@@ -44,11 +47,21 @@ class Evaluation:
         self._from_train = False
         self._sums: dict[str, tuple[float, int]] = {}
         self.passes = 0
+        self._in_a_row, self._last_step = 0, -1
 
     @property
     def running(self) -> bool:
         """Whether a pass is being watched."""
         return self._depth > 0
+
+    def is_habit(self, step: int) -> bool:
+        """Whether blocks without gradient have come with every one of the last training steps."""
+        if step - self._last_step == 1:
+            self._in_a_row += 1
+        elif step != self._last_step:
+            self._in_a_row = 0
+        self._last_step = step
+        return self._in_a_row >= HABIT_STEPS
 
     def begin(self) -> None:
         """Gradients were switched off."""
@@ -62,19 +75,20 @@ class Evaluation:
                 register.register_module_forward_hook(self._leave, always_call=True),
             ]
 
-    def end(self) -> None:
-        """Gradients may be on again."""
+    def end(self) -> bool:
+        """Gradients may be on again; whether that ends the pass."""
         self._depth = max(0, self._depth - 1)
         if self._depth == 0:
             remove(self._trace)
             for hook in self._hooks:
                 hook.remove()
             self._hooks, self._inside = [], 0
+        return self._depth == 0
 
     def take(self) -> dict[str, float]:
         """The means gathered since the last time, by the name of their curve."""
         means = {name: total / count for name, (total, count) in self._sums.items() if count}
-        self._sums = {}
+        self._sums, self.passes = {}, 0
         return means
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:

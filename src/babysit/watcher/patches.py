@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Listener(Protocol):
@@ -49,7 +49,8 @@ class Listener(Protocol):
         """Something was handed to torch.compile."""
 
 
-_listeners: list[Listener] = []
+# A tuple, replaced as a whole: a call that is under way keeps the listeners it began with.
+_listeners: tuple[Listener, ...] = ()
 _installed: list[Patch] = []
 _lock = threading.Lock()
 
@@ -92,17 +93,19 @@ _hooks: list[HookHandle] = []
 
 def listen(listener: Listener) -> None:
     """Let a listener hear from now on."""
+    global _listeners
     with _lock:
         if not _listeners:
             _install()
-        _listeners.append(listener)
+        _listeners = (*_listeners, listener)
 
 
 def forget(listener: Listener) -> None:
     """Let it hear no more; the last one leaves torch as it was."""
+    global _listeners
     with _lock:
         if listener in _listeners:
-            _listeners.remove(listener)
+            _listeners = tuple(other for other in _listeners if other is not listener)
             if not _listeners:
                 for patch in reversed(_installed):
                     patch.undo()
@@ -112,109 +115,112 @@ def forget(listener: Listener) -> None:
                 _hooks.clear()
 
 
-def _tell_all(name: str, *args: Any, **kwargs: Any) -> None:
-    for listener in tuple(_listeners):
-        getattr(listener, name)(*args, **kwargs)
-
-
 def _install() -> None:
     from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
     _hooks.append(HookHandle(register_optimizer_step_pre_hook(_before_step)))
     _hooks.append(HookHandle(register_optimizer_step_post_hook(_after_step)))
     _installed.extend([
+        Patch(Tensor, "backward", _backward),
         Patch(torch.autograd, "backward", _backward),
-        Patch(torch.optim.Optimizer, "__init__", _after("on_optimizer")),
-        Patch(torch.optim.Optimizer, "zero_grad", _before("on_zero_grad")),
-        Patch(nn.Module, "zero_grad", _before("on_zero_grad")),
+        Patch(torch.optim.Optimizer, "__init__", _optimizer),
+        Patch(torch.optim.Optimizer, "zero_grad", _zero_grad),
+        Patch(nn.Module, "zero_grad", _zero_grad),
         Patch(nn.Module, "train", _mode),
-        Patch(torch.no_grad, "__enter__", _after_plain("on_gradient_off")),
-        Patch(torch.no_grad, "__exit__", _before_plain("on_gradient_on")),
-        Patch(torch.inference_mode, "__enter__", _after_plain("on_gradient_off")),
-        Patch(torch.inference_mode, "__exit__", _before_plain("on_gradient_on")),
+        Patch(torch.no_grad, "__enter__", _gradient_off),
+        Patch(torch.no_grad, "__exit__", _gradient_on),
+        Patch(torch.inference_mode, "__enter__", _gradient_off),
+        Patch(torch.inference_mode, "__exit__", _gradient_on),
         Patch(torch.nn.utils, "clip_grad_norm_", _clip),
-        Patch(torch, "compile", _before_plain("on_compile")),
-        Patch(nn.Module, "compile", _before_plain("on_compile")),
+        Patch(torch, "compile", _compile),
+        Patch(nn.Module, "compile", _compile),
     ])  # fmt: skip
 
 
 def _has_closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    given = args[1] if len(args) > 1 else kwargs.get("closure")
-    return given is not None
+    return (len(args) > 1 and args[1] is not None) or (bool(kwargs) and kwargs.get("closure") is not None)
 
 
 def _before_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    for listener in tuple(_listeners):
+    for listener in _listeners:
         listener.on_before_step(optimizer, closure=_has_closure(args, kwargs))
 
 
 def _after_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    for listener in tuple(_listeners):
+    for listener in _listeners:
         listener.on_after_step(optimizer, closure=_has_closure(args, kwargs))
 
 
+_in_backward = False
+
+
 def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell once of a backward: Tensor.backward calls torch.autograd.backward, but a mode may sit between the two."""
+
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        for listener in tuple(_listeners):
+        global _in_backward
+        if _in_backward:
+            return original(tensors, *args, **kwargs)
+        for listener in _listeners:
             listener.on_backward(tensors)
-        return original(tensors, *args, **kwargs)
+        _in_backward = True
+        try:
+            return original(tensors, *args, **kwargs)
+        finally:
+            _in_backward = False
 
     return backward
 
 
-def _after(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Call the original, then tell with the object it belongs to."""
+def _zero_grad(original: Callable[..., Any]) -> Callable[..., Any]:
+    def zero_grad(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for listener in _listeners:
+            listener.on_zero_grad(self)
+        return original(self, *args, **kwargs)
 
-    def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            result = original(self, *args, **kwargs)
-            _tell_all(name, self)
-            return result
-
-        return call
-
-    return make
+    return zero_grad
 
 
-def _before(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Tell with the object it belongs to, then call the original."""
+def _optimizer(original: Callable[..., Any]) -> Callable[..., Any]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  it stands in for Optimizer.__init__
+        original(self, *args, **kwargs)
+        for listener in _listeners:
+            listener.on_optimizer(self)
 
-    def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            _tell_all(name, self)
-            return original(self, *args, **kwargs)
-
-        return call
-
-    return make
+    return __init__
 
 
-def _after_plain(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            result = original(*args, **kwargs)
-            _tell_all(name)
-            return result
+def _gradient_off(original: Callable[..., Any]) -> Callable[..., Any]:
+    def __enter__(self: Any) -> Any:  # noqa: N807  it stands in for no_grad.__enter__
+        result = original(self)
+        for listener in _listeners:
+            listener.on_gradient_off()
+        return result
 
-        return call
-
-    return make
+    return __enter__
 
 
-def _before_plain(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            _tell_all(name)
-            return original(*args, **kwargs)
+def _gradient_on(original: Callable[..., Any]) -> Callable[..., Any]:
+    def __exit__(self: Any, *args: Any) -> Any:  # noqa: N807  it stands in for no_grad.__exit__
+        for listener in _listeners:
+            listener.on_gradient_on()
+        return original(self, *args)
 
-        return call
+    return __exit__
 
-    return make
+
+def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(*args: Any, **kwargs: Any) -> Any:
+        for listener in _listeners:
+            listener.on_compile()
+        return original(*args, **kwargs)
+
+    return compile
 
 
 def _mode(original: Callable[..., Any]) -> Callable[..., Any]:
     def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: FBT001, FBT002  nn.Module's own signature
-        for listener in tuple(_listeners):
+        for listener in _listeners:
             listener.on_mode(self, training=mode)
         result: nn.Module = original(self, mode)
         return result
@@ -225,7 +231,8 @@ def _mode(original: Callable[..., Any]) -> Callable[..., Any]:
 def _clip(original: Callable[..., Any]) -> Callable[..., Any]:
     def clip_grad_norm_(parameters: Any, max_norm: float, *args: Any, **kwargs: Any) -> Any:
         norm = original(parameters, max_norm, *args, **kwargs)
-        _tell_all("on_clip", norm, float(max_norm))
+        for listener in _listeners:
+            listener.on_clip(norm, float(max_norm))
         return norm
 
     return clip_grad_norm_

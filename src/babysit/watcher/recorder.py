@@ -106,9 +106,10 @@ class Recorder:
                     values[name][index, place[layer]] = value
         return Vitals(layers=tuple(layers), steps=np.asarray(self._vital_steps[since:], dtype="int64"), values=values)
 
-    def events(self, steps: int) -> Events:
-        """What the loop did."""
-        return Events(counts=dict(self._counts), kept=tuple(self._kept), steps=steps)
+    def events(self, steps: int, counted: dict[str, int]) -> Events:
+        """What the loop did, with what was counted elsewhere."""
+        counts = {**self._counts, **{kind: count for kind, count in counted.items() if count}}
+        return Events(counts=counts, kept=tuple(self._kept), steps=steps)
 
     def send(self, sink: Sink, layers: list[str]) -> None:
         """Hand over what is new since the last time."""

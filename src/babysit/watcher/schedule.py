@@ -9,7 +9,7 @@ from typing import Final, final
 DENSE_STEPS: Final = 20
 # Beyond the dense beginning the samples of a short training lie log-spaced, so that a run of 200 steps is seen to its
 # end; from some thousand steps on the budget is the stricter of the two.
-GROWTH: Final = 1.15
+GROWTH: Final = 1.25
 # Timings of the last so many steps of each kind; medians, since an evaluation or another program may sit in between.
 MEMORY: Final = 33
 MOST_BETWEEN: Final = 10_000
@@ -44,7 +44,7 @@ class Schedule:
         if step >= 2:  # the first steps warm caches and allocate optimizer state
             self._sampled.append(seconds)
         # A jitter of up to two steps keeps samples from falling always on the same of several alternating steps.
-        self._next = step + 1 + min(self.between, max(1, int((GROWTH - 1) * step))) + (step * 7) % 3
+        self._next = step + 1 + self.between_at(step) + (step * 7) % 3
 
     def look_closely(self, step: int) -> None:
         """Sample the next few steps: something just changed."""
@@ -57,17 +57,18 @@ class Schedule:
             return 0.0
         return max(0.0, statistics.median(self._sampled) - statistics.median(self._plain))
 
-    @property
-    def between(self) -> int:
-        """Plain steps between two samples that keep within the budget."""
+    def between_at(self, step: int) -> int:
+        """Plain steps to leave between two samples: what the budget asks for, or less while the run is short."""
+        return min(self._between_by_budget(), max(1, int((GROWTH - 1) * step)))
+
+    def _between_by_budget(self) -> int:
         if not self._plain:
             return 2
         allowed = self.overhead * statistics.median(self._plain)
         return min(MOST_BETWEEN, round(self.cost_seconds / allowed)) if allowed > 0 else MOST_BETWEEN
 
-    @property
-    def share(self) -> float:
-        """Share of step time that sampling takes at the present distance between samples."""
+    def share_at(self, step: int) -> float:
+        """Share of step time that sampling takes at the distance between samples kept at this step."""
         if not self._plain:
             return 0.0
-        return self.cost_seconds / (statistics.median(self._plain) * (self.between + 1))
+        return self.cost_seconds / (statistics.median(self._plain) * (self.between_at(step) + 1))

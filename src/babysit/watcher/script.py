@@ -98,7 +98,7 @@ def _as_main(module: types.ModuleType, path: str, arguments: Sequence[str]) -> I
 
 
 def _run(code: types.CodeType, module: types.ModuleType, watching: Watch) -> BaseException | None:
-    watching.start()
+    watching.start(at_once=False)  # the script prepares its data first
     try:
         exec(code, module.__dict__)  # the user's own script, as `python script.py` would run it
     except BaseException as error:

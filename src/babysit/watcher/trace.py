@@ -91,6 +91,8 @@ class Trace(TorchFunctionMode):
         self._observer = observer
         self._known: dict[int, tuple[weakref.ref[Tensor], Node]] = {}
         self._count = 0
+        # While torch runs a function for us it has taken this mode off its stack, and will put it back by itself.
+        self.inside = 0
         self._meetings: list[Node] = []
 
     def __torch_function__(
@@ -98,7 +100,11 @@ class Trace(TorchFunctionMode):
     ) -> Any:
         """Run the function as it is, then look at what went in and came out."""
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        self.inside += 1
+        try:
+            result = func(*args, **kwargs)
+        finally:
+            self.inside -= 1
         name = operation_name(func)
         if name and isinstance(result, Tensor | tuple):
             try:
@@ -253,19 +259,19 @@ _push_mode: Callable[[TorchFunctionMode], None] = torch.overrides._push_mode
 _pop_mode: Callable[[], TorchFunctionMode] = torch.overrides._pop_mode
 
 
-def push_below(mode: TorchFunctionMode) -> None:
+def push_below(mode: Trace) -> None:
     """Put a mode at the bottom of this thread's stack, so that a user's own `with` always pops what it pushed."""
-    stack = _pop_all()
-    _push_mode(mode)
-    for other in stack:
-        _push_mode(other)
-
-
-def remove(mode: TorchFunctionMode) -> None:
-    """Take a mode out of this thread's stack, wherever it is."""
-    for other in _pop_all():
-        if other is not mode:
+    if not mode.inside:
+        for other in (mode, *(other for other in _pop_all() if other is not mode)):
             _push_mode(other)
+
+
+def remove(mode: Trace) -> None:
+    """Take a mode out of this thread's stack, wherever it is."""
+    if not mode.inside:
+        for other in _pop_all():
+            if other is not mode:
+                _push_mode(other)
 
 
 def _pop_all() -> list[TorchFunctionMode]:

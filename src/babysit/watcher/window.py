@@ -35,6 +35,7 @@ class Window:
         self._on_problem = on_problem
         self._trace = Trace(book, self)
         self._hooks: list[Any] = []
+        self._paused = False
         self._depth = 0
         self._untouched = 0  # depth at which a module began that must run without the mode
         self._fed: Tensor | None = None
@@ -45,7 +46,8 @@ class Window:
 
     def open(self) -> None:
         """Begin to look."""
-        self.active, self._depth, self._untouched, self._fed, self.accuracy = True, 0, 0, None, None
+        self.active, self._paused, self._depth, self._untouched = True, False, 0, 0
+        self._fed, self.accuracy = None, None
         self._trace.clear()
         self._gauge.begin()
         push_below(self._trace)
@@ -67,13 +69,16 @@ class Window:
 
     def pause(self) -> None:
         """Take the mode away for a while."""
-        if self.active:
+        if self.active and not self._paused:
+            self._paused = True
             remove(self._trace)
 
     def resume(self) -> None:
         """Put it back."""
-        if self.active and not self._untouched:
-            push_below(self._trace)
+        if self.active and self._paused:
+            self._paused = False
+            if not self._untouched:
+                push_below(self._trace)
 
     def backward(self, loss: Tensor) -> None:
         """Backward is about to run: read the objective off the graph."""
@@ -98,6 +103,8 @@ class Window:
     # -- modules
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if self._paused:
+            return
         self._depth += 1
         try:
             if self._depth == 1 and holds_parameters(module):
@@ -111,6 +118,8 @@ class Window:
             self._on_problem("module call", problem)
 
     def _leave(self, _module: nn.Module, _inputs: Any, result: Any) -> None:
+        if self._paused or self._depth == 0:  # the call began before this window did
+            return
         if self._untouched == self._depth:
             self._untouched = 0
             if self.active:

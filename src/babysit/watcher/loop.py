@@ -1,0 +1,307 @@
+"""What a training loop does, heard step by step: counts, losses, sampled windows and evaluations."""
+
+from __future__ import annotations
+
+import math
+import time
+import weakref
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor, nn
+
+from babysit.records.curves import ACCURACY_TRAIN, GRADIENT_NORM, LOSS_TRAIN, RATE
+from babysit.records.run import Overhead
+from babysit.watcher import patches
+from babysit.watcher.anatomist import CAPTURED_STEPS, Anatomist
+from babysit.watcher.batches import BatchProfile
+from babysit.watcher.book import ParameterBook, is_compiled
+from babysit.watcher.evaluation import Evaluation
+from babysit.watcher.gauge import Gauge
+from babysit.watcher.guard import Guard
+from babysit.watcher.recorder import Recorder, Sink
+from babysit.watcher.schedule import Schedule
+from babysit.watcher.window import Window
+
+FLUSH_STEPS: Final = 64
+FLUSH_SECONDS: Final = 0.5
+# An optimizer that stepped this often while the leading one rested has taken over (one model trained after another).
+HANDOVER_STEPS: Final = 200
+
+
+@final
+class Loop:
+    """Hears a training loop through patches.py and keeps what was measured; never raises into it."""
+
+    def __init__(
+        self,
+        model: nn.Module | None,
+        optimizer: torch.optim.Optimizer | None,
+        *,
+        overhead: float,
+        writer: Sink | None,
+    ) -> None:
+        self._book = ParameterBook()
+        self._gauge = Gauge(self._book)
+        self._anatomist = Anatomist(self._book)
+        self._batches = BatchProfile()
+        self.recorder = Recorder()
+        self._guard = Guard(lambda kind, detail: self.recorder.event(self.steps, kind, detail))
+        self._schedule = Schedule(overhead)
+        self.window = Window(self._book, self._gauge, self._anatomist, self._batches, self._guard.problem)
+        self._evaluation = Evaluation(self._book, self._batches, self._anatomist.scale_of, self._guard.problem)
+        self._writer = writer
+        self._only = weakref.ref(optimizer) if optimizer is not None else None
+        self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []
+        self._optimizer_steps: list[int] = []
+        self._leader = 0
+        self._since_leader = 0
+        self._losses: list[float | Tensor] = []
+        self._in_step = False
+        self._manual = True
+        self._backwards = self._zero_grads = 0
+        self._last_time = self._last_flush = time.perf_counter()
+        self.steps = 0
+        if model is not None:
+            self._book.register(model)
+            self._anatomist.compiled = is_compiled(model)
+
+    # -- lifetime
+
+    def start(self, *, at_once: bool) -> None:
+        """Begin to listen; sample the first step from now on, or from the first optimizer that is made."""
+        self.resume()
+        self._last_flush = self._last_time
+        if at_once:
+            self._arm()
+
+    def pause(self) -> None:
+        """Listen to nothing for a while."""
+        self.window.close()
+        patches.forget(self)
+
+    def resume(self) -> None:
+        """Listen again."""
+        patches.listen(self)
+        self._last_time = time.perf_counter()
+
+    def close(self) -> None:
+        """Stop listening and leave nothing behind."""
+        patches.forget(self)
+        self.window.close()
+        while self._evaluation.running:
+            self._evaluation.end()
+        self._take_evaluation()
+
+    def send(self, writer: Sink) -> None:
+        """Hand the writer what it has not got yet."""
+        self.recorder.send(writer, self._anatomist.order())
+
+    # -- the loop tells
+
+    def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer was made: the first step to come is sampled."""
+        if self._only is None and not self._in_step:
+            self.recorder.event(self.steps, "optimizer", type(optimizer).__name__)
+            if not self.window.active and self._schedule.wants(self.steps):
+                self._arm()
+
+    def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
+        """An optimizer is about to step."""
+        if not self._mine(optimizer):
+            return
+        self._in_step = True
+        if self.window.active:
+            with self._guard.unseen("step"):
+                own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+                if self.window.capturing and not closure:
+                    self._anatomist.optimizer(optimizer)
+                self._gauge.before_step(lambda tensor: id(tensor) in own, with_gradients=not closure)
+            if not closure:  # a closure runs the model inside the step; otherwise nothing in it is worth following
+                self.window.pause()
+
+    def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
+        """An optimizer has stepped."""
+        if not self._mine(optimizer):
+            return
+        self._in_step = self._manual = False
+        index = self._index(optimizer)
+        self._optimizer_steps[index] += 1
+        if self.window.active:
+            with self._guard.unseen("step"):
+                if self.window.capturing and closure:
+                    self._anatomist.optimizer(optimizer)
+                self._gauge.after_step(with_gradients=closure)
+            if not closure:
+                self.window.resume()
+        if self._losses:
+            self._record_losses("" if index == self._leader else f"/{index}", first_only=closure)
+        if index != self._leader:
+            self._since_leader += 1
+            if self._since_leader <= HANDOVER_STEPS:
+                return
+            self._leader = index
+        self._since_leader = 0
+        self._step_done(optimizer)
+
+    def on_backward(self, tensors: Any) -> None:
+        """Gradients are about to be computed: this scalar is the loss."""
+        loss = tensors if isinstance(tensors, Tensor) else _only(tensors)
+        if loss is None or loss.numel() != 1:
+            return
+        if self._manual and self._losses and self._stepping_by_hand():
+            self._record_losses("", first_only=False)
+            self._step_done(None)
+        # On the CPU reading a scalar costs nothing; elsewhere it would wait for the device, so it is read later.
+        self._losses.append(loss.item() if loss.is_cpu else loss.detach())
+        self._backwards += 1
+        if self.window.active:
+            with self._guard.unseen("backward"):
+                self.window.backward(loss)
+
+    def on_zero_grad(self, _owner: object) -> None:
+        """Gradients are about to be cleared."""
+        self._zero_grads += 1
+
+    def on_mode(self, module: nn.Module, *, training: bool) -> None:
+        """A module was put into train or eval mode; only whole models count."""
+        if type(module).__name__ in self._book.model_names:
+            self.recorder.event(self.steps, "train_mode" if training else "eval_mode", type(module).__name__)
+
+    def on_gradient_off(self) -> None:
+        """A block without gradients begins: an evaluation, perhaps."""
+        if self._in_step or self._anatomist.compiled:
+            return
+        if not self._evaluation.running:
+            if self.steps == 0 or (self._evaluation.is_habit(self.steps) and not self.window.active):
+                return
+            self.window.pause()
+        with self._guard.contained("evaluation"):
+            self._evaluation.begin()
+
+    def on_gradient_on(self) -> None:
+        """It ends."""
+        if self._evaluation.running and not self._in_step:
+            with self._guard.contained("evaluation"):
+                if self._evaluation.end():
+                    self.window.resume()
+
+    def on_clip(self, norm: Any, limit: float) -> None:
+        """Gradients were clipped: their norm before it, for free."""
+        self.recorder.event(self.steps, "clip", f"{limit:g}", keep=self.steps < CAPTURED_STEPS)
+        if isinstance(norm, Tensor) and norm.numel() == 1:
+            self.recorder.scalar(GRADIENT_NORM, self.steps, norm.detach())
+
+    def on_compile(self) -> None:
+        """Compiled code runs without the mode from now on."""
+        self._anatomist.compiled = True
+        self.window.close()
+        self._guard.problem(
+            "torch.compile",
+            RuntimeError("activations inside compiled code cannot be seen; weights, gradients and updates are"),
+        )
+
+    # -- inside
+
+    def _arm(self) -> None:
+        """Look at the coming step."""
+        self.window.capturing = self.steps < CAPTURED_STEPS
+        self.window.open()
+        if self._anatomist.compiled or patches.compiled_frames():
+            self._anatomist.compiled = True
+            self.window.pause()
+
+    def _stepping_by_hand(self) -> bool:
+        """Whether weights are changed without any optimizer, so that a backward is all there is to count."""
+        return not self._in_step and not self._optimizers and self._only is None
+
+    def _step_done(self, optimizer: torch.optim.Optimizer | None) -> None:
+        now, sampled = time.perf_counter(), self.window.active
+        if sampled:
+            self._end_window(optimizer)
+        self._schedule.finished(self.steps, now - self._last_time, sampled=sampled)
+        if self._evaluation.passes:
+            self._take_evaluation()
+        self.steps += 1
+        if self._schedule.wants(self.steps):
+            self._arm()
+        if sampled or self.steps % FLUSH_STEPS == 0:
+            self._flush()
+        # Our own work after a sampled step belongs to neither that step nor the next plain one.
+        self._last_time = time.perf_counter() if sampled and not self.window.active else now
+
+    def _end_window(self, optimizer: torch.optim.Optimizer | None) -> None:
+        with self._guard.unseen("step"):
+            if self.window.accuracy is not None:
+                self.recorder.scalar(ACCURACY_TRAIN, self.steps, self.window.accuracy)
+            if optimizer is not None:
+                self.recorder.scalar(RATE, self.steps, float(optimizer.param_groups[0].get("lr", math.nan)))
+            keys, counts, row = self._gauge.finish()
+            if row is not None:
+                self.recorder.row((self.steps, keys, counts, row))
+        self.window.close()
+
+    def _record_losses(self, suffix: str, *, first_only: bool) -> None:
+        """One point of the loss curve: the mean over the micro-batches of this step; for a closure, where it began."""
+        losses, self._losses = self._losses, []
+        value = losses[0] if first_only else sum(losses[1:], start=losses[0]) / len(losses)
+        self.recorder.scalar(LOSS_TRAIN + suffix, self.steps, value)
+
+    def _take_evaluation(self) -> None:
+        means = self._evaluation.take()
+        if means:
+            self.recorder.event(self.steps, "evaluation")
+        for name, value in means.items():
+            self.recorder.scalar(name, self.steps, value)
+
+    def _flush(self) -> None:
+        if time.perf_counter() - self._last_flush < FLUSH_SECONDS:
+            return
+        self._last_flush = time.perf_counter()
+        with self._guard.unseen("recording"):
+            self.recorder.settle()
+            if self._writer is not None:
+                self.recorder.send(self._writer, self._anatomist.order())
+
+    def _mine(self, optimizer: torch.optim.Optimizer) -> bool:
+        return self._only is None or self._only() is optimizer
+
+    def _index(self, optimizer: torch.optim.Optimizer) -> int:
+        for index, reference in enumerate(self._optimizers):
+            if reference() is optimizer:
+                return index
+        self._optimizers.append(weakref.ref(optimizer))
+        self._optimizer_steps.append(0)
+        return len(self._optimizers) - 1
+
+    def facts(self) -> dict[str, Any]:
+        """The parts of a run that listening fills; reads what is still on the device."""
+        with self._guard.unseen("recording"):
+            self.recorder.settle()
+        taken = {
+            id(reference()): count for reference, count in zip(self._optimizers, self._optimizer_steps, strict=True)
+        }
+        anatomy = self._anatomist.anatomy(self._batches.batch_size, taken)
+        counts = anatomy.objectives[0].class_counts if anatomy.objectives else ()
+        return {
+            "anatomy": anatomy,
+            "data": self._batches.profile(counts, self._anatomist.target_moments),
+            "vitals": self.recorder.vitals(self._anatomist.order()),
+            "curves": self.recorder.curves(),
+            "events": self.recorder.events(self.steps, {"backward": self._backwards, "zero_grad": self._zero_grads}),
+            "overhead": Overhead(
+                budget=self._schedule.overhead,
+                share=self._schedule.share_at(self.steps),
+                seconds=self._schedule.cost_seconds * self._schedule.sampled_steps,
+                sampled_steps=self._schedule.sampled_steps,
+                steps=self.steps,
+                every=self._schedule.between_at(self.steps) + 1,
+            ),
+        }
+
+
+def _only(tensors: Any) -> Tensor | None:
+    """The one tensor that backward was called on, or None."""
+    if isinstance(tensors, tuple | list) and len(tensors) == 1 and isinstance(tensors[0], Tensor):
+        return tensors[0]
+    return None

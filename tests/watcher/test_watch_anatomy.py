@@ -1,0 +1,208 @@
+"""What one step says of any program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import babysit
+from babysit.records.anatomy import Objective, TargetKind, Task
+from babysit.records.run import Run
+
+LABELS = torch.tensor([0, 1, 2, 1, 0, 2, 2, 1])
+HOT = torch.eye(3)[LABELS]
+FLAGS = (LABELS > 0).float().unsqueeze(1)
+INPUTS = torch.linspace(-1, 1, 32).view(8, 4)
+
+
+def run_of(model: nn.Module, loss: Callable[[Tensor], Tensor], *, steps: int = 3, inputs: Tensor = INPUTS) -> Run:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with babysit.watch(model, optimizer) as watching:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss(model(inputs)).backward()
+            optimizer.step()
+    return watching.run
+
+
+def objective_of(outputs: int, loss: Callable[[Tensor], Tensor]) -> Objective:
+    anatomy = run_of(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, outputs)), loss).anatomy
+    assert anatomy is not None
+    return anatomy.objectives[0]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "loss", "name", "chain", "task"),
+    [
+        (3, lambda out: F.cross_entropy(out, LABELS), "cross_entropy", [], Task.CLASSES),
+        (3, lambda out: F.cross_entropy(out.softmax(1), LABELS), "cross_entropy", ["softmax"], Task.CLASSES),
+        (3, lambda out: F.cross_entropy(out, HOT), "cross_entropy", [], Task.CLASSES),
+        (3, lambda out: nn.NLLLoss()(nn.LogSoftmax(1)(out), LABELS), "nll_loss", ["log_softmax"], Task.CLASSES),
+        (3, lambda out: F.mse_loss(out.sigmoid(), HOT), "mse_loss", ["sigmoid"], Task.CLASSES),
+        (1, lambda out: nn.BCELoss()(torch.sigmoid(out), FLAGS), "binary_cross_entropy", ["sigmoid"], Task.BINARY),
+        (1, lambda out: ((out - INPUTS[:, :1]) ** 2).mean(), "mse_loss", [], Task.REGRESSION),
+        (1, lambda out: (INPUTS[:, :1] - out).abs().sum(), "l1_loss", [], Task.REGRESSION),
+        (3, lambda out: -out.log_softmax(1)[range(8), LABELS].mean(), "nll_loss", ["log_softmax"], Task.CLASSES),
+        (3, lambda out: -(HOT * out.softmax(1).log()).sum(1).mean(), "nll_loss", ["softmax", "log"], Task.CLASSES),
+    ],
+)
+def test_the_objective_is_read_from_one_step(
+    outputs: int, loss: Callable[[Tensor], Tensor], name: str, chain: list[str], task: Task
+) -> None:
+    objective = objective_of(outputs, loss)
+    assert objective.loss == name
+    assert [operation.name for operation in objective.chain] == chain
+    assert objective.task == task
+    assert objective.sign == 1.0
+    assert objective.outputs == outputs
+
+
+def test_a_loss_turned_around_has_a_negative_sign() -> None:
+    assert objective_of(3, lambda out: -F.cross_entropy(out, LABELS)).sign == -1.0
+
+
+def test_a_stretched_target_is_a_broadcast() -> None:
+    with pytest.warns(UserWarning, match="broadcast"):
+        objective = objective_of(1, lambda out: F.mse_loss(out, INPUTS[:, 0]))
+    assert objective.broadcast
+    assert not objective_of(1, lambda out: F.mse_loss(out, INPUTS[:, :1])).broadcast
+
+
+def test_the_axis_of_a_softmax_is_known() -> None:
+    chain = objective_of(3, lambda out: F.cross_entropy(out.softmax(0), LABELS)).chain
+    assert (chain[0].dim, chain[0].size) == (0, 8)
+
+
+def test_a_target_that_is_the_input_is_a_reconstruction() -> None:
+    assert objective_of(4, lambda out: F.mse_loss(out, INPUTS)).task == Task.RECONSTRUCTION
+
+
+def test_targets_are_summarized() -> None:
+    objective = objective_of(3, lambda out: F.cross_entropy(out, LABELS))
+    assert objective.target_kind == TargetKind.INDICES
+    assert objective.class_counts == (6, 9, 9)  # three steps of the same batch
+    assert objective_of(3, lambda out: F.mse_loss(out, HOT)).target_kind == TargetKind.ONE_HOT
+
+
+def test_layers_come_in_the_order_they_run_with_what_follows_them() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Linear(6, 3)  # registered first, runs last
+            self.first = nn.Linear(4, 5)
+            self.norm = nn.BatchNorm1d(5)
+            self.middle = nn.Linear(5, 6)
+
+        def forward(self, values: Tensor) -> Tensor:
+            hidden = F.relu(self.norm(self.first(values)), inplace=True)
+            return self.last(torch.tanh(self.middle(hidden)))
+
+    anatomy = run_of(Functional(), lambda out: F.cross_entropy(out, LABELS)).anatomy
+    assert anatomy is not None
+    assert [(layer.name, layer.activation, layer.norm) for layer in anatomy.layers] == [
+        ("first", "", False),
+        ("norm", "relu", True),
+        ("middle", "tanh", False),
+        ("last", "", False),
+    ]
+    assert [layer.source for layer in anatomy.layers] == ["", "first", "norm", "middle"]
+    assert [layer.fan_in for layer in anatomy.layers] == [4, 0, 5, 6]
+    assert anatomy.layers[-1].is_output
+    assert anatomy.batch_size == 8
+
+
+def test_tensors_without_any_module_are_layers_too() -> None:
+    weight, bias = torch.randn(4, 3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.SGD([weight, bias], lr=0.1)
+    with babysit.watch() as watching:
+        for _ in range(4):
+            optimizer.zero_grad()
+            F.cross_entropy(INPUTS @ weight + bias, LABELS).backward()
+            optimizer.step()
+    anatomy = watching.run.anatomy
+    assert anatomy is not None
+    assert [(layer.kind, layer.weight_shape, layer.fan_in) for layer in anatomy.layers] == [("matmul", (4, 3), 4)]
+    assert anatomy.layers[0].has_bias
+
+
+def test_weights_changed_by_hand_are_counted_by_backward() -> None:
+    weight = torch.zeros(4, 3, requires_grad=True)
+    with babysit.watch() as watching:
+        for _ in range(6):
+            F.cross_entropy(INPUTS @ weight, LABELS).backward()
+            with torch.no_grad():
+                weight -= 0.5 * weight.grad
+                weight.grad = None
+    losses = watching.run.curves.get("loss/train").values
+    assert len(losses) == 5  # the sixth step has no end that anybody could see
+    assert losses[0] == pytest.approx(np.log(3), rel=1e-6)
+    assert losses[-1] < losses[0]
+
+
+def test_parameters_outside_every_optimizer_and_never_reached_are_named() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.forgotten, self.idle = nn.Linear(4, 3), nn.Linear(4, 3), nn.Linear(2, 2)
+
+        def forward(self, values: Tensor) -> Tensor:
+            return self.used(values) + self.forgotten(values)
+
+    model = Two()
+    optimizer = torch.optim.SGD([*model.used.parameters(), *model.idle.parameters()], lr=0.1)
+    with babysit.watch(model, optimizer) as watching:
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(model(INPUTS), LABELS).backward()
+            optimizer.step()
+    anatomy = watching.run.anatomy
+    assert anatomy is not None
+    assert anatomy.unoptimized == ("forgotten.weight", "forgotten.bias")
+    assert anatomy.unreached == ("idle.weight", "idle.bias")
+
+
+def test_two_optimizers_that_take_turns_give_two_curves() -> None:
+    torch.manual_seed(0)
+    maker, judge = nn.Linear(2, 2), nn.Linear(2, 1)
+    first, second = torch.optim.Adam(judge.parameters(), lr=0.01), torch.optim.Adam(maker.parameters(), lr=0.01)
+    ones, zeros = torch.ones(8, 1), torch.zeros(8, 1)
+    with babysit.watch() as watching:
+        for _ in range(30):
+            fake = maker(torch.randn(8, 2))
+            first.zero_grad()
+            (
+                F.binary_cross_entropy_with_logits(judge(torch.randn(8, 2)), ones)
+                + F.binary_cross_entropy_with_logits(judge(fake.detach()), zeros)
+            ).backward()
+            first.step()
+            second.zero_grad()
+            F.binary_cross_entropy_with_logits(judge(fake), ones).backward()
+            second.step()
+    run = watching.run
+    assert len(run.curves.get("loss/train")) == len(run.curves.get("loss/train/1")) == 30
+    assert run.anatomy is not None
+    assert [facts.steps for facts in run.anatomy.optimizers] == [30, 30]
+    assert run.anatomy.unoptimized == ()
+
+
+def test_gradient_accumulation_counts_optimizer_steps() -> None:
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = []
+    with babysit.watch(model, optimizer) as watching:
+        for step in range(12):
+            loss = F.cross_entropy(model(INPUTS), LABELS)
+            loss.backward()
+            losses.append(loss.item())
+            if step % 4 == 3:
+                optimizer.step()
+                optimizer.zero_grad()
+    run = watching.run
+    assert run.events.counts["backward"] == 12
+    assert run.events.steps == 3
+    np.testing.assert_allclose(run.curves.get("loss/train").values, np.mean(np.reshape(losses, (3, 4)), axis=1))
