@@ -27,6 +27,6 @@ class SilentUnits:
             self._last_alive = torch.full(alive.shape, -1, dtype=torch.int32, device=alive.device)
             self._index = 0
         self._last_alive = torch.where(alive, self._index, self._last_alive)
-        silent = self._index - self._last_alive >= min(WINDOW_SAMPLES, self._index + 1)
+        silent = self._last_alive <= self._index - min(WINDOW_SAMPLES, self._index + 1)
         self._index += 1
         return silent.float().mean()

@@ -65,12 +65,11 @@ class Gauge:
         values = activations.sample(result)
         self._moments(place, "activation", values)
         axis = activations.unit_axis(values, convolutional=self._convolutional.get(place, False))
-        rectifier = op in activations.RECTIFIERS
-        if rectifier or self.closely:
-            lowest, highest = activations.extremes(values, axis)
-            self._raw[place, "one_sided"] = activations.one_sided(lowest, highest)
-            if rectifier:
-                self._raw[place, "dead"] = self._silent.setdefault(place, SilentUnits()).update(highest)
+        if op in activations.RECTIFIERS:
+            silent = self._silent.setdefault(place, SilentUnits())
+            self._raw[place, "dead"] = silent.update(activations.highest(values, axis))
+        if self.closely:
+            self._raw[place, "one_sided"] = activations.one_sided(*activations.extremes(values, axis))
         if op in activations.SATURATING:
             self._raw[place, "saturated"] = activations.saturated(values, op)
 
@@ -114,11 +113,11 @@ class Gauge:
         gradients = [
             place.weight.grad for place in having if place.weight is not None and place.weight.grad is not None
         ]
-        for place, norm, count in zip(having, parameters.norms(gradients), parameters.norms(gradients, 0), strict=True):
+        for place, norm in zip(having, parameters.norms(gradients), strict=True):
             self._raw[place.name, "gradient_norm"] = norm
-            self._raw[place.name, "gradient_nonzero"] = count
         if self.closely:
-            for place, gradient in zip(having, gradients, strict=True):
+            for place, gradient, count in zip(having, gradients, parameters.norms(gradients, 0), strict=True):
+                self._raw[place.name, "gradient_nonzero"] = count
                 if gradient.dim() > 1:
                     self._raw[place.name, "one_signed"] = parameters.one_signed(
                         gradient, place.unit_axis % gradient.dim()
@@ -190,6 +189,7 @@ def _of_parameters(raw: dict[str, float], count: int) -> dict[str, float]:
     out: dict[str, float] = {}
     if "gradient_norm" in raw:
         out["gradient_rms"] = raw["gradient_norm"] / math.sqrt(count)
+    if "gradient_nonzero" in raw:
         out["gradient_zeros"] = 1.0 - raw["gradient_nonzero"] / count
     if "weight_norm" in raw:
         out["weight_rms"] = raw["weight_norm"] / math.sqrt(count)
