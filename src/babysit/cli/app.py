@@ -35,6 +35,7 @@ app = App(
     help="Watch a neural network train, name the one cause of what goes wrong, and show the way out.",
     version=__version__,
     help_format="markdown",
+    suppress_keyboard_interrupt=False,  # what was kept is told below
 )
 for _place, _command in enumerate(COMMANDS):
     # By name: the file of a command is imported when the command is called.

@@ -55,7 +55,10 @@ def _show(summaries: Sequence[RunSummary]) -> None:
     if not summaries:
         say("No run is kept here yet. Begin one: babysit run digits")
         return
-    table = Table("run", "kind", "name", "status", "steps", "result", "diagnosis", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", no_wrap=True, overflow="fold")  # an id is copied, so it is never cut
+    for title in ("kind", "name", "status", "steps", "result", "diagnosis"):
+        table.add_column(title)
     for line in summaries:
         result = "" if line.metric is None else f"{line.metric_name} {line.metric:.4g}"
         found = line.diagnosis or line.verdict

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+# A pipe or a file has no width; tables in it are not squeezed into the 80 columns of an old terminal.
+PIPE_COLUMNS: Final = 160
+
 
 def out() -> Console:
     """The console of results, on standard output; NO_COLOR is honoured by rich."""
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPE_COLUMNS
+    return console
 
 
 def err() -> Console:

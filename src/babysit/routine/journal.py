@@ -36,8 +36,9 @@ def begin_run(kind: str, config: Mapping[str, Value]) -> Run:
 
 
 def begins_again(run: Run) -> Run:
-    """A run that was interrupted, going on now: its former end is forgotten."""
-    return msgspec.structs.replace(run, status=Status.RUNNING, ended="", stop_reason="", environment=environment())
+    """A run that was interrupted, going on now: its former end is forgotten, but not why a finished training ended."""
+    reason = run.stop_reason if run.config.get("stage") == "trained" else ""
+    return msgspec.structs.replace(run, status=Status.RUNNING, ended="", stop_reason=reason, environment=environment())
 
 
 def now() -> str:
@@ -73,7 +74,9 @@ class Journal:
         if problem is not None:
             self.keep(
                 status=Status.INTERRUPTED if stopped else Status.CRASHED,
-                stop_reason="stopped by the user" if stopped else f"{type(problem).__name__}: {problem}",
+                # What the training said of its own end tells more.
+                stop_reason=self.run.stop_reason
+                or ("stopped by the user" if stopped else f"{type(problem).__name__}: {problem}"),
                 ended=now(),
             )
         self.writer.close()
