@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import final
+from typing import Final, final
 
 import torch
 from torch import Tensor, nn
+
+# What torch puts around a model, and where the model is inside it.
+WRAPPERS: Final = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
 
 
 @final
@@ -62,7 +65,8 @@ class ParameterBook:
         self.model_names: list[str] = []
 
     def register(self, root: nn.Module, prefix: str = "") -> bool:
-        """Take in every parameter of a model; False when it was already known."""
+        """Take in every parameter of a model, under its own names; False when it was already known."""
+        root = unwrapped(root)
         known = self._roots.get(id(root))
         if known is not None and known() is root:
             return False
@@ -130,6 +134,13 @@ class ParameterBook:
             tensor = reference()
             if tensor is not None:
                 yield name, tensor
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The user's own model inside what torch wrapped around it."""
+    while type(module).__name__ in WRAPPERS:
+        module = getattr(module, WRAPPERS[type(module).__name__])
+    return module
 
 
 def holds_parameters(module: nn.Module) -> bool:

@@ -19,6 +19,7 @@ from babysit.watcher.book import ParameterBook, is_compiled
 from babysit.watcher.evaluation import Evaluation
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.guard import Guard
+from babysit.watcher.losses import Losses
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
 from babysit.watcher.window import Window
@@ -56,15 +57,16 @@ class Loop:
         self._optimizer_steps: list[int] = []
         self._leader = 0
         self._since_leader = 0
-        self._losses: list[float | Tensor] = []
+        self._losses = Losses()
         self._in_step = False
         self._manual = True
-        self._backwards = self._zero_grads = 0
+        self._zero_grads = 0
         self._last_time = self._last_flush = time.perf_counter()
         self.steps = 0
         if model is not None:
             self._book.register(model)
-            self._anatomist.compiled = is_compiled(model)
+            if is_compiled(model):
+                self.on_compile()
 
     # -- lifetime
 
@@ -135,7 +137,8 @@ class Loop:
             if not closure:
                 self.window.resume()
         if self._losses:
-            self._record_losses("" if index == self._leader else f"/{index}", first_only=closure)
+            name = LOSS_TRAIN if index == self._leader else f"{LOSS_TRAIN}/{index}"
+            self.recorder.scalar(name, self.steps, self._losses.take(first_only=closure))
         if index != self._leader:
             self._since_leader += 1
             if self._since_leader <= HANDOVER_STEPS:
@@ -150,11 +153,9 @@ class Loop:
         if loss is None or loss.numel() != 1:
             return
         if self._manual and self._losses and self._stepping_by_hand():
-            self._record_losses("", first_only=False)
+            self.recorder.scalar(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
             self._step_done(None)
-        # On the CPU reading a scalar costs nothing; elsewhere it would wait for the device, so it is read later.
-        self._losses.append(loss.item() if loss.is_cpu else loss.detach())
-        self._backwards += 1
+        self._losses.add(loss)
         if self.window.active:
             with self._guard.unseen("backward"):
                 self.window.backward(loss)
@@ -192,6 +193,10 @@ class Loop:
         if isinstance(norm, Tensor) and norm.numel() == 1:
             self.recorder.scalar(GRADIENT_NORM, self.steps, norm.detach())
 
+    def on_scale(self, loss: Any, scaled: Any) -> None:
+        """A loss was scaled for mixed precision."""
+        self._losses.scale(loss, scaled)
+
     def on_compile(self) -> None:
         """Compiled code runs without the mode from now on."""
         self._anatomist.compiled = True
@@ -205,11 +210,10 @@ class Loop:
 
     def _arm(self) -> None:
         """Look at the coming step."""
+        if not self._anatomist.compiled and patches.compiled_frames():
+            self.on_compile()
         self.window.capturing = self.steps < CAPTURED_STEPS
-        self.window.open()
-        if self._anatomist.compiled or patches.compiled_frames():
-            self._anatomist.compiled = True
-            self.window.pause()
+        self.window.open(traced=not self._anatomist.compiled)
 
     def _stepping_by_hand(self) -> bool:
         """Whether weights are changed without any optimizer, so that a backward is all there is to count."""
@@ -240,12 +244,6 @@ class Loop:
             if row is not None:
                 self.recorder.row((self.steps, keys, counts, row))
         self.window.close()
-
-    def _record_losses(self, suffix: str, *, first_only: bool) -> None:
-        """One point of the loss curve: the mean over the micro-batches of this step; for a closure, where it began."""
-        losses, self._losses = self._losses, []
-        value = losses[0] if first_only else sum(losses[1:], start=losses[0]) / len(losses)
-        self.recorder.scalar(LOSS_TRAIN + suffix, self.steps, value)
 
     def _take_evaluation(self) -> None:
         means = self._evaluation.take()
@@ -288,7 +286,9 @@ class Loop:
             "data": self._batches.profile(counts, self._anatomist.target_moments),
             "vitals": self.recorder.vitals(self._anatomist.order()),
             "curves": self.recorder.curves(),
-            "events": self.recorder.events(self.steps, {"backward": self._backwards, "zero_grad": self._zero_grads}),
+            "events": self.recorder.events(
+                self.steps, {"backward": self._losses.backwards, "zero_grad": self._zero_grads}
+            ),
             "overhead": Overhead(
                 budget=self._schedule.overhead,
                 share=self._schedule.share_at(self.steps),

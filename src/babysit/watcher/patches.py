@@ -45,6 +45,9 @@ class Listener(Protocol):
     def on_clip(self, norm: Any, limit: float) -> None:
         """Gradients were clipped."""
 
+    def on_scale(self, loss: Any, scaled: Any) -> None:
+        """A loss was scaled for mixed precision: backward will be called on the second."""
+
     def on_compile(self) -> None:
         """Something was handed to torch.compile."""
 
@@ -132,6 +135,7 @@ def _install() -> None:
         Patch(torch.inference_mode, "__enter__", _gradient_off),
         Patch(torch.inference_mode, "__exit__", _gradient_on),
         Patch(torch.nn.utils, "clip_grad_norm_", _clip),
+        Patch(torch.amp.GradScaler, "scale", _scale),
         Patch(torch, "compile", _compile),
         Patch(nn.Module, "compile", _compile),
     ])  # fmt: skip
@@ -207,6 +211,16 @@ def _gradient_on(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(self, *args)
 
     return __exit__
+
+
+def _scale(original: Callable[..., Any]) -> Callable[..., Any]:
+    def scale(self: Any, outputs: Any) -> Any:
+        scaled = original(self, outputs)
+        for listener in _listeners:
+            listener.on_scale(outputs, scaled)
+        return scaled
+
+    return scale
 
 
 def _compile(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -44,12 +44,14 @@ class Window:
         self.capturing = True
         self.accuracy: Tensor | None = None
 
-    def open(self) -> None:
-        """Begin to look."""
-        self.active, self._paused, self._depth, self._untouched = True, False, 0, 0
+    def open(self, *, traced: bool) -> None:
+        """Begin to look; untraced, at weights, gradients and updates only."""
+        self.active, self._paused, self._depth, self._untouched = True, not traced, 0, 0
         self._fed, self.accuracy = None, None
         self._trace.clear()
         self._gauge.begin()
+        if not traced:
+            return
         push_below(self._trace)
         register = torch.nn.modules.module
         self._hooks = [
@@ -75,7 +77,7 @@ class Window:
 
     def resume(self) -> None:
         """Put it back."""
-        if self.active and self._paused:
+        if self.active and self._paused and self._hooks:
             self._paused = False
             if not self._untouched:
                 push_below(self._trace)

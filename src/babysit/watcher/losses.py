@@ -1,0 +1,39 @@
+"""The losses that backward was called on since the last optimizer step."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from torch import Tensor
+
+
+@final
+class Losses:
+    """Collects one step's losses; several of them are micro-batches, or the tries of a closure."""
+
+    def __init__(self) -> None:
+        self._values: list[float | Tensor] = []
+        self._scaled: tuple[int, Tensor] | None = None
+        self.backwards = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def scale(self, loss: Any, scaled: Any) -> None:
+        """Remember the loss itself when mixed precision multiplies it before backward."""
+        if isinstance(loss, Tensor) and loss.numel() == 1:
+            self._scaled = (id(scaled), loss.detach())
+
+    def add(self, loss: Tensor) -> None:
+        """Take the scalar that backward is called on."""
+        self.backwards += 1
+        if self._scaled is not None:
+            loss = self._scaled[1] if self._scaled[0] == id(loss) else loss
+            self._scaled = None
+        # On the CPU reading a scalar costs nothing; elsewhere it would wait for the device, so it is read later.
+        self._values.append(loss.item() if loss.is_cpu else loss.detach())
+
+    def take(self, *, first_only: bool) -> float | Tensor:
+        """One value for the step, and begin anew: the mean over micro-batches; for a closure, where it began."""
+        values, self._values = self._values, []
+        return values[0] if first_only else sum(values[1:], start=values[0]) / len(values)
