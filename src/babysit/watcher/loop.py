@@ -19,7 +19,7 @@ from babysit.watcher.book import ParameterBook, is_compiled
 from babysit.watcher.evaluation import Evaluation
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.guard import Guard
-from babysit.watcher.losses import Losses
+from babysit.watcher.losses import Losses, scalar_of
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
 from babysit.watcher.window import Window
@@ -149,8 +149,8 @@ class Loop:
 
     def on_backward(self, tensors: Any) -> None:
         """Gradients are about to be computed: this scalar is the loss."""
-        loss = tensors if isinstance(tensors, Tensor) else _only(tensors)
-        if loss is None or loss.numel() != 1:
+        loss = scalar_of(tensors)
+        if loss is None:
             return
         if self._manual and self._losses and self._stepping_by_hand():
             self.recorder.scalar(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
@@ -298,10 +298,3 @@ class Loop:
                 every=self._schedule.between_at(self.steps) + 1,
             ),
         }
-
-
-def _only(tensors: Any) -> Tensor | None:
-    """The one tensor that backward was called on, or None."""
-    if isinstance(tensors, tuple | list) and len(tensors) == 1 and isinstance(tensors[0], Tensor):
-        return tensors[0]
-    return None

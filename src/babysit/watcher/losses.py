@@ -7,6 +7,13 @@ from typing import Any, final
 from torch import Tensor
 
 
+def scalar_of(tensors: Any) -> Tensor | None:
+    """The one scalar that backward was called on, or None."""
+    if isinstance(tensors, tuple | list) and len(tensors) == 1:
+        tensors = tensors[0]
+    return tensors if isinstance(tensors, Tensor) and tensors.numel() == 1 else None
+
+
 @final
 class Losses:
     """Collects one step's losses; several of them are micro-batches, or the tries of a closure."""
