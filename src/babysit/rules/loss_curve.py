@@ -20,7 +20,7 @@ class Levels(NamedTuple):
     """The loss in numbers; all in the units of the loss."""
 
     looks: int  # values, finite or not
-    start: float  # median of the first three; the first itself when the loss explodes at once
+    start: float  # median of the first three; the first alone when it explodes at once, a mean when very noisy
     end: float  # mean over the last tenth, at least five values
     best: float  # lowest block mean
     noise: float  # standard deviation from value to value, trend removed
@@ -55,7 +55,12 @@ def blocks(values: Floats, count: int = BLOCKS) -> Floats:
 def _start(values: Floats) -> float:
     # Threefold growth from each of the first values to the next is an explosion and no noise.
     exploding = len(values) > 2 and abs(values[1]) > 3 * abs(values[0]) and abs(values[2]) > 3 * abs(values[1])
-    return float(values[0]) if exploding else float(np.median(values[:3]))
+    middle = float(np.median(values[:3]))
+    opening = values[: max(10, len(values) // 50)]
+    # Batches of one or two samples differ by more than their level: then only a mean over many tells where it began.
+    if not exploding and noise_of(opening) > 0.5 * abs(middle):
+        return float(opening.mean())
+    return float(values[0]) if exploding else middle
 
 
 def levels(run: Run, name: str = LOSS_TRAIN) -> Levels | None:

@@ -8,14 +8,18 @@ from collections.abc import Iterable
 import numpy as np
 
 from babysit.records.anatomy import Objective, TargetKind
-from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION
+from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN
 from babysit.records.run import Run, Status
 from babysit.rules.loss_curve import levels, trend, values_of
-from babysit.rules.structure import BINARY_LOSSES, BOUNDED_LOSSES, CLASS_LOSSES, adversarial, main_objective
+from babysit.rules.structure import BINARY_LOSSES, BOUNDED_LOSSES, CLASS_LOSSES, adversarial, feeds_ids, main_objective
 
 # Below this share of removed loss (an R squared for squared error, McFadden's for cross-entropy) a run is called poor.
 # Half is far below what published healthy runs reach and above what a broken output or loss lets through.
 POOR_SKILL = 0.5
+# More outputs than digits and few more than letters of an alphabet: symbols of a text.
+MANY_SYMBOLS = 20
+# A validation set of unknown size is taken for a small one.
+FEW_SAMPLES = 500
 # Judging "it did not learn" needs some steps; fewer say only that nobody waited.
 FEWEST_STEPS = 10
 # While a run goes on, poor results are no evidence before this many steps.
@@ -67,17 +71,30 @@ def _elementwise_prior(run: Run, objective: Objective) -> float | None:
     return None
 
 
-def summed_terms(run: Run, objective: Objective) -> int:
-    """How many values a summed loss adds up; 1 for a mean, also when the sum was divided afterwards."""
-    if objective.reduction != "sum" or not objective.target.shape:
-        return 1
-    terms = math.prod(objective.target.shape)
-    level, target = levels(run), objective.target
-    if objective.loss != "mse_loss" or level is None:
-        return terms
-    # A fresh network answers near 0, so its squared error is the mean square of the target; halfway between (in
-    # orders of magnitude) that and the sum decides which of the two the curve shows.
-    return terms if level.start > (target.variance + target.mean**2) * math.sqrt(terms) else 1
+def first_value(run: Run, objective: Objective) -> float:
+    """What one value of an elementwise loss should be at first, from what prediction and target looked like then."""
+    prediction, target = objective.prediction, objective.target
+    if objective.loss == "mse_loss":
+        return prediction.variance + target.variance + (prediction.mean - target.mean) ** 2
+    return math.log(2) if objective.loss in BINARY_LOSSES else 0.0
+
+
+def summed_terms(run: Run, objective: Objective) -> float | None:
+    """How many values the curve adds up: 1 for a mean, the row or the whole batch for sums; None when none of them fit.
+
+    The first value of the curve tells, since a sum may be divided afterwards and other terms may be added. A network
+    that begins trained starts lower, which counts as a mean.
+    """
+    shape, (_, values) = objective.target.shape, values_of(run.curves.get(LOSS_TRAIN))
+    whole, row = float(math.prod(shape)), float(math.prod(shape[1:]))
+    said = whole if objective.reduction == "sum" and shape else 1.0
+    one = first_value(run, objective)
+    if not len(values) or one <= 0 or not shape:
+        return said
+    seen = float(values[0]) / one
+    nearest = min((1.0, row, whole), key=lambda terms: abs(math.log(max(seen, 1e-12) / terms)))
+    # Three is well above what one batch differs from another, and below most row lengths.
+    return None if objective.loss == "mse_loss" and seen > 3 * nearest else nearest
 
 
 def prior_loss(run: Run) -> float | None:
@@ -93,7 +110,8 @@ def prior_loss(run: Run) -> float | None:
     by_hand = objective.target_kind is TargetKind.ONE_HOT and any(step.name == "log" for step in objective.chain)
     classes = objective.loss in CLASS_LOSSES or by_hand
     prior = _class_prior(objective) if classes else _elementwise_prior(run, objective)
-    return None if prior is None else prior * summed_terms(run, objective)
+    terms = summed_terms(run, objective)
+    return None if prior is None or terms is None else prior * terms
 
 
 def _accuracy_skill(run: Run, name: str) -> float | None:
@@ -106,8 +124,11 @@ def _accuracy_skill(run: Run, name: str) -> float | None:
     if chance >= 1:
         return None
     # Accuracies come as shares or as per cent.
-    last = float(values[-max(1, len(values) // 10) :].mean())
-    return ((last / 100 if values.max() > 1.5 else last) - chance) / (1 - chance)
+    late = values[-max(1, len(values) // 10) :] / (100 if values.max() > 1.5 else 1)
+    # Training accuracies are of single batches: two standard errors are taken off for so few samples.
+    samples = len(late) * max(objective.target.shape[:1] or (1,)) if name == ACCURACY_TRAIN else FEW_SAMPLES
+    error = math.sqrt(chance * (1 - chance) / samples)
+    return (float(late.mean()) - 2 * error - chance) / (1 - chance)
 
 
 def loss_skill(run: Run) -> float | None:
@@ -134,6 +155,17 @@ def broken(run: Run) -> bool:
     return level is not None and level.broken_at is not None
 
 
+def attainable(run: Run) -> float:
+    """What part of an ordinary skill can be asked for: half where the next of many symbols is predicted.
+
+    The entropy of text itself is a good part of what a constant answer loses: good models of characters remove about
+    half of it, of words less (Shannon 1951).
+    """
+    objective = main_objective(run)
+    text = objective is not None and objective.outputs > MANY_SYMBOLS and feeds_ids(run)
+    return 0.5 if text else 1.0
+
+
 def poor(run: Run, *, below: float = POOR_SKILL) -> bool:
     """Whether training did not get where it could: the harm that most alarms ask for.
 
@@ -150,7 +182,10 @@ def poor(run: Run, *, below: float = POOR_SKILL) -> bool:
     if adversarial(run) or too_few:
         return False
     known = skill(run)
-    return known < below if known is not None else not falling(run)
+    if known is not None:
+        return known < below * attainable(run)
+    # A loss of unknown kind that goes below 0 has no known floor: where it stands tells nothing.
+    return level.best >= 0 and not falling(run)
 
 
 def falling(run: Run) -> bool:
@@ -158,7 +193,7 @@ def falling(run: Run) -> bool:
     level = levels(run)
     if level is None or level.broken_at is not None:
         return False
-    _, values = values_of(run.curves.get("loss/train"))
+    _, values = values_of(run.curves.get(LOSS_TRAIN))
     tau, chance = trend(values)
     # One in a hundred: the customary strict level for a single test.
     return tau < 0 and chance < 0.01 and level.end < level.start

@@ -48,7 +48,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 first_step=0,
                 meaning=said,
                 numbers={"batch_size": batch, "shape": str(layer.input_shape)},
-                severity=Severity.ERROR if poor(run) else Severity.WARNING,
+                severity=Severity.ERROR if poor(run) else Severity.INFO,
             )
             return
     convolutions = [layer for layer in layers if layer.kind.startswith("Conv2d")]

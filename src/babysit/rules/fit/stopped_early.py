@@ -66,7 +66,7 @@ RULE = Rule(
     find=find,
     needs=("curves",),
     limits={
-        "few": Limit(200, "networks of any use take hundreds of steps to train"),
+        "few": Limit(100, "networks of any use take hundreds of steps to train"),
         "path": Limit(0.3, "all updates added up stay below a third of the weights' own size"),
         "ratio": Limit(5e-4, "steps of ordinary length; shorter ones are rate-too-low's"),
         "share": Limit(0.06, "a straight line gives 0.2, a settled curve below 0.05"),
@@ -74,7 +74,7 @@ RULE = Rule(
         "skill": Limit(0.3, "less than three tenths of the prior loss removed"),
         "chance": Limit(0.05, "Mann-Kendall on the last two fifths"),
     },
-    leads_to=("F902",),
+    leads_to=("F902", "F905", "O210"),
     treatments=(Treatment(action="more_epochs", value=3.0, say="Train three times as long."),),
     false_positives=("Losses that fall slowly for ever (language models): INFO once something is learned.",),
     sources=("CS231n lecture 6: a loss that falls in a straight line asks for a higher rate or more time.",),

@@ -43,7 +43,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="F902",
     name="underfitting",
-    severity=Severity.WARNING,
+    severity=Severity.INFO,
     what="Training and validation are both poor, with no gap between them.",
     why="The network cannot (or is not allowed to) fit even what it sees.",
     advice="Try more units or layers, less regularization, better features; first check that 20 "
@@ -62,7 +62,7 @@ RULE = Rule(
         Treatment(action="scale_width", value=2.0, say="Double the width."),
         Treatment(action="set_weight_decay", value=0.0, say="Train without regularization first."),
     ),
-    false_positives=("Targets that are mostly noise.",),
+    false_positives=("Targets that are mostly noise look the same, so this is a remark and never an alarm.",),
     sources=("CS231n lecture 6: no gap may mean room for more capacity.",),
     fires_on=(lambda: example_run(loss=falling(2.4, 2.0)),),
     silent_on=(healthy,),

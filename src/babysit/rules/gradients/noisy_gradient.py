@@ -29,7 +29,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     tau, chance = trend(late)
     sizes = ratios(run)
     brisk = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else 0.0
-    if swing > limits["swing"] and (tau >= 0 or chance > 0.05) and brisk > limits["ratio"] and poor(run):
+    if (
+        swing > limits["swing"]
+        and (tau >= 0 or chance > 0.05)
+        and brisk > limits["ratio"]
+        and poor(run, below=limits["skill"])
+    ):
         yield Evidence(
             first_step=len(values) // 2,
             last_step=level.looks,
@@ -53,6 +58,7 @@ RULE = Rule(
         "batch": Limit(4, "with more samples the noise halves and halves again"),
         "swing": Limit(0.3, "a third of the level from step to step"),
         "ratio": Limit(2e-3, "twice the usual update ratio"),
+        "skill": Limit(0.3, "less than three tenths of the prior loss removed: more is slow, not drowned"),
         "steps": Limit(100, "shorter runs show no trend"),
     },
     leads_to=("F909", "F902", "F905", "O210"),

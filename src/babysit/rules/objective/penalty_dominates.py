@@ -55,7 +55,7 @@ RULE = Rule(
         "shrunk": Limit(0.5, "half of the initial size; healthy decay moves weights by far less within one run"),
         "pull": Limit(1.0, "the decay's pull on a weight equals the gradient's"),
     },
-    leads_to=(*NOT_LEARNING, "A401", "F908", "G501", "I302"),
+    leads_to=(*NOT_LEARNING, "A401", "F908", "G501", "I302", "U601"),
     treatments=(
         Treatment(
             action="set_weight_decay", value=0.0, say="Train without weight decay first.", code="weight_decay=0.0"

@@ -23,13 +23,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if objective is None or objective.reduction != "sum" or not kinds or kinds <= SCALE_FREE:
         return
     terms = summed_terms(run, objective)
-    if terms >= limits["terms"] and (broken(run) or poor(run)):
+    if terms is not None and terms >= limits["terms"] and (broken(run) or poor(run)):
         yield Evidence(
             first_step=0,
             severity=Severity.ERROR if broken(run) else Severity.WARNING,
             numbers={"terms": terms, "loss": objective.loss},
-            meaning=f"The loss adds up {terms} values instead of averaging them, so each step is {terms} times as long "
-            "as the learning rate says, and changes with the batch size.",
+            meaning=f"The loss adds up {terms:.0f} values instead of averaging them, so each step is {terms:.0f} "
+            "times as long as the learning rate says, and changes with the batch size.",
         )
 
 

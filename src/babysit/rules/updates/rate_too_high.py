@@ -10,7 +10,7 @@ from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, flat, healthy
-from babysit.rules.loss_curve import Levels, levels, values_of
+from babysit.rules.loss_curve import Levels, levels, trend, values_of
 from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective, weight_layers
@@ -81,7 +81,10 @@ def _restless(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
     opening = float(known[: max(3, len(known) // 5)].max())
     # A shock: the first steps moved the weights by a good part of their size, and what they broke stayed broken.
     shock = opening >= limits["shock"] and poor(run, below=limits["stuck"])
-    if (typical >= limits["ratio"] or shock) and poor(run):
+    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    tau, chance = trend(values[len(values) // 2 :])
+    gaining = tau < 0 and chance < limits["chance"]
+    if (typical >= limits["ratio"] or shock) and not gaining and poor(run):
         yield Evidence(
             first_step=0,
             numbers=_numbers(run, max(typical, opening if shock else 0.0)) | {"end_loss": level.end},
@@ -119,6 +122,9 @@ RULE = Rule(
         "long_step": Limit(0.03, "thirty times the usual update ratio of 1e-3 (CS231n lecture 6)"),
         "ratio": Limit(0.03, "the same, as the median over the run"),
         "shock": Limit(0.3, "a third of a weight's size in one step"),
+        "chance": Limit(
+            0.01, "Mann-Kendall on the second half: a loss that still falls is not leaping over its valley"
+        ),
         "stuck": Limit(0.1, "less than a tenth of the prior loss removed: what the shock broke stayed broken"),
     },
     leads_to=(*BLOWING_UP, *LOST_UNITS, *NOT_LEARNING, "G501", "G505", "N805"),

@@ -16,13 +16,17 @@ from babysit.rules.loss_curve import values_of
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
+from babysit.rules.vital_signs import table
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares backward passes with steps, optimizer by optimizer, and looks for a rate that is always zero."""
     facts, backwards = anatomy_of(run).optimizers, run.events.counts.get("backward", 0)
     made = bool(facts) or run.events.counts.get("optimizer", 0) > 0
-    if made and backwards >= limits["backwards"] and run.events.counts.get("step", run.events.steps) == 0:
+    moved = np.nan_to_num(table(run, "update_rms"))
+    # Where no optimizer ever stepped, each backward counts as a step; weights may still be changed by hand.
+    never = run.events.counts.get("step", run.events.steps) == 0 or (not facts and not moved.any())
+    if made and backwards >= limits["backwards"] and never:
         yield Evidence(
             first_step=0,
             numbers={"backward": backwards, "steps": 0},

@@ -10,7 +10,7 @@ from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy, optimizer
 from babysit.rules.progress import poor
-from babysit.rules.rule import Limits, Rule
+from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of, output_layer
 from babysit.rules.symptoms import NOT_LEARNING
 
@@ -34,7 +34,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     last = output_layer(run)
     headless = last is not None and bool(set(last.parameter_names) & set(missing))
     stale = sum(one.stale for one in anatomy.optimizers)
-    hurt = poor(run)
+    # Random features under a trained head learn something too: without a sign of a mistake more harm is asked for.
+    hurt = poor(run) if stale or headless else poor(run, below=limits["skill"])
     severity = Severity.ERROR if hurt and (stale or headless) else Severity.WARNING if hurt else Severity.INFO
     held = f" It holds {stale} tensors that are not part of the network any more." if stale else ""
     yield Evidence(
@@ -57,6 +58,7 @@ RULE = Rule(
     advice="Make the optimizer after the network is complete, with model.parameters().",
     find=find,
     needs=("anatomy",),
+    limits={"skill": Limit(0.3, "a head on random features usually removes more of the prior loss than this")},
     leads_to=(*NOT_LEARNING, "U602", "U603", "G504", "W701"),
     treatments=(
         Treatment(
