@@ -25,7 +25,8 @@ def test_a_project_file_without_our_table_changes_nothing(tmp_path):
 def test_the_project_file_is_read(tmp_path):
     pyproject(
         tmp_path,
-        "[tool.babysit]\nselect = ['O', 'U601']\nfail-on = 'ERROR'\noverhead = 0.02\n[tool.babysit.limits.U601]\nhigh = 0.5\n",
+        "[tool.babysit]\nselect = ['O', 'U601']\nfail-on = 'ERROR'\noverhead = 0.02\n"
+        "[tool.babysit.limits.U601]\nhigh = 0.5\n",
     )
     settings = load_settings(tmp_path, {})
     assert settings.select == ("O", "U601")

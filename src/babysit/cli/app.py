@@ -7,8 +7,9 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from cyclopts import App, CycloptsError
 
@@ -63,6 +64,8 @@ def main(tokens: Sequence[str] | None = None) -> None:
 def _call(words: list[str]) -> int:
     from babysit.cli.terminal import say_problem
 
+    if words[:1] != ["watch"]:  # a watched script's warnings stay as they are
+        _tell_our_warnings()
     try:
         result = app(
             hand_over(words), result_action="return_value", exit_on_error=False, print_error=False, help_on_error=False
@@ -82,6 +85,22 @@ def _call(words: list[str]) -> int:
         say_problem(_unexpected(problem))
         return 2
     return result if isinstance(result, int) else 0
+
+
+def _tell_our_warnings() -> None:
+    """Show warnings that babysit raises as one line each, and all others as Python does."""
+    from babysit.cli.terminal import say_problem
+
+    usual, ours = warnings.showwarning, os.path.dirname(os.path.dirname(__file__))
+
+    def show(*told: Any, **options: Any) -> None:
+        message, _, file = told[:3]
+        if file.startswith(ours):
+            say_problem(message)
+        else:
+            usual(*told, **options)
+
+    warnings.showwarning = show
 
 
 def hand_over(words: list[str]) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from babysit.cli.settings import Settings
+from babysit.cli.terminal import say_problem
 
 if TYPE_CHECKING:
     from babysit.store.store import Store
@@ -13,11 +16,21 @@ if TYPE_CHECKING:
 FOLDER: Final = "babysit_runs"
 
 
-def open_store(settings: Settings) -> Store:
-    """The store of the settings, to be used as a context. Raises UserError when it cannot be opened."""
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """The store of the settings, closed at the end; what it could not write is told then.
+
+    Raises UserError when it cannot be opened.
+    """
     from babysit.store.store import Store
 
-    return Store(settings.store or None)
+    store = Store(settings.store or None)
+    try:
+        yield store
+    finally:
+        store.close()
+        for problem in store.problems:
+            say_problem(problem)
 
 
 def runs_folder(settings: Settings) -> Path:

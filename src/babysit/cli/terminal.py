@@ -12,20 +12,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 # A pipe or a file has no width; tables in it are not squeezed into the 80 columns of an old terminal.
-PIPE_COLUMNS: Final = 160
+PIPE_COLUMNS: Final = 120
 
 
 def out() -> Console:
     """The console of results, on standard output; NO_COLOR is honoured by rich."""
-    console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPE_COLUMNS
-    return console
+    return _console(stderr=False)
 
 
 def err() -> Console:
     """The console of progress, boxes and problems, on standard error."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPE_COLUMNS
+    return console
 
 
 def say(text: str) -> None:

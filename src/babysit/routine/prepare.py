@@ -59,6 +59,9 @@ def prepare(source: str, *, target: str = "", model: str = "", seed: int = 0) ->
     def build(parameters: dict[str, Value]) -> nn.Module:
         return nn.Sequential(OrderedDict(preprocessing=preprocessing(splits.train), model=core(parameters)))
 
+    if model:  # a model that cannot be made, or does not fit, is told before anything is recorded
+        with torch.random.fork_rng(devices=[]):
+            build({})
     measured = msgspec.structs.replace(profile(splits), preprocessing=preprocessing(splits.train).words)
     return Prepared(splits=splits, profile=measured, build=build)
 

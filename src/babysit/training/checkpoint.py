@@ -86,7 +86,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 def _write_or_os_error(file: BinaryIO, write: Callable[[BinaryIO], None]) -> None:
     try:
         write(file)
-    except RuntimeError as problem:  # torch's archive writer hides the reason (a full disk) behind its own
+    except RuntimeError as problem:  # torch's archive writer hides the reason behind its own
+        file.write(bytes(1 << 20))  # a full disk says so itself
+        file.flush()
         raise OSError(str(problem).splitlines()[0]) from problem
 
 

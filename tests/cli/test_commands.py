@@ -1,0 +1,220 @@
+"""The commands on small data: results on standard output, exit codes, runs kept."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from babysit.cli.app import main
+from babysit.store.store import Store
+from babysit.testing.sick import diverging_run, healthy_run
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def call(capsys):
+    def called(*words):
+        with pytest.raises(SystemExit) as caught:
+            main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    return called
+
+
+@pytest.fixture
+def table(folder):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 4))
+    rows = [",".join([*(f"{v:.4f}" for v in row), str(int(row[0] + row[1] > 0))]) for row in x]
+    (folder / "t.csv").write_text("\n".join(["a,b,c,d,y", *rows]) + "\n")
+    return "t.csv"
+
+
+@pytest.fixture
+def kept():
+    sick, healthy = diverging_run(), healthy_run()
+    with Store() as store:
+        store.save(sick)
+        store.save(healthy)
+    return sick, healthy
+
+
+def test_check_shows_measured_beside_expected(call, table):
+    code, out, err = call("check", table, "--target", "y", "--exit-zero")
+    assert (code, err) == (0, "")
+    assert "ln 2 = 0.693" in out
+    assert "140 / 30 / 30 samples" in out
+
+
+def test_check_gives_json_and_nothing_else(call, table):
+    code, out, _ = call("check", table, "--target", "y", "--json")
+    said = json.loads(out)
+    assert {probe["name"] for probe in said["run"]["probes"]} >= {"initial-loss", "overfit-tiny"}
+    assert code in (0, 1)
+
+
+def test_check_fails_where_an_experiment_fails(call, folder, table, monkeypatch):
+    """A model of zeros cannot learn: its experiments say so, and the exit code with them."""
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "zero_net.py").write_text(
+        "from torch import nn\ndef build(inputs, outputs):\n    net = nn.Sequential(nn.Linear(inputs, 8), nn.ReLU(), "
+        "nn.Linear(8, outputs))\n    [nn.init.zeros_(p) for p in net.parameters()]\n    return net\n"
+    )
+    words = ("check", table, "--target", "y", "--model", "zero_net:build")
+    assert call(*words)[0] == 1
+    assert call(*words, "--exit-zero")[0] == 0
+
+
+def test_fit_trains_tests_saves_and_keeps(call, folder, table):
+    code, out, _ = call("fit", table, "--target", "y", "--epochs", "3", "--rate", "1e-2", "--exit-zero")
+    assert code == 0
+    assert "Test accuracy" in out
+    with Store() as store:
+        run = store.load("latest")
+    assert run.kind == "fit"
+    assert run.config["rate"] == 0.01
+    assert (folder / run.artifacts["model"]).is_file()
+    assert (folder / run.artifacts["report"]).is_file()
+
+
+def test_search_lists_the_best_first_and_says_why_ranges_moved(call, table):
+    words = ("search", table, "rate=1e-3..1e-1", "hidden=4,8", "--target", "y", "--coarse", "4", "--fine", "2")
+    code, out, _ = call(*words, "--exit-zero")
+    assert code == 0
+    metrics = [float(line.split()[1]) for line in out.splitlines() if line.startswith(("coarse ", "fine ", "final"))]
+    assert metrics == sorted(metrics, reverse=True)
+    assert "as asked for" in out
+    with Store() as store:
+        assert store.load("latest").kind == "search"
+
+
+def test_runs_lists_what_is_kept_newest_first(call, kept):
+    sick, healthy = kept
+    code, out, _ = call("runs")
+    assert code == 0
+    assert out.index(healthy.id) < out.index(sick.id)
+    assert call("runs", "--json")[1].count('"id"') == 2
+
+
+def test_a_run_is_shown_as_text_and_as_json(call, kept):
+    sick = kept[0]
+    code, out, _ = call("runs", sick.id)
+    assert code == 0
+    assert "Verdict" in out
+    assert json.loads(call("runs", sick.id, "--json")[1])["verdict"] == sick.verdict
+
+
+def test_a_deleted_run_is_gone(call, kept):
+    sick, healthy = kept
+    assert call("runs", sick.id, "--delete")[0] == 0
+    with Store() as store:
+        assert [line.id for line in store.list()] == [healthy.id]
+
+
+def test_without_runs_the_list_says_how_to_begin(call):
+    assert "babysit run digits" in call("runs")[1]
+
+
+def test_a_report_is_written_beside_the_run_unless_told_otherwise(call, kept, folder):
+    sick = kept[0]
+    code, out, _ = call("report", sick.id)
+    assert code == 0
+    assert out.strip() == f"babysit_runs/{sick.id}/report.html"
+    assert "<html" in (folder / out.strip()).read_text()
+    call("report", sick.id, "--output", "there/mine.html")
+    assert (folder / "there" / "mine.html").is_file()
+
+
+def test_a_report_as_text_or_json_goes_to_standard_output(call, kept):
+    sick = kept[0]
+    assert "Verdict" in call("report", sick.id, "--format", "text")[1]
+    assert json.loads(call("report", sick.id, "--json")[1])["verdict"] == sick.verdict
+
+
+def test_explain_and_rules_say_the_same_of_a_rule(call):
+    listed = {rule["code"]: rule for rule in json.loads(call("rules", "--json")[1])}
+    page = json.loads(call("explain", "O201", "--json")[1])
+    assert page["name"] == listed["O201"]["name"] == "double-softmax"
+    assert "# O201 double-softmax" in call("explain", "double-softmax")[1]
+    assert call("rules", "O2")[1].count("\nO2") >= 3
+
+
+def test_treat_without_cures_says_so(call, kept):
+    code, out, _ = call("treat", kept[1].id)
+    assert code == 0
+    assert "nothing that could be tried" in out
+
+
+SCRIPT = """
+import sys, torch
+from torch import nn
+print("arguments", sys.argv[1:])
+torch.manual_seed(0)
+x = torch.randn(256, 20)
+y = (x @ torch.randn(20, 5)).argmax(-1)
+net = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 5), nn.Softmax(-1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+for step in range(60):
+    loss = nn.functional.cross_entropy(net(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+print(f"loss {loss.item():.6f}")
+if "--crash" in sys.argv:
+    raise ValueError("the script's own fault")
+if "--leave" in sys.argv:
+    sys.exit(7)
+"""
+
+
+def watched(folder, *words):
+    (folder / "train.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "babysit", "watch", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+def test_a_watched_script_keeps_its_output_and_arguments(folder):
+    done = watched(folder, "--json", "found.json", "train.py", "--json", "mine", "--help", "--", "x")
+    plain = subprocess.run(
+        [sys.executable, "train.py", "--json", "mine", "--help", "--", "x"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
+    )
+    assert done.stdout == plain.stdout
+    assert "double softmax (O201)" in done.stderr
+    found = json.loads((folder / "found.json").read_text())
+    assert found["findings"][0]["code"] == "O201"
+    assert found["findings"][0]["explained_by"] is None
+    assert done.returncode == 1
+    with Store(str(folder / "babysit_runs")) as store:
+        run = store.load("latest")
+    assert run.kind == "watch"
+    assert run.findings[0].code == "O201"
+    assert len(run.curves.get("loss/train")) == 60
+
+
+def test_a_watched_script_that_crashes_gets_findings_its_traceback_and_exit_code(folder):
+    done = watched(folder, "--exit-zero", "train.py", "--crash")
+    assert done.returncode == 1
+    assert "double softmax (O201)" in done.stderr
+    assert "ValueError: the script's own fault" in done.stderr
+    assert "babysit/" not in done.stderr.split("Traceback")[1].split("ValueError")[0]
+
+
+def test_a_watched_script_keeps_its_exit_code(folder):
+    assert watched(folder, "--exit-zero", "train.py", "--leave").returncode == 7
+
+
+def test_rules_can_be_ignored(folder):
+    done = watched(folder, "--ignore", "O201", "--fail-on", "ERROR", "train.py")
+    assert "O201" not in done.stderr
