@@ -7,9 +7,11 @@ page that differs from the code, each link that leads nowhere, and each command 
 from __future__ import annotations
 
 import argparse
+import ast
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -26,10 +28,10 @@ from babysit.testing.markdown import Block, blocks, broken_links, pages_of
 
 SCRIPT: Final = "babysit"
 # What a reader may be told to type besides babysit, make and python; nothing is known of their options here.
-OTHER_PROGRAMS: Final = frozenset({"cd", "git", "pip"})
+OTHER_PROGRAMS: Final = frozenset({"cd", "git", "pip", "pre-commit"})
 EXIT_CODES: Final = (
-    "Exit codes: 0 nothing was found, 1 something was found at or above `--fail-on`, 2 a problem with what was asked or "
-    "given, 130 stopped by Ctrl-C. A watched script that fails keeps its own."
+    "Exit codes: 0 nothing was found, 1 something was found at or above `--fail-on`, 2 a problem with what was asked "
+    "or given, 130 stopped by Ctrl-C. A watched script that fails keeps its own."
 )
 AGAIN: Final = "`python -m babysit.testing.documents` writes it again"
 
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(wrong))
 
 
+@cache
 def generated() -> dict[str, str]:
     """The pages that are made from the code, by their path in the project."""
     rules = {f"docs/rules/{name}": text for name, text in explain.pages().items()}
@@ -145,7 +148,7 @@ def _untypable(command: str, root: Path) -> Iterator[str]:
 
 def _not_python(block: Block) -> Iterator[str]:
     try:
-        compile(block.text, block.where, "exec")
+        ast.parse(block.text)  # not compiled: advice may hold a `return` of the reader's own function
     except SyntaxError as problem:
         yield f"{block.where}: this is not Python: {problem.msg}"
 

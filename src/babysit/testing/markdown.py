@@ -1,7 +1,7 @@
 """Markdown pages as a program reads them: their links, their code, and the commands that they tell the reader to type.
 
-Pages follow GitHub's rules. A comment `<!-- invisible-code-block: python … -->` is code that runs and is not shown, as
-in Sybil.
+Pages follow GitHub's rules. A comment `<!-- invisible-code-block: python … -->` is code that is not shown, as in Sybil;
+it makes what the rest of the page speaks of.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Block:
     line: int  # of its first line of code, from 1
     language: str
     text: str
+    shown: bool = True
 
     @property
     def where(self) -> str:
@@ -62,7 +63,14 @@ def blocks(page: Path) -> Iterator[Block]:
         if token.type == "fence":
             yield Block(page, first + 1, token.info.strip(), token.content)
         elif token.type == "html_block" and (hidden := INVISIBLE.match(token.content)):
-            yield Block(page, first + 1, hidden[1], hidden[2])
+            yield Block(page, first + 1, hidden[1], hidden[2], shown=False)
+
+
+def program_of(page: Path) -> str:
+    """All Python of a page as one program: what is not shown first, then blocks and changed loops in their order."""
+    pieces = [block for block in blocks(page) if block.language in ("python", "diff")]
+    ordered = sorted(pieces, key=lambda block: block.shown)  # stable: the order of the page holds within each
+    return "\n".join(block.after_change if block.language == "diff" else block.text for block in ordered)
 
 
 def links(page: Path) -> Iterator[str]:
