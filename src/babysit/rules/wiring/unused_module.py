@@ -10,13 +10,22 @@ from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, healthy
 from babysit.rules.rule import Limits, Rule
 from babysit.rules.structure import adversarial, anatomy_of
+from babysit.rules.vital_signs import whole
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists layers that were never seen running while others were."""
     layers = anatomy_of(run).layers
     ran = [layer for layer in layers if layer.output_shape]
-    idle = [layer for layer in layers if not layer.output_shape and layer.parameters > 0]
+    # What lies inside a layer that ran, or got a gradient, was used without being called as a module.
+    inside = tuple(layer.name + "." for layer in ran)
+    used = {name for name, size in whole(run, "gradient_rms").items() if size > 0}
+    idle = [
+        layer
+        for layer in layers
+        if not layer.output_shape and layer.parameters > 0 and layer.name not in used
+        if not layer.name.startswith(inside)
+    ]
     # A compiled network, or parts that take turns, show little of what runs.
     if not idle or len(ran) < len(layers) / 2 or adversarial(run) or anatomy_of(run).compiled:
         return
@@ -46,7 +55,8 @@ RULE = Rule(
             layers=(
                 *dense_layers((20, 64, 10)),
                 Layer(name="spare", kind="Linear", order=9, parameters=100, weight_shape=(10, 10)),
-            )
+            ),
+            vital_layers=("layer0", "layer1"),
         ),
     ),
     silent_on=(healthy,),
