@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +28,33 @@ _PAIRS = (
 )
 
 
-def load_archive(path: Path, *, target: str | None = None, task: Task | None = None) -> Samples:
+def load_archive(path: Path, *, target: str | None = None, task: Task | None = None, skip_bad: bool = False) -> Samples:
     """Samples of an `.npz` file; `target` names the array of targets when it has an unusual name.
 
     Beside `x_train` and `y_train`, `x_test` and `y_test` become the test set.
     """
-    arrays = _read(path)
-    x_key, y_key = _keys(arrays, path, target)
+    arrays = read_archive(path)
+    x_key, y_key = array_keys({key: value.shape for key, value in arrays.items()}, path, target)
     x, y = arrays[x_key], arrays[y_key]
     x_test, y_test = (arrays.get(key.replace("train", "test")) if "train" in key else None for key in (x_key, y_key))
     if x_test is None or y_test is None:
-        return make_samples(x, y, source=str(path), task=task)
+        return make_samples(x, y, source=str(path), task=task, skip_bad=skip_bad)
     if x.shape[1:] != x_test.shape[1:] or y.shape[1:] != y_test.shape[1:]:
         raise UserError(
             f"training and test arrays have different shapes: {x.shape} and {x_test.shape}", where=str(path)
         )
     return make_samples(
-        np.concatenate((x, x_test)), np.concatenate((y, y_test)), source=str(path), task=task, given_test=len(x_test)
+        np.concatenate((x, x_test)),
+        np.concatenate((y, y_test)),
+        source=str(path),
+        task=task,
+        given_test=len(x_test),
+        skip_bad=skip_bad,
     )
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of the file by name; raises UserError for damaged files and pickled objects."""
     try:
         opened = np.load(path, allow_pickle=False)
         if not isinstance(opened, np.lib.npyio.NpzFile):
@@ -87,8 +94,9 @@ def _member(opened: Any, key: str, path: Path) -> NDArray[Any]:
     return value
 
 
-def _keys(arrays: dict[str, NDArray[Any]], path: Path, target: str | None) -> tuple[str, str]:
-    listing = ", ".join(f"{key} {value.shape}" for key, value in arrays.items()) or "nothing"
+def array_keys(arrays: Mapping[str, tuple[int, ...]], path: Path, target: str | None) -> tuple[str, str]:
+    """Which arrays, given by name and shape, hold inputs and targets; raises UserError when that is not clear."""
+    listing = ", ".join(f"{key} {shape}" for key, shape in arrays.items()) or "nothing"
     if target is None:
         for pair in _PAIRS:
             if pair[0] in arrays and pair[1] in arrays:

@@ -42,11 +42,13 @@ def make_samples(
     task: Task | None = None,
     feature_names: tuple[str, ...] = (),
     given_test: int = 0,
+    skip_bad: bool = False,
 ) -> Samples:
     """Samples of two arrays of one length; raises UserError for what a network could not be trained on.
 
     x has the shape (samples, features), (samples, height, width), or (samples, channels, height, width); channels may
-    come last. y as in `labels.read_target`.
+    come last. y as in `labels.read_target`. With `skip_bad`, samples with a missing or infinite value in x or y are
+    left out and counted.
     """
     inputs, targets = as_array(x, "x"), as_array(y, "y")
     if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
@@ -57,7 +59,14 @@ def make_samples(
         raise UserError("there are no samples", where=source, do="Give data with at least one row")
     if inputs.dtype.kind not in "biuf":
         raise UserError(f"x holds values of type {inputs.dtype}, not real numbers", where=source)
-    inputs, kind, shape_note = _with_channels(inputs, source)
+    inputs, kind, shape_note = with_channels(inputs, source)
+    skipped = 0
+    if skip_bad and not (good := complete(inputs, targets)).all():
+        skipped, given_test = int((~good).sum()), int(good[len(good) - given_test :].sum()) if given_test else 0
+        inputs, targets = inputs[good], targets[good]
+        if not len(inputs):
+            raise UserError(f"none of the {skipped} samples is without missing values", where=source)
+    skip_note = f"left out: {skipped} samples with missing values" if skipped else ""
     target = read_target(targets, task=task)
     return Samples(
         x=torch.from_numpy(as_finite(inputs, feature_names, source=source)),
@@ -68,11 +77,24 @@ def make_samples(
         feature_names=feature_names,
         source=source,
         given_test=given_test,
-        notes=tuple(note for note in (shape_note, target.note) if note),
+        skipped=skipped,
+        notes=tuple(note for note in (shape_note, target.note, skip_note) if note),
     )
 
 
-def _with_channels(x: NDArray[Any], source: str) -> tuple[NDArray[Any], str, str]:
+def complete(x: NDArray[Any], y: NDArray[Any] | None) -> NDArray[np.bool_]:
+    """Which samples have a finite value (in float32) everywhere, and a target."""
+    with np.errstate(over="ignore"):
+        good: NDArray[np.bool_] = np.asarray(np.isfinite(x.reshape(len(x), -1).astype(np.float32)).all(axis=1))
+    if y is None:
+        return good
+    if y.dtype.kind in "US":
+        return good & (np.char.str_len(y) > 0)
+    return good & np.isfinite(y.reshape(len(y), -1)).all(axis=1) if y.dtype.kind in "biuf" else good
+
+
+def with_channels(x: NDArray[Any], source: str) -> tuple[NDArray[Any], str, str]:
+    """Inputs with channels second, their kind (table or image), and what was decided about them in words."""
     if x.ndim == 1:
         raise UserError(f"x has one axis ({len(x)} values)", where=source, do="Give one row a sample: x[:, None]")
     if x.ndim > 4 or 0 in x.shape:

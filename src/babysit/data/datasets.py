@@ -17,7 +17,7 @@ from babysit.records.problem import UserError
 _READ_AT_ONCE = 256  # samples collated together; only memory and speed depend on it
 
 
-def load_dataset(dataset: Dataset[Any], *, task: Task | None = None) -> Samples:
+def load_dataset(dataset: Dataset[Any], *, task: Task | None = None, skip_bad: bool = False) -> Samples:
     """Samples of a Dataset whose items are pairs (x, y); its transforms run once for each sample."""
     name = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
@@ -44,7 +44,7 @@ def load_dataset(dataset: Dataset[Any], *, task: Task | None = None) -> Samples:
             where=name,
             do="Its items must be pairs of a tensor (all of one shape) and a label; images need a transform to tensors",
         ) from problem
-    return make_samples(x_all, _joined(targets), source=name, task=task)
+    return make_samples(x_all, _joined(targets), source=name, task=task, skip_bad=skip_bad)
 
 
 def _pair(batch: Any, name: str) -> tuple[Tensor, Tensor | list[str]]:

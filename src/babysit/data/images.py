@@ -1,142 +1,215 @@
-"""A folder of images, one sub-folder a class."""
+"""Images by class, from a folder or a tar archive: into memory, or passing by in batches."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from babysit.data.arrays import first_few, make_samples
+from babysit.data.decode import GRAY_MODES, Picture
+from babysit.data.image_files import Archive, ImageFile, is_archive, list_folder
 from babysit.data.samples import Samples
+from babysit.data.stream import Batch, LeftOut, Stream
+from babysit.data.workers import decoded
 from babysit.records.problem import UserError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-_LEARNING_FOLDERS = ("train", "training", "val", "valid", "validation")  # split anew by `splits.split`
-_TEST_FOLDER = "test"
-# Pillow's names of pixel formats that are 8 bits a channel. Others (16 bits, floats) would lose values when converted.
-_GRAY_MODES = frozenset({"1", "L", "LA"})
-_COLOUR_MODES = frozenset({"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB"})
+
+class _Read(NamedTuple):
+    file: ImageFile
+    picture: Picture
 
 
-def load_images(folder: Path, *, progress: Progress | None = None) -> Samples:
+def load_images(
+    path: Path, *, skip_bad: bool = False, workers: int | None = None, progress: Progress | None = None
+) -> Samples:
     """Samples of `<class>/*.png|jpg` (or `train/<class>/…` and `test/<class>/…`), pixels 0 to 255.
 
     All images must have one size. Grayscale ones among coloured ones are read as coloured. Raises UserError that names
-    the files at fault.
+    the files at fault; with `skip_bad` they are left out and counted.
     """
-    learning_folders, testing_folders = _parts(folder)
-    learning, skipped = _images(learning_folders)
-    testing, skipped_too = _images(testing_folders)
-    files = [*learning, *testing]
-    if not files:
+    opened = _Opened(path)
+    left_out = LeftOut()
+    bar = None if progress is None else progress.add_task("Reading images", total=opened.total)
+    read: list[_Read] = []
+    for files, pictures in decoded(opened.files, workers=workers):
+        read += [_Read(*pair) for pair in zip(files, pictures, strict=True)]
+        if progress is not None and bar is not None:
+            progress.update(bar, completed=opened.completed(len(read)))
+    _refuse_none(len(read), path)
+    read = _fitting(read, _usual_size(read), path, left_out if skip_bad else None)
+    if not read:
+        raise UserError("no image can be used", where=str(path), do="; ".join(left_out.notes))
+    read.sort(key=lambda one: one.file.split == "test")  # a stable sort: the test set becomes the last samples
+    modes = Counter(one.picture.mode in GRAY_MODES for one in read)
+    channels = 1 if len(modes) == 1 and True in modes else 3
+    samples = make_samples(
+        _together(read, channels),
+        np.array([one.file.label for one in read]),
+        source=str(path),
+        given_test=sum(one.file.split == "test" for one in read),
+    )
+    gray = [f"{modes[True]} of {len(read)} images are grayscale: read as coloured"] if len(modes) == 2 else []
+    notes = (*samples.notes, *gray, *opened.notes(), *left_out.notes)
+    return replace(samples, skipped=opened.skipped + left_out.total, notes=notes)
+
+
+def stream_images(path: Path, *, skip_bad: bool = False, workers: int | None = None) -> Stream:
+    """The same images passing by, in groups of a few hundred; size and channels are those of the first group."""
+    opened = _Opened(path)
+    left_out = LeftOut()
+
+    def batches() -> Iterator[Batch]:
+        size: tuple[int, ...] | None = None
+        channels = count = 0
+        for files, pictures in decoded(opened.files, workers=workers):
+            read = [_Read(*pair) for pair in zip(files, pictures, strict=True)]
+            count += len(read)
+            if size is None:
+                good = [one for one in read if not one.picture.problem]
+                if not good and skip_bad:
+                    _fitting(read, (), path, left_out)
+                    continue
+                size = _usual_size(read)
+                channels = max((one.picture.pixels.shape[2] for one in good), default=0)
+            usable = _fitting(read, size, path, left_out if skip_bad else None)
+            usable = _without_colour(usable, path, left_out if skip_bad else None) if channels == 1 else usable
+            yield from _batches(usable, channels)
+        _refuse_none(count, path)
+
+    return Stream(
+        source=str(path),
+        kind="image",
+        open=batches,
+        samples=None if opened.archive else opened.total,
+        position=lambda: opened.archive.position if opened.archive else None,
+        left_out=left_out,
+        notes=opened.notes,
+    )
+
+
+class _Opened:
+    """A folder that was listed, or an archive that is listed as it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.archive = Archive(path) if is_archive(path) else None
+        self._listing = None if self.archive else list_folder(path)
+
+    @property
+    def files(self) -> Archive | Sequence[ImageFile]:
+        return self._listing.files if self._listing else self.archive or ()
+
+    @property
+    def skipped(self) -> int:
+        """Files that are no images."""
+        return self._listing.skipped if self._listing else self.archive.skipped if self.archive else 0
+
+    @property
+    def total(self) -> int:
+        """Steps of the progress bar: files of a folder, percent of an archive."""
+        return len(self._listing.files) if self._listing else 100
+
+    def completed(self, files: int) -> float:
+        return 100 * self.archive.position if self.archive else files
+
+    def notes(self) -> tuple[str, ...]:
+        bare = self._listing.bare if self._listing else []
+        return (f"no images in the folder{'s' * (len(bare) > 1)} {first_few(bare)}",) if bare else ()
+
+
+def _refuse_none(images: int, path: Path) -> None:
+    if images == 0:
+        name = path.name.split(".")[0]
         raise UserError(
             "no images in sub-folders were found",
-            where=str(folder),
-            do=f"Put them in one folder for each class: {folder.name}/cat/1.png, {folder.name}/dog/1.png",
+            where=str(path),
+            do=f"Put them in one folder for each class: {name}/cat/1.png, {name}/dog/1.png",
         )
-    bare = [path.name for path in (*learning_folders, *testing_folders) if path not in {file.parent for file in files}]
-    steps = files if progress is None else progress.track(files, description="Reading images")
-    read = [_read(path) for path in steps]
-    _refuse_uneven(files, read, folder)
-    labels = np.array([path.parent.name for path in files])
-    pixels = _together([pixels for _, pixels in read])
-    samples = make_samples(pixels, labels, source=str(folder), given_test=len(testing))
-    gray = sum(mode in _GRAY_MODES for mode, _ in read)
-    mixed = 0 < gray < len(files)
-    notes = [f"{gray} of {len(files)} images are grayscale: read as coloured"] if mixed else []
-    notes += [f"no images in the folder{'s' * (len(bare) > 1)} {first_few(bare)}"] if bare else []
-    return replace(samples, skipped=skipped + skipped_too, notes=(*samples.notes, *notes))
 
 
-def _parts(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The class folders to learn from, and those to test with."""
-    inside = {path.name: path for path in _folders(folder)}
-    if not any(name in inside for name in ("train", "training")):
-        return list(inside.values()), []
-    learning = [part for name in _LEARNING_FOLDERS if name in inside for part in _folders(inside[name])]
-    return learning, _folders(inside[_TEST_FOLDER]) if _TEST_FOLDER in inside else []
+def _usual_size(read: Sequence[_Read]) -> tuple[int, ...]:
+    """The most frequent height and width."""
+    sizes = Counter(one.picture.pixels.shape[:2] for one in read if not one.picture.problem)
+    return sizes.most_common(1)[0][0] if sizes else ()
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in _inside(folder) if path.is_dir() and not path.name.startswith("."))
+def _fitting(read: list[_Read], usual: tuple[int, ...], path: Path, left_out: LeftOut | None) -> list[_Read]:
+    """The images that can be used; the others are counted in `left_out`, or refused where there is none."""
+    broken = [one for one in read if one.picture.problem]
+    whole = [one for one in read if not one.picture.problem]
+    odd = [one for one in whole if one.picture.pixels.shape[:2] != usual]
+    deep = [one for one in whole if one.picture.pixels.shape[:2] == usual and one.picture.pixels.shape[2] == 0]
+    if left_out is None:
+        _refuse(broken, odd, deep, usual=usual, where=str(path))
+        return read
+    for reason, bad in (
+        ("images that cannot be read", broken),
+        ("images of another size", odd),
+        ("images without 8 bits a channel", deep),
+    ):
+        if bad:
+            left_out.add(reason, names=[one.file.name for one in bad])
+    unusable = {id(one) for one in (*broken, *odd, *deep)}
+    return [one for one in read if id(one) not in unusable]
 
 
-def _images(folders: Sequence[Path]) -> tuple[list[Path], int]:
-    files = [path for folder in folders for path in sorted(_inside(folder)) if not path.name.startswith(".")]
-    images = [path for path in files if path.suffix.lower() in _ENDINGS and path.is_file()]
-    return images, len(files) - len(images)
-
-
-def _inside(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as problem:
-        raise UserError(f"this folder cannot be read: {problem.strerror}", where=str(folder)) from problem
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as problem:
-        raise UserError("reading images needs Pillow", do="Install it with: pip install 'babysit[images]'") from problem
-    return Image
-
-
-def _read(path: Path) -> tuple[str, NDArray[np.uint8]]:
-    """Pillow's name of the pixel format, and the pixels as (height, width, 1 or 3)."""
-    image_module = _pillow()
-    try:
-        with image_module.open(path) as image:
-            if image.mode not in _GRAY_MODES | _COLOUR_MODES:
-                return image.mode, np.empty((image.height, image.width, 0), dtype=np.uint8)
-            pixels = np.asarray(image.convert("L" if image.mode in _GRAY_MODES else "RGB"))
-            return image.mode, pixels.reshape(image.height, image.width, -1)
-    # Pillow raises SyntaxError for broken PNG chunks and ValueError for absurd headers.
-    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as problem:
+def _refuse(broken: list[_Read], odd: list[_Read], deep: list[_Read], *, usual: tuple[int, ...], where: str) -> None:
+    if broken:
+        first = broken[0]
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         raise UserError(
-            f"the image {_named(path)} cannot be read: {problem}", where=str(path.parent), do="Replace or remove it"
-        ) from problem
-
-
-def _refuse_uneven(files: list[Path], read: list[tuple[str, NDArray[np.uint8]]], folder: Path) -> None:
-    sizes = Counter(pixels.shape[:2] for _, pixels in read)
-    usual = sizes.most_common(1)[0][0]
-    odd = [
-        f"{_named(path)}: {pixels.shape[1]} x {pixels.shape[0]}"
-        for path, (_, pixels) in zip(files, read, strict=True)
-        if pixels.shape[:2] != usual
-    ]
+            f"the image {first.file.name} cannot be read{more}: {first.picture.problem}",
+            where=where,
+            do="Replace or remove it, or leave such images out with skip_bad (--skip-bad)",
+        )
     if odd:
+        sizes = len({one.picture.pixels.shape[:2] for one in odd}) + 1
+        listed = [f"{one.file.name}: {one.picture.pixels.shape[1]} x {one.picture.pixels.shape[0]}" for one in odd]
         raise UserError(
-            f"the images have {len(sizes)} different sizes: most are {usual[1]} x {usual[0]}, but {first_few(odd)}",
-            where=str(folder),
+            f"the images have {sizes} different sizes: most are {usual[1]} x {usual[0]}, but {first_few(listed)}",
+            where=where,
             do="Resize them to one size",
         )
-    deep = [f"{_named(path)}: {mode}" for path, (mode, pixels) in zip(files, read, strict=True) if pixels.size == 0]
     if deep:
         raise UserError(
-            f"{len(deep)} images do not have 8 bits a channel: {first_few(deep)}",
-            where=str(folder),
+            f"{len(deep)} images do not have 8 bits a channel: "
+            f"{first_few([f'{one.file.name}: {one.picture.mode}' for one in deep])}",
+            where=where,
             do="Convert them to 8-bit grayscale or RGB, or give them as arrays in an .npz file",
         )
 
 
-def _together(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _without_colour(read: list[_Read], path: Path, left_out: LeftOut | None) -> list[_Read]:
+    coloured = [one.file.name for one in read if one.picture.pixels.shape[2] == 3]
+    if coloured and left_out is None:
+        raise UserError(
+            f"{len(coloured)} images are coloured where those before are grayscale: {first_few(coloured)}",
+            where=str(path),
+            do="Convert all to one of both, or leave them out with --skip-bad",
+        )
+    if coloured and left_out is not None:
+        left_out.add("images in colour among grayscale ones", names=coloured)
+    return [one for one in read if one.picture.pixels.shape[2] == 1]
+
+
+def _batches(read: list[_Read], channels: int) -> Iterator[Batch]:
+    for split in dict.fromkeys(one.file.split for one in read):
+        part = [one for one in read if one.file.split == split]
+        yield Batch(_together(part, channels), np.array([one.file.label for one in part]), split)
+
+
+def _together(read: Sequence[_Read], channels: int) -> NDArray[np.uint8]:
     """All images as (samples, channels, height, width); grayscale ones fill all channels of coloured ones."""
-    height, width, _ = images[0].shape
-    pixels = np.empty((len(images), max(image.shape[2] for image in images), height, width), dtype=np.uint8)
-    for place, image in enumerate(images):
-        pixels[place] = np.moveaxis(image, 2, 0)
+    height, width, _ = read[0].picture.pixels.shape
+    pixels = np.empty((len(read), channels, height, width), dtype=np.uint8)
+    for place, one in enumerate(read):
+        pixels[place] = np.moveaxis(one.picture.pixels, 2, 0)
     return pixels
-
-
-def _named(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"

@@ -76,11 +76,15 @@ def _names_classes(values: NDArray[Any]) -> bool:
         return True
     if values.dtype.kind == "f" and not np.array_equal(values, np.round(values)):
         return False
-    distinct = np.unique(values)
+    return are_classes(np.unique(values), len(values))
+
+
+def are_classes(distinct: NDArray[Any], samples: int) -> bool:
+    """Whether the different whole numbers of so many samples, sorted, are more likely classes than quantities."""
     if len(distinct) <= MOST_CLASSES:
-        return len(values) >= 2 * len(distinct)  # fewer than two samples each is no class
+        return samples >= 2 * len(distinct)  # fewer than two samples each is no class
     counted = bool(np.array_equal(distinct, np.arange(len(distinct))))
-    return counted and len(values) >= SAMPLES_PER_CLASS * len(distinct)
+    return counted and samples >= SAMPLES_PER_CLASS * len(distinct)
 
 
 def _classes(values: NDArray[Any], name: str, *, decided: bool) -> Target:
@@ -92,12 +96,13 @@ def _classes(values: NDArray[Any], name: str, *, decided: bool) -> Target:
             where=name,
             do="Give samples of at least two classes: there is nothing to tell apart",
         )
-    names = tuple(_label(value) for value in distinct)
+    names = tuple(label_of(value) for value in distinct)
     note = "" if decided or values.dtype.kind in "US" else f"{len(names)} different whole numbers: read as classes"
     return Target(y=torch.from_numpy(indices.astype(np.int64)), task=Task.CLASSES, class_names=names, note=note)
 
 
-def _label(value: Any) -> str:
+def label_of(value: Any) -> str:
+    """The name of a class: 3.0 and 3 are "3"."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     return str(int(value)) if isinstance(value, np.floating) and value == int(value) else str(value)

@@ -12,6 +12,7 @@ from babysit.data.archives import load_archive
 from babysit.data.arrays import make_samples
 from babysit.data.datasets import load_dataset
 from babysit.data.digits import load_digits
+from babysit.data.image_files import is_archive
 from babysit.data.images import load_images
 from babysit.data.samples import Samples
 from babysit.data.tables import load_table
@@ -21,10 +22,11 @@ from babysit.records.problem import UserError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_NAMED: Final = {"digits": load_digits}
-_TABLES: Final = frozenset({".csv", ".tsv", ".parquet", ".pq"})
+_NAMED: Final = ("digits",)
+TABLES: Final = frozenset({".csv", ".tsv", ".parquet", ".pq"})
 _FORMATS: Final = (
-    "Give 'digits', a .npz, .csv, .tsv or .parquet file, or a folder with one sub-folder of images a class"
+    "Give 'digits', a .npz, .csv, .tsv or .parquet file, or a folder or .tar archive with one sub-folder of images a "
+    "class"
 )
 
 
@@ -33,15 +35,18 @@ def load_data(
     *,
     target: str | None = None,
     task: Task | str | None = None,
+    skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Samples:
     """Read samples into memory from whatever holds them.
 
     Args:
-        source: "digits", a path (.npz, .csv, .tsv, .parquet, or a folder of images), a pair (X, y) of arrays or
-            tensors, or a torch Dataset whose items are pairs.
+        source: "digits", a path (.npz, .csv, .tsv, .parquet, or a folder or .tar archive of images), a pair (X, y) of
+            arrays or tensors, or a torch Dataset whose items are pairs.
         target: the column of a table, or the array of an .npz file, to predict.
         task: "classes" or "regression" where whole numbers could mean both; decided by the values when not given.
+        skip_bad: whether samples with missing values and images that cannot be used are left out and counted; they are
+            refused otherwise.
         progress: where the reading of many images is shown.
 
     Raises:
@@ -49,15 +54,16 @@ def load_data(
     """
     chosen = _task(task)
     if isinstance(source, str | Path):
-        return _load_named(source, target, chosen, progress)
+        path = find_source(source, target=target)
+        return load_digits() if path is None else _load_file(path, target, chosen, progress, skip_bad=skip_bad)
     if target is not None:
         raise UserError("a target column is for tables and .npz files only", do="Leave the target out")
     if isinstance(source, tuple | list) and len(source) == 2:
-        return make_samples(source[0], source[1], task=chosen)
+        return make_samples(source[0], source[1], task=chosen, skip_bad=skip_bad)
     if isinstance(source, DataLoader):
-        return load_dataset(source.dataset, task=chosen)
+        return load_dataset(source.dataset, task=chosen, skip_bad=skip_bad)
     if isinstance(source, Dataset):
-        return load_dataset(source, task=chosen)
+        return load_dataset(source, task=chosen, skip_bad=skip_bad)
     raise UserError(f"data cannot be read from a {type(source).__name__}", do=f"{_FORMATS}, (X, y), or a torch Dataset")
 
 
@@ -68,26 +74,32 @@ def _task(task: Task | str | None) -> Task | None:
     raise UserError(f"data are not read for the task {str(task)!r}", do=f"Give one of {', '.join(known)}")
 
 
-def _load_named(source: str | Path, target: str | None, task: Task | None, progress: Progress | None) -> Samples:
+def find_source(source: str | Path, *, target: str | None = None) -> Path | None:
+    """The file or folder of that name, or None for "digits"; raises UserError for what is not read."""
     path = Path(source).expanduser()
     ending = path.suffix.lower()
-    with_target = ending in _TABLES or ending == ".npz"
+    with_target = ending in TABLES or ending == ".npz"
     if target is not None and not with_target:
         raise UserError("a target column is for tables and .npz files only", where=str(source), do="Leave it out")
     if str(source) in _NAMED:
-        return _NAMED[str(source)]()
+        return None
     _refuse_unreadable(path)
-    if path.is_dir():
-        if with_target:
-            raise UserError(f"this is a folder, not a {ending} file", where=str(path), do=_FORMATS)
-        return load_images(path, progress=progress)
-    if ending in _TABLES:
-        return load_table(path, target=target, task=task)
-    if ending == ".npz":
-        return load_archive(path, target=target, task=task)
+    if path.is_dir() and with_target:
+        raise UserError(f"this is a folder, not a {ending} file", where=str(path), do=_FORMATS)
+    if path.is_dir() or with_target or is_archive(path):
+        return path
     risky = ending in {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
     why = "could run code when read, so they are not read" if risky else "are not read"
     raise UserError(f"files that end in {ending or 'nothing'!r} {why}", where=str(path), do=_FORMATS)
+
+
+def _load_file(
+    path: Path, target: str | None, task: Task | None, progress: Progress | None, *, skip_bad: bool
+) -> Samples:
+    if path.is_dir() or is_archive(path):
+        return load_images(path, skip_bad=skip_bad, progress=progress)
+    load = load_table if path.suffix.lower() in TABLES else load_archive
+    return load(path, target=target, task=task, skip_bad=skip_bad)
 
 
 def _refuse_unreadable(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.data.arrays import as_finite, first_few, make_samples
+from babysit.data.arrays import first_few, make_samples
 from babysit.data.samples import Samples
 from babysit.records.anatomy import Task
 from babysit.records.problem import UserError
@@ -19,24 +19,30 @@ from babysit.records.problem import UserError
 # A text column with at most this many different values is one-hot encoded; more are names, dates or free text, from
 # which a network learns nothing by one-hot columns that are nearly always zero.
 MOST_CATEGORIES = 20
-_TARGET_NAMES = ("target", "label", "class", "y")  # looked for when the target is not named
+TARGET_NAMES = ("target", "label", "class", "y")  # looked for when the target is not named
 _DELIMITERS = ",;\t|"
 # What pyarrow reads as missing by itself, and the question mark of many older data sets.
-_MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None")
+MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None")
 
 
-def load_table(path: Path, *, target: str | None = None, task: Task | None = None) -> Samples:
+def load_table(path: Path, *, target: str | None = None, task: Task | None = None, skip_bad: bool = False) -> Samples:
     """Samples of a `.csv`, `.tsv` or `.parquet` file; `target` names the column to predict.
 
     Numbers and truth values become features as they are, text with few different values becomes one-hot columns.
-    Raises UserError that names the column at fault.
+    Raises UserError that names the column at fault. With `skip_bad`, rows with missing values or with too many or too
+    few of them are left out and counted.
     """
-    table = _read_parquet(path) if path.suffix.lower() in {".parquet", ".pq"} else _read_csv(path)
+    ragged: list[Any] = []
+    is_parquet = path.suffix.lower() in {".parquet", ".pq"}
+    table = _read_parquet(path) if is_parquet else _read_csv(path, ragged if skip_bad else None)
+    rows = table.num_rows
+    table = table.drop_null() if skip_bad else table
+    skipped = len(ragged) + rows - table.num_rows
     names = [str(name) for name in table.column_names]
-    _refuse_layout(names, table.num_rows, path)
-    chosen = target if target is not None else _guess_target(names, path)
+    refuse_layout(names, table.num_rows, path)
+    chosen = target if target is not None else guess_target(names, path)
     if chosen not in names:
-        _refuse_unknown(chosen, names, path)
+        refuse_unknown(chosen, names, path)
     columns: list[NDArray[Any]] = []
     features: list[str] = []
     encoded: list[str] = []
@@ -49,15 +55,23 @@ def load_table(path: Path, *, target: str | None = None, task: Task | None = Non
         encoded.extend([name] if len(labels) > 1 or labels[0] != name else [])
     if not columns:
         raise UserError(f"there is no column beside the target {chosen!r}", where=str(path))
-    inputs = as_finite(np.concatenate(columns, axis=1), tuple(features), source=str(path))
     labels_of_target = _target(table.column(chosen), chosen, path)
-    samples = make_samples(inputs, labels_of_target, source=str(path), task=task, feature_names=tuple(features))
+    samples = make_samples(
+        np.concatenate(columns, axis=1),
+        labels_of_target,
+        source=str(path),
+        task=task,
+        feature_names=tuple(features),
+        skip_bad=skip_bad,
+    )
     notes = [f"text columns read as one-hot columns: {first_few(encoded)}"] if encoded else []
     notes += [f"predicts the column {chosen!r}"] if target is None else []
-    return replace(samples, notes=(*samples.notes, *notes))
+    notes += [f"left out: {skipped} rows with missing, too many or too few values"] if skipped else []
+    return replace(samples, skipped=samples.skipped + skipped, notes=(*samples.notes, *notes))
 
 
-def _pyarrow() -> Any:
+def pyarrow_module() -> Any:
+    """The package pyarrow; raises UserError when it is not installed."""
     try:
         import pyarrow
     except ImportError as problem:
@@ -68,17 +82,17 @@ def _pyarrow() -> Any:
 
 
 def _read_parquet(path: Path) -> Any:
-    arrow = _pyarrow()
+    arrow = pyarrow_module()
     from pyarrow import parquet
 
     try:
         return _validated(parquet.read_table(path))
     except (arrow.ArrowException, OSError, ValueError) as problem:
-        raise UserError(f"this is not a readable Parquet file: {_first_line(problem)}", where=str(path)) from problem
+        raise UserError(f"this is not a readable Parquet file: {first_line(problem)}", where=str(path)) from problem
 
 
-def _read_csv(path: Path) -> Any:
-    arrow = _pyarrow()
+def _read_csv(path: Path, ragged: list[Any] | None) -> Any:
+    arrow = pyarrow_module()
     from pyarrow import csv
 
     try:
@@ -90,16 +104,24 @@ def _read_csv(path: Path) -> Any:
             path,
             # One block for the whole file: the type of a column is decided by all of its rows, not by the first ones.
             read_options=csv.ReadOptions(block_size=min(path.stat().st_size + 1, 2**31 - 1)),
-            parse_options=csv.ParseOptions(delimiter=_delimiter(start)),
-            convert_options=csv.ConvertOptions(null_values=list(_MISSING), strings_can_be_null=True),
+            parse_options=csv.ParseOptions(
+                delimiter=delimiter(start),
+                invalid_row_handler=None if ragged is None else lambda row: _skip(row, ragged),
+            ),
+            convert_options=csv.ConvertOptions(null_values=list(MISSING), strings_can_be_null=True),
         )
         return _validated(table)
     except (arrow.ArrowException, OSError, ValueError) as problem:
         raise UserError(
-            f"this is not a readable table: {_first_line(problem)}",
+            f"this is not a readable table: {first_line(problem)}",
             where=str(path),
             do="Give text in UTF-8 with one line of column names and as many values in every row",
         ) from problem
+
+
+def _skip(row: Any, ragged: list[Any]) -> str:
+    ragged.append(row)
+    return "skip"
 
 
 def _validated(table: Any) -> Any:
@@ -109,17 +131,20 @@ def _validated(table: Any) -> Any:
     return table
 
 
-def _delimiter(start: bytes) -> str:
+def delimiter(start: bytes) -> str:
+    """What separates the values, by what the first line holds most of."""
     header = start.split(b"\n", 1)[0].decode("utf-8", errors="replace")
     return max(_DELIMITERS, key=header.count)
 
 
-def _first_line(problem: Exception) -> str:
+def first_line(problem: Exception) -> str:
+    """The first line of what an exception says."""
     text = str(problem).splitlines()
     return text[0][:200] if text else type(problem).__name__
 
 
-def _refuse_layout(names: list[str], rows: int, path: Path) -> None:
+def refuse_layout(names: list[str], rows: int, path: Path) -> None:
+    """Raise UserError for no rows, names that occur twice, and numbers instead of names."""
     if rows == 0:
         raise UserError(f"the table has {len(names)} columns and no rows", where=str(path), do="Give at least one row")
     twice = [f"{name!r:.60}" for name, count in Counter(names).items() if count > 1]
@@ -141,45 +166,49 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _guess_target(names: list[str], path: Path) -> str:
-    likely = [name for name in names if name.strip().lower() in _TARGET_NAMES]
+def guess_target(names: list[str], path: Path) -> str:
+    """The one column with a name that targets have; raises UserError otherwise."""
+    likely = [name for name in names if name.strip().lower() in TARGET_NAMES]
     if len(likely) == 1:
         return likely[0]
     raise UserError(
         "which column is to be predicted is not given",
         where=str(path),
-        do=f"Name it as the target. The columns are {_listing(names)}",
+        do=f"Name it as the target. The columns are {listing(names)}",
     )
 
 
-def _refuse_unknown(target: str, names: list[str], path: Path) -> None:
+def refuse_unknown(target: str, names: list[str], path: Path) -> None:
+    """Raise UserError that names the column that was probably meant."""
     lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(target.lower(), list(lower), n=1, cutoff=0.5)
     hint = f"Did you mean {lower[near[0]]!r}? " if near else ""
     raise UserError(
-        f"there is no column {target!r:.100}", where=str(path), do=f"{hint}The columns are {_listing(names)}"
+        f"there is no column {target!r:.100}", where=str(path), do=f"{hint}The columns are {listing(names)}"
     )
 
 
-def _listing(names: list[str]) -> str:
+def listing(names: list[str]) -> str:
+    """The names of a table's columns, the first twenty of them."""
     shown = ", ".join(f"{name!r:.60}" for name in names[:20])
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _plain(column: Any) -> Any:
+def plain_column(column: Any) -> Any:
     """The column without dictionary encoding (Parquet's categories)."""
     from pyarrow import types
 
     return column.cast(column.type.value_type) if types.is_dictionary(column.type) else column
 
 
-def _is_text(column: Any) -> bool:
+def is_text(column: Any) -> bool:
+    """Whether a column holds text."""
     from pyarrow import types
 
     return bool(types.is_string(column.type) or types.is_large_string(column.type))
 
 
-def _numbers(column: Any) -> NDArray[np.float64] | None:
+def numbers_of(column: Any) -> NDArray[np.float64] | None:
     """The values of a numeric column with NaN where one is missing, or None for a column of another type."""
     from pyarrow import float64, types
 
@@ -194,12 +223,12 @@ def _numbers(column: Any) -> NDArray[np.float64] | None:
 
 def _feature(column: Any, name: str, path: Path) -> tuple[NDArray[Any], list[str]]:
     """Values of shape (rows, columns made of it) and the name of each column."""
-    plain = _plain(column)
-    numbers = _numbers(plain)
+    plain = plain_column(column)
+    numbers = numbers_of(plain)
     if numbers is not None:
         return numbers[:, None], [name]
-    if not _is_text(plain):
-        _refuse_type(plain, name, path)
+    if not is_text(plain):
+        refuse_type(plain, name, path)
     if plain.null_count:
         raise UserError(
             f"the text column {name!r:.60} has no value in {plain.null_count} of {len(plain)} rows",
@@ -220,22 +249,23 @@ def _feature(column: Any, name: str, path: Path) -> tuple[NDArray[Any], list[str
 
 
 def _target(column: Any, name: str, path: Path) -> NDArray[Any]:
-    plain = _plain(column)
+    plain = plain_column(column)
     if plain.null_count:
         raise UserError(
             f"the target column {name!r:.60} has no value in {plain.null_count} of {len(plain)} rows",
             where=str(path),
             do="Remove these rows",
         )
-    if _is_text(plain):
+    if is_text(plain):
         return np.asarray(plain.to_numpy().astype(str))
-    numbers = _numbers(plain)
+    numbers = numbers_of(plain)
     if numbers is None:
-        _refuse_type(plain, name, path)
+        refuse_type(plain, name, path)
     return numbers
 
 
-def _refuse_type(column: Any, name: str, path: Path) -> NoReturn:
+def refuse_type(column: Any, name: str, path: Path) -> NoReturn:
+    """Raise UserError for values that are neither numbers nor text."""
     from pyarrow import types
 
     if types.is_binary(column.type) or types.is_large_binary(column.type):

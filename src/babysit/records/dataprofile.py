@@ -26,6 +26,18 @@ class SplitProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     target_variance: float = 0.0
     duplicates: int = 0  # samples beyond the first of their kind within this split
     leaked: int = 0  # samples that are in the training split as well
+    estimated: bool = False  # duplicates and leaked are estimates: too many samples to keep a mark of each
+    feature_nonfinite: Array = msgspec.field(default_factory=empty)  # NaN and infinite values of each feature
+    unlabelled: int = 0  # samples whose target is missing
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature whose values lie differently in another split than in training."""
+
+    split: str
+    feature: str  # its name or number, or "target"
+    distance: float  # between the two distributions, 0 to 1 (Kolmogorov-Smirnov, or total variation of class shares)
+    p_value: float  # chance of such a distance between samples of one distribution, over all features
 
 
 class DataProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -39,6 +51,11 @@ class DataProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     splits: tuple[SplitProfile, ...] = ()
     shared: int = 0  # samples of validation or test that occur in train too
     preprocessing: str = ""  # in words: "standardized by the training split"
+    skipped: int = 0  # samples or files of the source that could not be read and were left out
+    duplicate_features: tuple[tuple[str, ...], ...] = ()  # groups of features with the same value in every sample
+    drift: tuple[Drift, ...] = ()  # largest distance first
+    explained: Array = msgspec.field(default_factory=empty)  # share of variance by principal direction, standardized
+    notes: tuple[str, ...] = ()  # what was decided or left out while reading, one sentence each
 
     def split(self, name: str) -> SplitProfile | None:
         """The profile of that split, or None."""

@@ -1,0 +1,182 @@
+"""Rows of a CSV or Parquet file as pyarrow tables of a few megabytes each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol, final
+
+from babysit.data.stream import LeftOut
+from babysit.data.tables import MISSING, delimiter, first_line, is_text, plain_column, pyarrow_module
+from babysit.records.problem import UserError
+
+_BLOCK_BYTES: Final = 2**22  # of text that are parsed at a time; columns have the type of the first block
+_VALUES_AT_ONCE: Final = 2**20  # of a Parquet file
+# What a number looks like, for columns in which text is looked for: pyarrow reads all of these.
+_NUMBER: Final = r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|[iI]nf(inity)?|[nN]a[nN])$"
+
+
+class RowSource(Protocol):
+    """A table file that can be read any number of times."""
+
+    names: list[str]
+    empty: Any  # a pyarrow table without rows, for the types of its columns
+    count: int | None  # rows, when that is known beforehand
+
+    @property
+    def position(self) -> float | None:
+        """The share of the file that was read, when `count` is not known."""
+        ...
+
+    def read(self, columns: list[str], target: str) -> Iterator[Any]:
+        """Tables of these columns; the target may hold text where others may not."""
+        ...
+
+
+def row_source(path: Path, *, skip_bad: bool, left_out: LeftOut) -> RowSource:
+    """The file, opened far enough to know its columns; raises UserError when it is no table."""
+    pyarrow_module()
+    if path.suffix.lower() in {".parquet", ".pq"}:
+        return _Parquet(path)
+    return _Csv(path, skip_bad=skip_bad, left_out=left_out)
+
+
+@final
+class _Parquet:
+    def __init__(self, path: Path) -> None:
+        from pyarrow import ArrowException, parquet
+
+        self._path = path
+        try:
+            with parquet.ParquetFile(path) as file:
+                self.count: int | None = file.metadata.num_rows
+                self.empty = file.schema_arrow.empty_table()
+        except (ArrowException, OSError, ValueError) as problem:
+            raise UserError(f"this is not a readable Parquet file: {first_line(problem)}", where=str(path)) from problem
+        self.names = [str(name) for name in self.empty.column_names]
+
+    @property
+    def position(self) -> float | None:
+        return None
+
+    def read(self, columns: list[str], target: str) -> Iterator[Any]:
+        from pyarrow import ArrowException, Table, parquet
+
+        rows = max(256, _VALUES_AT_ONCE // max(1, len(columns)))
+        try:
+            with parquet.ParquetFile(self._path) as file:
+                for batch in file.iter_batches(batch_size=rows, columns=columns):
+                    batch.validate(full=True)
+                    yield Table.from_batches([batch])
+        except (ArrowException, OSError, ValueError) as problem:
+            raise UserError(
+                f"this is not a readable Parquet file: {first_line(problem)}", where=str(self._path)
+            ) from problem
+
+
+@final
+class _Csv:
+    def __init__(self, path: Path, *, skip_bad: bool, left_out: LeftOut) -> None:
+        self._path = path
+        self._skip_bad = skip_bad
+        self._left_out = left_out
+        self._size = max(1, path.stat().st_size)
+        self._read = 0
+        self.count: int | None = None
+        with path.open("rb") as file:
+            self._start = file.readline(2**24) + file.read(4096)
+        if b"\0" in self._start:
+            raise UserError("this is not a text file", where=str(path), do="Give comma-separated text in UTF-8")
+        self.empty = next(iter(self._tables({}, None))).slice(0, 0)
+        self.names = [str(name) for name in self.empty.column_names]
+
+    @property
+    def position(self) -> float | None:
+        return self._read / self._size
+
+    def read(self, columns: list[str], target: str) -> Iterator[Any]:
+        types = {name: self._type(name, is_target=name == target) for name in columns}
+        numeric = [name for name in columns if not self._is_text(name) and name != target]
+        for table in self._tables(types, columns):
+            yield self._numeric(table, numeric) if self._skip_bad else table
+
+    def _is_text(self, name: str) -> bool:
+        return is_text(plain_column(self.empty.column(name)))
+
+    def _type(self, name: str, *, is_target: bool) -> Any:
+        """The type to read a column as: whole numbers may be followed by fractions, later on."""
+        from pyarrow import bool_, float64, string, types
+
+        kind = self.empty.schema.field(name).type
+        if self._is_text(name) or (self._skip_bad and not is_target):
+            return string()
+        if types.is_boolean(kind):
+            return bool_()
+        return float64() if types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind) else kind
+
+    def _tables(self, types: dict[str, Any], columns: list[str] | None) -> Iterator[Any]:
+        from pyarrow import ArrowException, Table, csv
+
+        header = self._start.split(b"\n", 1)[0]
+        try:
+            with (
+                self._path.open("rb") as file,
+                csv.open_csv(
+                    file,
+                    read_options=csv.ReadOptions(block_size=max(_BLOCK_BYTES, 8 * len(header))),
+                    parse_options=csv.ParseOptions(
+                        delimiter=delimiter(self._start), invalid_row_handler=self._ragged if self._skip_bad else None
+                    ),
+                    convert_options=csv.ConvertOptions(
+                        null_values=list(MISSING),
+                        strings_can_be_null=True,
+                        column_types=types,
+                        include_columns=columns or [],
+                    ),
+                ) as reader,
+            ):
+                if columns is None:
+                    yield reader.schema.empty_table()
+                for batch in reader:
+                    batch.validate(full=True)
+                    self._read = file.tell()
+                    yield Table.from_batches([batch])
+        except (ArrowException, OSError, ValueError) as problem:
+            raise UserError(
+                f"this is not a readable table: {self._said(first_line(problem), columns)}",
+                where=str(self._path),
+                do="Give text in UTF-8 with one line of column names and as many values in every row, all of the kind "
+                "that its column begins with; or leave such rows out with --skip-bad",
+            ) from problem
+
+    def _said(self, words: str, columns: list[str] | None) -> str:
+        """What pyarrow says, with the name of the column, of which it gives the number alone."""
+        for place, name in enumerate(columns or []):
+            words = words.replace(f"In CSV column #{place}:", f"in the column {name!r:.60}:")
+        return words
+
+    def _ragged(self, row: Any) -> str:
+        self._left_out.add("rows with too many or too few values", count=1)
+        return "skip"
+
+    def _numeric(self, table: Any, names: list[str]) -> Any:
+        """The table with these columns of text as numbers, without the rows in which that cannot be done."""
+        from pyarrow import bool_, compute, float64, types
+
+        wrong = None
+        for name in names:
+            text = compute.utf8_trim_whitespace(table.column(name))
+            kind: Any = float64()
+            pattern = _NUMBER
+            if types.is_boolean(self.empty.schema.field(name).type):
+                kind, pattern = bool_(), "^(?i:true|false|0|1)$"
+            fine = compute.match_substring_regex(text, pattern)
+            bad = compute.fill_null(compute.invert(fine), False)  # noqa: FBT003  pyarrow's own order
+            wrong = bad if wrong is None else compute.or_(wrong, bad)
+            clean = compute.if_else(compute.fill_null(fine, False), text, None).cast(kind)  # noqa: FBT003
+            table = table.set_column(table.column_names.index(name), name, clean)
+        count = compute.sum(wrong).as_py() if wrong is not None else 0
+        if not count:
+            return table
+        self._left_out.add("rows with text in a column of numbers", count=count)
+        return table.filter(compute.invert(wrong))

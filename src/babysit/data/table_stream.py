@@ -1,0 +1,154 @@
+"""CSV and Parquet tables of any length, passing by in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babysit.data.arrays import first_few
+from babysit.data.stream import Batch, LeftOut, Stream, complete_only
+from babysit.data.table_batches import RowSource, row_source
+from babysit.data.tables import (
+    MOST_CATEGORIES,
+    TARGET_NAMES,
+    is_text,
+    numbers_of,
+    plain_column,
+    refuse_layout,
+    refuse_type,
+    refuse_unknown,
+)
+from babysit.records.problem import UserError
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What becomes of each column."""
+
+    target: str  # "" for none
+    numbers: list[str]
+    texts: Mapping[str, list[str]]  # column -> its different values, sorted; one feature each
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return (*self.numbers, *(f"{name}={value}" for name, values in self.texts.items() for value in values))
+
+
+def stream_table(path: Path, *, target: str | None = None, skip_bad: bool = False) -> Stream:
+    """Rows of a `.csv`, `.tsv` or `.parquet` file as samples; missing values are NaN.
+
+    Numbers become features as they are, text with few different values one-hot columns, after the numbers; a first
+    pass over the text columns finds their values. Text with many different values is left out and told. Without a
+    target, and without a column that is named like one, there are only features. With `skip_bad`, rows that have a
+    missing value, too few values, or text among numbers are left out and counted. Raises UserError that names the
+    column at fault.
+    """
+    left_out = LeftOut()
+    rows = row_source(path, skip_bad=skip_bad, left_out=left_out)
+    plan = _planned(rows, target, path)
+
+    def batches() -> Iterator[Batch]:
+        found = False
+        for table in rows.read([*plan.numbers, *plan.texts, *([plan.target] if plan.target else [])], plan.target):
+            batch = _as_batch(table, plan)
+            if skip_bad:
+                batch = complete_only(batch, left_out)
+            found = found or table.num_rows > 0
+            yield batch
+        if not found and not left_out.total:
+            refuse_layout(rows.names, 0, path)
+
+    return Stream(
+        source=str(path),
+        kind="table",
+        open=batches,
+        feature_names=plan.features,
+        samples=rows.count,
+        position=lambda: rows.position,
+        left_out=left_out,
+        notes=lambda: tuple(plan.notes),
+    )
+
+
+def _planned(rows: RowSource, target: str | None, path: Path) -> _Plan:
+    refuse_layout(rows.names, 1, path)
+    if target is not None and target not in rows.names:
+        refuse_unknown(target, rows.names, path)
+    likely = [name for name in rows.names if name.strip().lower() in TARGET_NAMES]
+    chosen = target or (likely[0] if len(likely) == 1 else "")
+    others = [name for name in rows.names if name != chosen]
+    numbers, texts = [], []
+    for name in others:
+        empty = plain_column(rows.empty.column(name))
+        if is_text(empty):
+            texts.append(name)
+        elif numbers_of(empty) is None:
+            refuse_type(empty, name, path)
+        else:
+            numbers.append(name)
+    categories = _categories(rows, texts)
+    many = [name for name in texts if len(categories[name]) > MOST_CATEGORIES]
+    notes = [f"predicts the column {chosen!r}"] if chosen and target is None else []
+    notes += [] if chosen else ["no target is named: only the features are described"]
+    kept = {name: sorted(categories[name]) for name in texts if name not in many}
+    notes += [f"text columns read as one-hot columns: {first_few(list(kept))}"] if kept else []
+    notes += [f"left out, text with more than {MOST_CATEGORIES} different values: {first_few(many)}"] if many else []
+    if not numbers and not kept:
+        raise UserError("there is no column of numbers or of few categories beside the target", where=str(path))
+    return _Plan(target=chosen, numbers=numbers, texts=kept, notes=notes)
+
+
+def _categories(rows: RowSource, texts: list[str]) -> dict[str, set[str]]:
+    """The different values of each text column; a column that has too many is not followed to its end."""
+    found: dict[str, set[str]] = {name: set() for name in texts}
+    if not texts:
+        return found
+    for table in rows.read(texts, ""):
+        for name in texts:
+            if len(found[name]) <= MOST_CATEGORIES:
+                values = plain_column(table.column(name)).unique().to_pylist()
+                found[name].update(str(value) for value in values if value is not None)
+        if all(len(values) > MOST_CATEGORIES for values in found.values()):
+            break
+    return found
+
+
+def _as_batch(table: Any, plan: _Plan) -> Batch:
+    x = np.empty((table.num_rows, len(plan.features)), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        for place, name in enumerate(plan.numbers):
+            x[:, place] = numbers_of(plain_column(table.column(name)))
+    start = len(plan.numbers)
+    for name, values in plan.texts.items():
+        x[:, start : start + len(values)] = _one_hot(plain_column(table.column(name)), values)
+        start += len(values)
+    return Batch(x, _target(table, plan.target))
+
+
+def _one_hot(column: Any, values: list[str]) -> NDArray[np.float32]:
+    """One column a value; NaN in all of them where the text is missing."""
+    from pyarrow import array, compute
+
+    value_set = array(values, type=column.type)
+    places = compute.fill_null(compute.index_in(column, value_set=value_set), len(values)).to_numpy()
+    rows = np.vstack((np.eye(len(values), dtype=np.float32), np.full(len(values), np.nan, dtype=np.float32)))
+    return np.asarray(rows[places])
+
+
+def _target(table: Any, name: str) -> NDArray[Any] | None:
+    if not name:
+        return None
+    column = plain_column(table.column(name))
+    if is_text(column):
+        from pyarrow import compute
+
+        return np.asarray(compute.fill_null(column, "").to_numpy().astype(str))
+    numbers = numbers_of(column)
+    return numbers if numbers is not None else np.asarray(column.cast("string").to_numpy().astype(str))

@@ -1,0 +1,144 @@
+"""Count, mean, variance and range of each feature, in one pass over pieces of any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tally:
+    """What is known of each feature (or image channel); all arrays have one value a feature."""
+
+    count: NDArray[np.int64]  # finite values
+    missing: NDArray[np.int64]  # NaN and infinite values, which take no part in the rest
+    mean: Floats
+    squares: Floats  # sum of squared differences from the mean
+    low: Floats  # +inf where there was no finite value
+    high: Floats
+
+    @property
+    def variance(self) -> Floats:
+        """The population variance (divided by the count); 0 where there was no value."""
+        return self.squares / np.maximum(self.count, 1)
+
+    @property
+    def std(self) -> Floats:
+        """The square root of the variance."""
+        return np.sqrt(self.variance)
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """True where no value differs from another; exact, where a variance may be tiny by rounding."""
+        return self.low >= self.high
+
+    @property
+    def whole(self) -> tuple[float, float]:
+        """Mean and standard deviation of all values of all features together."""
+        total = max(1, int(self.count.sum()))
+        mean = float((self.count * self.mean).sum() / total)
+        square = float((self.squares + self.count * (self.mean - mean) ** 2).sum())
+        return mean, (square / total) ** 0.5
+
+
+def tally(x: NDArray[Any]) -> Tally:
+    """The tally of one piece of shape (samples, features, …): every axis but 1 is averaged over."""
+    values = x.reshape(len(x), x.shape[1], -1).astype(np.float64)
+    per_feature = values.shape[0] * values.shape[2]
+    totals = values.sum(axis=(0, 2))
+    if not np.isfinite(totals).all():
+        return _with_gaps(values)
+    mean = totals / per_feature
+    low, high = values.min(axis=(0, 2)), values.max(axis=(0, 2))
+    values -= mean[None, :, None]
+    return Tally(
+        count=np.full(x.shape[1], per_feature),
+        missing=np.zeros(x.shape[1], dtype=np.int64),
+        mean=mean,
+        squares=np.einsum("nfp,nfp->f", values, values),
+        low=low,
+        high=high,
+    )
+
+
+def _with_gaps(values: Floats) -> Tally:
+    good = np.isfinite(values)
+    count = good.sum(axis=(0, 2))
+    mean = np.where(good, values, 0.0).sum(axis=(0, 2)) / np.maximum(count, 1)
+    away = np.where(good, values - mean[None, :, None], 0.0)
+    return Tally(
+        count=count,
+        missing=values.shape[0] * values.shape[2] - count,
+        mean=mean,
+        squares=np.einsum("nfp,nfp->f", away, away),
+        low=np.where(good, values, np.inf).min(axis=(0, 2)),
+        high=np.where(good, values, -np.inf).max(axis=(0, 2)),
+    )
+
+
+def merged(left: Tally | None, right: Tally) -> Tally:
+    """The tally of two sets of samples together.
+
+    Source: Chan, Golub and LeVeque 1979, Updating formulae and a pairwise algorithm for computing sample variances.
+    """
+    if left is None:
+        return right
+    count = left.count + right.count
+    share = right.count / np.maximum(count, 1)
+    difference = right.mean - left.mean
+    return Tally(
+        count=count,
+        missing=left.missing + right.missing,
+        mean=left.mean + difference * share,
+        squares=left.squares + right.squares + difference**2 * left.count * share,
+        low=np.minimum(left.low, right.low),
+        high=np.maximum(left.high, right.high),
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scatter:
+    """How the features of complete samples vary together."""
+
+    count: int
+    mean: Floats
+    products: Floats  # (features, features): sums of products of differences from the means
+
+    @property
+    def explained(self) -> Floats:
+        """The share of variance along each principal direction of the standardized features, largest first."""
+        spread = np.sqrt(np.diag(self.products))
+        changing = spread > 0
+        if not changing.any():
+            return np.zeros(0)
+        correlation = self.products[np.ix_(changing, changing)] / np.outer(spread[changing], spread[changing])
+        values = np.clip(np.linalg.eigvalsh(correlation)[::-1], 0, None)
+        shares: Floats = values / values.sum()
+        return shares
+
+
+def scatter(x: NDArray[Any]) -> Scatter:
+    """The scatter of one piece of shape (samples, features); samples with a missing value are left out."""
+    values = x.astype(np.float64)
+    values = values[np.isfinite(values).all(axis=1)]
+    mean = values.mean(axis=0) if len(values) else np.zeros(x.shape[1])
+    values -= mean
+    return Scatter(count=len(values), mean=mean, products=values.T @ values)
+
+
+def merged_scatter(left: Scatter | None, right: Scatter) -> Scatter:
+    """The scatter of two sets of samples together, as in `merged`."""
+    if left is None:
+        return right
+    count = left.count + right.count
+    share = right.count / max(count, 1)
+    difference = right.mean - left.mean
+    between = np.outer(difference, difference) * (left.count * share)
+    return Scatter(count=count, mean=left.mean + difference * share, products=left.products + right.products + between)
