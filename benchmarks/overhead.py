@@ -2,22 +2,30 @@
 
 Run with `make bench`. Every condition trains its own copy of the model on the same batches. A round runs one block of
 each in random order, and a block's cost is its process CPU time, which a busy machine disturbs less than the clock;
-the figure is the median over rounds of the ratio to the mean of the round's plain blocks.
+the figure is the median over rounds of the ratio to the mean of the round's two plain blocks. Tools that are not
+installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
+import os
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from babysit.watcher.watch import Watch, watch
+from babysit.watcher.watch import watch
+
+LOG_EVERY = 100  # steps between two histograms of wandb.watch
 
 
 def mlp() -> nn.Module:
@@ -33,28 +41,106 @@ def cnn() -> nn.Module:
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "MLP 784-256-256-10, batch 128": (mlp, (128, 784), 150),
-    "CNN of 3 convolutions, 32x32x3, batch 64": (cnn, (64, 3, 32, 32), 12),
+    "CNN of 3 convolutions, 32x32x3, batch 64": (cnn, (64, 3, 32, 32), 15),
+}
+
+
+class Observer(Protocol):
+    """What stands beside a training: told when its block begins and ends, and after every step."""
+
+    def begin(self) -> None: ...
+    def step(self, loss: Tensor) -> None: ...
+    def end(self) -> None: ...
+    def remark(self) -> str: ...
+
+
+class Nobody:
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None: ...
+    def begin(self) -> None: ...
+    def step(self, loss: Tensor) -> None: ...
+    def end(self) -> None: ...
+    def remark(self) -> str:
+        return ""
+
+
+class Babysit(Nobody):
+    overhead = 0.01
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.watching = watch(model, optimizer, overhead=self.overhead).start()
+        self.watching.pause()
+
+    def begin(self) -> None:
+        self.watching.resume()
+
+    def end(self) -> None:
+        self.watching.pause()
+
+    def remark(self) -> str:
+        cost = self.watching.snapshot().overhead
+        return f"a sample every {cost.every} steps" if cost else ""
+
+
+class BabysitHalf(Babysit):
+    overhead = 0.005
+
+
+class BabysitIdle(Babysit):
+    overhead = 1e-9
+
+
+class TensorBoard(Nobody):
+    """A histogram of every weight and gradient at every step, as many tutorials do."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.model, self.steps = model, 0
+        self.writer = SummaryWriter(tempfile.mkdtemp())
+
+    def step(self, loss: Tensor) -> None:
+        self.steps += 1
+        for name, parameter in self.model.named_parameters():
+            self.writer.add_histogram(f"weights/{name}", parameter, self.steps)
+            self.writer.add_histogram(f"gradients/{name}", parameter.grad, self.steps)
+
+
+class Wandb(Nobody):
+    """wandb.watch(log="all") offline, with one scalar logged a step."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        import wandb
+
+        self.run = wandb.init(mode="offline", dir=tempfile.mkdtemp(), settings=wandb.Settings(silent=True))
+        self.run.watch(model, log="all", log_freq=LOG_EVERY)
+
+    def step(self, loss: Tensor) -> None:
+        self.run.log({"loss": loss.item()})
+
+
+CONDITIONS: dict[str, tuple[type[Nobody], str]] = {
+    "plain": (Nobody, ""),
+    "plain again (control)": (Nobody, ""),
+    "babysit, 1 % (default)": (Babysit, ""),
+    "babysit, 0.5 %": (BabysitHalf, ""),
+    "babysit, never sampling (idle)": (BabysitIdle, ""),
+    f"wandb.watch all, every {LOG_EVERY}": (Wandb, "wandb"),
+    "TensorBoard histograms, every step": (TensorBoard, "tensorboard"),
 }
 
 
 class Condition:
     """One model trained in one way, block by block."""
 
-    def __init__(self, name: str, build: Callable[[], nn.Module], overhead: float | None) -> None:
+    def __init__(self, build: Callable[[], nn.Module], observer: type[Nobody]) -> None:
         torch.manual_seed(0)
-        self.name = name
         self.model = build()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
-        self.watching: Watch | None = None
-        if overhead is not None:
-            self.watching = watch(self.model, self.optimizer, overhead=overhead).start()
-            self.watching.pause()
+        self.observer = observer(self.model, self.optimizer)
 
     def block(self, batches: list[tuple[Tensor, Tensor]], steps: int) -> float:
         """Seconds of CPU that so many steps took."""
-        if self.watching is not None:
-            # Only the watch under test listens during its block: the others would hear these steps as strangers.
-            self.watching.resume()
+        self.observer.begin()
         start = time.process_time()
         for step in range(steps):
             inputs, labels = batches[step % len(batches)]
@@ -62,48 +148,52 @@ class Condition:
             loss = F.cross_entropy(self.model(inputs), labels)
             loss.backward()
             self.optimizer.step()
+            self.observer.step(loss)
         seconds = time.process_time() - start
-        if self.watching is not None:
-            self.watching.pause()
+        self.observer.end()
         return seconds
 
 
-def measure(title: str, rounds: int) -> None:
+def measure(title: str, rounds: int) -> list[str]:
+    """The table of one network, as lines of Markdown."""
     build, shape, steps = NETWORKS[title]
     generator = torch.Generator().manual_seed(1)
     batches = [
         (torch.randn(shape, generator=generator), torch.randint(0, 10, shape[:1], generator=generator))
         for _ in range(8)
     ]
-    conditions = [
-        Condition("plain", build, None),
-        Condition("plain again (control)", build, None),
-        Condition("watched, 1 % (default)", build, 0.01),
-        Condition("watched, 0.5 %", build, 0.005),
-        Condition("watched, never sampling (idle)", build, 1e-9),
-    ]
-    for condition in conditions:  # past the dense beginning and the log-spaced samples after it
-        condition.block(batches, steps * 4)
-    ratios: dict[str, list[float]] = {condition.name: [] for condition in conditions}
-    order = random.Random(0)
-    plain_step = []
+    wanted = {
+        name: observer for name, (observer, needs) in CONDITIONS.items() if not needs or importlib.util.find_spec(needs)
+    }
+    conditions = {name: Condition(build, observer) for name, observer in wanted.items()}
+    for name, condition in conditions.items():  # past the dense beginning; the others only warm up
+        condition.block(batches, 1500 if name.startswith("babysit") and steps > 100 else 4 * steps)
+    ratios: dict[str, list[float]] = {name: [] for name in conditions}
+    order, plain_step = random.Random(0), []
     for _ in range(rounds):
-        shuffled = order.sample(conditions, len(conditions))
-        seconds = {condition.name: condition.block(batches, steps) for condition in shuffled}
+        seconds = {
+            name: conditions[name].block(batches, steps) for name in order.sample(list(conditions), len(conditions))
+        }
         base = (seconds["plain"] + seconds["plain again (control)"]) / 2
         plain_step.append(base / steps)
         for name, value in seconds.items():
-            reference = seconds["plain again (control)"] if name == "plain" else seconds["plain"]
-            ratios[name].append(value / (reference if "plain" in name else base))
-    print(f"\n{title}: plain step {1e3 * statistics.median(plain_step):.2f} ms, {rounds} rounds of {steps} steps")
-    for condition in conditions[1:]:
-        values = sorted(ratios[condition.name])
-        low, high = values[len(values) // 4], values[(3 * len(values)) // 4]
-        sampling = f", a sample every {condition.watching._schedule.between + 1} steps" if condition.watching else ""
-        print(
-            f"  {condition.name:32s} {100 * (statistics.median(values) - 1):+6.2f} %"
-            f"  (quartiles {100 * (low - 1):+.2f} .. {100 * (high - 1):+.2f}){sampling}"
+            # The two plain models are compared with each other, everything else with their mean.
+            ratios[name].append(value / seconds["plain"] if name == "plain again (control)" else value / base)
+    lines = [
+        f"### {title}",
+        "",
+        f"Plain step {1e3 * statistics.median(plain_step):.2f} ms; {rounds} rounds of {steps} steps.",
+        "",
+        "| condition | overhead | quartiles | |",
+        "|---|---|---|---|",
+    ]
+    for name in list(conditions)[1:]:
+        low, middle, high = statistics.quantiles(ratios[name], n=4)
+        lines.append(
+            f"| {name} | {100 * (middle - 1):+.2f} % | {100 * (low - 1):+.2f} … {100 * (high - 1):+.2f} % "
+            f"| {conditions[name].observer.remark()} |"
         )
+    return [*lines, ""]
 
 
 def main() -> None:
@@ -111,8 +201,10 @@ def main() -> None:
     ask.add_argument("--rounds", type=int, default=40)
     rounds = ask.parse_args().rounds
     torch.set_num_threads(1)
+    os.environ.setdefault("WANDB_SILENT", "true")
     for title in NETWORKS:
-        measure(title, rounds)
+        with contextlib.suppress(BrokenPipeError):
+            print("\n".join(measure(title, rounds)), flush=True)
 
 
 if __name__ == "__main__":
