@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from rich.progress import Progress
+from test_restore import MODELS, OPTIMIZERS, everything, train
 from torch import Tensor, nn
 
 from babysit.data.samples import Samples
@@ -12,10 +13,23 @@ from babysit.nn.builders import mlp
 from babysit.nn.preprocess import Standardize
 from babysit.probes.check import CheckSettings, check
 from babysit.probes.optimizers import make_optimizer
+from babysit.records.anatomy import Task
 from babysit.records.probe import Outcome
 from babysit.records.problem import UserError
 
-NAMES = ["initial-loss", "initial-loss-regularized", "overfit-tiny", "rate-range"]
+NAMES = [
+    "sample-isolation",
+    "input-dependence",
+    "determinism",
+    "train-eval-agreement",
+    "initial-signal",
+    "symmetric-units",
+    "initial-loss",
+    "initial-loss-regularized",
+    "overfit-tiny",
+    "rate-range",
+    "step-cost",
+]
 
 
 def test_the_experiments_run_in_the_lectures_order_and_pass_on_a_healthy_network(digits: Samples) -> None:
@@ -44,6 +58,33 @@ def test_an_experiment_that_cannot_run_is_skipped_and_the_others_go_on(digits: S
     assert results["overfit-tiny"].outcome is Outcome.SKIPPED
     assert "ValueError: no gradients today" in results["overfit-tiny"].message
     assert results["initial-loss-regularized"].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("stepper", OPTIMIZERS)
+def test_all_experiments_together_leave_every_bit_as_it_was(kind: str, stepper: str) -> None:
+    torch.manual_seed(1)
+    model = MODELS[kind]()
+    optimizer = OPTIMIZERS[stepper](model.parameters())
+    train(model, optimizer, 2)
+    list(model.modules())[1].eval()  # one submodule in another mode than the rest
+    next(iter(model.parameters())).grad = None
+    samples = Samples(
+        x=torch.randn(40, 16), y=torch.arange(40) % 3, task=Task.CLASSES, kind="table", class_names=("a", "b", "c")
+    )
+    before = everything(model, optimizer)
+    hooks = [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()]
+    results = check(model, samples, settings=CheckSettings(optimizer=optimizer, batch_size=8))
+    after = everything(model, optimizer)
+    assert not any(result.outcome is Outcome.SKIPPED for result in results), [result.message for result in results]
+    assert {name for name in before if before[name] != after[name]} == set()
+    assert hooks == [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()]
+
+
+def test_a_regression_is_checked_from_end_to_end(line: Samples) -> None:
+    results = check(mlp(5, 1), line)
+    assert [result.name for result in results] == NAMES
+    assert not {result.outcome for result in results} & {Outcome.FAIL, Outcome.SKIPPED}
 
 
 def test_a_model_with_the_wrong_number_of_outputs_is_refused(digits: Samples) -> None:

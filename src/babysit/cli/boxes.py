@@ -8,9 +8,11 @@ from typing import Final
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from babysit.cli.probe_words import TITLES, measured_and_expected
 from babysit.cli.terminal import err, out, say
 from babysit.records.probe import Outcome, ProbeResult
 from babysit.records.run import Run
@@ -23,17 +25,13 @@ MARKS: Final = {
     Outcome.FAIL: ("FAIL", "bold red"),
     Outcome.SKIPPED: ("skipped", "dim"),
 }
-TITLES: Final = {
-    "initial-loss": "initial loss",
-    "initial-loss-regularized": "initial loss, regularized",
-    "overfit-tiny": "overfit 20 samples",
-    "rate-range": "learning rates",
-}
 
 
-def show_stage(stage: str, run: Run) -> None:
-    """What a stage of the method found, on standard error, when it ends."""
-    console = err()
+def show_stage(stage: str, run: Run, progress: Progress) -> None:
+    """What a stage of the method found, above the progress bars, in place of the stage's own."""
+    console = progress.console
+    for task in progress.tasks:
+        progress.remove_task(task.id)
     if stage == "prepared":
         console.print(_data_line(run))
     elif stage == "checked":
@@ -64,28 +62,19 @@ def show_report(run: Run, *, format: str) -> None:
 def preflight(probes: Sequence[ProbeResult]) -> RenderableType:
     """Measured against expected, and one sentence for whatever is not as it should be."""
     table = Table("", "measured", "expected", "", box=None, pad_edge=False, expand=False)
+    others = Table.grid(padding=(0, 1))
     for probe in probes:
         word, style = MARKS[probe.outcome]
-        table.add_row(TITLES.get(probe.name, probe.name), *_measured(probe), Text(word, style=style))
-    remarks = [Text(f"{TITLES.get(p.name, p.name)}: {p.message}") for p in probes if p.outcome is not Outcome.PASS]
-    return Panel(Group(table, *remarks), title="Preflight", title_align="left", expand=False)
-
-
-def _measured(probe: ProbeResult) -> tuple[str, str]:
-    measured, expected = probe.measured, probe.expected
-    if probe.name == "rate-range" and "suggested" in measured:
-        return f"{measured['low']:.1e} to {measured['high']:.1e}", f"take {measured['suggested']:.1e}"
-    if probe.name == "overfit-tiny" and "accuracy" in measured:
-        return f"loss {measured['loss']:.3f}, accuracy {measured['accuracy']:.0%}", "loss near 0, accuracy 100%"
-    if "loss" not in measured:
-        return "", ""
-    return f"{measured['loss']:.3f}", _expected_loss(probe.name, expected.get("loss", math.nan))
-
-
-def _expected_loss(name: str, loss: float) -> str:
-    classes = round(math.exp(loss)) if name == "initial-loss" and loss < math.log(1e4) else 0
-    said = f"{loss:.3f}"
-    return f"ln {classes} = {said}" if classes > 1 and math.isclose(math.log(classes), loss, rel_tol=1e-6) else said
+        if probe.name in TITLES:
+            table.add_row(TITLES[probe.name], *measured_and_expected(probe), Text(word, style=style))
+        else:
+            others.add_row(Text(probe.name.replace("-", " ")), Text(probe.message), Text(word, style=style))
+    remarks = [
+        Text(f"{TITLES[probe.name]}: {probe.message}")
+        for probe in probes
+        if probe.name in TITLES and probe.outcome is not Outcome.PASS
+    ]
+    return Panel(Group(table, *remarks, Text(), others), title="Preflight", title_align="left", expand=False)
 
 
 def _data_line(run: Run) -> str:

@@ -11,10 +11,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from babysit.data.samples import Samples
+from babysit.probes.determinism import determinism
 from babysit.probes.fitting import require_fitting
 from babysit.probes.initial_loss import initial_loss, initial_loss_regularized
+from babysit.probes.initial_signal import initial_signal
+from babysit.probes.input_dependence import input_dependence
 from babysit.probes.overfit_tiny import overfit_tiny
 from babysit.probes.rate_range import rate_range
+from babysit.probes.sample_isolation import sample_isolation
+from babysit.probes.step_cost import step_cost
+from babysit.probes.symmetric_units import symmetric_units
+from babysit.probes.train_eval_agreement import train_eval_agreement
 from babysit.records.probe import Outcome, ProbeResult
 
 if TYPE_CHECKING:
@@ -42,23 +49,13 @@ def check(
     settings: CheckSettings = CheckSettings(),
     progress: Progress | None = None,
 ) -> tuple[ProbeResult, ...]:
-    """Initial loss, initial loss with regularization, overfitting twenty samples, and the range of rates.
+    """How the model is wired, how its weights begin, the lecture's four experiments, and what a step costs.
 
-    Leaves model, optimizer and random state as they were. An experiment that fails to run is SKIPPED and says why.
-    Raises UserError when the model cannot take the samples at all.
+    Leaves model, optimizer and random state as they were, to the bit. An experiment that fails to run is SKIPPED and
+    says why. Raises UserError when the model cannot take the samples at all.
     """
     require_fitting(model, samples)
-    seed, loss = settings.seed, settings.loss
-    probes: dict[str, Callable[[], ProbeResult]] = {
-        "initial-loss": lambda: initial_loss(model, samples, loss=loss, seed=seed),
-        "initial-loss-regularized": lambda: initial_loss_regularized(
-            model, samples, strength=settings.regularization, loss=loss, seed=seed
-        ),
-        "overfit-tiny": lambda: overfit_tiny(model, samples, loss=loss, seed=seed),
-        "rate-range": lambda: rate_range(
-            model, samples, optimizer=settings.optimizer, loss=loss, batch_size=settings.batch_size, seed=seed
-        ),
-    }
+    probes = _probes(model, samples, settings)
     bar = None if progress is None else progress.add_task("Checking", total=len(probes))
     results = []
     for name, probe in probes.items():
@@ -68,6 +65,27 @@ def check(
         if progress is not None and bar is not None:
             progress.advance(bar)
     return tuple(results)
+
+
+def _probes(model: nn.Module, samples: Samples, settings: CheckSettings) -> dict[str, Callable[[], ProbeResult]]:
+    """Every experiment by its name: first what is wired wrongly, then what begins wrongly, then what can be learned."""
+    seed, loss, size = settings.seed, settings.loss, settings.batch_size
+    strength, optimizer = settings.regularization, settings.optimizer
+    return {
+        "sample-isolation": lambda: sample_isolation(model, samples, seed=seed),
+        "input-dependence": lambda: input_dependence(model, samples, seed=seed),
+        "determinism": lambda: determinism(model, samples, loss=loss, seed=seed),
+        "train-eval-agreement": lambda: train_eval_agreement(model, samples, batch_size=size, seed=seed),
+        "initial-signal": lambda: initial_signal(model, samples, loss=loss, seed=seed),
+        "symmetric-units": lambda: symmetric_units(model, samples, loss=loss, seed=seed),
+        "initial-loss": lambda: initial_loss(model, samples, loss=loss, seed=seed),
+        "initial-loss-regularized": lambda: initial_loss_regularized(
+            model, samples, strength=strength, loss=loss, seed=seed
+        ),
+        "overfit-tiny": lambda: overfit_tiny(model, samples, loss=loss, seed=seed),
+        "rate-range": lambda: rate_range(model, samples, optimizer=optimizer, loss=loss, batch_size=size, seed=seed),
+        "step-cost": lambda: step_cost(model, samples, optimizer=optimizer, loss=loss, batch_size=size, seed=seed),
+    }
 
 
 def _attempted(name: str, probe: Callable[[], ProbeResult]) -> ProbeResult:

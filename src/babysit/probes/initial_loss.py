@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from babysit.data.samples import Samples
 from babysit.nn.losses import expected_initial_loss, loss_for
+from babysit.probes.batch import drawn
 from babysit.probes.replica import device_of, replica
 from babysit.records.anatomy import Task
 from babysit.records.probe import Outcome, ProbeResult
@@ -34,7 +35,7 @@ def initial_loss(model: nn.Module, samples: Samples, *, loss: Loss | None = None
     Measured in train mode on up to 512 samples. Raises nothing of its own.
     """
     start = perf_counter()
-    batch = _some(samples, seed)
+    batch = drawn(samples, count=SAMPLES, seed=seed)
     measured = _data_loss(model, batch, loss=loss, seed=seed)
     expected = _guessing(samples)
     outcome, message = _judged(samples, measured, expected)
@@ -57,7 +58,7 @@ def initial_loss_regularized(
     strength 1e3 on its tiny weights brings 2.303 to about 3.07. Biases and normalization scales are not penalized.
     """
     start = perf_counter()
-    batch = _some(samples, seed)
+    batch = drawn(samples, count=SAMPLES, seed=seed)
     base = _guessing(samples)
     squares = sum(float(weight.detach().double().square().sum()) for weight in penalized(model))
     if squares == 0:
@@ -100,11 +101,6 @@ def penalized(model: nn.Module) -> list[Tensor]:
 def _guessing(samples: Samples) -> float:
     outputs = samples.outputs if samples.task is Task.CLASSES else None
     return expected_initial_loss(samples.task, samples.y, outputs=outputs)
-
-
-def _some(samples: Samples, seed: int) -> Samples:
-    generator = torch.Generator().manual_seed(seed)
-    return samples.take(torch.randperm(len(samples), generator=generator)[:SAMPLES])
 
 
 def _data_loss(

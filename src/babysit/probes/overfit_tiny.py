@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from babysit.data.samples import Samples
 from babysit.nn.losses import loss_for, score
 from babysit.probes.optimizers import make_optimizer
-from babysit.probes.replica import device_of, replica
+from babysit.probes.replica import device_of, replica, silence_dropout
 from babysit.records.anatomy import Task
 from babysit.records.curves import Series
 from babysit.records.probe import Outcome, ProbeResult
@@ -85,7 +85,7 @@ def _attempt(model: nn.Module, tiny: Samples, *, loss: Loss, rate: float, steps:
     scores: list[float] = []
     gradient_norm = math.nan
     with replica(model, seed=seed) as (copy, _):
-        _silence_dropout(copy)
+        silence_dropout(copy)
         x, y = tiny.x.to(device_of(copy)), tiny.y.to(device_of(copy))
         optimizer = make_optimizer("adam", copy, rate=rate)
         for step in range(steps + 1):
@@ -111,14 +111,6 @@ def _gradient_norm(model: nn.Module) -> float:
 def _order(tiny: Samples, attempt: Attempt) -> tuple[float, float]:
     share = _share(tiny, attempt.losses)
     return (-attempt.scores[-1], share if math.isfinite(share) else math.inf)
-
-
-def _silence_dropout(model: nn.Module) -> None:
-    for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.eval()
-        elif isinstance(module, nn.RNNBase | nn.MultiheadAttention):
-            module.dropout = 0.0  # theirs is a number, not a module
 
 
 def _share(tiny: Samples, losses: list[float]) -> float:

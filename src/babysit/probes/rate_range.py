@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from babysit.data.batches import batches
 from babysit.data.samples import Samples
 from babysit.nn.losses import expected_initial_loss, loss_for
+from babysit.probes.batch import drawn
 from babysit.probes.optimizers import make_optimizer
 from babysit.probes.rate_choice import RateChoice, Values, choose_rate, smooth
 from babysit.probes.replica import device_of, replica
@@ -85,7 +86,7 @@ def _sweep(
         stepper = twin or make_optimizer("adam", copy, rate=LOWEST)
         largest = max(float(group["lr"]) for group in stepper.param_groups) or 1.0
         shares = [float(group["lr"]) / largest for group in stepper.param_groups]
-        held = samples.take(torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))[:HELD])
+        held = drawn(samples, count=HELD, seed=seed)
         held_x, held_y = held.x.to(device), held.y.to(device)
         initial = _value(copy, held_x, held_y, loss)
         for rate, (x, y) in zip(rates, _endless(samples, batch_size, seed), strict=False):

@@ -24,7 +24,7 @@ def replica(
     """
     with undisturbed(model, optimizer):
         try:
-            twin, twin_optimizer = copy.deepcopy((model, optimizer))
+            twin, twin_optimizer = _copies(model, optimizer)
         except Exception:  # anything may go wrong inside a user's __deepcopy__
             twin, twin_optimizer = model, optimizer
         if twin_optimizer is not None:
@@ -36,6 +36,25 @@ def replica(
             yield twin, twin_optimizer
 
 
+def _copies(model: nn.Module, optimizer: Optimizer | None) -> tuple[nn.Module, Optimizer | None]:
+    memo: dict[int, object] = {}
+    twin, twin_optimizer = copy.deepcopy((model, optimizer), memo)
+    if optimizer is not None and twin_optimizer is not None:
+        # Optimizers copy their groups and state only; LBFGS keeps a list of its parameters besides.
+        for name in vars(optimizer).keys() - vars(twin_optimizer).keys():
+            setattr(twin_optimizer, name, copy.deepcopy(vars(optimizer)[name], memo))
+    return twin, twin_optimizer
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's parameters live; the CPU when it has none."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def silence_dropout(model: nn.Module) -> None:
+    """Switch every dropout of the model off, whatever mode the rest is in; for copies, since nothing switches it on."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+        elif isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+            module.dropout = 0.0  # theirs is a number, not a module
