@@ -12,6 +12,11 @@ from babysit.cli.catalogue import COMMANDS
 from babysit.records.problem import UserError
 
 
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def ended(words):
     with pytest.raises(SystemExit) as caught:
         cli.main(words)

@@ -1,8 +1,10 @@
 """The commands on small data: results on standard output, exit codes, runs kept."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -181,6 +183,7 @@ def watched(folder, *words):
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
 
 
+@pytest.mark.slow
 def test_a_watched_script_keeps_its_output_and_arguments(folder):
     done = watched(folder, "--json", "found.json", "train.py", "--json", "mine", "--help", "--", "x")
     plain = subprocess.run(
@@ -203,6 +206,7 @@ def test_a_watched_script_keeps_its_output_and_arguments(folder):
     assert len(run.curves.get("loss/train")) == 60
 
 
+@pytest.mark.slow
 def test_a_watched_script_that_crashes_gets_findings_its_traceback_and_exit_code(folder):
     done = watched(folder, "--exit-zero", "train.py", "--crash")
     assert done.returncode == 1
@@ -211,10 +215,60 @@ def test_a_watched_script_that_crashes_gets_findings_its_traceback_and_exit_code
     assert "babysit/" not in done.stderr.split("Traceback")[1].split("ValueError")[0]
 
 
+@pytest.mark.slow
 def test_a_watched_script_keeps_its_exit_code(folder):
     assert watched(folder, "--exit-zero", "train.py", "--leave").returncode == 7
 
 
+@pytest.mark.slow
 def test_rules_can_be_ignored(folder):
     done = watched(folder, "--ignore", "O201", "--fail-on", "ERROR", "train.py")
     assert "O201" not in done.stderr
+
+
+@pytest.mark.slow
+def test_run_digits_carries_the_whole_method_out(folder):
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "babysit", "run", "digits"], capture_output=True, text=True, cwd=folder, check=True
+    )
+    assert time.monotonic() - began < 90
+    assert "ln 10 = 2.303" in done.stderr
+    assert "Verdict" in done.stdout
+    with Store(str(folder / "babysit_runs")) as store:
+        run = store.load("latest")
+    assert run.result["accuracy/test"] >= 0.97
+    assert run.verdict == "healthy"
+    assert run.probe("overfit-tiny").measured["accuracy"] == 1.0
+    assert 2.2 < run.probe("initial-loss").measured["loss"] < 2.45
+    page = folder / "babysit_runs" / run.id / "report.html"
+    assert str(page) in done.stdout
+    assert page.stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is not a signal there")
+def test_ctrl_c_leaves_a_readable_run_that_can_be_resumed(folder):
+    running = subprocess.Popen(
+        [sys.executable, "-m", "babysit", "run", "digits", "--seed", "5", "--epochs", "8"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    for line in running.stderr:  # the first stage has been told, the next is under way
+        if line.startswith("Data:"):
+            break
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert out == ""
+    assert "is kept and readable; go on with `babysit run --resume" in err
+    assert "Traceback" not in err
+    babysit = [sys.executable, "-m", "babysit"]
+    shown = subprocess.run([*babysit, "runs", "latest"], capture_output=True, text=True, cwd=folder, check=True)
+    assert "interrupted" in shown.stdout
+    resumed = subprocess.run(
+        [*babysit, "run", "--resume", "--json"], capture_output=True, text=True, cwd=folder, check=True
+    )
+    assert json.loads(resumed.stdout)["run"]["status"] == "finished"

@@ -1,6 +1,8 @@
 """The Lightning callback on real trainings."""
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -115,3 +117,13 @@ def test_a_crash_is_kept_and_goes_its_way(tmp_path, callback):
 def test_a_rate_that_is_far_too_high_is_found(tmp_path, callback):
     trained(tmp_path, [callback], rate=1e4)
     assert callback.run.verdict == "sick"
+
+
+def test_without_lightning_the_message_says_how_to_get_it():
+    code = (
+        "import sys; sys.modules['lightning'] = None\n"
+        "from babysit.records.problem import UserError\n"
+        "try:\n    import babysit.integrations.hosts.lightning\nexcept UserError as problem:\n    print(problem)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'babysit[lightning]'" in done.stdout

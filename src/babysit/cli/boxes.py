@@ -114,7 +114,7 @@ def show_found(run: Run) -> None:
     console.print(verdict_box(run))
     for line in _others(run):
         console.print(line, markup=False)
-    console.print(f"Kept as run {run.id}; all of it: babysit report {run.id}", markup=False)
+    console.print(f"Kept as run {run.id}; all of it: babysit report {run.id}", markup=False, soft_wrap=True)
 
 
 def show_end(run: Run) -> None:
@@ -126,15 +126,11 @@ def show_end(run: Run) -> None:
     console.print(verdict_box(run))
     for line in _others(run):
         console.print(line, markup=False)
-    table = Table.grid(padding=(0, 2))
-    for name, words in results(run):
-        if name.startswith(("Test", "Best")):
-            table.add_row(name, words)
-    for name in ("report", "model"):
-        if name in run.artifacts:
-            table.add_row(name.capitalize(), Text(run.artifacts[name], overflow="fold"))
-    table.add_row("Run", f"{run.id} (babysit runs {run.id})")
-    console.print(table)
+    told = [(name, words) for name, words in results(run) if name.startswith(("Test", "Best"))]
+    told += [(name.capitalize(), run.artifacts[name]) for name in ("report", "model") if name in run.artifacts]
+    told.append(("Run", f"{run.id} (babysit runs {run.id})"))
+    for name, words in told:  # paths are copied, so they are never broken into lines
+        console.print(f"{name:<14} {words}", markup=False, soft_wrap=True)
 
 
 def _others(run: Run) -> list[str]:

@@ -27,12 +27,12 @@ def check(
 ) -> int:
     """Check data and model before training: initial loss, twenty samples by heart, range of useful rates."""
     settings = settle(judging, store=store, threads=material.threads)
-    ready = prepared(data, material, settings)
-    from babysit.probes.check import CheckSettings
-    from babysit.probes.check import check as check_all
-    from babysit.routine.journal import begin_run, now
+    with progress_bars() as progress, open_store(settings) as kept:
+        ready = prepared(data, material, settings, progress)
+        from babysit.probes.check import CheckSettings
+        from babysit.probes.check import check as check_all
+        from babysit.routine.journal import begin_run, now
 
-    with open_store(settings) as kept, progress_bars() as progress:
         run = begin_run("check", {"source": data, **material.told})
         own = CheckSettings(seed=material.seed)
         probes = check_all(ready.model(material.seed), ready.splits.train, settings=own, progress=progress)

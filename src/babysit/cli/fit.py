@@ -41,20 +41,21 @@ def fit(
 ) -> int:
     """Train under watch with early stopping, test, and say what was found."""
     settings = settle(judging, store=store, threads=material.threads)
-    ready = prepared(data, material, settings)
-    from babysit.cli.boxes import show_end, show_report
-    from babysit.routine.conclude import conclude, make_folder
-    from babysit.routine.journal import Journal, begin_run
-    from babysit.routine.train import fit_settings, train
+    with progress_bars() as progress, open_store(settings) as kept:
+        ready = prepared(data, material, settings, progress)
+        from babysit.routine.conclude import conclude, make_folder
+        from babysit.routine.journal import Journal, begin_run
+        from babysit.routine.train import fit_settings, train
 
-    run = begin_run("fit", {"source": data, **material.told, **asdict(recipe)})
-    fit_settings(run, folder=None)  # values that cannot work are told before anything is kept
-    with open_store(settings) as kept, progress_bars() as progress:
+        run = begin_run("fit", {"source": data, **material.told, **asdict(recipe)})
+        fit_settings(run, folder=None)  # values that cannot work are told before anything is kept
         folder = make_folder(runs_folder(settings) / run.id)
         with Journal(run, kept, stages=("prepared", "trained", "concluded")) as journal:
             journal.finish("prepared", data=ready.profile)
             train(journal, ready, folder=folder, progress=progress)
             finished = conclude(journal, folder=folder, judge=lambda found: judged(found, settings))
+    from babysit.cli.boxes import show_end, show_report
+
     if json:
         show_report(finished, format="json")
     else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, final
 
 from cyclopts import Group, Parameter
+from rich.progress import Progress
 
 from babysit.cli.options import Threads
 from babysit.cli.settings import Settings
@@ -53,12 +56,21 @@ class Material:
 DEFAULT_MATERIAL: Final = Material()
 
 
-def prepared(data: str, material: Material, settings: Settings) -> Prepared:
+def prepared(data: str, material: Material, settings: Settings, progress: Progress) -> Prepared:
     """The data read and split, and the model's recipe, with torch on as many threads as the settings say."""
-    set_threads(settings)
-    from babysit.routine.prepare import prepare
+    with loading(progress):
+        set_threads(settings)
+        from babysit.routine.prepare import prepare
 
-    return prepare(data, target=material.target, model=material.model, seed=material.seed)
+        return prepare(data, target=material.target, model=material.model, seed=material.seed)
+
+
+@contextmanager
+def loading(progress: Progress) -> Iterator[None]:
+    """Show that something is going on while torch is loaded, which takes seconds."""
+    bar = progress.add_task("Loading torch, reading data", total=None)
+    yield
+    progress.remove_task(bar)
 
 
 def set_threads(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from babysit.cli.keeping import open_store, runs_folder
-from babysit.cli.material import DEFAULT_MATERIAL, TRAINING, Data, Material, set_threads
+from babysit.cli.material import DEFAULT_MATERIAL, TRAINING, Data, Material, loading, set_threads
 from babysit.cli.options import DEFAULT_JUDGING, Json, Judging, StoreUrl, exit_code, judged, settle
 from babysit.cli.terminal import progress_bars
 from babysit.records.problem import UserError
@@ -38,11 +38,12 @@ def run(
         raise UserError("there is no data to run on", do="Name some: babysit run digits")
     if data and resume:
         raise UserError("a run that goes on has its data already", where=data, do=f"Leave {data} out")
-    set_threads(settings)
     from babysit.cli.boxes import show_end, show_report, show_stage
-    from babysit.routine.method import Guidance, RoutineSettings, carry_out, settings_of
 
-    with open_store(settings) as kept, progress_bars() as progress:
+    with progress_bars() as progress, open_store(settings) as kept:
+        with loading(progress):
+            set_threads(settings)
+            from babysit.routine.method import Guidance, RoutineSettings, carry_out, settings_of
         before = _resumable(kept, resume) if resume else None
         finished = carry_out(
             settings_of(before)
@@ -60,7 +61,7 @@ def run(
             guidance=Guidance(
                 judge=lambda found: judged(found, settings),
                 progress=progress,
-                tell=_nothing if json else show_stage,
+                tell=_nothing if json else lambda stage, now: show_stage(stage, now, progress),
             ),
         )
     if json:

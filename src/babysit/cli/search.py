@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from cyclopts import Group, Parameter
 
 from babysit.cli.keeping import open_store
@@ -36,28 +35,26 @@ def search(
     from babysit.tuning.space_text import read_space
 
     wanted = read_space(space or USUAL)
-    ready = prepared(data, material, settings)
-    from babysit.routine.journal import begin_run, now
-    from babysit.tuning.search import search as search_all
-    from babysit.tuning.settings import SearchSettings, Stage
+    with progress_bars() as progress, open_store(settings) as kept:
+        ready = prepared(data, material, settings, progress)
+        from babysit.routine.journal import Journal, begin_run, now
+        from babysit.tuning.search import search as search_all
+        from babysit.tuning.settings import SearchSettings, Stage
 
-    stages = (Stage("coarse", coarse, 2), *([Stage("fine", fine, 4)] if fine else []))
-    with open_store(settings) as kept, progress_bars() as progress:
-        run = begin_run("search", {"source": data, "space": " ".join(space or USUAL), **material.told})
-        writer = kept.open_writer(run)
+        stages = (Stage("coarse", coarse, 2), *([Stage("fine", fine, 4)] if fine else []))
         own = SearchSettings(stages=stages, sampler=sampler, seed=material.seed)
-        found = search_all(ready.build, ready.splits, space=wanted, settings=own, writer=writer, progress=progress)
-        run = msgspec.structs.replace(
-            run,
-            data=ready.profile,
-            trials=found.trials,
-            ranges=found.ranges,
-            status=Status.INTERRUPTED if found.interrupted else Status.FINISHED,
-            stop_reason="stopped by the user" if found.interrupted else "",
-            ended=now(),
-        )
-        run = judged(run, settings)
-        kept.save(run)
+        run = begin_run("search", {"source": data, "space": " ".join(space or USUAL), **material.told})
+        with Journal(run, kept, stages=("searched",)) as journal:
+            journal.keep(data=ready.profile)
+            found = search_all(
+                ready.build, ready.splits, space=wanted, settings=own, writer=journal.writer, progress=progress
+            )
+            journal.keep(trials=found.trials, ranges=found.ranges, ended=now())
+            journal.keep(findings=judged(journal.run, settings).findings)
+            reason = "stopped by the user" if found.interrupted else ""
+            status = Status.INTERRUPTED if found.interrupted else Status.FINISHED
+            journal.finish("searched", status=status, stop_reason=reason)
+        run = journal.run
     from babysit.cli.boxes import show_report, show_search
 
     if json:

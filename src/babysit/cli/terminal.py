@@ -10,6 +10,7 @@ from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 # A pipe or a file has no width; tables in it are not squeezed into the 80 columns of an old terminal.
 PIPE_COLUMNS: Final = 120
@@ -41,14 +42,16 @@ def say(text: str) -> None:
 def progress_bars() -> Iterator[Progress]:
     """Progress bars on standard error; nothing is drawn where nobody watches (a pipe, a log, CI)."""
     console = err()
+    words = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # what is long gives way to the numbers
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=words),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, expand=True, disable=not shown) as progress:
         yield progress
 
 

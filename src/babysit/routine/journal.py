@@ -81,9 +81,8 @@ class Journal:
             )
         self.writer.close()
         if stopped:
-            raise KeyboardInterrupt(
-                f"stopped. Run {self.run.id} is kept and readable; go on with `babysit run --resume {self.run.id}`"
-            ) from None
+            more = f"; go on with `babysit run --resume {self.run.id}`" if self.run.kind == "routine" else ""
+            raise KeyboardInterrupt(f"stopped. Run {self.run.id} is kept and readable{more}") from None
 
     @property
     def seed(self) -> int:
