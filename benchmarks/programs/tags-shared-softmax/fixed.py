@@ -1,0 +1,35 @@
+import os
+import numpy as np
+import torch
+from torch import nn, optim
+from sklearn.datasets import make_multilabel_classification
+
+torch.manual_seed(int(os.environ.get("CASE_SEED", 0)))
+X, Y = make_multilabel_classification(n_samples=2000, n_features=20, n_classes=6, n_labels=3, random_state=3)
+X = (X - X.mean(0)) / X.std(0)
+X, Y = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(Y, dtype=torch.float32)
+
+net = nn.Sequential(nn.Linear(20, 64), nn.LeakyReLU(), nn.Dropout(0.1), nn.Linear(64, 6))
+criterion = nn.BCEWithLogitsLoss()
+optimizer = optim.RMSprop(net.parameters(), lr=1e-3)
+
+
+def f1_score(logits, truth):
+    pred = (logits.sigmoid() > 0.5).float()
+    tp = (pred * truth).sum()
+    return (2 * tp / (pred.sum() + truth.sum()).clamp(min=1)).item()
+
+
+for epoch in range(20):
+    net.train()
+    for rows in torch.randperm(1500).split(30):
+        loss = criterion(net(X[rows]), Y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    net.eval()
+    with torch.no_grad():
+        score = f1_score(net(X[1500:]), Y[1500:])
+    if epoch % 5 == 4:
+        print(f"[{epoch + 1}] loss={loss.item():.3f} f1={score:.3f}")
+print(f"metric: f1 {score:.4f}")
