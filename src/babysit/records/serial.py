@@ -46,7 +46,7 @@ def from_bytes(payload: bytes, kind: type[Record]) -> Record:
         raise UserError(f"this is not a readable {kind.__name__} record: {problem}") from problem
     if isinstance(record, Run) and record.version > VERSION:
         raise UserError(
-            f"this run was written by a newer babysit (its records are version {record.version}, known here: {VERSION})",
+            f"this run was written by a newer babysit (records version {record.version}, known here: {VERSION})",
             do="Update babysit to read it",
         )
     return record

@@ -67,6 +67,12 @@ def one_sided(lowest: Tensor, highest: Tensor) -> Tensor:
     return ((lowest >= 0) | (highest <= 0)).float().mean()
 
 
+def sample_std(values: Tensor) -> Tensor:
+    """How much outputs differ from sample to sample: the standard deviation over samples, averaged over outputs."""
+    flat = values.float().flatten(1) if values.dim() > 1 else values.float().unsqueeze(1)
+    return flat.std(0, correction=0).mean()
+
+
 def saturated(values: Tensor, activation: str) -> Tensor:
     """Share of values in the flat part of a saturating activation."""
     if activation == "sigmoid":

@@ -60,8 +60,10 @@ class Anatomist:
         if entering is not None:
             seen.input_shape = tuple(entering.shape)
             seen.source = _source(trace.node(entering))
-        if op in {"gru", "lstm", "rnn_tanh", "rnn_relu", "multi_head_attention_forward"}:
-            seen.batch_axis = 1  # torch runs these time first; batch_first modules transpose before the call
+        if op == "multi_head_attention_forward":
+            seen.batch_axis = 1  # time first here; batch_first modules transpose before the call
+        elif trace.current is not None:
+            seen.batch_axis = trace.current.extra.get("batch_axis", 0)
         if op == "prelu":
             seen.activation = "prelu"
 
@@ -103,9 +105,9 @@ class Anatomist:
             return (objective.target.shape[0] if objective.target.shape else 1) / samples
         return 1.0
 
-    def optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer about to step: its groups, and which parameters have a gradient."""
-        for group in optimizer.param_groups:
+    def optimizer(self, optimizer: torch.optim.Optimizer, *, stepping: bool = True) -> None:
+        """An optimizer: its groups and, when it is about to step, which parameters have a gradient."""
+        for group in optimizer.param_groups if stepping else ():
             for tensor in group["params"]:
                 name = self._book.name(tensor)
                 if name is not None and tensor.grad is not None:
@@ -127,6 +129,7 @@ class Anatomist:
         known = list(self._book.known())
         trainable = [(name, tensor) for name, tensor in known if tensor.requires_grad]
         held = {name for facts in self._optimizers.values() for name in facts.parameter_names}
+        stepped = {name for key, facts in self._optimizers.items() if steps.get(key) for name in facts.parameter_names}
         ordered = sorted(self._book.places.values(), key=lambda place: self._order(place.name))
         objectives = [
             msgspec.structs.replace(objective, batch_majority=_mean(self._majorities.get(key, [])))
@@ -137,13 +140,14 @@ class Anatomist:
             layers=tuple(self._layer(place, index) for index, place in enumerate(ordered)),
             objectives=tuple(objectives),
             optimizers=tuple(
-                msgspec.structs.replace(facts, steps=steps.get(key)) for key, facts in self._optimizers.items()
+                msgspec.structs.replace(facts, steps=steps.get(key, 0)) for key, facts in self._optimizers.items()
             ),
             parameters=sum(tensor.numel() for _, tensor in known),
             trainable_parameters=sum(tensor.numel() for _, tensor in trainable),
             batch_size=batch_size,
             unoptimized=tuple(name for name, _ in trainable if name not in held) if held else (),
-            unreached=tuple(name for name, _ in trainable if name in held and name not in self._reached),
+            unreached=tuple(name for name, _ in trainable if name in stepped and name not in self._reached),
+            module_kinds=dict(self._book.module_kinds),
             compiled=self.compiled,
         )
 

@@ -27,10 +27,11 @@ class BatchProfile:
 
     def add(self, inputs: Tensor) -> None:
         """Take the input of one step: what entered the first layer."""
+        if inputs.dim():
+            self.batch_size = self.batch_size or inputs.shape[0]
         if self._steps >= MOST_STEPS or inputs.dim() < 2 or not inputs.is_floating_point():
             return
         self._steps += 1
-        self.batch_size = self.batch_size or inputs.shape[0]
         rows = to_numpy(inputs)
         self._rows.update(_fingerprints(rows))
         if sum(part.size for part in self._parts) + rows.size <= MOST_VALUES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final, final
 
@@ -63,6 +64,7 @@ class ParameterBook:
         self._owner: dict[int, tuple[weakref.ref[Tensor], str, str]] = {}  # id -> (tensor, parameter name, place name)
         self._roots: dict[int, weakref.ref[nn.Module]] = {}
         self.model_names: list[str] = []
+        self.module_kinds: Counter[str] = Counter()
 
     def register(self, root: nn.Module, prefix: str = "") -> bool:
         """Take in every parameter of a model, under its own names; False when it was already known."""
@@ -81,6 +83,7 @@ class ParameterBook:
         if not fresh:
             return False
         self.model_names.append(prefix or type(root).__name__)
+        self.module_kinds.update(type(module).__name__ for _, module in modules if not list(module.children()))
         for path, module, name, tensor in fresh:
             full = ".".join(part for part in (prefix, path) if part) or type(root).__name__
             self._add(tensor, f"{prefix + '.' if prefix else ''}{path + '.' if path else ''}{name}", full, module)

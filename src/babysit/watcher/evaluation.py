@@ -47,6 +47,7 @@ class Evaluation:
         self._from_train = False
         self._sums: dict[str, tuple[float, int]] = {}
         self.passes = 0
+        self.training = False  # whether the model was in train mode in the last pass
         self._in_a_row, self._last_step = 0, -1
 
     @property
@@ -96,6 +97,7 @@ class Evaluation:
             if not holds_parameters(module):
                 return
             remove(self._trace)
+            self.training = module.training
             tensor = next((value for value in inputs if isinstance(value, Tensor)), None)
             if tensor is not None and tensor.dim() > 1:
                 try:

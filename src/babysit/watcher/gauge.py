@@ -53,6 +53,7 @@ class Gauge:
             axis = activations.unit_axis(seen, convolutional=op in CONVOLUTIONAL)
             self._raw[place, "input_one_sided"] = activations.one_sided(*activations.extremes(seen, axis))
         if self.closely:
+            self._raw[place, "sample_std"] = activations.sample_std(values)
             axis = activations.unit_axis(values, convolutional=self._convolutional[place])
             self._raw[place, "one_sided"] = activations.one_sided(*activations.extremes(values, axis))
 
@@ -95,6 +96,8 @@ class Gauge:
                 if weight.dim() > 1:
                     similarity = parameters.unit_similarity(weight, place.bias, place.unit_axis)
                     self._raw[place.name, "unit_similarity"] = similarity
+                if place.bias is not None:
+                    self._raw[place.name, "bias_rms"] = place.bias.detach().float().square().mean().sqrt()
 
     def after_step(self, *, with_gradients: bool) -> None:
         """Measure what the optimizer changed; exact for any optimizer."""
@@ -176,7 +179,7 @@ def _one_place(place: str, raw: dict[str, float], counts: dict[tuple[str, str], 
         passed = finished.get("activation", finished["output"])
         out.update(activation_mean=passed["mean"], activation_std=passed["std"], zeros=passed["zeros"])
     for name in ("dead", "saturated", "one_sided", "input_one_sided", "one_signed", "unit_similarity",
-                 "gamma_mean", "beta_mean", "slope"):  # fmt: skip
+                 "sample_std", "bias_rms", "gamma_mean", "beta_mean", "slope"):  # fmt: skip
         if name in raw:
             out[name] = raw[name]
     out.update(_of_parameters(raw, max(1, counts.get((place, "weight"), 1))))

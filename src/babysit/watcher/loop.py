@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from babysit.records.curves import ACCURACY_TRAIN, GRADIENT_NORM, LOSS_TRAIN, RATE
-from babysit.records.run import Overhead
 from babysit.watcher import patches
 from babysit.watcher.anatomist import CAPTURED_STEPS, Anatomist
 from babysit.watcher.batches import BatchProfile
@@ -20,6 +19,7 @@ from babysit.watcher.evaluation import Evaluation
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.guard import Guard
 from babysit.watcher.losses import Losses, scalar_of
+from babysit.watcher.optimizers import Optimizers
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
 from babysit.watcher.window import Window
@@ -53,8 +53,7 @@ class Loop:
         self._evaluation = Evaluation(self._book, self._batches, self._anatomist.scale_of, self._guard.problem)
         self._writer = writer
         self._only = weakref.ref(optimizer) if optimizer is not None else None
-        self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []
-        self._optimizer_steps: list[int] = []
+        self._optimizers = Optimizers()
         self._leader = 0
         self._since_leader = 0
         self._losses = Losses()
@@ -105,6 +104,8 @@ class Loop:
         """An optimizer was made: the first step to come is sampled."""
         if self._only is None and not self._in_step:
             self.recorder.event(self.steps, "optimizer", type(optimizer).__name__)
+            if self._optimizers.made(optimizer):
+                self.recorder.event(self.steps, "optimizer_recreated", type(optimizer).__name__, keep=False)
             if not self.window.active and self._schedule.wants(self.steps):
                 self._arm()
 
@@ -127,8 +128,7 @@ class Loop:
         if not self._mine(optimizer):
             return
         self._in_step = self._manual = False
-        index = self._index(optimizer)
-        self._optimizer_steps[index] += 1
+        index = self._optimizers.stepped(optimizer)
         if self.window.active:
             with self._guard.unseen("step"):
                 if self.window.capturing and closure:
@@ -217,7 +217,7 @@ class Loop:
 
     def _stepping_by_hand(self) -> bool:
         """Whether weights are changed without any optimizer, so that a backward is all there is to count."""
-        return not self._in_step and not self._optimizers and self._only is None
+        return not self._in_step and not self._optimizers.any_stepped and self._only is None
 
     def _step_done(self, optimizer: torch.optim.Optimizer | None) -> None:
         now, sampled = time.perf_counter(), self.window.active
@@ -248,7 +248,7 @@ class Loop:
     def _take_evaluation(self) -> None:
         means = self._evaluation.take()
         if means:
-            self.recorder.event(self.steps, "evaluation")
+            self.recorder.event(self.steps, "evaluation", "train mode" if self._evaluation.training else "eval mode")
         for name, value in means.items():
             self.recorder.scalar(name, self.steps, value)
 
@@ -264,22 +264,13 @@ class Loop:
     def _mine(self, optimizer: torch.optim.Optimizer) -> bool:
         return self._only is None or self._only() is optimizer
 
-    def _index(self, optimizer: torch.optim.Optimizer) -> int:
-        for index, reference in enumerate(self._optimizers):
-            if reference() is optimizer:
-                return index
-        self._optimizers.append(weakref.ref(optimizer))
-        self._optimizer_steps.append(0)
-        return len(self._optimizers) - 1
-
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""
         with self._guard.unseen("recording"):
             self.recorder.settle()
-        taken = {
-            id(reference()): count for reference, count in zip(self._optimizers, self._optimizer_steps, strict=True)
-        }
-        anatomy = self._anatomist.anatomy(self._batches.batch_size, taken)
+        for optimizer in self._optimizers.alive():
+            self._anatomist.optimizer(optimizer, stepping=False)
+        anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps())
         counts = anatomy.objectives[0].class_counts if anatomy.objectives else ()
         return {
             "anatomy": anatomy,
@@ -289,12 +280,5 @@ class Loop:
             "events": self.recorder.events(
                 self.steps, {"backward": self._losses.backwards, "zero_grad": self._zero_grads}
             ),
-            "overhead": Overhead(
-                budget=self._schedule.overhead,
-                share=self._schedule.share_at(self.steps),
-                seconds=self._schedule.cost_seconds * self._schedule.sampled_steps,
-                sampled_steps=self._schedule.sampled_steps,
-                steps=self.steps,
-                every=self._schedule.between_at(self.steps) + 1,
-            ),
+            "overhead": self._schedule.cost(self.steps),
         }

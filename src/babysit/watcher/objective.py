@@ -122,7 +122,8 @@ def _by_hand(loss: Node, node: Node, chain: tuple[Operation, ...], sign: float) 
     """The name of a loss written with plain operations, its reduction, and its sign beyond the usual minus."""
     after = _between(loss, node)
     before = {operation.name for operation in chain}
-    reduction = "sum" if "sum" in after and "mean" not in after else "mean"
+    # A sum that is divided afterwards is a mean.
+    reduction = "sum" if "sum" in after and not {"mean", "div"} & after else "mean"
     logarithm = bool({"log", "log_softmax", "logsigmoid"} & (after | before))
     if node.op == "sub" and not logarithm:
         if "pow" in after or "mul" in after:

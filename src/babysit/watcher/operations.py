@@ -22,6 +22,8 @@ WEIGHTED: Final = frozenset({
     "rnn_relu_cell", "multi_head_attention_forward",
 })  # fmt: skip
 
+RECURRENT: Final = frozenset({"gru", "lstm", "rnn_tanh", "rnn_relu"})
+
 NORMS: Final = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
 
 CONVOLUTIONAL: Final = frozenset({

@@ -6,6 +6,8 @@ import statistics
 from collections import deque
 from typing import Final, final
 
+from babysit.records.run import Overhead
+
 DENSE_STEPS: Final = 20
 # Beyond the dense beginning the samples of a short training lie log-spaced, so that a run of 200 steps is seen to its
 # end; from some thousand steps on the budget is the stricter of the two.
@@ -72,3 +74,14 @@ class Schedule:
         if not self._plain:
             return 0.0
         return self.cost_seconds / (statistics.median(self._plain) * (self.between_at(step) + 1))
+
+    def cost(self, steps: int) -> Overhead:
+        """What watching has cost so many steps."""
+        return Overhead(
+            budget=self.overhead,
+            share=self.share_at(steps),
+            seconds=self.cost_seconds * self.sampled_steps,
+            sampled_steps=self.sampled_steps,
+            steps=steps,
+            every=self.between_at(steps) + 1,
+        )

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from babysit.watcher.book import ParameterBook
-from babysit.watcher.operations import ACTIVATIONS, LOSSES, MEETINGS, MIXERS, NORMS, WEIGHTED, operation_name
+from babysit.watcher.operations import ACTIVATIONS, LOSSES, MEETINGS, MIXERS, NORMS, RECURRENT, WEIGHTED, operation_name
 
 DATA, PARAMETER, MODEL = 0, 1, 2
 
@@ -94,6 +94,7 @@ class Trace(TorchFunctionMode):
         # While torch runs a function for us it has taken this mode off its stack, and will put it back by itself.
         self.inside = 0
         self._meetings: list[Node] = []
+        self.current: Node | None = None  # what the observer is being told of
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -159,6 +160,7 @@ class Trace(TorchFunctionMode):
         node.shape = tuple(first.shape)
         self._place(node, parents, given)
         if node.role == MODEL:
+            self.current = node
             self._tell(node, given, args, kwargs, first)
         for tensor in results:
             # A parameter changed in place (an optimizer inside the step) stays a parameter.
@@ -196,6 +198,9 @@ class Trace(TorchFunctionMode):
             _describe_loss(node, args, kwargs)
             self._observer.on_loss(node, result)
         elif node.extra.get("weighted"):
+            if name in RECURRENT:
+                # The last of nine arguments says whether the batch comes first; packed sequences have no such axis.
+                node.extra["batch_axis"] = 0 if len(args) < 9 or args[8] else 1
             entering = next((t for t, p in zip(given, node.parents, strict=True) if p.role != PARAMETER), None)
             self._observer.on_layer(node.layer, name, entering, result)
         elif name in ACTIVATIONS:
@@ -220,7 +225,9 @@ class Trace(TorchFunctionMode):
         data = [t for t, p in zip(given, node.parents, strict=True) if p.role == DATA]
         model = [t for t, p in zip(given, node.parents, strict=True) if p.role == MODEL]
         if data and model and (data[0].dim() > 0 or model[0].dim() == 0):
-            node.meeting = (model[0].detach(), data[0].detach())
+            # `p[range(n), y]` picks by its last index.
+            target = data[-1] if node.op == "getitem" else data[0]
+            node.meeting = (model[0].detach(), target.detach())
             self._meetings.append(node)
             if len(self._meetings) > 16:  # a loss meets its target among the last operations
                 self._meetings.pop(0).meeting = None
