@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from babysit.cli.app import main as command
 from babysit.cli.catalogue import COMMANDS
 from babysit.cli.settings import load_settings
 from babysit.records.vitals import STATISTICS
@@ -98,6 +99,28 @@ def test_the_readme_shows_what_the_sick_example_really_prints(tmp_path: Path) ->
     box = shown.text[shown.text.index("╭") :].rstrip()
     assert done.stderr.startswith(box), done.stderr
     assert done.stdout.startswith("last loss: ")
+
+
+def rows_of_preflight(text: str) -> list[str]:
+    """The experiments in a preflight box, in order."""
+    box = text[text.index("╭─ Preflight") :]
+    return re.findall(r"^│ (\S.*?)  .* ok │$", box[: box.index("╰")], re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_readme_shows_the_experiments_that_are_really_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = next(
+        block for block in markdown.blocks(ROOT / "README.md") if block.commands[:1] == ("babysit run digits",)
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "96")
+    with pytest.raises(SystemExit):
+        command(["check", "digits"])
+    printed = capsys.readouterr().out
+    assert rows_of_preflight(shown.text) == rows_of_preflight(printed) != []
+    assert shown.text.splitlines()[1] == printed.splitlines()[0]
 
 
 @pytest.mark.slow
