@@ -58,6 +58,7 @@ def judge(
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     limits: Mapping[str, Mapping[str, float]] | None = None,
+    early_only: bool = False,
 ) -> tuple[Finding, ...]:
     """Everything found in a run, the most important first, symptoms naming the cause that explains them.
 
@@ -65,6 +66,7 @@ def judge(
         run: what was recorded; parts that are missing only silence the rules that need them.
         select: codes, beginnings of codes, or names of the rules to ask; all when empty.
         ignore: the same for rules not to ask.
+        early_only: ask only the rules that can speak before the end of a training.
         limits: thresholds by rule code or name that replace the rule's own, such as `{"A401": {"share": 0.3}}`.
 
     Raises UserError for a code, name or threshold that does not exist.
@@ -72,5 +74,7 @@ def judge(
     overrides = check_limits(limits or {})
     found: list[Finding] = []
     for rule in select_rules(tuple(select), tuple(ignore)):
+        if early_only and not rule.early:
+            continue
         found += ask(rule, run, limits_of(rule, overrides))
     return rank(found)

@@ -41,6 +41,7 @@ class Rule:
     limits: Mapping[str, Limit] = field(default_factory=dict)
     leads_to: tuple[str, ...] = ()  # codes of the symptoms that it explains
     by_exclusion: bool = False  # a guess for want of anything better: withdrawn when a found cause explains it
+    early: bool = False  # can be told while training goes on: more steps do not turn its evidence
     false_positives: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     stage: Literal["preview", "stable"] = "preview"  # stable once its false alarms are measured

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from babysit.records.curves import ACCURACY_TRAIN, GRADIENT_NORM, LOSS_TRAIN, RATE
+from babysit.records.run import Run
 from babysit.watcher import patches
 from babysit.watcher.anatomist import CAPTURED_STEPS, Anatomist
 from babysit.watcher.batches import BatchProfile
@@ -18,6 +19,7 @@ from babysit.watcher.book import ParameterBook, is_compiled
 from babysit.watcher.evaluation import Evaluation
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.guard import Guard
+from babysit.watcher.live import Live
 from babysit.watcher.losses import Losses, scalar_of
 from babysit.watcher.optimizers import Optimizers
 from babysit.watcher.recorder import Recorder, Sink
@@ -54,6 +56,7 @@ class Loop:
         self._writer = writer
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
+        self.live = Live(overhead, self.recorder.event)
         self._leader = 0
         self._since_leader = 0
         self._losses = Losses()
@@ -90,6 +93,7 @@ class Loop:
         """Stop listening and leave nothing behind."""
         patches.forget(self)
         self.window.close()
+        self.live.close()
         while self._evaluation.running:
             self._evaluation.end()
         self._take_evaluation()
@@ -231,6 +235,9 @@ class Loop:
             self._arm()
         if sampled or self.steps % FLUSH_STEPS == 0:
             self._flush()
+            if self.live.wants(self.steps):
+                with self._guard.unseen("judging"):
+                    self.live.look(Run(id="", **self.facts()), self.steps)
         # Our own work after a sampled step belongs to neither that step nor the next plain one.
         self._last_time = time.perf_counter() if sampled and not self.window.active else now
 

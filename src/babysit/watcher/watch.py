@@ -132,6 +132,11 @@ class Watch:
         return self._snapshot(status=Status.RUNNING) if self._open else self._run
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong as far as can be told now; once closed, the whole judgement."""
+        return self._loop.live.findings if self._open else self._run.findings
+
+    @property
     def run(self) -> Run:
         """The run: judged once closed, so far otherwise."""
         return self.snapshot()

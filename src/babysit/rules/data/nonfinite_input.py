@@ -34,6 +34,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="D103",
     name="nonfinite-input",
+    early=True,
     severity=Severity.ERROR,
     what="NaN or infinite values in inputs or targets.",
     why="One NaN makes the loss NaN and, with the next step, every weight.",

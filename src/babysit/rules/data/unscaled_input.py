@@ -70,6 +70,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="D101",
     name="unscaled-input",
+    early=True,
     severity=Severity.WARNING,
     what="The scale of the input features is far from one, or differs wildly between features.",
     why="Gradients of the first layer grow with its inputs: large features dictate the step, saturate units or kill "

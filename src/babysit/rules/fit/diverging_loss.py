@@ -50,6 +50,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="F906",
     name="diverging-loss",
+    early=True,
     severity=Severity.ERROR,
     what="The loss grows, or becomes NaN or infinite.",
     why="The weights are lost from there on; what follows is wasted time.",

@@ -37,6 +37,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="G503",
     name="nonfinite-gradient",
+    early=True,
     severity=Severity.ERROR,
     what="NaN or infinite values in outputs, gradients or weights.",
     why="One NaN reaches every weight with the next step and never leaves.",

@@ -52,6 +52,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="I303",
     name="growing-signal",
+    early=True,
     severity=Severity.WARNING,
     what="The scale of activations grows with depth at initialization.",
     why="Outputs start huge: the first loss is far too high, squashing units saturate, and gradients are violent.",

@@ -33,6 +33,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="I304",
     name="saturated-at-init",
+    early=True,
     severity=Severity.WARNING,
     what="Most of a sigmoid or tanh layer is saturated before training.",
     why="Saturated units pass almost no gradient, so the layers before them hardly learn.",

@@ -47,6 +47,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="I302",
     name="shrinking-signal",
+    early=True,
     severity=Severity.WARNING,
     what="The scale of activations decays with depth at initialization.",
     why="What reaches the end no longer depends on the input, and gradients shrink on the way back as well.",

@@ -44,6 +44,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="I301",
     name="symmetric-units",
+    early=True,
     severity=Severity.ERROR,
     what="Zero or constant initialization: the units of a layer are identical and stay so.",
     why="Equal weights get equal gradients, so the units never part and the width of the layer is wasted.",

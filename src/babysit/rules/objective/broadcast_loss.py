@@ -41,6 +41,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="O206",
     name="broadcast-loss",
+    early=True,
     severity=Severity.ERROR,
     what="Prediction and target have shapes that broadcast in the loss, such as (N, 1) with (N,).",
     why="Every prediction is compared with the target of every sample, so the network learns their mean.",

@@ -98,6 +98,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="O201",
     name="double-softmax",
+    early=True,
     severity=Severity.ERROR,
     what="Probabilities go into a loss that applies softmax or sigmoid again, or logits into one that does not.",
     why="A second softmax squeezes outputs into [1/C, e/C]: gradients shrink and the loss can never come near 0.",

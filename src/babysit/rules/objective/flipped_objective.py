@@ -36,6 +36,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="O213",
     name="flipped-objective",
+    early=True,
     severity=Severity.ERROR,
     what="A loss that should fall is driven up: negated, or maximized by the optimizer.",
     why="Each step goes uphill; the error grows without bound.",

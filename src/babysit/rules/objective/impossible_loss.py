@@ -55,6 +55,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="O208",
     name="impossible-loss",
+    early=True,
     severity=Severity.ERROR,
     what="A loss that is bounded below by 0 is negative, or gets targets for which it has no floor.",
     why="The optimizer follows a value that falls for ever without anything being learned.",

@@ -60,6 +60,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="O204",
     name="loss-task-mismatch",
+    early=True,
     severity=Severity.WARNING,
     what="The loss does not fit the task: a distance for classes, or cross-entropy for real numbers.",
     why="A distance on probabilities has tiny gradients where the answer is confidently wrong (and L1 is content with "

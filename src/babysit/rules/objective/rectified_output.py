@@ -51,6 +51,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="O211",
     name="rectified-output",
+    early=True,
     severity=Severity.WARNING,
     what="A ReLU is applied to the logits or to the output of a regression.",
     why="Negative outputs carry information and gradient; a ReLU throws both away, and the output may die.",

@@ -60,6 +60,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="O202",
     name="single-unit-softmax",
+    early=True,
     severity=Severity.ERROR,
     what="Softmax over an axis of size one, or over the batch axis.",
     why="The softmax of one number is 1: the output is constant, every gradient is zero and nothing can be learned. "

@@ -54,6 +54,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="O205",
     name="units-classes-mismatch",
+    early=True,
     severity=Severity.ERROR,
     what="The output units do not fit the number of classes or the encoding of the target.",
     why="The right answer has no place in the output, so part of the classes can never be predicted.",

@@ -111,6 +111,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="U601",
     name="rate-too-high",
+    early=True,
     severity=Severity.WARNING,
     what="The loss diverges, swings or becomes NaN because of the size of the steps.",
     why="A step longer than the valley is wide lands higher than it began; the next is longer still.",

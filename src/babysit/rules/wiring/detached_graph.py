@@ -42,6 +42,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="W708",
     name="detached-graph",
+    early=True,
     severity=Severity.ERROR,
     what="The loss is cut off from part of the model (.detach, .item, numpy, no_grad).",
     why="What lies before the cut gets no gradient and keeps its random weights.",

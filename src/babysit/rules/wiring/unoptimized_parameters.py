@@ -52,6 +52,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 RULE = Rule(
     code="W703",
     name="unoptimized-parameters",
+    early=True,
     severity=Severity.ERROR,
     what="Trainable parameters are missing from the optimizer, or it holds stale ones.",
     why="They keep the values that they began with.",

@@ -1,0 +1,78 @@
+"""Judges while training goes on: off the training thread, within the budget, and ready to take a word back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, final
+
+from babysit.records.finding import Finding, Severity
+from babysit.records.run import Run
+
+# The first look falls at the end of the dense beginning, when layers, objective and first updates are known.
+FIRST_LOOK_STEPS: Final = 20
+LEAST_SECONDS: Final = 2.0
+# A warning is told when two looks in a row see it, an error at once: a contradiction does not go away with more steps.
+LOOKS_FOR_A_WARNING: Final = 2
+LAST_WAIT_SECONDS: Final = 5.0
+
+
+@final
+class Live:
+    """Looks at a run now and then; findings open when they are sure and resolve when the evidence turns."""
+
+    def __init__(self, overhead: float, tell: Callable[[int, str, str], None]) -> None:
+        self._overhead = overhead
+        self._tell = tell  # step, kind of event, code and name
+        self._thread: threading.Thread | None = None
+        self._next_time = 0.0
+        self._seen: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._open: dict[str, Finding] = {}
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is open now, the most important first."""
+        with self._lock:
+            return tuple(sorted(self._open.values(), key=lambda finding: finding.rank))
+
+    def wants(self, step: int) -> bool:
+        """Whether it is time for another look."""
+        busy = self._thread is not None and self._thread.is_alive()
+        return step >= FIRST_LOOK_STEPS and not busy and time.perf_counter() >= self._next_time
+
+    def look(self, run: Run, step: int) -> None:
+        """Judge a snapshot on a thread of its own."""
+        self._thread = threading.Thread(target=self._judge, args=(run, step), name="babysit-judge", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait for a look under way."""
+        if self._thread is not None:
+            self._thread.join(LAST_WAIT_SECONDS)
+
+    def _judge(self, run: Run, step: int) -> None:
+        start = time.perf_counter()
+        try:
+            from babysit.rules.judge import judge
+
+            self._compare(judge(run, early_only=True), step)
+        except Exception as problem:
+            self._tell(step, "measurement_gap", f"live judging: {type(problem).__name__}: {problem}")
+        seconds = time.perf_counter() - start
+        # A look costs the interpreter its time: the next one waits until this one was a small share.
+        self._next_time = time.perf_counter() + max(LEAST_SECONDS, seconds / self._overhead)
+
+    def _compare(self, found: tuple[Finding, ...], step: int) -> None:
+        now = {finding.code: finding for finding in found if finding.severity != Severity.INFO}
+        self._seen = {code: self._seen.get(code, 0) + 1 for code in now}
+        with self._lock:
+            for code, finding in now.items():
+                sure = finding.severity == Severity.ERROR or self._seen[code] >= LOOKS_FOR_A_WARNING
+                if code not in self._open and sure:
+                    self._tell(step, "finding_opened", f"{code} {finding.name}")
+                if code in self._open or sure:
+                    self._open[code] = finding
+            for code in [code for code in self._open if code not in now]:
+                self._tell(step, "finding_resolved", f"{code} {self._open.pop(code).name}")
