@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from babysit.cli.app import main as command
+from babysit.cli.app import main as type_command
 from babysit.cli.catalogue import COMMANDS
 from babysit.cli.settings import load_settings
 from babysit.records.vitals import STATISTICS
@@ -117,7 +117,7 @@ def test_the_readme_shows_the_experiments_that_are_really_made(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "96")
     with pytest.raises(SystemExit):
-        command(["check", "digits"])
+        type_command(["check", "digits"])
     printed = capsys.readouterr().out
     assert rows_of_preflight(shown.text) == rows_of_preflight(printed) != []
     assert shown.text.splitlines()[1] == printed.splitlines()[0]
