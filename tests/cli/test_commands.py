@@ -272,3 +272,19 @@ def test_ctrl_c_leaves_a_readable_run_that_can_be_resumed(folder):
         [*babysit, "run", "--resume", "--json"], capture_output=True, text=True, cwd=folder, check=True
     )
     assert json.loads(resumed.stdout)["run"]["status"] == "finished"
+
+
+def test_a_sick_training_is_found_sick_and_its_cure_is_tried(call, table):
+    """A rate ten thousand times too high: named, exit code 1, and dividing it is what treatment tries."""
+    code, out, _ = call("fit", table, "--target", "y", "--rate", "30", "--optimizer", "momentum", "--epochs", "12")
+    assert code == 1
+    assert "SICK" in out
+    with Store() as store:
+        run = store.load("latest")
+    assert run.diagnosis is not None
+    assert run.diagnosis.code in out
+    assert any(treatment.action == "scale_rate" for finding in run.alarms for treatment in finding.treatments)
+    code, out, _ = call("treat", "latest", "--seeds", "2", "--json")
+    tried = json.loads(out)
+    assert any(trial["treatment"]["action"] == "scale_rate" for trial in tried)
+    assert code == (0 if any(trial["helped"] for trial in tried) else 1)

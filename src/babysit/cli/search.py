@@ -49,11 +49,10 @@ def search(
             found = search_all(
                 ready.build, ready.splits, space=wanted, settings=own, writer=journal.writer, progress=progress
             )
-            journal.keep(trials=found.trials, ranges=found.ranges, ended=now())
-            journal.keep(findings=judged(journal.run, settings).findings)
             reason = "stopped by the user" if found.interrupted else ""
             status = Status.INTERRUPTED if found.interrupted else Status.FINISHED
-            journal.finish("searched", status=status, stop_reason=reason)
+            journal.keep(trials=found.trials, ranges=found.ranges, status=status, stop_reason=reason, ended=now())
+            journal.finish("searched", findings=judged(journal.run, settings).findings)
         run = journal.run
     from babysit.cli.boxes import show_report, show_search
 

@@ -22,8 +22,8 @@ def conclude(journal: Journal, *, folder: Path, judge: Callable[[Run], Run] | No
     Raises UserError when the report cannot be written.
     """
     journal.keep(artifacts={**journal.run.artifacts, "report": str(folder / REPORT)})
-    judged = (judge or judge_all)(journal.reload())
-    finished = msgspec.structs.replace(judged, status=Status.FINISHED, ended=now())
+    # Rules say less of a run that still goes on, so it is finished before it is judged.
+    finished = (judge or judge_all)(msgspec.structs.replace(journal.reload(), status=Status.FINISHED, ended=now()))
     write_report(finished, folder / REPORT)
     journal.finish("concluded", findings=finished.findings, status=finished.status, ended=finished.ended)
     return journal.run
