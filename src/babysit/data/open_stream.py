@@ -42,7 +42,8 @@ def open_stream(
     if isinstance(source, str | Path):
         path = find_source(source, target=target)
         if path is None:
-            return stream_arrays({"train": _digits()}, source="digits", skip_bad=skip_bad)
+            samples = load_digits()
+            return stream_of(Splits(train=samples, validation=samples.take([]), test=samples.take([])))
         if path.is_dir() or is_archive(path):
             return stream_images(path, skip_bad=skip_bad, workers=workers)
         stream = stream_table if path.suffix.lower() in TABLES else stream_archive
@@ -54,11 +55,6 @@ def open_stream(
     if isinstance(source, DataLoader | Dataset | Iterable):
         return stream_loaders({"train": source}, source=type(source).__name__, skip_bad=skip_bad)
     raise UserError(f"data cannot be read from a {type(source).__name__}", do="Give a path, (X, y) or batches")
-
-
-def _digits() -> tuple[Any, Any]:
-    samples = load_digits()
-    return samples.x.numpy(), samples.y.numpy()
 
 
 def _joined(parts: Mapping[str, Any], *, target: str | None, skip_bad: bool, workers: int | None) -> Stream:

@@ -20,11 +20,12 @@ def mlp(
     activation: str = "relu",
     batch_norm: bool = False,
     dropout: float = 0.0,
+    init: str = "auto",
 ) -> nn.Sequential:
     """Dense layers of `hidden` units each, and a plain last layer of `outputs` units (no softmax: losses do that).
 
     `inputs` is a number of features, or the shape of one sample, which is then flattened. BatchNorm comes before the
-    activation, dropout after it. Weights are initialized by what follows each layer.
+    activation, dropout after it. Weights are initialized by what follows each layer, or as `init` says.
     """
     shape = (inputs,) if isinstance(inputs, int) else tuple(inputs)
     _refuse_sizes(inputs=shape, outputs=(outputs,), hidden=hidden)
@@ -40,7 +41,7 @@ def mlp(
         layers += [nn.Dropout(dropout)] if dropout else []
         width = units
     layers.append(nn.Linear(width, outputs))
-    return initialize_(nn.Sequential(*layers))
+    return initialize_(nn.Sequential(*layers), init)
 
 
 def cnn(
@@ -51,11 +52,12 @@ def cnn(
     activation: str = "relu",
     batch_norm: bool = False,
     dropout: float = 0.0,
+    init: str = "auto",
 ) -> nn.Sequential:
     """Blocks of a 3 x 3 convolution, activation and 2 x 2 max pooling, then one plain dense layer of `outputs` units.
 
     `input_shape` is (channels, height, width). Pooling stops where an image is a single pixel high or wide. BatchNorm
-    comes before the activation, dropout before the last layer. Weights are initialized by what follows each layer.
+    comes before the activation, dropout before the last layer. Weights are initialized as in `mlp`.
     """
     if len(input_shape) != 3:
         raise UserError(
@@ -78,7 +80,7 @@ def cnn(
     layers.append(nn.Flatten())
     layers += [nn.Dropout(dropout)] if dropout else []
     layers.append(nn.Linear(inputs * height * width, outputs))
-    return initialize_(nn.Sequential(*layers))
+    return initialize_(nn.Sequential(*layers), init)
 
 
 def _refuse_sizes(**sizes: Sequence[int]) -> None:

@@ -57,13 +57,19 @@ def what_follows(model: nn.Module) -> dict[str, Following]:
     it cannot be traced (it branches on values), the order in which modules were registered has to do.
     """
     layers = {name for name, module in model.named_modules() if isinstance(module, WEIGHTED)}
+    graph, _ = traced(model)
+    found = {} if graph is None else _from_trace(model, graph, layers)
+    return {**_from_registration(model), **found}
+
+
+def traced(model: nn.Module) -> tuple[fx.Graph | None, str]:
+    """The steps of the forward pass, or None and why it cannot be traced; the random state stays as it was."""
     try:
         with torch.random.fork_rng(devices=()):
-            found = _from_trace(model, _Tracer().trace(model), layers)
-    # Tracing runs the user's code with stand-ins for tensors; it may fail in any way, and then tells nothing.
-    except Exception:
-        found = {}
-    return {**_from_registration(model), **found}
+            return _Tracer().trace(model), ""
+    # Tracing runs the user's code with stand-ins for tensors; it may fail in any way.
+    except Exception as problem:
+        return None, next(iter(str(problem).splitlines()), "")[:200] or type(problem).__name__
 
 
 @final
@@ -78,18 +84,18 @@ def _from_trace(model: nn.Module, graph: fx.Graph, layers: set[str]) -> dict[str
     found: dict[str, Following] = {}
     for node in graph.nodes:
         if node.op == "call_module" and node.target in layers and node.target not in found:
-            after = list(_nodes_after(node, layers))
-            named = next((other for other in after if _activation_of(other, model)), None)
+            after = list(nodes_after(node, layers))
+            named = next((other for other in after if activation_of(other, model)), None)
             module = model.get_submodule(str(named.target)) if named and named.op == "call_module" else None
             found[node.target] = Following(
-                activation=_activation_of(named, model) if named else "",
+                activation=activation_of(named, model) if named else "",
                 module=module,
                 is_output=not _reaches_weights(node, layers),
             )
     return found
 
 
-def _nodes_after(node: fx.Node, layers: set[str]) -> Iterator[fx.Node]:
+def nodes_after(node: fx.Node, layers: set[str]) -> Iterator[fx.Node]:
     """Nodes that use the result, nearest first, without passing through another weighted layer."""
     waiting, seen = list(node.users), set(node.users)
     while waiting:
@@ -103,11 +109,12 @@ def _nodes_after(node: fx.Node, layers: set[str]) -> Iterator[fx.Node]:
 
 
 def _reaches_weights(node: fx.Node, layers: set[str]) -> bool:
-    frontier = [node, *_nodes_after(node, layers)]
+    frontier = [node, *nodes_after(node, layers)]
     return any(user.op == "call_module" and user.target in layers for other in frontier for user in other.users)
 
 
-def _activation_of(node: fx.Node, model: nn.Module) -> str:
+def activation_of(node: fx.Node, model: nn.Module) -> str:
+    """The activation that a step of the trace is, or "" when it is none."""
     if node.op == "call_module":
         return activation_name(type(model.get_submodule(str(node.target))).__name__)
     if node.op in {"call_function", "call_method"}:

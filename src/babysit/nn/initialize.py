@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from babysit.nn.following import WEIGHTED, Following, activation_name, what_follows
+from babysit.nn.lsuv import scale_by_data_
 from babysit.records.problem import UserError
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -23,6 +24,7 @@ SCHEMES: Final = (
     "xavier",
     "xavier_two_sided",
     "orthogonal",
+    "lsuv",
     "small",
     "large",
     "constant",
@@ -44,6 +46,7 @@ def initialize_(
     *,
     activations: Mapping[str, str] | None = None,
     relu_bias: float = 0.0,
+    x: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Model:
     """Set the weights of dense and convolutional layers in place, their biases to zero, and return the model.
@@ -56,9 +59,12 @@ def initialize_(
         scheme: "auto" chooses by the activation that follows each layer: He's rule for ReLU and its relatives (with
             the leaky slope), Xavier for tanh, sigmoid and nothing, 0.3 of Xavier for the last layer. "he" and "xavier"
             take that rule for all layers; "xavier_two_sided" averages fan-in and fan-out; "orthogonal" has the gains
-            of "auto"; "small", "large", "constant" and "zeros" are the lecture's bad examples.
+            of "auto"; "lsuv" scales orthogonal weights by the data x until what each layer gives has deviation 1, and
+            0.3 for the last one (Mishkin and Matas 2015); "small", "large", "constant" and "zeros" are the lecture's
+            bad examples.
         activations: layer name -> activation that really follows, for what cannot be seen in the model.
         relu_bias: the bias of layers that are followed by ReLU or a relative (the lecture's 0.01 against early death).
+        x: a batch of real inputs, for "lsuv".
         generator: where random numbers come from; PyTorch's global one when not given.
 
     Raises:
@@ -66,12 +72,20 @@ def initialize_(
     """
     if scheme not in SCHEMES:
         raise UserError(f"there is no initialization {scheme!r:.60}", do=f"Known are {', '.join(SCHEMES)}")
+    if (x is None) == (scheme == "lsuv"):
+        raise UserError(
+            "lsuv scales weights by real data" if x is None else f"the scheme {scheme!r} takes no data",
+            do="Give a batch of inputs as x" if x is None else "Leave x out, or choose 'lsuv'",
+        )
     following = what_follows(model)
     following |= _named(activations or {}, following)
     with torch.no_grad():
         for name, layer in model.named_modules():
             if isinstance(layer, WEIGHTED) and name in following:
                 _initialize_layer(name, layer, scheme, following[name], relu_bias, generator)
+    if x is not None:
+        trained = {name for name in following if model.get_submodule(name).weight.requires_grad}
+        scale_by_data_(model, x, {name: _OUTPUT_GAIN if following[name].is_output else 1.0 for name in trained})
     return model
 
 
@@ -102,7 +116,7 @@ def _initialize_layer(
     if not weight.requires_grad and not is_parametrized(layer):
         return
     values = torch.empty_like(weight)
-    if scheme == "orthogonal":
+    if scheme in {"orthogonal", "lsuv"}:
         nn.init.orthogonal_(values, gain=_gain(after), generator=generator)
     elif scheme in {"constant", "zeros"}:
         values.fill_(_CONSTANT if scheme == "constant" else 0.0)

@@ -44,7 +44,7 @@ def moments(x: Tensor | Iterable[Any], *, per: Literal["channel", "pixel"] = "ch
     Raises UserError when there are no samples, when shapes change between batches, and for NaN or infinite values.
     """
     found: Moments | None = None
-    for piece in _pieces(x):
+    for piece in finite_pieces(x):
         new = _of_piece(piece, per)
         if found is not None and found.mean.shape != new.mean.shape:
             raise UserError(
@@ -74,6 +74,18 @@ def merged(left: Moments, right: Moments) -> Moments:
     )
 
 
+def finite_pieces(x: Tensor | Iterable[Any]) -> Iterator[Tensor]:
+    """The inputs in pieces of bounded size; raises UserError for NaN and infinite values."""
+    for piece in _pieces(x):
+        good = torch.isfinite(piece)
+        if not bool(good.all()):
+            raise UserError(
+                f"{int((~good).sum())} of {piece.numel()} values are NaN or infinite, so statistics have no meaning",
+                do="Fill them in or remove these samples before fitting",
+            )
+        yield piece
+
+
 def _pieces(x: Tensor | Iterable[Any]) -> Iterator[Tensor]:
     for batch in (x,) if isinstance(x, Tensor) else x:
         values = batch if isinstance(batch, Tensor) else batch[0]
@@ -86,12 +98,6 @@ def _pieces(x: Tensor | Iterable[Any]) -> Iterator[Tensor]:
 def _of_piece(piece: Tensor, per: Literal["channel", "pixel"]) -> Moments:
     values = piece.double()
     dims = (0,) if per == "pixel" else (0, *range(2, values.dim()))
-    if not bool(torch.isfinite(values).all()):
-        bad = int((~torch.isfinite(values)).sum())
-        raise UserError(
-            f"{bad} of {values.numel()} values are NaN or infinite, so statistics have no meaning",
-            do="Fill them in or remove these samples before fitting",
-        )
     mean = values.mean(dims, keepdim=True)
     return Moments(
         count=values.numel() // mean.numel(),
