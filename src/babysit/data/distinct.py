@@ -68,11 +68,15 @@ class Distinct:
         return self._kept
 
     def _merge(self) -> None:
-        if not self._waiting:
+        if not self._waiting_count:
             return
         new, new_times = np.unique(np.concatenate(self._waiting), return_counts=True)
-        hashes, places = np.unique(np.concatenate((self._kept.hashes, new)), return_inverse=True)
-        times = np.bincount(places, np.concatenate((self._kept.times, new_times)), len(hashes)).astype(np.int64)
+        hashes = np.concatenate((self._kept.hashes, new))
+        order = np.argsort(hashes, kind="stable")  # which only merges, because both parts are sorted
+        hashes = hashes[order]
+        starts = np.flatnonzero(np.concatenate(([True], hashes[1:] != hashes[:-1])))
+        times = np.add.reduceat(np.concatenate((self._kept.times, new_times))[order], starts)
+        hashes = hashes[starts]
         self._waiting, self._waiting_count = [], 0
         self._kept = Counted(hashes=hashes, times=times, level=self._kept.level)
         while len(self._kept.hashes) > self._capacity:

@@ -24,16 +24,23 @@ class RowSample:
         """Offer rows of shape (rows, columns)."""
         offered = keys(self._seen, len(rows))
         self._seen += len(rows)
-        full = len(self._keys) == self._size
-        better = offered < self._keys.max() if full else np.ones(len(rows), dtype=np.bool_)
-        if not better.any():
+        if self._rows is None:
+            self._rows = np.empty((self._size, rows.shape[1]), dtype=np.float32)
+        if len(self._keys) == self._size:
+            better = np.flatnonzero(offered < self._keys.max())
+            offered, rows = offered[better], rows[better]
+        if not len(rows):
             return
-        all_keys = np.concatenate((self._keys, offered[better]))
-        taken = rows[better]
-        all_rows = taken if self._rows is None else np.concatenate((self._rows, taken))
-        best = np.argsort(all_keys)[: self._size]
-        self._keys, self._rows = all_keys[best], all_rows[best]
+        held = len(self._keys)
+        every = np.concatenate((self._keys, offered))
+        best = np.argsort(every)[: self._size]
+        kept, new = best[best < held], best[best >= held]
+        # New rows take the places of those that go; nothing else is moved.
+        free = np.setdiff1d(np.arange(len(best)), kept, assume_unique=True)
+        self._rows[free] = rows[new - held]
+        self._keys = np.concatenate((self._keys, np.zeros(len(best) - held, np.uint64)))
+        self._keys[free] = every[new]
 
     def rows(self) -> NDArray[np.float32]:
         """What was drawn, of shape (rows, columns)."""
-        return np.zeros((0, 0), np.float32) if self._rows is None else self._rows
+        return np.zeros((0, 0), np.float32) if self._rows is None else self._rows[: len(self._keys)]

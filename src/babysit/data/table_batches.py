@@ -64,7 +64,8 @@ class _Parquet:
 
         rows = max(256, _VALUES_AT_ONCE // max(1, len(columns)))
         try:
-            with parquet.ParquetFile(self._path) as file:
+            # Without buffering ahead, which reads the whole file into memory.
+            with parquet.ParquetFile(self._path, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=rows, columns=columns):
                     batch.validate(full=True)
                     yield Table.from_batches([batch])

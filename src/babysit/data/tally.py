@@ -49,19 +49,19 @@ class Tally:
 
 def tally(x: NDArray[Any]) -> Tally:
     """The tally of one piece of shape (samples, features, …): every axis but 1 is averaged over."""
-    values = x.reshape(len(x), x.shape[1], -1).astype(np.float64)
-    per_feature = values.shape[0] * values.shape[2]
-    totals = values.sum(axis=(0, 2))
+    # One row a feature: sums along memory are several times faster than across it, and pairwise, thus more exact.
+    values = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1).astype(np.float64)
+    totals = values.sum(axis=1)
     if not np.isfinite(totals).all():
         return _with_gaps(values)
-    mean = totals / per_feature
-    low, high = values.min(axis=(0, 2)), values.max(axis=(0, 2))
-    values -= mean[None, :, None]
+    mean = totals / values.shape[1]
+    low, high = values.min(axis=1), values.max(axis=1)
+    values -= mean[:, None]
     return Tally(
-        count=np.full(x.shape[1], per_feature),
+        count=np.full(x.shape[1], values.shape[1]),
         missing=np.zeros(x.shape[1], dtype=np.int64),
         mean=mean,
-        squares=np.einsum("nfp,nfp->f", values, values),
+        squares=np.einsum("fp,fp->f", values, values),
         low=low,
         high=high,
     )
@@ -69,16 +69,16 @@ def tally(x: NDArray[Any]) -> Tally:
 
 def _with_gaps(values: Floats) -> Tally:
     good = np.isfinite(values)
-    count = good.sum(axis=(0, 2))
-    mean = np.where(good, values, 0.0).sum(axis=(0, 2)) / np.maximum(count, 1)
-    away = np.where(good, values - mean[None, :, None], 0.0)
+    count = good.sum(axis=1)
+    mean = np.where(good, values, 0.0).sum(axis=1) / np.maximum(count, 1)
+    away = np.where(good, values - mean[:, None], 0.0)
     return Tally(
         count=count,
-        missing=values.shape[0] * values.shape[2] - count,
+        missing=values.shape[1] - count,
         mean=mean,
-        squares=np.einsum("nfp,nfp->f", away, away),
-        low=np.where(good, values, np.inf).min(axis=(0, 2)),
-        high=np.where(good, values, -np.inf).max(axis=(0, 2)),
+        squares=np.einsum("fp,fp->f", away, away),
+        low=np.where(good, values, np.inf).min(axis=1),
+        high=np.where(good, values, -np.inf).max(axis=1),
     )
 
 
@@ -126,11 +126,13 @@ class Scatter:
 
 def scatter(x: NDArray[Any]) -> Scatter:
     """The scatter of one piece of shape (samples, features); samples with a missing value are left out."""
-    values = x.astype(np.float64)
-    values = values[np.isfinite(values).all(axis=1)]
-    mean = values.mean(axis=0) if len(values) else np.zeros(x.shape[1])
-    values -= mean
-    return Scatter(count=len(values), mean=mean, products=values.T @ values)
+    values = np.ascontiguousarray(x.T, dtype=np.float64)
+    if not np.isfinite(values.sum(axis=1)).all():
+        values = values[:, np.isfinite(values).all(axis=0)]
+    count = values.shape[1]
+    mean = values.sum(axis=1) / max(1, count)
+    values -= mean[:, None]
+    return Scatter(count=count, mean=mean, products=values @ values.T)
 
 
 def merged_scatter(left: Scatter | None, right: Scatter) -> Scatter:

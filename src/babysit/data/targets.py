@@ -40,10 +40,20 @@ class Targets:
         if y.dtype.kind not in "US":
             self.moments = merged(self.moments, tally(y[:, None]))
         if self.counts is not None:
-            values, times = np.unique(y[known], return_counts=True)
-            self.counts.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
+            self.counts.update(_counted(y[known]))
             if len(self.counts) > MOST_DISTINCT:
                 self.counts = None
+
+
+def _counted(y: NDArray[Any]) -> dict[Any, int]:
+    """How often each value occurs."""
+    if y.dtype.kind in "iuf" and len(y) and 0 <= y.min() <= y.max() < MOST_DISTINCT:
+        places = y.astype(np.int64)
+        if y.dtype.kind != "f" or np.array_equal(places, y):  # whole numbers: several times faster than sorting
+            times = np.bincount(places)
+            return {int(value): int(times[value]) for value in np.flatnonzero(times)}
+    values, times = np.unique(y, return_counts=True)
+    return dict(zip(values.tolist(), times.tolist(), strict=True))
 
 
 def class_names(splits: Sequence[Targets]) -> tuple[str, ...]:
