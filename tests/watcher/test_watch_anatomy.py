@@ -206,3 +206,37 @@ def test_gradient_accumulation_counts_optimizer_steps() -> None:
     assert run.events.counts["backward"] == 12
     assert run.events.steps == 3
     np.testing.assert_allclose(run.curves.get("loss/train").values, np.mean(np.reshape(losses, (3, 4)), axis=1))
+
+
+def test_a_model_and_optimizers_local_to_a_function_are_known_when_they_are_gone() -> None:
+    def main() -> None:
+        model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for _ in range(40):
+            optimizer.zero_grad()
+            F.cross_entropy(model(INPUTS), LABELS).backward()
+            optimizer.step()
+
+    with babysit.watch() as watching:
+        main()
+    run = watching.run
+    assert run.anatomy is not None
+    shapes = {layer.name: layer.weight_shape for layer in run.anatomy.layers}
+    assert shapes["0"] == (5, 4)
+    assert shapes["2"] == (3, 5)
+    assert ("Adam", 40) in [(facts.kind, facts.steps) for facts in run.anatomy.optimizers]
+    assert run.anatomy.unreached == ()
+    assert "W702" not in [finding.code for finding in run.findings]
+
+
+def test_an_optimizer_that_never_steps_is_taken_down() -> None:
+    first, second = nn.Linear(4, 5), nn.Linear(5, 3)
+    with babysit.watch() as watching:
+        one, _two = torch.optim.Adam(first.parameters(), lr=0.01), torch.optim.Adam(second.parameters(), lr=0.01)
+        for _ in range(30):
+            one.zero_grad()
+            F.cross_entropy(second(first(INPUTS).relu()), LABELS).backward()
+            one.step()
+    anatomy = watching.run.anatomy
+    assert anatomy is not None
+    assert sorted(facts.steps or 0 for facts in anatomy.optimizers) == [0, 30]

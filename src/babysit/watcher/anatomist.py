@@ -45,7 +45,6 @@ class Anatomist:
         self._objectives: dict[tuple[Any, ...], Objective] = {}
         self._majorities: dict[tuple[Any, ...], list[float]] = {}
         self._optimizers: dict[int, OptimizerFacts] = {}
-        self._held: set[int] = set()
         self._reached: set[str] = set()
         self.compiled = False
         self.target_moments = (0.0, 0.0)
@@ -105,18 +104,17 @@ class Anatomist:
             return (objective.target.shape[0] if objective.target.shape else 1) / samples
         return 1.0
 
-    def optimizer(self, optimizer: torch.optim.Optimizer, *, stepping: bool = True) -> None:
+    def optimizer(self, optimizer: torch.optim.Optimizer, number: int, *, stepping: bool = True) -> None:
         """An optimizer: its groups and, when it is about to step, which parameters have a gradient."""
         for group in optimizer.param_groups if stepping else ():
             for tensor in group["params"]:
                 name = self._book.name(tensor)
                 if name is not None and tensor.grad is not None:
                     self._reached.add(name)
-        if id(optimizer) in self._optimizers:
+        if number in self._optimizers:
             return
         names = [self._book.name(tensor) for group in optimizer.param_groups for tensor in group["params"]]
-        self._held.update(id(tensor) for group in optimizer.param_groups for tensor in group["params"])
-        self._optimizers[id(optimizer)] = OptimizerFacts(
+        self._optimizers[number] = OptimizerFacts(
             kind=type(optimizer).__name__,
             groups=tuple(_group(group) for group in optimizer.param_groups),
             parameter_names=tuple(name for name in names if name is not None),
@@ -124,12 +122,12 @@ class Anatomist:
             stale=sum(name is None for name in names),
         )
 
-    def anatomy(self, batch_size: int, steps: dict[int, int]) -> Anatomy:
+    def anatomy(self, batch_size: int, steps: list[int]) -> Anatomy:
         """What has been seen so far."""
-        known = list(self._book.known())
-        trainable = [(name, tensor) for name, tensor in known if tensor.requires_grad]
+        known = self._book.known()
+        trainable = [held for held in known if held.trainable]
         held = {name for facts in self._optimizers.values() for name in facts.parameter_names}
-        stepped = {name for key, facts in self._optimizers.items() if steps.get(key) for name in facts.parameter_names}
+        stepped = {name for key, facts in self._optimizers.items() if steps[key] for name in facts.parameter_names}
         ordered = sorted(self._book.places.values(), key=lambda place: self._order(place.name))
         objectives = [
             msgspec.structs.replace(objective, batch_majority=_mean(self._majorities.get(key, [])))
@@ -140,13 +138,13 @@ class Anatomist:
             layers=tuple(self._layer(place, index) for index, place in enumerate(ordered)),
             objectives=tuple(objectives),
             optimizers=tuple(
-                msgspec.structs.replace(facts, steps=steps.get(key, 0)) for key, facts in self._optimizers.items()
+                msgspec.structs.replace(facts, steps=steps[key]) for key, facts in self._optimizers.items()
             ),
-            parameters=sum(tensor.numel() for _, tensor in known),
-            trainable_parameters=sum(tensor.numel() for _, tensor in trainable),
+            parameters=sum(held.count for held in known),
+            trainable_parameters=sum(held.count for held in trainable),
             batch_size=batch_size,
-            unoptimized=tuple(name for name, _ in trainable if name not in held) if held else (),
-            unreached=tuple(name for name, _ in trainable if name in stepped and name not in self._reached),
+            unoptimized=tuple(one.name for one in trainable if one.name not in held) if held else (),
+            unreached=tuple(one.name for one in trainable if one.name in stepped and one.name not in self._reached),
             module_kinds=dict(self._book.module_kinds),
             compiled=self.compiled,
         )
@@ -161,20 +159,18 @@ class Anatomist:
 
     def _layer(self, place: Place, index: int) -> Layer:
         seen = self._layers.get(place.name)
-        weight = place.weight
-        tensors = dict(place.tensors())
         return Layer(
             name=place.name,
             kind=place.kind,
             order=index,
-            parameter_names=tuple(tensors),
-            parameters=sum(tensor.numel() for tensor in tensors.values()),
-            weight_shape=tuple(weight.shape) if weight is not None else (),
+            parameter_names=tuple(place.parameters),
+            parameters=sum(held.count for held in place.parameters.values()),
+            weight_shape=place.weight_shape,
             input_shape=seen.input_shape if seen else (),
             output_shape=seen.output_shape if seen else (),
             fan_in=0 if "Embedding" in place.kind or "Norm" in place.kind else place.fan_in,
-            has_bias=place.bias is not None,
-            trainable=any(tensor.requires_grad for tensor in tensors.values()),
+            has_bias=place.has_bias,
+            trainable=any(held.trainable for held in place.parameters.values()),
             activation=seen.activation if seen else "",
             norm="Norm" in place.kind or (seen is not None and seen.op in NORMS),
             is_output=place.name in self._outputs,

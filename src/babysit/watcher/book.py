@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import Counter
 from collections.abc import Iterator
@@ -15,37 +16,89 @@ WRAPPERS: Final = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "m
 
 
 @final
+class Held:
+    """One parameter: found while it lives, and described also when it is gone (a model local to a function)."""
+
+    __slots__ = ("_tensor", "_trainable", "name", "place", "shape")
+
+    def __init__(self, tensor: Tensor, name: str, place: str) -> None:
+        self._tensor = weakref.ref(tensor)
+        self._trainable = tensor.requires_grad
+        self.name = name
+        self.place = place
+        self.shape = tuple(tensor.shape)
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """The parameter itself, or None when it is gone."""
+        return self._tensor()
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it requires a gradient, now or when it was last looked at."""
+        tensor = self._tensor()
+        if tensor is not None:
+            self._trainable = tensor.requires_grad
+        return self._trainable
+
+
+@final
 class Place:
     """One place of the network that holds parameters directly: a row of the vitals."""
 
-    __slots__ = ("fan_in", "kind", "name", "parameters")
+    __slots__ = ("kind", "name", "parameters")
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
-        self.fan_in = 0
-        self.parameters: dict[str, weakref.ref[Tensor]] = {}  # full parameter name -> tensor
+        self.parameters: dict[str, Held] = {}
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """The parameters that still exist, by name."""
-        for name, reference in self.parameters.items():
-            tensor = reference()
+        for name, held in self.parameters.items():
+            tensor = held.tensor
             if tensor is not None:
                 yield name, tensor
 
     @property
+    def _largest(self) -> Held | None:
+        held = self.parameters.values()
+        return max(held, key=lambda one: (len(one.shape) > 1, one.count), default=None)
+
+    @property
     def weight(self) -> Tensor | None:
-        """The largest parameter: what gradients and updates are measured on."""
-        return max(
-            (tensor for _, tensor in self.tensors()),
-            key=lambda tensor: (tensor.dim() > 1, tensor.numel()),
-            default=None,
-        )
+        """The largest parameter, what gradients and updates are measured on; None when it is gone."""
+        largest = self._largest
+        return largest.tensor if largest is not None else None
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """The shape of the largest parameter."""
+        largest = self._largest
+        return largest.shape if largest is not None else ()
+
+    @property
+    def fan_in(self) -> int:
+        """Inputs of one unit."""
+        shape = self.weight_shape
+        if len(shape) < 2:
+            return 0
+        return shape[0] if self.unit_axis == -1 else math.prod(shape[1:])
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether one of the parameters is a bias."""
+        return any(_is_bias(name) for name in self.parameters)
 
     @property
     def bias(self) -> Tensor | None:
-        """The parameter named bias, or None."""
-        return next((tensor for name, tensor in self.tensors() if name.rsplit(".", 1)[-1].startswith("bias")), None)
+        """The bias, or None."""
+        return next((tensor for name, tensor in self.tensors() if _is_bias(name)), None)
 
     @property
     def unit_axis(self) -> int:
@@ -55,13 +108,18 @@ class Place:
         return 1 if "Transpose" in self.kind else 0
 
 
+def _is_bias(name: str) -> bool:
+    return name.rsplit(".", 1)[-1].startswith("bias")
+
+
 @final
 class ParameterBook:
     """Every parameter met so far."""
 
     def __init__(self) -> None:
         self.places: dict[str, Place] = {}
-        self._owner: dict[int, tuple[weakref.ref[Tensor], str, str]] = {}  # id -> (tensor, parameter name, place name)
+        self._owner: dict[int, Held] = {}  # by the identity of the parameter
+        self._all: dict[str, Held] = {}  # by name, those that are gone too
         self._roots: dict[int, weakref.ref[nn.Module]] = {}
         self.model_names: list[str] = []
         self.module_kinds: Counter[str] = Counter()
@@ -78,16 +136,30 @@ class ParameterBook:
             (path, module, name, tensor)
             for path, module in modules
             for name, tensor in module.named_parameters(recurse=False)
-            if self.name(tensor) is None and not isinstance(tensor, nn.UninitializedParameter)
+            if not self._in_a_module(tensor) and not isinstance(tensor, nn.UninitializedParameter)
         ]
         if not fresh:
             return False
         self.model_names.append(prefix or type(root).__name__)
         self.module_kinds.update(type(module).__name__ for _, module in modules if not list(module.children()))
         for path, module, name, tensor in fresh:
+            self._release(tensor)
             full = ".".join(part for part in (prefix, path) if part) or type(root).__name__
             self._add(tensor, f"{prefix + '.' if prefix else ''}{path + '.' if path else ''}{name}", full, module)
         return True
+
+    def _in_a_module(self, tensor: Tensor) -> bool:
+        held = self._held(tensor)
+        return held is not None and self.places[held.place].kind != "matmul"
+
+    def _release(self, tensor: Tensor) -> None:
+        """Forget a parameter that was met before the module that holds it (while it was initialized, say)."""
+        held = self._held(tensor)
+        if held is not None:
+            place = self.places[held.place]
+            del place.parameters[held.name], self._all[held.name]
+            if not place.parameters:
+                del self.places[held.place]
 
     def _add(self, tensor: Tensor, name: str, place_name: str, module: nn.Module | None) -> None:
         place = self.places.get(place_name)
@@ -95,11 +167,8 @@ class ParameterBook:
             place = self.places[place_name] = Place(
                 place_name, type(module).__name__ if module is not None else "matmul"
             )
-        place.parameters[name] = weakref.ref(tensor)
-        self._owner[id(tensor)] = (weakref.ref(tensor), name, place_name)
-        weight = place.weight
-        if weight is not None and weight.dim() > 1:
-            place.fan_in = weight.shape[0] if place.unit_axis == -1 else weight[0].numel() if weight.shape[0] else 0
+        held = Held(tensor, name, place_name)
+        place.parameters[name] = self._owner[id(tensor)] = self._all[name] = held
 
     def adopt(self, tensor: Tensor, place_name: str | None = None) -> str:
         """Take in a parameter that no module holds; returns its place."""
@@ -109,34 +178,30 @@ class ParameterBook:
 
     def attach(self, place_name: str, tensor: Tensor) -> None:
         """Say that a parameter without a module is the bias of a place."""
-        entry = self._owner.get(id(tensor))
-        if entry is None or entry[2] == place_name or self.places[entry[2]].kind != "matmul":
+        held = self._held(tensor)
+        if held is None or held.place == place_name or self.places[held.place].kind != "matmul":
             return
-        old = self.places[entry[2]]
-        if len(old.parameters) == 1:
-            del self.places[entry[2]]
-            self._add(tensor, f"{entry[1]}.bias", place_name, None)
+        if len(self.places[held.place].parameters) == 1:
+            del self.places[held.place], self._all[held.name]
+            self._add(tensor, f"{held.name}.bias", place_name, None)
 
-    def _entry(self, tensor: Tensor) -> tuple[weakref.ref[Tensor], str, str] | None:
-        entry = self._owner.get(id(tensor))
-        return entry if entry is not None and entry[0]() is tensor else None
+    def _held(self, tensor: Tensor) -> Held | None:
+        held = self._owner.get(id(tensor))
+        return held if held is not None and held.tensor is tensor else None
 
     def name(self, tensor: Tensor) -> str | None:
         """The parameter's name, or None for a stranger."""
-        entry = self._entry(tensor)
-        return entry[1] if entry else None
+        held = self._held(tensor)
+        return held.name if held else None
 
     def place_of(self, tensor: Tensor) -> str | None:
         """The name of the place that holds the parameter, or None."""
-        entry = self._entry(tensor)
-        return entry[2] if entry else None
+        held = self._held(tensor)
+        return held.place if held else None
 
-    def known(self) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter that still exists, by name."""
-        for reference, name, _ in list(self._owner.values()):
-            tensor = reference()
-            if tensor is not None:
-                yield name, tensor
+    def known(self) -> tuple[Held, ...]:
+        """Every parameter ever met, in that order."""
+        return tuple(self._all.values())
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

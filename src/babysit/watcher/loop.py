@@ -122,7 +122,7 @@ class Loop:
             with self._guard.unseen("step"):
                 own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
                 if self.window.capturing and not closure:
-                    self._anatomist.optimizer(optimizer)
+                    self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
                 self._gauge.before_step(lambda tensor: id(tensor) in own, with_gradients=not closure)
             if not closure:  # a closure runs the model inside the step; otherwise nothing in it is worth following
                 self.window.pause()
@@ -136,7 +136,7 @@ class Loop:
         if self.window.active:
             with self._guard.unseen("step"):
                 if self.window.capturing and closure:
-                    self._anatomist.optimizer(optimizer)
+                    self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
                 self._gauge.after_step(with_gradients=closure)
             if not closure:
                 self.window.resume()
@@ -231,6 +231,8 @@ class Loop:
         if self._evaluation.passes:
             self._take_evaluation()
         self.steps += 1
+        if self.steps == CAPTURED_STEPS:
+            self._note_optimizers()
         if self._schedule.wants(self.steps):
             self._arm()
         if sampled or self.steps % FLUSH_STEPS == 0:
@@ -271,13 +273,17 @@ class Loop:
     def _mine(self, optimizer: torch.optim.Optimizer) -> bool:
         return self._only is None or self._only() is optimizer
 
+    def _note_optimizers(self) -> None:
+        """Take down every optimizer while it exists, those that have not stepped too."""
+        for number, optimizer in self._optimizers.alive():
+            self._anatomist.optimizer(optimizer, number, stepping=False)
+
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""
         with self._guard.unseen("recording"):
             self.recorder.settle()
-        for optimizer in self._optimizers.alive():
-            self._anatomist.optimizer(optimizer, stepping=False)
-        anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps())
+        self._note_optimizers()
+        anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps)
         counts = anatomy.objectives[0].class_counts if anatomy.objectives else ()
         return {
             "anatomy": anatomy,

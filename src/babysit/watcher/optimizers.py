@@ -1,4 +1,4 @@
-"""The optimizers of a loop, known without keeping them alive."""
+"""The optimizers of a loop, known by a number without keeping them alive."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from torch import Tensor
 
 @final
 class Optimizers:
-    """Every optimizer made, every one that stepped and how often, and who takes over another's parameters."""
+    """Every optimizer made or seen to step, how often it stepped, and who takes over another's parameters."""
 
     def __init__(self) -> None:
-        self._made: list[weakref.ref[torch.optim.Optimizer]] = []
+        self._known: list[weakref.ref[torch.optim.Optimizer]] = []
         self._held: dict[int, weakref.ref[Tensor]] = {}  # the first parameter of each
-        self._stepping: list[weakref.ref[torch.optim.Optimizer]] = []
-        self._counts: list[int] = []
+        self._order: list[int] = []  # numbers of those that stepped, in the order of their first steps
+        self.steps: list[int] = []  # by number
+
+    def number(self, optimizer: torch.optim.Optimizer) -> int:
+        """The optimizer's number, from 0 in the order they were met."""
+        for number, reference in enumerate(self._known):
+            if reference() is optimizer:
+                return number
+        self._known.append(weakref.ref(optimizer))
+        self.steps.append(0)
+        return len(self._known) - 1
 
     def made(self, optimizer: torch.optim.Optimizer) -> bool:
         """Take in a new optimizer; True when an earlier one held the same parameters."""
-        self._made = [reference for reference in self._made if reference() is not None]
-        self._made.append(weakref.ref(optimizer))
+        self.number(optimizer)
         first = next((tensor for group in optimizer.param_groups for tensor in group["params"]), None)
         if first is None:
             return False
@@ -33,26 +41,20 @@ class Optimizers:
 
     def stepped(self, optimizer: torch.optim.Optimizer) -> int:
         """Count a step; returns the optimizer's place in the order of first steps."""
-        for index, reference in enumerate(self._stepping):
-            if reference() is optimizer:
-                self._counts[index] += 1
-                return index
-        self._stepping.append(weakref.ref(optimizer))
-        self._counts.append(1)
-        return len(self._counts) - 1
+        number = self.number(optimizer)
+        self.steps[number] += 1
+        if self.steps[number] == 1:
+            self._order.append(number)
+        return self._order.index(number)
 
     @property
     def any_stepped(self) -> bool:
         """Whether an optimizer has stepped at all."""
-        return bool(self._counts)
+        return bool(self._order)
 
-    def steps(self) -> dict[int, int]:
-        """How often each living optimizer stepped, by its identity."""
-        return {id(reference()): count for reference, count in zip(self._stepping, self._counts, strict=True)}
-
-    def alive(self) -> Iterator[torch.optim.Optimizer]:
-        """Those made that still exist, in the order they were made."""
-        for reference in self._made:
+    def alive(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
+        """Those that still exist, by number."""
+        for number, reference in enumerate(self._known):
             optimizer = reference()
             if optimizer is not None:
-                yield optimizer
+                yield number, optimizer
