@@ -20,7 +20,7 @@ for step in range(300):
             p -= rate * p.grad
             p.grad = None
     if step % 50 == 0:
-        print(step, float(loss))
+        print(step, loss.item())
 with torch.no_grad():
     acc = ((X[900:] @ W + b).argmax(1) == y[900:]).float().mean()
 print("metric: accuracy %.4f" % acc)

@@ -23,16 +23,16 @@ def triplets(k):
     return pixels[a], pixels[p], pixels[n]
 
 
-tower = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+tower = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 24))
 loss_fn = nn.TripletMarginLoss(margin=1.0)
 opt = torch.optim.Adam(tower.parameters(), lr=1e-3)
-for it in range(400):
+for it in range(900):
     a, p, n = triplets(64)
     loss = loss_fn(tower(a), tower(p), tower(n))
     opt.zero_grad()
     loss.backward()
     opt.step()
-    if it % 50 == 0:
+    if it % 100 == 0:
         print("iteration", it, "triplet loss", loss.item())
 with torch.no_grad():
     z = tower(pixels)

@@ -2,11 +2,11 @@ import os
 import numpy as np
 import torch
 from torch import nn, optim
-from sklearn.datasets import make_multilabel_classification
 
 torch.manual_seed(int(os.environ.get("CASE_SEED", 0)))
-X, Y = make_multilabel_classification(n_samples=2000, n_features=20, n_classes=6, n_labels=3, random_state=3)
-X = (X - X.mean(0)) / X.std(0)
+rng = np.random.default_rng(3)
+X = rng.normal(size=(2000, 20))
+Y = X @ rng.normal(size=(20, 6)) / 20 ** 0.5 + 0.1 * rng.normal(size=(2000, 6)) > np.linspace(0.6, 1.3, 6)
 X, Y = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(Y, dtype=torch.float32)
 
 net = nn.Sequential(nn.Linear(20, 64), nn.LeakyReLU(), nn.Dropout(0.1), nn.Linear(64, 6))
