@@ -56,8 +56,9 @@ COMMANDS: Final = (
     Command(
         "watch",
         "Run a training script, unchanged, under watch, and say what was found.",
-        "Output, arguments, working directory, seeds and exit code of the script stay as they are. Options of babysit "
-        "come before the script; everything after it belongs to the script.",
+        "Output, arguments, working directory and seeds of the script stay as they are, and so does its exit code when "
+        "it fails. When it ends well, the exit code is 1 if something was found (see --fail-on), 0 otherwise. Options "
+        "of babysit come before the script; everything after it belongs to the script.",
         (
             "babysit watch train.py --epochs 3",
             "babysit watch --json found.json train.py",
