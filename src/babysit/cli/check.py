@@ -1,19 +1,61 @@
-"""`babysit check`: the experiments before training."""
+"""`babysit check`: what the data are, and the experiments before training."""
 
 from __future__ import annotations
 
-import msgspec
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, final
 
+import msgspec
+from cyclopts import Group, Parameter
+
+from babysit.cli.data_box import data_box
 from babysit.cli.keeping import open_store
-from babysit.cli.material import DEFAULT_MATERIAL, Data, Material, prepared
+from babysit.cli.material import DEFAULT_MATERIAL, Data, Material, loading, prepared
 from babysit.cli.options import DEFAULT_JUDGING, Json, Judging, StoreUrl, judged, settle
-from babysit.cli.terminal import progress_bars
+from babysit.cli.terminal import err, out, progress_bars, say
 from babysit.records.finding import Severity
 from babysit.records.probe import Outcome
+from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
+from babysit.records.serial import to_json
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from babysit.cli.settings import Settings
+    from babysit.records.dataprofile import DataProfile
+    from babysit.routine.prepare import Prepared
 
 # An experiment that fails says that training cannot work as things are; a warning that it will be hurt.
 SEVERITY = {Outcome.FAIL: Severity.ERROR, Outcome.WARN: Severity.WARNING}
+
+LOOKING = Group("Data alone", sort_key=6)
+
+
+@Parameter(name="*")
+@final
+@dataclass(frozen=True, kw_only=True)
+class Looking:
+    """How data are described without training anything."""
+
+    data_only: Annotated[
+        bool,
+        Parameter(group=LOOKING, negative="", show_default=False, help="Describe the data, of any size, and stop."),
+    ] = False
+    skip_bad: Annotated[
+        bool,
+        Parameter(
+            group=LOOKING, negative="", show_default=False, help="Leave out and count what is damaged or incomplete."
+        ),
+    ] = False
+    test: Annotated[
+        str,
+        Parameter(group=LOOKING, show_default=False, help="The data to test with: are they alike, do they share rows?"),
+    ] = ""
+
+
+DEFAULT_LOOKING: Final = Looking()
 
 
 def check(
@@ -21,31 +63,86 @@ def check(
     /,
     *,
     material: Material = DEFAULT_MATERIAL,
+    looking: Looking = DEFAULT_LOOKING,
     judging: Judging = DEFAULT_JUDGING,
     store: StoreUrl = None,
     json: Json = False,
 ) -> int:
     """Check data and model before training: initial loss, twenty samples by heart, range of useful rates."""
     settings = settle(judging, store=store, threads=material.threads)
+    if (looking.skip_bad or looking.test) and not looking.data_only:
+        raise UserError("--skip-bad and --test are for data alone", do="Give --data-only as well")
     with progress_bars() as progress, open_store(settings) as kept:
-        ready = prepared(data, material, settings, progress)
-        from babysit.probes.check import CheckSettings
-        from babysit.probes.check import check as check_all
-        from babysit.routine.journal import begin_run, now
-
-        run = begin_run("check", {"source": data, **material.told})
-        own = CheckSettings(seed=material.seed)
-        probes = check_all(ready.model(material.seed), ready.splits.train, settings=own, progress=progress)
-        run = msgspec.structs.replace(run, probes=probes, data=ready.profile, status=Status.FINISHED, ended=now())
+        if looking.data_only:
+            run = _described(data, material, looking, progress)
+        else:
+            run = _experimented(data, material, settings, progress, json=json)
         run = judged(run, settings)
         kept.save(run)
+    _show(run, json=json, data_only=looking.data_only)
+    return 0 if judging.exit_zero else int(worst(run) <= settings.fail_on.rank)
+
+
+def _show(run: Run, *, json: bool, data_only: bool) -> None:
     from babysit.cli.boxes import show_preflight, show_report
 
+    if json and data_only:
+        say(to_json({"run": run.id, "data": run.data, "findings": run.findings}))
+        return
     if json:
         show_report(run, format="json")
-    else:
+        return
+    if run.data is not None:
+        out().print(data_box(run.data))
+    if not data_only:
         show_preflight(run)
-    return 0 if judging.exit_zero else int(worst(run) <= settings.fail_on.rank)
+        return
+    for finding in run.findings:  # a line each: a report's verdict would be about a training
+        say(f"{finding.severity} {finding.code} {finding.name}: {finding.meaning}")
+        say(f"  {finding.advice}")
+    say(f"Kept as run {run.id}.")
+
+
+def _described(data: str, material: Material, looking: Looking, progress: Progress) -> Run:
+    """A run that knows the data and nothing else."""
+    with loading(progress):
+        from babysit.routine.journal import begin_run, now
+    source = {"train": data, "test": looking.test} if looking.test else data
+    found = _surveyed(source, material, progress, skip_bad=looking.skip_bad)
+    run = begin_run("check", {"source": data, **material.told})
+    return msgspec.structs.replace(run, data=found, status=Status.FINISHED, ended=now())
+
+
+def _surveyed(
+    source: str | dict[str, str], material: Material, progress: Progress, *, skip_bad: bool = False
+) -> DataProfile:
+    from babysit.data.open_stream import open_stream
+    from babysit.data.survey import survey
+
+    return survey(open_stream(source, target=material.target or None, skip_bad=skip_bad), progress=progress)
+
+
+def _experimented(data: str, material: Material, settings: Settings, progress: Progress, *, json: bool) -> Run:
+    ready = _ready(data, material, settings, progress, json=json)
+    from babysit.probes.check import CheckSettings
+    from babysit.probes.check import check as check_all
+    from babysit.routine.journal import begin_run, now
+
+    run = begin_run("check", {"source": data, **material.told})
+    own = CheckSettings(seed=material.seed)
+    probes = check_all(ready.model(material.seed), ready.splits.train, settings=own, progress=progress)
+    return msgspec.structs.replace(run, probes=probes, data=ready.profile, status=Status.FINISHED, ended=now())
+
+
+def _ready(data: str, material: Material, settings: Settings, progress: Progress, *, json: bool) -> Prepared:
+    """The data in memory; where they cannot be trained on, what they are is shown before that is said."""
+    try:
+        return prepared(data, material, settings, progress)
+    except UserError:
+        if not json:
+            with suppress(UserError):  # the first problem is the one to tell
+                err().print(data_box(_surveyed(data, material, progress)))
+        raise
 
 
 def worst(run: Run) -> int:

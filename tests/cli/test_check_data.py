@@ -1,0 +1,69 @@
+"""`babysit check --data-only`: what data are, whatever their size and their faults."""
+
+import json
+
+import numpy as np
+import pytest
+
+from babysit.cli.app import main
+
+pytest.importorskip("pyarrow")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for name, rows, shift in (("train", 400, 0.0), ("test", 200, 3.0)):
+        lines = [
+            f"{a + shift:.2f},{'' if n % 40 == 0 else round(b, 2)},{a + shift:.2f},{'xy'[n % 2]}"
+            for n, (a, b) in enumerate(generator.normal(size=(rows, 2)))
+        ]
+        (tmp_path / f"{name}.csv").write_text("age,height,twin,label\n" + "\n".join(lines) + "\n")
+
+
+def _run(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main(["check", *words])
+    said = capsys.readouterr()
+    return end.value.code, said.out, said.err
+
+
+def test_faults_are_named_with_their_columns_and_make_the_exit_code_1(capsys):
+    code, out, _ = _run(capsys, "train.csv", "--data-only", "--test", "test.csv")
+    assert code == 1
+    for words in (
+        "missing or infinite values in height 10",
+        "always equal: age, twin",
+        "test: age lies differently than in training",
+        "D103",
+    ):
+        assert words in out
+
+
+def test_bad_rows_are_left_out_and_counted(capsys):
+    code, out, _ = _run(capsys, "train.csv", "--data-only", "--skip-bad")
+    assert code == 0
+    assert "left out: 10 samples with missing values" in out
+    assert "390" in out
+
+
+def test_json_holds_the_whole_profile(capsys):
+    _, out, _ = _run(capsys, "train.csv", "--data-only", "--json")
+    data = json.loads(out)["data"]
+    assert data["duplicate_features"] == [["age", "twin"]]
+    assert data["splits"][0]["feature_nonfinite"] == [0, 10, 0]
+
+
+def test_data_that_cannot_be_trained_on_are_described_before_that_is_said(capsys):
+    code, out, err = _run(capsys, "train.csv")
+    assert (code, out) == (2, "")
+    assert "height 10" in err
+    assert "babysit: the features hold 10 missing (NaN) values" in err
+
+
+@pytest.mark.parametrize(("words", "said"), [(("--skip-bad",), "--data-only"), (("--test", "test.csv"), "--data-only")])
+def test_options_for_data_alone_are_not_ignored_in_silence(words, said, capsys):
+    code, _, err = _run(capsys, "train.csv", *words)
+    assert code == 2
+    assert said in err
