@@ -66,6 +66,25 @@ def test_a_loss_turned_around_has_a_negative_sign() -> None:
     assert objective_of(3, lambda out: -F.cross_entropy(out, LABELS)).sign == -1.0
 
 
+@pytest.mark.parametrize(
+    ("turn", "sign"),
+    [
+        (lambda error, rest: -error, -1.0),
+        (lambda error, rest: -1 * error, -1.0),
+        (lambda error, rest: 1 - error, -1.0),
+        (lambda error, rest: rest - error, -1.0),
+        (lambda error, rest: (-error).neg(), 1.0),
+        (lambda error, rest: error - 0.01 * -rest, 1.0),
+        (lambda error, rest: -rest + 0.5 * error - 0.1 * (-rest), 1.0),
+    ],
+)
+def test_the_sign_of_a_loss_is_followed_through_sums_and_differences(
+    turn: Callable[[Tensor, Tensor], Tensor], sign: float
+) -> None:
+    objective = objective_of(3, lambda out: turn(F.cross_entropy(out, LABELS), out.pow(2).mean()))
+    assert (objective.loss, objective.sign) == ("cross_entropy", sign)
+
+
 def test_a_stretched_target_is_a_broadcast() -> None:
     with pytest.warns(UserWarning, match="broadcast"):
         objective = objective_of(1, lambda out: F.mse_loss(out, INPUTS[:, 0]))

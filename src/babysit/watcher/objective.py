@@ -44,16 +44,17 @@ def _fits(node: Node) -> bool:
 
 
 def _sign(loss: Node, inner: Node) -> float:
-    """-1 when an odd number of negations lies between a loss and the scalar it ends in."""
-    sign, node = 1.0, loss
-    while node is not inner:
-        if node.op == "neg":
-            sign = -sign
-        following = [parent for parent in node.parents if parent.role == MODEL and parent.order >= inner.order]
-        if not following:
+    """-1 when an inner loss enters a scalar negated: by a minus, as what is subtracted, or times a negative number."""
+    signs = {id(loss): 1.0}
+    for node in loss.ancestors():  # latest first, so whatever a node goes into has been seen
+        sign = signs[id(node)]
+        if node is inner:
             return sign
-        node = max(following, key=lambda parent: parent.order)
-    return sign
+        flipped = node.op in {"neg", "rsub"} or node.extra.get("negative", False)
+        for place, parent in enumerate(node.parents):
+            turned = flipped or (node.op == "sub" and place == 1)
+            signs.setdefault(id(parent), -sign if turned else sign)
+    return 1.0
 
 
 def describe(loss: Node, node: Node, sign: float) -> Objective:
@@ -125,7 +126,7 @@ def _by_hand(loss: Node, node: Node, chain: tuple[Operation, ...], sign: float) 
     # A sum that is divided afterwards is a mean.
     reduction = "sum" if "sum" in after and not {"mean", "div"} & after else "mean"
     logarithm = bool({"log", "log_softmax", "logsigmoid"} & (after | before))
-    if node.op == "sub" and not logarithm:
+    if node.op in {"sub", "rsub"} and not logarithm:
         if "pow" in after or "mul" in after:
             return "mse_loss", reduction, sign
         if "abs" in after:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 # The operators of Python, without their underscores, by what they do.
 _SPOKEN: Final = {
-    "radd": "add", "iadd": "add", "sub": "sub", "rsub": "sub", "isub": "sub", "subtract": "sub",
+    "radd": "add", "iadd": "add", "sub": "sub", "isub": "sub", "subtract": "sub",
     "rmul": "mul", "imul": "mul", "multiply": "mul", "truediv": "div", "rtruediv": "div", "itruediv": "div",
     "divide": "div", "true_divide": "div", "rpow": "pow", "ipow": "pow", "rmatmul": "matmul", "negative": "neg",
     "square": "pow", "absolute": "abs", "clip": "clamp", "clamp_min": "clamp", "clamp_max": "clamp",
@@ -52,7 +52,7 @@ TRANSPARENT: Final = frozenset({
 })  # fmt: skip
 
 # Where a prediction meets its target in a loss written by hand.
-MEETINGS: Final = frozenset({"sub", "mul", "div", "gather", "getitem", "where", "dot", "pow", "index_select"})
+MEETINGS: Final = frozenset({"sub", "rsub", "mul", "div", "gather", "getitem", "where", "dot", "pow", "index_select"})
 
 # Two results of the model in one of these give something that no longer belongs to one layer.
 MIXERS: Final = frozenset({"matmul", "bmm", "mm", "mul", "div", "einsum", "baddbmm", "scaled_dot_product_attention"})

@@ -211,6 +211,7 @@ class Trace(TorchFunctionMode):
         elif name in {"eq", "ne"}:
             self._compare(node, given, result)
         elif name in MEETINGS:
+            node.extra["negative"] = any(isinstance(value, int | float) and value < 0 for value in args)
             self._meet(node, given)
         elif "dropout" in name:
             node.extra["value"] = float(kwargs.get("p", args[1] if len(args) > 1 else 0.5))

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from babysit.records.anatomy import Objective, TargetKind, Task
+from babysit.records.curves import ACCURACY_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import binary, classes, example_run, flat, healthy
 from babysit.rules.progress import poor
-from babysit.rules.rule import Limits, Rule
+from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import BINARY_LOSSES, DISTANCE_LOSSES, adversarial, anatomy_of
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
+# More different whole numbers than this are amounts, counts or ages rather than names of classes.
+FEW_CLASSES: Final = 20
+
 
 def _cross_entropy_on_reals(objective: Objective) -> str:
-    real = objective.target_kind is TargetKind.REAL
-    if objective.loss == "cross_entropy" and real and not objective.target.rows_sum_to_one:
+    if objective.loss != "cross_entropy" or objective.target.rows_sum_to_one:
+        return ""
+    if objective.target_kind is TargetKind.REAL:
         return "cross_entropy is asked to predict real numbers; it wants class numbers or probabilities"
+    if objective.target_kind is TargetKind.ZERO_ONE and objective.target.shape == objective.prediction.shape:
+        return (
+            "the targets hold several labels a row, or none, and cross_entropy lets the classes compete for one; "
+            "independent labels need binary_cross_entropy_with_logits"
+        )
     return ""
 
 
@@ -27,6 +38,18 @@ def _distance_on_classes(objective: Objective) -> str:
     )
     if objective.loss in DISTANCE_LOSSES and labels and objective.target.variance > 0:
         return f"{objective.loss} measures a distance, and the targets are class labels"
+    return ""
+
+
+def _distance_on_class_numbers(run: Run, objective: Objective) -> str:
+    """Class numbers taken for amounts; only where the loop counts right answers, since grades are numbers too."""
+    counted = len(run.curves.get(ACCURACY_VALIDATION)) > 0
+    whole = objective.target.whole and 2 < objective.target.distinct <= FEW_CLASSES
+    if objective.loss in DISTANCE_LOSSES and whole and objective.outputs == 1 and counted:
+        return (
+            f"{objective.loss} takes {objective.target.distinct} class numbers for amounts, although right answers are "
+            "counted afterwards; confusing class 0 with 2 costs more than 0 with 1"
+        )
     return ""
 
 
@@ -43,9 +66,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     for number, objective in enumerate(anatomy_of(run).objectives):
         contradiction = _cross_entropy_on_reals(objective)
         mild = _distance_on_classes(objective) or _binary_on_exclusive(objective)
+        numbered = "" if mild else _distance_on_class_numbers(run, objective)
+        mild = mild or numbered
         if not (contradiction or mild):
             continue
-        hurt = poor(run) and not _binary_on_exclusive(objective)
+        short = numbered and run.curves.get(ACCURACY_VALIDATION).values[-1] < limits["accuracy"]
+        hurt = (poor(run) or short) and not _binary_on_exclusive(objective)
         severity = Severity.ERROR if contradiction else Severity.WARNING if hurt else Severity.INFO
         seen = contradiction or mild
         yield Evidence(
@@ -68,6 +94,11 @@ RULE = Rule(
     advice="Classes: cross_entropy on logits. Yes or no: binary_cross_entropy_with_logits. Real numbers: mse_loss.",
     find=find,
     needs=("anatomy",),
+    limits={
+        "accuracy": Limit(
+            0.9, "above it there is little left for a loss that fits to gain; a convention, not a measurement"
+        ),
+    },
     leads_to=(*NOT_LEARNING, *BLOWING_UP, "O208", "U602"),
     treatments=(
         Treatment(
