@@ -74,7 +74,8 @@ def preflight(probes: Sequence[ProbeResult]) -> RenderableType:
         for probe in probes
         if probe.name in TITLES and probe.outcome is not Outcome.PASS
     ]
-    return Panel(Group(table, *remarks, Text(), others), title="Preflight", title_align="left", expand=False)
+    rest = [Text(), others] if others.row_count else []
+    return Panel(Group(table, *remarks, *rest), title="Preflight", title_align="left", expand=False)
 
 
 def _data_line(run: Run) -> str:
