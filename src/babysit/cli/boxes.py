@@ -74,7 +74,7 @@ def preflight(probes: Sequence[ProbeResult]) -> RenderableType:
         for probe in probes
         if probe.name in TITLES and probe.outcome is not Outcome.PASS
     ]
-    rest = [Text(), others] if others.row_count else []
+    rest: list[RenderableType] = [Text(), others] if others.row_count else []
     return Panel(Group(table, *remarks, *rest), title="Preflight", title_align="left", expand=False)
 
 
