@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CASES ?= ../shared/cases
+# A copy of CIFAR-10 for the lecture's experiments; scikit-learn's digits where it is absent.
+EXAMPLES_DATA ?= ../shared/data/cifar10-jpeg.tar.xz
 
-.PHONY: run test check lint types imports tests docs bench score clean
+.PHONY: run test check lint types imports tests docs bench score examples clean
 
 run: $(STAMP)
 	$(BIN)/babysit run digits
@@ -42,6 +44,11 @@ bench: $(STAMP)
 
 score: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python $(CASES)/score.py $(CASES) --jobs 2
+
+examples: $(STAMP)
+	set -e; for example in examples/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$example; done
+	OMP_NUM_THREADS=1 $(BIN)/python examples/lecture/page.py --out build/lecture \
+		$(addprefix --data ,$(wildcard $(EXAMPLES_DATA)))
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

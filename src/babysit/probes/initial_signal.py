@@ -31,6 +31,9 @@ MOST_DEAD = DEAD_AT_INIT.limits["share"].value
 # A warning becomes a failure when next to nothing is left: float32 itself resolves 1e-7 of a sum, and a twentieth of
 # the units is what the lecture's worst examples keep (1.0 * N(0, 1) under tanh: above 90 % saturated).
 HOPELESS_SPREAD, HOPELESS_SHARE = 1e-5, 0.95
+# A scheme that does not fit the activation: Xavier's under ReLU leaves sqrt(1/2) = 0.71 of the spread at each layer,
+# the right ones 0.89 (tanh) to 1. A tenth in all is where it begins to be felt.
+MISFIT_EACH, MISFIT_SPREAD = 0.8, 0.1
 
 
 def initial_signal(model: nn.Module, samples: Samples, *, loss: Loss | None = None, seed: int = 0) -> ProbeResult:
@@ -96,8 +99,12 @@ def _judged(hidden: list[Passage], measured: dict[str, float]) -> tuple[Outcome,
         f"{measured['last_std']:.2g}, and of the gradient at the last {_share_in_words(gradient)} arrives at the first"
     )
     worst = min(spread, 1 / spread if spread > 0 else 0.0, *([gradient] if math.isfinite(gradient) else []))
-    if worst >= LEAST_SPREAD:
+    each = spread ** (1 / max(1, len(hidden) - 1)) if math.isfinite(spread) else 1.0
+    misfit = spread < MISFIT_SPREAD and each < MISFIT_EACH
+    if worst >= LEAST_SPREAD and not misfit:
         return Outcome.PASS, f"{told}: as it should be"
+    if worst >= LEAST_SPREAD:
+        told += f" (x{each:.2f} a layer: the weights are too small for the activation)"
     cure = "initialize with scheme 'auto' (He for ReLU, Xavier for tanh), or put BatchNorm between the layers"
     return (Outcome.FAIL if worst < HOPELESS_SPREAD else Outcome.WARN), f"{told}: {cure}"
 
