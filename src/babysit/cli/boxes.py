@@ -107,7 +107,7 @@ def _training_line(run: Run) -> str:
     return f"Training: {steps} steps{f', {reached}' if reached else ''}{why}"
 
 
-def show_found(run: Run) -> None:
+def show_found(run: Run, *, store: str = "") -> None:
     """What was found in a watched script, on standard error: the script's own output stays as it was."""
     from babysit.reporting.text import verdict_box
 
@@ -115,10 +115,10 @@ def show_found(run: Run) -> None:
     console.print(verdict_box(run))
     for line in _others(run):
         console.print(line, markup=False)
-    console.print(f"Kept as run {run.id}; all of it: babysit report {run.id}", markup=False, soft_wrap=True)
+    console.print(f"Kept as run {run.id}; all of it: babysit report {run.id}{store}", markup=False, soft_wrap=True)
 
 
-def show_end(run: Run) -> None:
+def show_end(run: Run, *, store: str = "") -> None:
     """Verdict, why and what next, the scores, and where model, report and run are."""
     from babysit.reporting.story import results
     from babysit.reporting.text import verdict_box
@@ -129,7 +129,7 @@ def show_end(run: Run) -> None:
         console.print(line, markup=False)
     told = [(name, words) for name, words in results(run) if name.startswith(("Test", "Best"))]
     told += [(name.capitalize(), run.artifacts[name]) for name in ("report", "model") if name in run.artifacts]
-    told.append(("Run", f"{run.id} (babysit runs {run.id})"))
+    told.append(("Run", f"{run.id} (babysit runs {run.id}{store})"))
     for name, words in told:  # paths are copied, so they are never broken into lines
         console.print(f"{name:<14} {words}", markup=False, soft_wrap=True)
 

@@ -20,7 +20,10 @@ def require_writable(path: Path) -> None:
     """Raise UserError when a file cannot be written; said before a long training instead of after it."""
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
         path.open("a").close()
+        if new:
+            path.unlink()
 
 
 @contextmanager

@@ -59,5 +59,5 @@ def fit(
     if json:
         show_report(finished, format="json")
     else:
-        show_end(finished)
+        show_end(finished, store=kept.option)
     return exit_code(finished, settings, exit_zero=judging.exit_zero)

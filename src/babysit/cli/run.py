@@ -67,7 +67,7 @@ def run(
     if json:
         show_report(finished, format="json")
     else:
-        show_end(finished)
+        show_end(finished, store=kept.option)
     return exit_code(finished, settings, exit_zero=judging.exit_zero)
 
 

@@ -61,6 +61,7 @@ def _show(summaries: Sequence[RunSummary]) -> None:
         table.add_column(title)
     for line in summaries:
         result = "" if line.metric is None else f"{line.metric_name} {line.metric:.4g}"
-        found = line.diagnosis or line.verdict
+        # A watched script in which nothing was trained is neither.
+        found = line.diagnosis or ("unsure" if line.kind == "watch" and not line.steps else line.verdict)
         table.add_row(line.id, line.kind, line.name, line.status, str(line.steps), result, found)
     out().print(table)

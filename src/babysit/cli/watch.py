@@ -28,8 +28,9 @@ def watch(
     if json is not None:
         require_writable(json)
     from babysit.routine.journal import begin_run
-    from babysit.watcher.script import run_script
+    from babysit.watcher.script import read_script, run_script
 
+    read_script(str(script))  # what cannot start is told before a run is kept of it
     with open_store(settings) as kept:
         began = begin_run("watch", {"source": str(script)})
         writer = kept.open_writer(began)
@@ -42,5 +43,5 @@ def watch(
         write_text(json, report(run, format="json"))
     from babysit.cli.boxes import show_found
 
-    show_found(run)
+    show_found(run, store=kept.option)
     return outcome.exit_code or exit_code(run, settings, exit_zero=judging.exit_zero)

@@ -16,6 +16,8 @@ _BY_ENDING: Final = {".html": "html", ".htm": "html", ".txt": "text", ".json": "
 
 def report(run: Run, *, format: str = "html") -> str:
     """The run as one HTML page that opens offline, as text, or as JSON; raises UserError for another format."""
+    if not isinstance(run, Run):
+        raise UserError(f"a report is made of a run, not of {type(run).__name__}", do="Pass w.run, or store.load(id)")
     if format == "html":
         from babysit.reporting.html import html
 

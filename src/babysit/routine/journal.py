@@ -81,7 +81,11 @@ class Journal:
             )
         self.writer.close()
         if stopped:
-            more = f"; go on with `babysit run --resume {self.run.id}`" if self.run.kind == "routine" else ""
+            more = (
+                f"; go on with `babysit run --resume {self.run.id}{self._store.option}`"
+                if self.run.kind == "routine"
+                else ""
+            )
             raise KeyboardInterrupt(f"stopped. Run {self.run.id} is kept and readable{more}") from None
 
     @property

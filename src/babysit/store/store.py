@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
@@ -39,6 +40,7 @@ class Store:
     """
 
     def __init__(self, url: str | None = None) -> None:
+        self._asked = bool(url)
         self._place = open_place(url)
         self._writers: dict[str, Writer] = {}
         self.problems: tuple[str, ...] = ()
@@ -48,6 +50,11 @@ class Store:
     def label(self) -> str:
         """Where the store is: a path, or an address without its password."""
         return self._place.label
+
+    @property
+    def option(self) -> str:
+        """What a command needs to find this store again; "" for the usual place."""
+        return f" --store {shlex.quote(self.label)}" if self._asked else ""
 
     def save(self, run: Run) -> None:
         """Keeps a whole run in place of what was kept under its id; problems are told in `problems`."""

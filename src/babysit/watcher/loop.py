@@ -49,10 +49,10 @@ class Loop:
         self._anatomist = Anatomist(self._book)
         self._batches = BatchProfile()
         self.recorder = Recorder()
-        self._guard = Guard(lambda kind, detail: self.recorder.event(self.steps, kind, detail))
+        self.guard = Guard(lambda kind, detail: self.recorder.event(self.steps, kind, detail))
         self._schedule = Schedule(overhead)
-        self.window = Window(self._book, self._gauge, self._anatomist, self._batches, self._guard.problem)
-        self._evaluation = Evaluation(self._book, self._batches, self._anatomist.scale_of, self._guard.problem)
+        self.window = Window(self._book, self._gauge, self._anatomist, self._batches, self.guard.problem)
+        self._evaluation = Evaluation(self._book, self._batches, self._anatomist.scale_of, self.guard.problem)
         self._writer = writer
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
@@ -119,7 +119,7 @@ class Loop:
             return
         self._in_step = True
         if self.window.active:
-            with self._guard.unseen("step"):
+            with self.guard.unseen("step"):
                 own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
                 if self.window.capturing and not closure:
                     self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
@@ -134,7 +134,7 @@ class Loop:
         self._in_step = self._manual = False
         index = self._optimizers.stepped(optimizer)
         if self.window.active:
-            with self._guard.unseen("step"):
+            with self.guard.unseen("step"):
                 if self.window.capturing and closure:
                     self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
                 self._gauge.after_step(with_gradients=closure)
@@ -161,7 +161,7 @@ class Loop:
             self._step_done(None)
         self._losses.add(loss)
         if self.window.active:
-            with self._guard.unseen("backward"):
+            with self.guard.unseen("backward"):
                 self.window.backward(loss)
 
     def on_zero_grad(self, _owner: object) -> None:
@@ -181,13 +181,13 @@ class Loop:
             if self.steps == 0 or (self._evaluation.is_habit(self.steps) and not self.window.active):
                 return
             self.window.pause()
-        with self._guard.contained("evaluation"):
+        with self.guard.contained("evaluation"):
             self._evaluation.begin()
 
     def on_gradient_on(self) -> None:
         """It ends."""
         if self._evaluation.running and not self._in_step:
-            with self._guard.contained("evaluation"):
+            with self.guard.contained("evaluation"):
                 if self._evaluation.end():
                     self.window.resume()
 
@@ -205,7 +205,7 @@ class Loop:
         """Compiled code runs without the mode from now on."""
         self._anatomist.compiled = True
         self.window.close()
-        self._guard.problem(
+        self.guard.problem(
             "torch.compile",
             RuntimeError("activations inside compiled code cannot be seen; weights, gradients and updates are"),
         )
@@ -238,13 +238,13 @@ class Loop:
         if sampled or self.steps % FLUSH_STEPS == 0:
             self._flush()
             if self.live.wants(self.steps):
-                with self._guard.unseen("judging"):
+                with self.guard.unseen("judging"):
                     self.live.look(Run(id="", **self.facts()), self.steps)
         # Our own work after a sampled step belongs to neither that step nor the next plain one.
         self._last_time = time.perf_counter() if sampled and not self.window.active else now
 
     def _end_window(self, optimizer: torch.optim.Optimizer | None) -> None:
-        with self._guard.unseen("step"):
+        with self.guard.unseen("step"):
             if self.window.accuracy is not None:
                 self.recorder.scalar(ACCURACY_TRAIN, self.steps, self.window.accuracy)
             if optimizer is not None:
@@ -265,7 +265,7 @@ class Loop:
         if time.perf_counter() - self._last_flush < FLUSH_SECONDS:
             return
         self._last_flush = time.perf_counter()
-        with self._guard.unseen("recording"):
+        with self.guard.unseen("recording"):
             self.recorder.settle()
             if self._writer is not None:
                 self.recorder.send(self._writer, self._anatomist.order())
@@ -280,7 +280,7 @@ class Loop:
 
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""
-        with self._guard.unseen("recording"):
+        with self.guard.unseen("recording"):
             self.recorder.settle()
         self._note_optimizers()
         anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps)

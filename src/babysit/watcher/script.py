@@ -43,7 +43,7 @@ def run_script(
     Raises:
         UserError: the script does not exist, is no file, cannot be read, or is not Python.
     """
-    code = _compiled(path)
+    code = read_script(path)
     module = types.ModuleType("__main__")
     module.__dict__.update(__file__=path, __builtins__=builtins, __spec__=None, __cached__=None)
     watching = watch(overhead=overhead, name=name or Path(path).stem, writer=writer)
@@ -62,7 +62,8 @@ def run_script(
     return ScriptOutcome(run, exit_code, error)
 
 
-def _compiled(path: str) -> types.CodeType:
+def read_script(path: str) -> types.CodeType:
+    """The script's code, ready to run; raises UserError when there is no such script or it is not Python."""
     try:
         source = Path(path).read_bytes()
     except FileNotFoundError as problem:

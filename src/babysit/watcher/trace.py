@@ -139,10 +139,11 @@ class Trace(TorchFunctionMode):
         if node is not None:
             return node
         place = self._book.place_of(tensor)
-        if place is None and tensor.requires_grad and tensor.is_leaf and tensor.is_floating_point():
-            place = self._book.adopt(tensor)
-        role = PARAMETER if place else MODEL if tensor.grad_fn is not None else DATA
-        node = Node("parameter" if place else "data", (), role, self._next())
+        leaf = tensor.requires_grad and tensor.is_leaf
+        role = PARAMETER if place or leaf else MODEL if tensor.grad_fn is not None else DATA
+        node = Node("parameter" if role == PARAMETER else "data", (), role, self._next())
+        if leaf and not place:
+            node.extra["stranger"] = tensor
         node.place, node.shape = place or "", tuple(tensor.shape)
         self._known[id(tensor)] = (weakref.ref(tensor), node)
         return node
@@ -172,7 +173,15 @@ class Trace(TorchFunctionMode):
         own = [parent for parent in parents if parent.role == PARAMETER]
         if node.role == PARAMETER:
             node.place = own[0].place
+            if "stranger" in own[0].extra and node.op != "detach":  # what is detached is not trained by this
+                node.extra["stranger"] = own[0].extra["stranger"]
             return
+        for parent in own:
+            # A tensor that no module holds belongs to the network once it meets data with gradients on; weights that
+            # are averaged, copied or initialized do not.
+            stranger = parent.extra.pop("stranger", None)
+            if stranger is not None and torch.is_grad_enabled():
+                parent.place = self._book.place_of(stranger) or self._book.adopt(stranger)
         latest = max((parent for parent in parents if parent.layer), key=lambda parent: parent.order, default=None)
         node.layer = latest.layer if latest else ""
         if not own:

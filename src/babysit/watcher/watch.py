@@ -102,7 +102,10 @@ class Watch:
 
     def log(self, name: str, value: float, *, step: int | None = None) -> None:
         """Record a scalar of your own, such as `w.log("loss/validation", loss)` after an epoch."""
-        self._loop.recorder.scalar(name, self.steps if step is None else step, float(value))
+        with self._loop.guard.contained("log"):  # a slip in logging must not end a training; T001 tells of it
+            if not isinstance(name, str):
+                raise TypeError(f"the name of a curve is text, not {type(name).__name__}")
+            self._loop.recorder.scalar(name, self.steps if step is None else int(step), float(value))
 
     def note(self, **run_fields: Any) -> None:
         """Set parts of the run: config, data, probes, trials, ranges, result, artifacts, command, stop_reason."""

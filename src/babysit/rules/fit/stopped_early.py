@@ -28,6 +28,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if level.looks < limits["few"] and limits["ratio"] < ratio and path < limits["path"] and poor(run):
         yield Evidence(
             last_step=level.looks,
+            severity=Severity.INFO if level.looks < limits["trial"] else None,
             confidence=0.8,
             numbers={"steps": level.looks, "path": path, "update_ratio": ratio, "end_loss": level.end},
             meaning=f"Training took {level.looks} steps, in which no layer could move by more than {100 * path:.2g} "
@@ -44,7 +45,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     known = skill(run)
     # Only with little learned and the curve still nearly straight is more of the same the obvious cure.
-    grave = share >= limits["straight"] and (known is None or known < limits["skill"])
+    grave = (
+        level.looks >= limits["trial"] and share >= limits["straight"] and (known is None or known < limits["skill"])
+    )
     yield Evidence(
         first_step=int(0.8 * level.looks),
         last_step=level.looks,
@@ -66,6 +69,7 @@ RULE = Rule(
     find=find,
     needs=("curves",),
     limits={
+        "trial": Limit(20, "fewer steps are a trial of the code, not a training that ended early: INFO"),
         "few": Limit(100, "networks of any use take hundreds of steps to train"),
         "path": Limit(0.3, "all updates added up stay below a third of the weights' own size"),
         "ratio": Limit(5e-4, "steps of ordinary length; shorter ones are rate-too-low's"),
