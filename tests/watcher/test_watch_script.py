@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -172,3 +173,13 @@ def test_a_missing_script_and_a_folder_are_said_in_one_line(tmp_path: Path) -> N
         run_script(str(tmp_path / "none.py"))
     with pytest.raises(UserError, match="folder"):
         run_script(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to hear")
+def test_a_terminated_script_gives_its_records(tmp_path: Path) -> None:
+    path = written(tmp_path, TRAINING + "\n    import signal; os.kill(os.getpid(), signal.SIGTERM)\n    print('never')")
+    outcome = run_script(path)
+    assert outcome.exit_code == 143
+    assert outcome.run.status == Status.INTERRUPTED
+    assert len(outcome.run.curves.get("loss/train")) == 60
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -43,5 +44,6 @@ def watch(
         write_text(json, report(run, format="json"))
     from babysit.cli.boxes import show_found
 
-    show_found(run, store=kept.option)
+    with contextlib.suppress(OSError, ValueError):  # a script may have closed its standard error
+        show_found(run, store=kept.option)
     return outcome.exit_code or exit_code(run, settings, exit_zero=judging.exit_zero)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import builtins
 import contextlib
 import io
+import signal
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Iterator, Sequence
@@ -21,6 +23,7 @@ from babysit.watcher.recorder import Sink
 from babysit.watcher.watch import Watch, watch
 
 INTERRUPTED: Final = 130  # what a shell gives for Ctrl-C
+TERMINATED: Final = 143  # and for SIGTERM
 
 
 @final
@@ -49,12 +52,11 @@ def run_script(
     watching = watch(overhead=overhead, name=name or Path(path).stem, writer=writer)
     watching.note(command=" ".join(["python", path, *arguments]))
     watching.name_models_by(lambda model: _variable_name(module, model))
-    with _as_main(module, path, arguments):
+    with _as_main(module, path, arguments), _terminated_as_exit():
         error = _run(code, module, watching)
         exit_code = _exit_code(error)
-        status = {0: Status.FINISHED, INTERRUPTED: Status.INTERRUPTED}.get(exit_code, Status.CRASHED)
-        if isinstance(error, SystemExit):
-            status = Status.FINISHED
+        ended = {0: Status.FINISHED, INTERRUPTED: Status.INTERRUPTED, TERMINATED: Status.INTERRUPTED}
+        status = ended.get(exit_code, Status.FINISHED if isinstance(error, SystemExit) else Status.CRASHED)
         run = watching.close(status=status)
         if error is not None and not isinstance(error, SystemExit):
             _print_as_python(error)
@@ -96,6 +98,27 @@ def _as_main(module: types.ModuleType, path: str, arguments: Sequence[str]) -> I
         sys.modules["__main__"] = old_main
         sys.argv = old_argv
         sys.path[:] = old_path
+
+
+@contextlib.contextmanager
+def _terminated_as_exit() -> Iterator[None]:
+    """Let a plain SIGTERM (Slurm, Docker, `timeout`) end the script as an exit, so that its records are not lost.
+
+    A handler that the script itself installs replaces this one; where none can be set, nothing changes.
+    """
+
+    def leave(_number: int, _frame: types.FrameType | None) -> None:
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is leave:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(code: types.CodeType, module: types.ModuleType, watching: Watch) -> BaseException | None:
