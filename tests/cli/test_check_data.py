@@ -55,11 +55,13 @@ def test_json_holds_the_whole_profile(capsys):
     assert data["splits"][0]["feature_nonfinite"] == [0, 10, 0]
 
 
-def test_data_that_cannot_be_trained_on_are_described_before_that_is_said(capsys):
+def test_data_that_cannot_be_trained_on_are_refused_in_one_line_and_described_on_request(capsys):
     code, out, err = _run(capsys, "train.csv")
     assert (code, out) == (2, "")
-    assert "height 10" in err
-    assert "babysit: the features hold 10 missing (NaN) values" in err
+    assert err.startswith("babysit: the features hold 10 missing (NaN) values")
+    assert err.count("\n") == 1
+    code, out, _ = _run(capsys, "train.csv", "--data-only")
+    assert "height 10" in out
 
 
 @pytest.mark.parametrize(("words", "said"), [(("--skip-bad",), "--data-only"), (("--test", "test.csv"), "--data-only")])

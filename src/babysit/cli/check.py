@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, final
 
 import msgspec
 from cyclopts import Group, Parameter
 
-from babysit.cli.data_box import data_box
+from babysit.cli.data_boxes import data_box
 from babysit.cli.keeping import open_store
 from babysit.cli.material import DEFAULT_MATERIAL, Data, Material, loading, prepared
 from babysit.cli.options import DEFAULT_JUDGING, Json, Judging, StoreUrl, judged, settle
-from babysit.cli.terminal import err, out, progress_bars, say
+from babysit.cli.terminal import out, progress_bars, say
 from babysit.records.finding import Severity
 from babysit.records.probe import Outcome
 from babysit.records.problem import UserError
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from babysit.cli.settings import Settings
     from babysit.records.dataprofile import DataProfile
-    from babysit.routine.prepare import Prepared
 
 # An experiment that fails says that training cannot work as things are; a warning that it will be hurt.
 SEVERITY = {Outcome.FAIL: Severity.ERROR, Outcome.WARN: Severity.WARNING}
@@ -76,7 +74,7 @@ def check(
         if looking.data_only:
             run = _described(data, material, looking, progress)
         else:
-            run = _experimented(data, material, settings, progress, json=json)
+            run = _experimented(data, material, settings, progress)
         run = judged(run, settings)
         kept.save(run)
     _show(run, json=json, data_only=looking.data_only)
@@ -122,8 +120,8 @@ def _surveyed(
     return survey(open_stream(source, target=material.target or None, skip_bad=skip_bad), progress=progress)
 
 
-def _experimented(data: str, material: Material, settings: Settings, progress: Progress, *, json: bool) -> Run:
-    ready = _ready(data, material, settings, progress, json=json)
+def _experimented(data: str, material: Material, settings: Settings, progress: Progress) -> Run:
+    ready = prepared(data, material, settings, progress)
     from babysit.probes.check import CheckSettings
     from babysit.probes.check import check as check_all
     from babysit.routine.journal import begin_run, now
@@ -132,17 +130,6 @@ def _experimented(data: str, material: Material, settings: Settings, progress: P
     own = CheckSettings(seed=material.seed)
     probes = check_all(ready.model(material.seed), ready.splits.train, settings=own, progress=progress)
     return msgspec.structs.replace(run, probes=probes, data=ready.profile, status=Status.FINISHED, ended=now())
-
-
-def _ready(data: str, material: Material, settings: Settings, progress: Progress, *, json: bool) -> Prepared:
-    """The data in memory; where they cannot be trained on, what they are is shown before that is said."""
-    try:
-        return prepared(data, material, settings, progress)
-    except UserError:
-        if not json:
-            with suppress(UserError):  # the first problem is the one to tell
-                err().print(data_box(_surveyed(data, material, progress)))
-        raise
 
 
 def worst(run: Run) -> int:
