@@ -63,6 +63,7 @@ class Loop:
         self._in_step = False
         self._manual = True
         self._zero_grads = 0
+        self._modes: dict[str, bool] = {}
         self._last_time = self._last_flush = time.perf_counter()
         self.steps = 0
         if model is not None:
@@ -169,9 +170,11 @@ class Loop:
         self._zero_grads += 1
 
     def on_mode(self, module: nn.Module, *, training: bool) -> None:
-        """A module was put into train or eval mode; only whole models count."""
-        if type(module).__name__ in self._book.model_names:
-            self.recorder.event(self.steps, "train_mode" if training else "eval_mode", type(module).__name__)
+        """A module was put into train or eval mode; only whole models and only changes count."""
+        kind = type(module).__name__
+        if kind in self._book.model_names and self._modes.get(kind, True) != training:
+            self._modes[kind] = training
+            self.recorder.event(self.steps, "train_mode" if training else "eval_mode", kind)
 
     def on_gradient_off(self) -> None:
         """A block without gradients begins: an evaluation, perhaps."""
