@@ -93,4 +93,4 @@ def test_a_run_of_one_step_still_draws():
     for plot in PLOTS:
         numbers = plot.numbers(short)
         if numbers is not None:
-            json.dumps(plot.draw(numbers).to_dict(), allow_nan=False)
+            assert "mark" in json.dumps(plot.draw(numbers).to_dict(), allow_nan=False)

@@ -216,6 +216,7 @@ def test_a_next_range_can_always_be_searched(metrics: list[float], low: float, h
         )
         moved, _ = next_dimension("dropout", scale, trials)
         Space({"dropout": moved})  # refuses what cannot be
+        assert moved.low < moved.high
 
 
 def test_with_few_trials_chance_rarely_moves_a_range_and_an_optimum_beyond_mostly_does():

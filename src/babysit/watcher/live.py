@@ -42,9 +42,11 @@ class Live:
         busy = self._thread is not None and self._thread.is_alive()
         return step >= FIRST_LOOK_STEPS and not busy and time.perf_counter() >= self._next_time
 
-    def look(self, run: Run, step: int) -> None:
-        """Judge a snapshot on a thread of its own."""
-        self._thread = threading.Thread(target=self._judge, args=(run, step), name="babysit-judge", daemon=True)
+    def look(self, snapshot: Callable[[], Run], step: int) -> None:
+        """Take a snapshot, whose time counts against the budget too, and judge it on a thread of its own."""
+        start = time.perf_counter()
+        run = snapshot()
+        self._thread = threading.Thread(target=self._judge, args=(run, step, start), name="babysit-judge", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -52,8 +54,7 @@ class Live:
         if self._thread is not None:
             self._thread.join(LAST_WAIT_SECONDS)
 
-    def _judge(self, run: Run, step: int) -> None:
-        start = time.perf_counter()
+    def _judge(self, run: Run, step: int, start: float) -> None:
         try:
             from babysit.rules.judge import judge
 

@@ -82,8 +82,10 @@ class Loop:
 
     def pause(self) -> None:
         """Listen to nothing for a while."""
-        self.window.close()
         patches.forget(self)
+        self.window.close()
+        while self._evaluation.running:
+            self._evaluation.end()
 
     def resume(self) -> None:
         """Listen again."""
@@ -92,11 +94,8 @@ class Loop:
 
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
-        patches.forget(self)
-        self.window.close()
+        self.pause()
         self.live.close()
-        while self._evaluation.running:
-            self._evaluation.end()
         self._take_evaluation()
 
     def send(self, writer: Sink) -> None:
@@ -242,7 +241,7 @@ class Loop:
             self._flush()
             if self.live.wants(self.steps):
                 with self.guard.unseen("judging"):
-                    self.live.look(Run(id="", **self.facts()), self.steps)
+                    self.live.look(lambda: Run(id="", **self.facts()), self.steps)
         # Our own work after a sampled step belongs to neither that step nor the next plain one.
         self._last_time = time.perf_counter() if sampled and not self.window.active else now
 

@@ -57,8 +57,6 @@ MEETINGS: Final = frozenset({"sub", "rsub", "mul", "div", "gather", "getitem", "
 # Two results of the model in one of these give something that no longer belongs to one layer.
 MIXERS: Final = frozenset({"matmul", "bmm", "mm", "mul", "div", "einsum", "baddbmm", "scaled_dot_product_attention"})
 
-REDUCTIONS: Final = frozenset({"mean", "sum", "nanmean", "norm", "max", "logsumexp"})
-
 _names: dict[Callable[..., Any], str] = {}
 
 
