@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from babysit.records.trial import Value
@@ -86,6 +87,22 @@ class Executor(Protocol):
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Frees what these members hold; unknown numbers are no error."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes all members it holds into an existing folder, each file atomically.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Takes up the members that were saved there, beside those it holds; they go on to the same numbers.
+
+        Raises:
+            UserError: what lies there cannot be read.
+        """
         ...
 
     def close(self) -> None:

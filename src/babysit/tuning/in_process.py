@@ -7,9 +7,9 @@ import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import final
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,12 @@ from babysit.data.samples import Samples
 from babysit.nn.losses import loss_for
 from babysit.probes.optimizers import make_optimizer
 from babysit.records.problem import UserError
+from babysit.training.checkpoint import load_plain, write_atomically
 from babysit.training.evaluate import evaluate
 from babysit.tuning.abort import KEPT_COSTS, why_stop
 from babysit.tuning.executor import Advance, Member, Workload
+
+_SAVED: Final = "members.pt"
 
 
 @final
@@ -29,6 +32,7 @@ from babysit.tuning.executor import Advance, Member, Workload
 class _Learner:
     """A member under training."""
 
+    member: Member
     model: nn.Module
     optimizer: torch.optim.Optimizer
     batch_size: int
@@ -76,6 +80,33 @@ class InProcess:
             self._learners.pop(number, None)
             self._ended.pop(number, None)
 
+    def save(self, folder: Path) -> None:
+        """Writes all members into `members.pt` there."""
+        state = {
+            "learners": [_state_of(learner) for learner in self._learners.values()],
+            "ended": [asdict(advance) for advance in self._ended.values()],
+        }
+        write_atomically(folder / _SAVED, lambda file: torch.save(state, file))
+
+    def load(self, folder: Path) -> None:
+        """Builds the members saved there anew and gives each its weights, moments and random numbers back."""
+        state = load_plain(folder / _SAVED, what="state of a search")
+        for saved in state["learners"]:
+            with _own_randomness(self._device):
+                learner = self._learner(Member(**saved["member"]))
+            learner.model.load_state_dict(saved["model"])
+            learner.optimizer.load_state_dict(saved["optimizer"])
+            learner.random_state = saved["random_state"]
+            learner.epoch, learner.step, learner.initial_cost = saved["epoch"], saved["step"], saved["initial_cost"]
+            learner.last_costs.extend(saved["last_costs"])
+        for saved in state["ended"]:
+            advance = Advance(**{**saved, "costs": tuple(saved["costs"])})
+            self._ended[advance.number] = advance
+
+    def model(self, number: int) -> nn.Module:
+        """The network of a member under training."""
+        return self._learners[number].model
+
     def close(self) -> None:
         """Frees everything."""
         self._learners.clear()
@@ -118,6 +149,7 @@ class InProcess:
             model = self._workload.build(dict(member.parameters))
             model.to(self._device)
             learner = _Learner(
+                member=member,
                 model=model,
                 optimizer=self._optimizer(model, member),
                 batch_size=int(member.parameters.get("batch_size", self._workload.batch_size)),
@@ -156,6 +188,21 @@ class InProcess:
                 learner.step += 1
         learner.epoch += epochs
         return ""
+
+
+def _state_of(learner: _Learner) -> dict[str, Any]:
+    """A member as plain values and tensors, which load without running code."""
+    member = learner.member
+    return {
+        "member": {"number": member.number, "parameters": dict(member.parameters), "seed": member.seed},
+        "model": learner.model.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "random_state": learner.random_state,
+        "epoch": learner.epoch,
+        "step": learner.step,
+        "initial_cost": learner.initial_cost,
+        "last_costs": list(learner.last_costs),
+    }
 
 
 def _place(problem: Exception) -> str:
