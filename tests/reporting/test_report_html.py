@@ -172,7 +172,7 @@ def test_the_footer_says_what_watching_cost(pages):
 
 
 def test_backquotes_become_code_and_a_lone_one_stays():
-    from babysit.reporting.html import _prose
+    from babysit.reporting.page import _prose
 
     assert _prose("use `a<b` now") == "use <code>a&lt;b</code> now"
     assert _prose("a ` alone <b>") == "a ` alone &lt;b&gt;"
