@@ -7,12 +7,16 @@ CASES ?= ../shared/cases
 # A copy of CIFAR-10 for the lecture's experiments; scikit-learn's digits where it is absent.
 EXAMPLES_DATA ?= ../shared/data/cifar10-jpeg.tar.xz
 
-.PHONY: run test check lint types imports tests docs bench score examples clean
+.PHONY: run system test check lint types imports tests docs bench score examples clean
 
 run: $(STAMP)
 	$(BIN)/babysit run digits
 
 test: check tests
+
+# Debian's PostgreSQL and Chromium, for the tests that need a real server and a real browser; they skip without.
+system:
+	.ci/system
 
 check: lint types imports docs
 
