@@ -7,17 +7,28 @@ import pytest
 import sqlalchemy as sa
 
 from babysit.store.schema import TABLES
+from babysit.testing.postgres_server import PostgresServer
 from babysit.testing.store_contract import STORE_CONTRACT
 
 # Another database to hold to the contract, for example postgresql+psycopg://user@host/empty_database.
 OTHER = os.environ.get("BABYSIT_TEST_STORE", "")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("other", marks=pytest.mark.skipif(not OTHER, reason="none is named"))])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.server),
+        pytest.param("other", marks=pytest.mark.skipif(not OTHER, reason="BABYSIT_TEST_STORE names none")),
+    ]
+)
 def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.chdir(tmp_path)
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/kept/{secrets.token_hex(2)}.sqlite"
+        return
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("server")
+        yield server.empty_database()
         return
     engine = sa.create_engine(OTHER)
     TABLES.drop_all(engine)

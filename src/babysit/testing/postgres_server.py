@@ -1,0 +1,128 @@
+"""A PostgreSQL of one's own, for tests and benchmarks: made in a temporary folder, reached by a socket in it, and gone.
+
+with postgres_server() as server:
+    Store(server.empty_database())
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Final, final
+
+from babysit.records.problem import UserError
+
+# Where Debian and its children put them; elsewhere they are found on the PATH.
+DEBIAN: Final = Path("/usr/lib/postgresql")
+USER: Final = "babysit"
+
+# A server on a busy machine of two cores took 0.3 s; recovery after it was stopped at once takes longer.
+_START_SECONDS: Final = 60.0
+
+
+def postgres_programs() -> Path | None:
+    """The folder of `initdb` and `postgres`, the newest version there is; None where it is not installed."""
+    found = [path.parent for path in DEBIAN.glob("*/bin/postgres") if (path.parent / "initdb").exists()]
+    if found:
+        return max(found, key=lambda folder: float(folder.parent.name))
+    there = shutil.which("postgres")
+    return Path(there).resolve().parent if there and shutil.which("initdb") else None
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server that runs within this block; raises UserError where PostgreSQL is not installed."""
+    programs = postgres_programs()
+    if programs is None:
+        raise UserError("PostgreSQL is not installed", do="On Debian: apt-get install postgresql")
+    # Directly under the system's folder: the path of a socket may not be longer than 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="babysit-postgres-", dir="/tmp"))
+    server = PostgresServer(programs, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@final
+class PostgresServer:
+    """One server; it can be stopped and started again, as a server that fails would be."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count(1)
+        # It refuses to run as root, so root lends itself to another user.
+        self._user = _another_user() if os.geteuid() == 0 else None
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        self._call("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", USER, "--no-sync", "-E", "UTF8")
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self._folder}", "-c", "fsync=off")
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                cwd=self._folder,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self._folder / "log").read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+
+    def start_if_stopped(self) -> None:
+        """Starts it unless it runs."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+
+    def stop(self) -> None:
+        """Stops it at once, whoever is connected; what was committed is there when it is started again."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(_START_SECONDS)
+
+    def empty_database(self) -> str:
+        """The address of a database that was not there before."""
+        name = f"store_{next(self._numbers)}"
+        self._call("createdb", "-h", str(self._folder), "-U", USER, name)
+        return f"postgresql+psycopg://{USER}@/{name}?host={self._folder}"
+
+    def _answers(self) -> bool:
+        asked = [str(self._programs / "pg_isready"), "-q", "-h", str(self._folder)]
+        return subprocess.run(asked, check=False, cwd=self._folder).returncode == 0
+
+    def _call(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [str(self._programs / program), *words],
+            check=False,
+            capture_output=True,
+            text=True,
+            user=self._user,
+            cwd=self._folder,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{program}: {done.stderr.strip()}")
+
+
+def _another_user() -> str:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
