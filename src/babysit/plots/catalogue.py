@@ -1,4 +1,4 @@
-"""Every figure, in the order of the report."""
+"""Every figure, in the order of the report: those of one run, and those of several."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any, Final, final
 
 from babysit.plots import (
     accuracy,
+    compared_losses,
+    compared_metrics,
+    difference,
     heatmap,
     initial_signal,
     losses,
@@ -19,7 +22,6 @@ from babysit.plots import (
     update_ratio,
 )
 from babysit.plots.theme import Figure
-from babysit.records.run import Run
 
 
 @final
@@ -29,7 +31,7 @@ class Plot:
 
     name: str
     title: str
-    numbers: Callable[[Run], Any]  # None: the run has nothing to show
+    numbers: Callable[[Any], Any]  # of a run (or runs); None: it has nothing to show
     draw: Callable[[Any], Figure]
     describe: Callable[[Any], str]
     needs: str  # why it is missing and what to do, when `numbers` is None
@@ -52,4 +54,11 @@ PLOTS: Final = (
     _plot(overfit_tiny, "Twenty samples by heart", "the probe was not made: `babysit check` makes it"),
     _plot(search_scatter, "Search", "no search was made: `babysit search` makes one"),
     _plot(search_importance, "What mattered in the search", "fewer than eight trials of a search were finished"),
+)
+
+# Figures of several runs: what they are given is a sequence of runs.
+COMPARED: Final = (
+    _plot(compared_losses, "Losses", "fewer than two of the runs recorded a loss", wide=True),
+    _plot(compared_metrics, "Accuracies", "fewer than two of the runs recorded an accuracy", wide=True),
+    _plot(difference, "Layer by layer: B against A", "two runs that measured the same layers are needed", wide=True),
 )

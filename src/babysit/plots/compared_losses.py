@@ -1,0 +1,111 @@
+"""The losses of several runs over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import altair as alt
+import numpy as np
+
+from babysit.plots import marks
+from babysit.plots.points import Line, finite, rows, smooth, thin
+from babysit.plots.theme import COLOURS, Figure, log_axis, log_scale, step_axis, themed
+from babysit.plots.words import number
+from babysit.records.run import Run
+
+# What runs are called where they are compared; no more can be told apart by colour.
+LABELS: Final = ("A", "B", "C", "D", "E", "F")
+_SPLITS: Final = ("train", "validation")
+_DASHES: Final = {"train": [1, 0], "validation": [6, 3]}
+# A loss that falls by less than this factor is read more easily on a linear axis (as in losses.py).
+_LOG_FROM = 20.0
+
+
+class Numbers(NamedTuple):
+    """One line a run and split; `metric` is what they show."""
+
+    metric: str
+    lines: dict[tuple[str, str], Line]  # by label of the run and split
+    low: float
+    high: float
+
+
+def numbers(runs: Sequence[Run]) -> Numbers | None:
+    """The losses of the runs, or None when fewer than two recorded one."""
+    return of_metric(runs, "loss")
+
+
+def of_metric(runs: Sequence[Run], metric: str) -> Numbers | None:
+    """The curves of a metric, smoothed and thinned; None when fewer than two runs recorded one."""
+    lines = {}
+    for label, run in zip(LABELS, runs, strict=False):
+        for split in _SPLITS:
+            line = finite(run.curves.get(f"{metric}/{split}"))
+            if len(line):
+                lines[label, split] = thin(smooth(line, max(1, len(line) // 30)) if split == "train" else line, 200)
+    if len({label for label, _ in lines}) < 2:
+        return None
+    values = np.concatenate([line.values for line in lines.values()])
+    # One exploding run must not flatten the others: the axis ends at ten times where the others began.
+    starts = [float(line.values[0]) for line in lines.values()]
+    high = min(float(values.max()), 10 * max(starts)) if metric == "loss" and max(starts) > 0 else float(values.max())
+    return Numbers(metric, lines, float(values.min()), high)
+
+
+def describe(numbers: Numbers) -> str:
+    """Where each line ended, in one sentence."""
+    ends = [
+        f"{label} {split} {number(float(line.values[-1]))} (step {int(line.steps[-1]):,})"
+        for (label, split), line in numbers.lines.items()
+    ]
+    return f"{numbers.metric.capitalize()} at the end: {', '.join(ends)}."
+
+
+def draw(numbers: Numbers) -> Figure:
+    """The figure: a colour a run, dashes for validation, and the run's letter at the end of its lines."""
+    low, high = numbers.low, numbers.high
+    if numbers.metric == "loss" and low > 0 and high / low >= _LOG_FROM:
+        y = alt.Y("value:Q", scale=log_scale(low, high), axis=log_axis("loss (log)", low, high))
+    else:
+        room = 0.05 * ((high - low) or abs(high) or 1.0)
+        scale = alt.Scale(domain=[low - room, high + room], nice=True, clamp=True)
+        form = ".0%" if numbers.metric == "accuracy" else "~g"
+        y = alt.Y("value:Q", scale=scale, axis=alt.Axis(title=numbers.metric, format=form))
+    labels = [label for label in LABELS if any(label == known for known, _ in numbers.lines)]
+    colour = alt.Color("run:N", title="run", scale=alt.Scale(domain=labels, range=list(COLOURS)))
+    splits = [split for split in _SPLITS if any(split == known for _, known in numbers.lines)]
+    dash = alt.StrokeDash(
+        "split:N", title=None, scale=alt.Scale(domain=splits, range=[_DASHES[split] for split in splits])
+    )
+    lines = alt.Chart(_data(numbers)).mark_line(strokeWidth=1.8, clip=True)
+    ends = alt.Chart(_ends(numbers)).mark_text(align="left", dx=4, fontWeight=700, clip=False)
+    hover = marks.hover({f"{label} {split}": line for (label, split), line in numbers.lines.items()}, y)
+    return themed(
+        alt.layer(
+            lines.encode(x=step_axis(), y=y, color=colour, strokeDash=dash),
+            ends.encode(x="step:Q", y=y, text="run:N", color=colour),
+            *hover,
+        ),
+        height=280,
+    )
+
+
+def _data(numbers: Numbers) -> alt.InlineData:
+    table = [
+        (step, value, label, split)
+        for (label, split), line in numbers.lines.items()
+        for step, value in zip(line.steps.tolist(), line.values.tolist(), strict=True)
+    ]
+    columns = list(zip(*table, strict=True))
+    return rows(step=list(columns[0]), value=list(columns[1]), run=list(columns[2]), split=list(columns[3]))
+
+
+def _ends(numbers: Numbers) -> alt.InlineData:
+    """The last point of each run's last-drawn line: its letter stands there."""
+    last = {label: line for (label, _), line in numbers.lines.items()}
+    return rows(
+        step=[int(line.steps[-1]) for line in last.values()],
+        value=[float(line.values[-1]) for line in last.values()],
+        run=list(last),
+    )
