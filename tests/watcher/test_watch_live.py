@@ -35,6 +35,50 @@ def test_a_contradiction_is_told_in_the_first_steps_and_stands_in_the_end() -> N
     assert opened[0].step <= 25
 
 
+class Kept:
+    """A sink that keeps all it is given."""
+
+    def __init__(self) -> None:
+        self.curves: list[object] = []
+        self.parts: dict[str, object] = {}
+
+    def append(self, *, curves: object = None, vitals: object = None) -> None:
+        self.curves.append(curves)
+
+    def update(self, **parts: object) -> None:
+        self.parts.update(parts)
+
+
+def test_what_is_found_meanwhile_is_written_meanwhile() -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(64, 6)
+    labels = inputs[:, :3].argmax(1)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    kept, deadline = Kept(), time.monotonic() + 20
+    with babysit.watch(model, optimizer, writer=kept):
+        while not kept.parts and time.monotonic() < deadline:
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+        assert set(kept.parts) == {"anatomy", "overhead", "findings"}
+        assert [finding.code for finding in kept.parts["findings"]] == ["O201"]  # type: ignore[attr-defined]
+        assert kept.parts["anatomy"].parameters == 83  # type: ignore[attr-defined]
+
+
+def test_a_training_of_slow_steps_is_written_every_two_seconds() -> None:
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    kept = Kept()
+    with babysit.watch(model, optimizer, writer=kept) as watching:
+        watching._loop._schedule.wants = lambda step: False  # type: ignore[method-assign]
+        watching._loop._last_flush -= 10  # as if the last writing lay ten seconds back
+        for _ in range(3):
+            model(torch.randn(8, 4)).pow(2).mean().backward()
+            optimizer.step()
+        assert kept.curves
+
+
 def test_a_healthy_training_opens_nothing() -> None:
     torch.manual_seed(0)
     inputs = torch.randn(64, 6)

@@ -34,7 +34,9 @@ class ContinuedWriter:
         )
 
     def update(self, **fields: Any) -> None:
-        """Do nothing: the journal knows of earlier stages and keeps all fields itself."""
+        """Keep what is found meanwhile, for those who follow the run; the journal keeps all other fields itself."""
+        meanwhile = {name: fields[name] for name in ("anatomy", "overhead", "findings") if name in fields}
+        self._writer.update(**meanwhile)
 
 
 def shifted_curves(curves: Curves, steps: int) -> Curves:

@@ -9,6 +9,7 @@ from typing import Final, final
 
 from babysit.records.finding import Finding, Severity
 from babysit.records.run import Run
+from babysit.watcher.recorder import Sink
 
 # The first look falls at the end of the dense beginning, when layers, objective and first updates are known.
 FIRST_LOOK_STEPS: Final = 20
@@ -22,9 +23,11 @@ LAST_WAIT_SECONDS: Final = 5.0
 class Live:
     """Looks at a run now and then; findings open when they are sure and resolve when the evidence turns."""
 
-    def __init__(self, overhead: float, tell: Callable[[int, str, str], None]) -> None:
+    def __init__(self, overhead: float, tell: Callable[[int, str, str], None], writer: Sink | None = None) -> None:
         self._overhead = overhead
         self._tell = tell  # step, kind of event, code and name
+        self._writer = writer
+        self._closed = False
         self._thread: threading.Thread | None = None
         self._next_time = 0.0
         self._seen: dict[str, int] = {}
@@ -50,15 +53,18 @@ class Live:
         self._thread.start()
 
     def close(self) -> None:
-        """Wait for a look under way."""
+        """Wait for a look under way; one that takes longer is not heard any more."""
         if self._thread is not None:
             self._thread.join(LAST_WAIT_SECONDS)
+        self._closed = True
 
     def _judge(self, run: Run, step: int, start: float) -> None:
         try:
             from babysit.rules.judge import judge
 
             self._compare(judge(run, early_only=True), step)
+            if self._writer is not None and not self._closed:  # for those who follow the run while it goes on
+                self._writer.update(anatomy=run.anatomy, overhead=run.overhead, findings=self.findings)
         except Exception as problem:
             self._tell(step, "measurement_gap", f"live judging: {type(problem).__name__}: {problem}")
         seconds = time.perf_counter() - start

@@ -28,6 +28,7 @@ from babysit.watcher.window import Window
 
 FLUSH_STEPS: Final = 64
 FLUSH_SECONDS: Final = 0.5
+SLOW_FLUSH_SECONDS: Final = 2.0  # where 64 steps take longer: who follows the run live need not wait for them
 # An optimizer that stepped this often while the leading one rested has taken over (one model trained after another).
 HANDOVER_STEPS: Final = 200
 
@@ -56,7 +57,7 @@ class Loop:
         self._writer = writer
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
-        self.live = Live(overhead, self.recorder.event)
+        self.live = Live(overhead, self.recorder.event, writer)
         self._leader = 0
         self._since_leader = 0
         self._losses = Losses()
@@ -237,7 +238,7 @@ class Loop:
             self._note_optimizers()
         if self._schedule.wants(self.steps):
             self._arm()
-        if sampled or self.steps % FLUSH_STEPS == 0:
+        if sampled or self.steps % FLUSH_STEPS == 0 or now - self._last_flush >= SLOW_FLUSH_SECONDS:
             self._flush()
             if self.live.wants(self.steps):
                 with self.guard.unseen("judging"):
