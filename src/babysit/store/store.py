@@ -91,6 +91,12 @@ class Store:
             rows = connection.execute(sa.select(RUNS).order_by(RUNS.c.kept.desc(), RUNS.c.id.desc()).limit(limit))
             return [from_row(dict(row)) for row in rows.mappings()]
 
+    def glance(self, run_id: str) -> tuple[RunSummary, int]:
+        """One line about a run, and a number that rises with every change: who follows a run reads it when it does."""
+        with self._place.reading() as connection:
+            row = dict(_find(connection, run_id))
+            return from_row(row), int(row["sequence"])
+
     def annotate(self, run_id: str, *, tags: Iterable[str] | None = None, notes: str | None = None) -> None:
         """Sets the user's tags or notes of a run; what is None stays."""
         values: dict[str, Any] = {} if tags is None else {"tags": json.dumps(list(dict.fromkeys(tags)))}
