@@ -88,6 +88,17 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        "compare",
+        "Put two to six runs side by side: what came of each, what differs between them, and their curves.",
+        "Results are ranked where they can be; what cannot be compared is said, with the reason. For two runs the page "
+        "shows layer by layer how they differ.",
+        (
+            "babysit compare 20250314-1015 latest",
+            "babysit compare 20250314-1015 latest --open",
+            "babysit compare 20250314-1015 20250314-1120 latest --json",
+        ),
+    ),
+    Command(
         "rules",
         "List the rules: code, name, severity, and what each finds.",
         "",

@@ -26,7 +26,7 @@ def as_json(run: Run) -> str:
         "findings": [_finding(finding) for finding in findings],
         "run": _facts(run),
     }
-    return to_json(_encodable(report))
+    return to_json(encodable(report))
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -53,12 +53,12 @@ def _facts(run: Run) -> dict[str, Any]:
     return told
 
 
-def _encodable(value: Any) -> Any:
+def encodable(value: Any) -> Any:
     """The value with half characters (from file names that are not UTF-8) written out as escapes."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}
+        return {encodable(key): encodable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_encodable(item) for item in value]
+        return [encodable(item) for item in value]
     return value

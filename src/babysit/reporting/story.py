@@ -130,16 +130,18 @@ def results(run: Run) -> list[tuple[str, str]]:
         return splits.index(split) if split in splits else len(splits)
 
     ordered = sorted(run.result.items(), key=lambda item: (order(item[0]), item[0]))
-    return [(_result_name(name), _result_value(name, value)) for name, value in ordered]
+    return [(result_name(name), result_value(name, value)) for name, value in ordered]
 
 
-def _result_name(name: str) -> str:
+def result_name(name: str) -> str:
+    """A result's name as people write it: accuracy/test as "Test accuracy"."""
     metric, _, split = name.partition("/")
     words = f"{split} {metric}" if split else metric
     return short(words.replace("_", " ").capitalize(), 40)
 
 
-def _result_value(name: str, value: float) -> str:
+def result_value(name: str, value: float) -> str:
+    """A result's value as people write it: accuracies as per cent."""
     return percent(value) if name.startswith("accuracy") else number(value)
 
 

@@ -1,0 +1,143 @@
+"""What differs between runs: settings, data, code, network and machine, value by value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from babysit.plots.names import short
+from babysit.records.run import Run
+from babysit.reporting import facts
+
+NOTHING: Final = "–"
+# More rows than this are no longer read; the rest is counted.
+_MOST_ROWS = 40
+
+Values = tuple[object, ...]
+
+
+class Row(NamedTuple):
+    """One thing by run, in words; `best` is the run that is ahead, where that has a meaning."""
+
+    name: str
+    values: tuple[str, ...]
+    best: int | None = None
+
+
+class Change(NamedTuple):
+    """One part of the runs: the rows in which they differ; `known` is False when no run says anything of it."""
+
+    part: str
+    rows: tuple[Row, ...]
+    known: bool
+    left_out: int = 0
+
+
+def changes(runs: Sequence[Run]) -> tuple[Change, ...]:
+    """Every part of the runs with what differs in it, in the order in which a difference should be looked for."""
+    return (
+        _change("settings", [dict(run.config) for run in runs]),
+        _change("data", [_data(run) for run in runs]),
+        _change("code", [_code(run) for run in runs]),
+        _change("network", [_network(run) for run in runs]),
+        _change("environment", [_environment(run) for run in runs]),
+    )
+
+
+def words_of(values: Values) -> tuple[str, ...]:
+    """Values as people write them; with every digit when they differ and would read the same."""
+    words = tuple(NOTHING if value is None or value == "" else facts.value_words(value) for value in values)
+    apart = len({(type(value), str(value)) for value in values if value is not None})
+    if len(set(words)) < apart:
+        return tuple(NOTHING if value is None or value == "" else short(repr(value), 80) for value in values)
+    return words
+
+
+def _change(part: str, described: list[dict[str, object]]) -> Change:
+    names = dict.fromkeys(name for one in described for name in one)
+    found = []
+    for name in names:
+        values = tuple(one.get(name) for one in described)
+        if any(_differ(values[0], value) for value in values[1:]):
+            found.append(Row(short(str(name).replace("_", " "), 48), words_of(values)))
+    known = any(value not in (None, "") for one in described for value in one.values())
+    return Change(part, tuple(found[:_MOST_ROWS]), known, max(0, len(found) - _MOST_ROWS))
+
+
+def _differ(one: object, other: object) -> bool:
+    return one != other and not (_is_nan(one) and _is_nan(other))
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _data(run: Run) -> dict[str, object]:
+    profile = run.data
+    if profile is None:
+        return {}
+    told: dict[str, object] = {
+        "fingerprint": profile.fingerprint[:16],
+        "source": profile.source,
+        "kind": profile.kind,
+        "preprocessing": profile.preprocessing,
+        "classes": len(profile.class_names) or None,
+        "features": len(profile.feature_names) or None,
+        "skipped": profile.skipped or None,
+    }
+    for split in profile.splits:
+        told[f"{short(split.split, 20)} samples"] = split.samples
+        told[f"{short(split.split, 20)} shape"] = _shape(split.input_shape)
+    return told
+
+
+def _code(run: Run) -> dict[str, object]:
+    # Whatever a record of the environment says of the program itself stands here, and not with the machine.
+    said = {name: value for name, value in _fields(run.environment) if name in _OF_CODE}
+    return {"command": run.command, **said}
+
+
+_OF_CODE: Final = ("commit", "code", "script", "changed_files")
+
+
+def _network(run: Run) -> dict[str, object]:
+    anatomy = run.anatomy
+    if anatomy is None:
+        return {}
+    told: dict[str, object] = {
+        "model": anatomy.model,
+        "layers": len(anatomy.layers),
+        "parameters": anatomy.parameters,
+        "trainable parameters": anatomy.trainable_parameters,
+        "batch size": anatomy.batch_size or None,
+        "loss": ", ".join(f"{one.loss} ({one.reduction})" for one in anatomy.objectives),
+        "task": ", ".join(one.task for one in anatomy.objectives),
+    }
+    for place, optimizer in enumerate(anatomy.optimizers, start=1):
+        name = "optimizer" if len(anatomy.optimizers) == 1 else f"optimizer {place}"
+        told[name] = optimizer.kind
+        for number, group in enumerate(optimizer.groups, start=1):
+            of = f"{name} group {number}" if len(optimizer.groups) > 1 else name
+            told |= {f"{of} {field}": value for field, value in _fields(group) if field in _OF_GROUP}
+    for layer in anatomy.layers:
+        after = f", {layer.activation}" if layer.activation else ""
+        told[f"layer {layer.name}"] = f"{layer.kind} {_shape(layer.weight_shape)}{after}".strip()
+    return told
+
+
+_OF_GROUP: Final = ("rate", "weight_decay", "momentum", "betas", "epsilon")
+
+
+def _environment(run: Run) -> dict[str, object]:
+    return {name: value for name, value in _fields(run.environment) if name not in _OF_CODE}
+
+
+def _fields(record: msgspec.Struct) -> Iterable[tuple[str, object]]:
+    return msgspec.structs.asdict(record).items()
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,24 @@
+"""A comparison of runs as one HTML file that opens offline."""
+
+from __future__ import annotations
+
+from babysit.plots.catalogue import COMPARED
+from babysit.reporting import facts
+from babysit.reporting.compare import Comparison, name_of
+from babysit.reporting.page import panels, render
+
+
+def compare_html(comparison: Comparison) -> str:
+    """The comparison as one self-contained page: what came of each, what differs, curves and layers."""
+    shown = panels(COMPARED, comparison.runs)
+    names = {panel.name for panel in shown}
+    return render(
+        "compare.html",
+        shown,
+        comparison=comparison,
+        columns=[
+            {"label": label, "name": name_of(run), "when": facts.moment(run.created) if run.created else ""}
+            for label, run in zip(comparison.labels, comparison.runs, strict=True)
+        ],
+        missing=[(plot.title, plot.needs) for plot in COMPARED if plot.name not in names],
+    )

@@ -1,0 +1,47 @@
+"""A comparison of runs as JSON for other programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from babysit.records.serial import to_json
+from babysit.reporting import story
+from babysit.reporting.changes import Row
+from babysit.reporting.compare import Comparison
+from babysit.reporting.json_format import encodable
+
+
+def compare_json(comparison: Comparison) -> str:
+    """The comparison as indented JSON; values are the words that people read, `result` holds the numbers."""
+    told: dict[str, Any] = {
+        "summary": comparison.sentence,
+        "runs": {
+            label: {
+                "id": run.id,
+                "name": run.name,
+                "kind": run.kind,
+                "status": str(run.status),
+                "verdict": run.verdict,
+                "measured": story.measured(run),
+                "alarms": [finding.code for finding in run.alarms],
+                "result": run.result,
+            }
+            for label, run in zip(comparison.labels, comparison.runs, strict=True)
+        },
+        "outcome": [_row(row, comparison) for row in comparison.verdicts + comparison.results],
+        "changes": {
+            change.part: {
+                "known": change.known,
+                "differs": [_row(row, comparison) for row in change.rows],
+                "left_out": change.left_out,
+            }
+            for change in comparison.changes
+        },
+        "cautions": list(comparison.cautions),
+    }
+    return to_json(encodable(told))
+
+
+def _row(row: Row, comparison: Comparison) -> dict[str, Any]:
+    ahead = None if row.best is None else comparison.labels[row.best]
+    return {"name": row.name, "values": dict(zip(comparison.labels, row.values, strict=True)), "ahead": ahead}
