@@ -40,16 +40,8 @@ def generated(columns: int, size: int) -> Stream:
     return Stream(source="generated", open=opened, samples=rows * batches)
 
 
-def narrow(size: int) -> tuple[Stream, int]:
-    return generated(10, size), size
-
-
-def usual(size: int) -> tuple[Stream, int]:
-    return generated(64, size), size
-
-
-def wide(size: int) -> tuple[Stream, int]:
-    return generated(1000, size), size
+def table(columns: int) -> Callable[[int], tuple[Stream, int]]:
+    return lambda size: (generated(columns, size), size)
 
 
 def csv(size: int) -> tuple[Stream, int]:
@@ -102,9 +94,7 @@ def images(size: int) -> tuple[Stream, int]:
 
 
 SOURCES: dict[str, Callable[[int], tuple[Stream, int]]] = {
-    "generated, 10 columns": narrow,
-    "generated, 64 columns": usual,
-    "generated, 1000 columns": wide,
+    **{f"generated, {columns} columns": table(columns) for columns in (4, 10, 16, 64, 256, 3072)},
     "csv, 5 columns": csv,
     "parquet, 20 columns": parquet,
     "image archive": images,

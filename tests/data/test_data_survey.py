@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from babysit.data.distinct import Distinct
+from babysit.data.hashing import keys
 from babysit.data.open_stream import open_stream
 from babysit.data.profile import profile
 from babysit.data.row_sample import RowSample
@@ -19,7 +20,7 @@ from babysit.data.sources import load_data
 from babysit.data.splits import Splits, split
 from babysit.data.stream import Batch, Stream
 from babysit.data.survey import survey
-from babysit.data.tally import merged, merged_scatter, scatter, tally
+from babysit.data.tally import merged, merged_scatter, scatter, tally, tally_and_scatter
 from babysit.records.problem import UserError
 
 TABLES = arrays.arrays(
@@ -64,6 +65,10 @@ def test_any_cutting_gives_the_covariance_of_the_complete_samples(x, sizes):
     found = None
     for (piece,) in _cut(sizes, x):
         found = merged_scatter(found, scatter(piece))
+        alone, (moments, together) = tally(piece), tally_and_scatter(piece)
+        np.testing.assert_allclose(moments.squares, alone.squares, rtol=1e-9)
+        np.testing.assert_array_equal(moments.mean, alone.mean)
+        np.testing.assert_array_equal(together.products, scatter(piece).products)
     whole = x[np.isfinite(x).all(axis=1)].astype(np.float64)
     assert found.count == len(whole)
     if len(whole):
@@ -188,9 +193,9 @@ def test_counts_stay_right_on_average_when_memory_does_not_suffice(capacity):
 def test_the_rows_that_are_drawn_do_not_depend_on_the_cutting(sizes):
     rows = np.arange(300, dtype=np.float32)[:, None]
     whole, cut = RowSample(20), RowSample(20)
-    whole.add(rows)
-    for (piece,) in _cut(sizes, rows):
-        cut.add(piece)
+    whole.add(rows, keys(0, 300))
+    for piece, places in _cut(sizes, rows, keys(0, 300)):
+        cut.add(piece, places)
     assert sorted(whole.rows()[:, 0]) == sorted(cut.rows()[:, 0])
     assert len(set(cut.rows()[:, 0])) == 20
 
@@ -198,7 +203,7 @@ def test_the_rows_that_are_drawn_do_not_depend_on_the_cutting(sizes):
 def test_rows_are_drawn_from_everywhere():
     drawn = RowSample(500)
     for place in range(100):
-        drawn.add(np.full((100, 1), place, dtype=np.float32))
+        drawn.add(np.full((100, 1), place, dtype=np.float32), keys(100 * place, 100))
     assert drawn.rows().mean() == pytest.approx(49.5, abs=6)
 
 

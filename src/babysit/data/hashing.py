@@ -24,11 +24,13 @@ def keys(start: int, count: int) -> Words:
 
 def scrambled(values: Words) -> Words:
     """Each number as another one, in which every bit depends on every bit of the first; no two become the same."""
-    z = values * _GOLDEN
-    z = (z ^ (z >> np.uint64(30))) * _FIRST
-    z = (z ^ (z >> np.uint64(27))) * _SECOND
-    mixed: Words = z ^ (z >> np.uint64(31))
-    return mixed
+    z: Words = values * _GOLDEN
+    z ^= z >> np.uint64(30)  # in place: fresh memory for every step costs more than the step
+    z *= _FIRST
+    z ^= z >> np.uint64(27)
+    z *= _SECOND
+    z ^= z >> np.uint64(31)
+    return z
 
 
 def words(values: NDArray[np.float32]) -> Words:
@@ -49,9 +51,12 @@ def row_hashes(spread: Words) -> Words:
     return scrambled(hashes)
 
 
-def column_hashes(spread: Words, first_row: int) -> Words:
-    """What these rows add to the hash of each column: sums over all rows are equal for columns that are equal."""
-    hashes: Words = np.einsum("ij,i->j", spread, keys(first_row, len(spread)))
+def column_hashes(spread: Words, row_keys: Words) -> Words:
+    """What these rows add to the hash of each column: sums over all rows are equal for columns that are equal.
+
+    `row_keys` are the `keys` of the rows' places.
+    """
+    hashes: Words = np.einsum("ij,i->j", spread, row_keys)
     return hashes
 
 

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.data.hashing import keys
+from babysit.data.hashing import Words
 
 
 @final
@@ -16,14 +16,11 @@ class RowSample:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._seen = 0
         self._keys = np.zeros(0, np.uint64)
         self._rows: NDArray[np.float32] | None = None
 
-    def add(self, rows: NDArray[np.float32]) -> None:
-        """Offer rows of shape (rows, columns)."""
-        offered = keys(self._seen, len(rows))
-        self._seen += len(rows)
+    def add(self, rows: NDArray[np.float32], offered: Words) -> None:
+        """Offer rows of shape (rows, columns) with the `keys` of their places."""
         if self._rows is None:
             self._rows = np.empty((self._size, rows.shape[1]), dtype=np.float32)
         if len(self._keys) == self._size:

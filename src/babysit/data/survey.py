@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from babysit.data.distinct import Counted, Distinct
 from babysit.data.drift import drifted_classes, drifted_features
-from babysit.data.hashing import Words, column_hashes, label_hashes, row_hashes, scrambled, words
+from babysit.data.hashing import Words, column_hashes, keys, label_hashes, row_hashes, scrambled, words
 from babysit.data.row_sample import RowSample
 from babysit.data.stream import Batch, Stream
-from babysit.data.tally import Scatter, Tally, merged, merged_scatter, scatter, tally
+from babysit.data.tally import Scatter, Tally, merged, merged_scatter, tally, tally_and_scatter
 from babysit.data.targets import Targets, class_counts, class_names, mean_and_variance
 from babysit.records.dataprofile import DataProfile, Drift, SplitProfile
 from babysit.records.problem import UserError
@@ -95,21 +95,29 @@ class _Split:
 
     def _add(self, piece: NDArray[Any], y: NDArray[Any] | None) -> None:
         with np.errstate(over="ignore"):
-            x = np.ascontiguousarray(piece, dtype=np.float32)
-        self.features = merged(self.features, tally(x))
+            # Tables column by column: all that follows but the drawing of rows goes along columns.
+            x = np.require(piece, np.float32, "F" if self.is_table else "C")
         spread = words(x.reshape(len(x), -1))
         hashes = row_hashes(spread)
         self.inputs.add(hashes)
+        row_keys = keys(self.samples, len(x))
         if self.is_table:
-            self.columns += column_hashes(spread, self.samples)
-            if x.shape[1] <= _MOST_CORRELATED:
-                self.scatter = merged_scatter(self.scatter, scatter(x))
-        self.drawn.add(x if self.is_table else _by_channel(x))
+            self.columns += column_hashes(spread, row_keys)
+        self._add_moments(x)
+        self.drawn.add(x if self.is_table else _by_channel(x), row_keys)
         if y is not None:
             self.targets.add(y)
             hashes = scrambled(hashes ^ label_hashes(y))
         self.fingerprint += int(hashes.sum(dtype=np.uint64))
         self.samples += len(x)
+
+    def _add_moments(self, x: NDArray[np.float32]) -> None:
+        if self.is_table and x.shape[1] <= _MOST_CORRELATED:
+            more, together = tally_and_scatter(x)
+            self.scatter = merged_scatter(self.scatter, together)
+        else:
+            more = tally(x)
+        self.features = merged(self.features, more)
 
 
 def _by_channel(x: NDArray[np.float32]) -> NDArray[np.float32]:
