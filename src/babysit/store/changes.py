@@ -6,9 +6,9 @@ a newer one, changes nothing; so a spool can be played again without asking what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from babysit.records.curves import Curves
 from babysit.records.run import Run
-from babysit.records.serial import from_bytes, to_bytes
+from babysit.records.serial import from_bytes
 from babysit.records.vitals import Vitals
 from babysit.store.merge import join_curves, join_vitals, until_curves, until_vitals
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
@@ -94,7 +94,7 @@ def _create(connection: Connection, row: RunRow, *, known: bool) -> None:
     if known:  # tags, notes and its place in time stay
         connection.execute(PARTS.delete().where(PARTS.c.run_id == row.run_id))
         connection.execute(SEGMENTS.delete().where(SEGMENTS.c.run_id == row.run_id))
-        connection.execute(RUNS.update().where(RUNS.c.id == row.run_id).values(**values))
+        connection.execute(RUNS.update().where(RUNS.c.id == row.run_id).values({"bytes": 0, "thinned": 0, **values}))
     else:
         connection.execute(RUNS.insert().values(id=row.run_id, tags="[]", notes="", kept=row.sequence, **values))
 
@@ -112,7 +112,8 @@ def _put(connection: Connection, run_id: str, changes: Sequence[Change]) -> None
             segments.append(
                 {"run_id": run_id, "sequence": change.sequence, "kind": change.kind, "payload": change.payload}
             )
-    values = {**columns, "sequence": changes[-1].sequence}
+    added = sum(len(change.payload) for change in changes if isinstance(change, SegmentRow))
+    values: dict[str, Any] = {**columns, "sequence": changes[-1].sequence, "bytes": RUNS.c.bytes + added}
     connection.execute(RUNS.update().where(RUNS.c.id == run_id).values(**values))
     if parts:
         connection.execute(PARTS.delete().where(PARTS.c.run_id == run_id, PARTS.c.name.in_(tuple(parts))))
@@ -122,40 +123,18 @@ def _put(connection: Connection, run_id: str, changes: Sequence[Change]) -> None
         connection.execute(SEGMENTS.insert(), segments)
 
 
-def gather(connection: Connection, run_id: str, *, writer: str, after: int) -> int:
-    """Joins the small segments of a run that come after a sequence number; gives the number of the last one.
-
-    Reading a run takes about 50 µs a segment, and a long run has many. A run that another writer took over is left
-    alone, as are segments that do more than add rows.
-    """
-    owner = connection.scalar(sa.select(RUNS.c.writer).where(RUNS.c.id == run_id))
-    newer = sa.and_(SEGMENTS.c.run_id == run_id, SEGMENTS.c.sequence > after)
-    rows = connection.execute(sa.select(SEGMENTS).where(newer).order_by(SEGMENTS.c.sequence)).all()
-    if owner != writer or not rows:
-        return after
-    if all(row.kind in (CURVES, VITALS) for row in rows):
-        connection.execute(SEGMENTS.delete().where(newer))
-        for kind in (CURVES, VITALS):
-            same = [row for row in rows if row.kind == kind]
-            if same:
-                payload = to_bytes(_JOINED[kind]([row.payload for row in same]))
-                values = {"run_id": run_id, "sequence": same[-1].sequence, "kind": kind, "payload": payload}
-                connection.execute(SEGMENTS.insert().values(**values))
-    return int(rows[-1].sequence)
-
-
-_JOINED: Final[dict[str, Callable[[Sequence[bytes]], Curves | Vitals]]] = {
-    CURVES: lambda payloads: join_curves([from_bytes(bytes(payload), Curves) for payload in payloads]),
-    VITALS: lambda payloads: join_vitals([from_bytes(bytes(payload), Vitals) for payload in payloads]),
-}
-
-
 def assemble(parts: Mapping[str, bytes], segments: Iterable[tuple[str, bytes]]) -> Run:
     """The run from its parts and from (kind, payload) of its segments in order.
 
     Raises UserError when they cannot be read or were written by a newer babysit.
     """
     run = from_bytes(msgspec.msgpack.encode({name: msgspec.Raw(payload) for name, payload in parts.items()}), Run)
+    curves, vitals = joined(segments)
+    return msgspec.structs.replace(run, curves=curves, vitals=vitals)
+
+
+def joined(segments: Iterable[tuple[str, bytes]]) -> tuple[Curves, Vitals]:
+    """The curves and vitals that (kind, payload) of segments in order make; raises UserError for unreadable ones."""
     curves: list[Curves] = []
     vitals: list[Vitals] = []
     for kind, payload in segments:
@@ -171,4 +150,4 @@ def assemble(parts: Mapping[str, bytes], segments: Iterable[tuple[str, bytes]]) 
             if kind == WHOLE_VITALS:
                 vitals.clear()
             vitals.append(from_bytes(payload, Vitals))
-    return msgspec.structs.replace(run, curves=join_curves(curves), vitals=join_vitals(vitals))
+    return join_curves(curves), join_vitals(vitals)

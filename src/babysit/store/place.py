@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +22,19 @@ from sqlalchemy.pool import NullPool
 
 from babysit.records.problem import UserError
 from babysit.store import forking
-from babysit.store.schema import prepare
+from babysit.store.migrations import is_ready, prepare
 
 RUNS_FOLDER: Final = "babysit_runs"
 DATABASE_NAME: Final = "babysit.sqlite"
+VARIABLE: Final = "BABYSIT_STORE"
+
+# What a run may take: every row of most runs, and of one of a million steps under a hundred layers some 5,000 sampled
+# steps, more than a page can show; read in well under a second (docs/benchmarks/store.md).
+MEGABYTES: Final = 64.0
+
+# Of those, what the rows themselves may be: measured, SQLite's file is 1.05 times as large, and has to grow while it is
+# rewritten.
+_ROWS_SHARE: Final = 0.9
 
 # How long to wait for another writer; a transaction of ours takes milliseconds, so sixteen of them are through by then.
 BUSY_SECONDS: Final = 5.0
@@ -40,6 +50,7 @@ class Place:
     label: str  # how it is called in messages: a path, or a URL without its password
     spools: tuple[tuple[Path, str], ...]  # folders for records that wait, best first, and how their files begin
     file: Path | None = None  # the database, where it is a file of this machine
+    most_bytes: float = math.inf  # what the curves and vitals of one run may take
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -69,23 +80,39 @@ class Place:
         return self.engine.connect().execution_options(**{_WRITES: True})
 
 
-def open_place(url: str | None = None) -> Place:
-    """Opens a store: None for `./babysit_runs/`, a folder, a file, or a SQLAlchemy URL.
+def open_place(url: str | None = None, *, megabytes: float | None = None) -> Place:
+    """Opens a store: a folder, a file, or a SQLAlchemy URL; None is what BABYSIT_STORE says, else `./babysit_runs/`.
 
-    Raises UserError when it cannot be opened, written, or is not a store.
+    Of a run it keeps `megabytes` of curves and vitals, 0 for all of them; None is what BABYSIT_STORE_MEGABYTES says,
+    else MEGABYTES. Raises UserError when it cannot be opened, written, or is not a store.
     """
-    target = _target(url)
+    most_bytes = _most_bytes(megabytes)
+    target = _target(url or os.environ.get(VARIABLE))
     if target.get_backend_name() == "sqlite":
         place = _sqlite_place(Path(target.database or ""))
     else:
         label = target.render_as_string(hide_password=True)
         place = Place(_engine(target, label), label, _spools(Path(RUNS_FOLDER).absolute(), label))
     _prepare(place)
-    return place
+    return replace(place, most_bytes=most_bytes)
+
+
+def _most_bytes(megabytes: float | None) -> float:
+    said = os.environ.get(f"{VARIABLE}_MEGABYTES") if megabytes is None else megabytes
+    try:
+        number = MEGABYTES if said in (None, "") else float(said)
+    except ValueError:
+        number = math.nan
+    if not number >= 0:
+        raise UserError(
+            f"the bound of a run is {said!r}, not a number of megabytes",
+            do=f"Give {MEGABYTES:g} (the usual), or 0 to keep every row",
+        )
+    return number * 1e6 * _ROWS_SHARE if number else math.inf
 
 
 def _target(url: str | None) -> URL:
-    if url is None or "://" not in url:
+    if not url or "://" not in url:
         path = Path(url or RUNS_FOLDER).expanduser()
         file = path if path.suffix and not path.is_dir() else path / DATABASE_NAME
         return URL.create("sqlite", database=str(file.absolute()))
@@ -147,9 +174,7 @@ def _engine(target: URL, label: str) -> Engine:
     sqlite = target.get_backend_name() == "sqlite"
     try:
         # No pool: a connection is never shared between threads, nor left open to be inherited by a forked child.
-        engine = sa.create_engine(
-            target, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS} if sqlite else {"connect_timeout": 5}
-        )
+        engine = sa.create_engine(target, poolclass=NullPool, connect_args=_patience(target))
     except (ModuleNotFoundError, NoSuchModuleError) as problem:
         raise UserError(
             f"what talks to this kind of database is not installed: {problem}",
@@ -159,7 +184,30 @@ def _engine(target: URL, label: str) -> Engine:
     if sqlite:
         event.listen(engine, "connect", _arrange_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    elif target.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _arrange_postgresql)
     return engine
+
+
+def _patience(target: URL) -> dict[str, Any]:
+    """How long to wait for an answer, where the address does not say it itself."""
+    if target.get_backend_name() == "sqlite":
+        return {"timeout": BUSY_SECONDS}
+    # A server or a network that went away without a word is noticed in seconds, not in a quarter of an hour:
+    # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    waits = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+    return (
+        {name: value for name, value in (waits | {"tcp_user_timeout": 10_000}).items() if name not in target.query}
+        if target.get_backend_name() == "postgresql"
+        else {}
+    )
+
+
+def _arrange_postgresql(connection: Any, record: object) -> None:
+    # Whoever locks our tables is waited for as long as another writer of SQLite, and no longer.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}")
+    connection.commit()
 
 
 def _arrange_sqlite(connection: Any, record: object) -> None:
@@ -180,6 +228,10 @@ def _prepare(place: Place) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
+            # Most stores are ready: to look is enough, and waits for nobody who writes.
+            with forking.undivided(), place.engine.connect() as connection, connection.begin():
+                if is_ready(connection):
+                    return
             with forking.undivided(), place.connect_for_writing() as connection, connection.begin():
                 prepare(connection)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from babysit.store.identity import this_process
 from babysit.store.merge import join_curves, join_vitals
 from babysit.store.sink import Sink
 from babysit.store.summary import best_values, metric_of, steps_in
+from babysit.store.thinning import marks_of, thin
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -60,8 +62,9 @@ _JOIN: Final[dict[str, Callable[[Sequence[Any]], Any]]] = {CURVES: join_curves, 
 class Recorder:
     """One run as it becomes known; everything that cannot be recorded is told to the sink and left out."""
 
-    def __init__(self, run: Run, sink: Sink) -> None:
+    def __init__(self, run: Run, sink: Sink, *, most_bytes: float = math.inf) -> None:
         self._sink = sink
+        self._most_bytes = most_bytes
         # Only what the one line of the run needs is kept: curves and vitals can be large.
         self._run = msgspec.structs.replace(run, curves=Curves(), vitals=Vitals())
         self._judged = run.status is Status.FINISHED
@@ -72,11 +75,20 @@ class Recorder:
 
     def beginning(self, run: Run) -> list[Change]:
         """The changes that keep a whole run in place of what was kept under its id."""
-        create = self._row(create=True)
+        rows = self._fitting(run)
+        create = self._row(create=True, thinned=rows.curves is not run.curves or rows.vitals is not run.vitals)
         judged = self._judged
         rest = self._updated({name: getattr(run, name) for name in PART_NAMES})
         self._judged = judged  # to keep a run is not to judge it
-        return [create, *rest, *self.changes([Rows(run.curves, run.vitals)]), self._row()]
+        return [create, *rest, *self.changes([rows]), self._row()]
+
+    def _fitting(self, run: Run) -> Rows:
+        """The rows of a whole run within its bound; here all of them, and all alarms, are known."""
+        try:
+            rows = thin(run.curves, run.vitals, marks=marks_of(run.findings, run.events), most_bytes=self._most_bytes)
+        except Exception:  # rows that are wrong in themselves: what joins them says which, and leaves those out
+            return Rows(run.curves, run.vitals)
+        return Rows(*rows)
 
     def changes(self, items: Sequence[Item]) -> list[Change]:
         """The changes that these items make, new rows joined into one piece each."""
@@ -149,7 +161,7 @@ class Recorder:
         self._judged = self._judged or name == "findings"
         return PartRow(self._run.id, self._sink.next_sequence(), self._sink.writer, name, payload)
 
-    def _row(self, *, create: bool = False) -> RunRow:
+    def _row(self, *, create: bool = False, thinned: bool = False) -> RunRow:
         run, owner = self._run, self._owner
         diagnosis = run.diagnosis
         metric_name, metric = metric_of(run, self._best)
@@ -169,6 +181,8 @@ class Recorder:
             "started": owner.started,
             "seen": time.time(),
         }
+        if thinned:  # told once; what happens later in the store is told there
+            columns["thinned"] = 1
         return RunRow(run.id, self._sink.next_sequence(), self._sink.writer, create, columns)
 
 

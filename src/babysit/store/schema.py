@@ -7,10 +7,12 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Table, Text
 
-from babysit.records.problem import UserError
-
-# Raised when a table changes so that an older babysit would misread it; docs/decisions/ says what changed.
-SCHEMA_VERSION: Final = 1
+# What each version of the tables brought; migrations.py says how an older one becomes the next.
+HISTORY: Final[dict[int, str]] = {
+    1: "the first",
+    2: "`runs` says how large each run is (`bytes`) and whether rows of it were left out (`thinned`)",
+}
+SCHEMA_VERSION: Final = max(HISTORY)
 
 TABLES: Final = MetaData()
 
@@ -44,6 +46,15 @@ RUNS = Table(
     Column("process", BigInteger, nullable=False, comment="number of the writing process"),
     Column("started", Text, nullable=False, comment="when the writing process started"),
     Column("seen", Float(53), nullable=False, comment="when it last wrote or said it was there, seconds since 1970"),
+    # With values for a program that was started before the tables changed, and does not know of them.
+    Column("bytes", BigInteger, nullable=False, server_default="0", comment="size of its segments"),
+    Column(
+        "thinned",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="1 when rows of its curves or vitals were left out to keep it within its bound, else 0",
+    ),
     Index("runs_by_time", "kept"),
     comment="One row a run, in columns that can be asked for. A run that says running and whose process is gone "
     "(or, on another machine, silent for ten minutes) is shown as interrupted.",
@@ -75,19 +86,6 @@ SEGMENTS = Table(
 )
 
 
-def prepare(connection: Connection) -> None:
-    """Makes the tables in an empty store; raises UserError for tables of a newer babysit."""
-    version = version_of(connection)
-    if version is None:
-        TABLES.create_all(connection)
-        connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
-    elif version > SCHEMA_VERSION:
-        raise UserError(
-            f"this store was made by a newer babysit (its tables are version {version}, known here: {SCHEMA_VERSION})",
-            do="Update babysit, or name another store",
-        )
-
-
 def version_of(connection: Connection) -> int | None:
     """The version of the tables that are there, None in an empty store."""
     if not sa.inspect(connection).has_table(SCHEMA.name):
@@ -97,11 +95,17 @@ def version_of(connection: Connection) -> int | None:
 
 
 def describe() -> str:
-    """The tables as a page of documentation in Markdown."""
+    """The tables as a page of documentation in Markdown, with what each version brought."""
     lines = [
         "# What a store holds",
         "",
-        f"Version {SCHEMA_VERSION} of the tables. The same tables are made in SQLite and in PostgreSQL.",
+        f"Version {SCHEMA_VERSION} of the tables. The same tables are made in SQLite and in PostgreSQL. A store of an "
+        "older version is brought to this one when it is opened, in one transaction; one of a newer version is "
+        "refused.",
+        "",
+        "| version | what it brought |",
+        "|---|---|",
+        *(f"| {version} | {change} |" for version, change in HISTORY.items()),
     ]
     for table in TABLES.sorted_tables:
         lines += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterable
 from types import TracebackType
@@ -16,11 +17,12 @@ from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.store import spool
 from babysit.store.changes import apply, assemble
-from babysit.store.place import open_place
+from babysit.store.place import VARIABLE, open_place
 from babysit.store.recorder import Recorder
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
 from babysit.store.sink import Sink
 from babysit.store.summary import RunSummary, from_row, status_now
+from babysit.store.tidying import bound
 from babysit.store.writer import Writer
 
 LATEST: Final = "latest"
@@ -33,15 +35,19 @@ class Store:
     """Runs, kept until they are deleted.
 
     Args:
-        url: None for `./babysit_runs/`; a folder or a file; or a SQLAlchemy address such as
-            `sqlite:///runs.sqlite` or `postgresql+psycopg://user@host/name`.
+        url: a folder or a file; or a SQLAlchemy address such as `sqlite:///runs.sqlite` or
+            `postgresql+psycopg://user@host/name`; None is what the environment variable BABYSIT_STORE says, else
+            `./babysit_runs/`.
+        megabytes: what the curves and vitals of one run may take before rows are left out, dense early and spread by
+            the logarithm late; 0 keeps all of them; None is what BABYSIT_STORE_MEGABYTES says, else 64.
 
     Raises UserError when the place cannot be opened or written, is not a store, or is one of a newer babysit.
     """
 
-    def __init__(self, url: str | None = None) -> None:
-        self._asked = bool(url)
-        self._place = open_place(url)
+    def __init__(self, url: str | None = None, *, megabytes: float | None = None) -> None:
+        # Where the environment says it, it says so to the next command too.
+        self._asked = bool(url) and url != os.environ.get(VARIABLE)
+        self._place = open_place(url, megabytes=megabytes)
         self._writers: dict[str, Writer] = {}
         self.problems: tuple[str, ...] = ()
         self._bring_in()
@@ -66,7 +72,7 @@ class Store:
             return
         sink = Sink(self._place)
         sink.follow(run.id)
-        sink.write(Recorder(run, sink).beginning(run), last=True)
+        sink.write(Recorder(run, sink, most_bytes=self._place.most_bytes).beginning(run), last=True)
         sink.close()
         self._tell(sink.problems)
 
@@ -154,6 +160,8 @@ class Store:
                 changes, unread = spool.read(path)
                 with self._place.writing() as connection:
                     apply(connection, changes)
+                    for run_id in {change.run_id for change in changes}:
+                        bound(connection, run_id, most_bytes=self._place.most_bytes)
                 if unread:
                     self._tell([f"the last {unread} bytes of {path} were cut off in writing and cannot be read"])
                 path.unlink(missing_ok=True)

@@ -42,6 +42,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     metric_name: str = ""  # what `metric` is: accuracy/test, the best accuracy/validation, …
     tags: tuple[str, ...] = ()
     notes: str = ""
+    bytes: int = 0  # size of its curves and vitals
+    thinned: bool = False  # whether rows of them were left out
 
 
 def best_values(curves: Curves, before: Mapping[str, float]) -> dict[str, float]:
@@ -77,7 +79,8 @@ def steps_in(rows: Curves | Vitals) -> int:
 def from_row(row: Mapping[str, Any]) -> RunSummary:
     """The summary that a row of the table `runs` holds, with a run whose process is gone told as interrupted."""
     fields = {name: row[name] for name in RunSummary.__struct_fields__ if name in row}
-    return RunSummary(**{**fields, "status": status_now(row), "tags": tuple(json.loads(row["tags"] or "[]"))})
+    told = {"status": status_now(row), "tags": tuple(json.loads(row["tags"] or "[]")), "thinned": bool(row["thinned"])}
+    return RunSummary(**(fields | told))
 
 
 def status_now(row: Mapping[str, Any]) -> Status:

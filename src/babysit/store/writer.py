@@ -103,7 +103,7 @@ class Writer:
 
     def _work(self, run: Run) -> None:
         self._sink.follow(run.id)
-        recorder = Recorder(run, self._sink)
+        recorder = Recorder(run, self._sink, most_bytes=self._sink.most_bytes)
         self._write(partial(recorder.beginning, run))
         taken: list[Item | threading.Event | None] = []
         while None not in taken:
