@@ -16,9 +16,14 @@ def compare_html(comparison: Comparison) -> str:
         "compare.html",
         shown,
         comparison=comparison,
-        columns=[
-            {"label": label, "name": name_of(run), "when": facts.moment(run.created) if run.created else ""}
-            for label, run in zip(comparison.labels, comparison.runs, strict=True)
-        ],
+        columns=columns(comparison),
         missing=[(plot.title, plot.needs) for plot in COMPARED if plot.name not in names],
     )
+
+
+def columns(comparison: Comparison) -> list[dict[str, str]]:
+    """What stands for each run at the head of its column: its letter, its name, and when it began."""
+    return [
+        {"label": label, "name": name_of(run), "when": facts.moment(run.created) if run.created else ""}
+        for label, run in zip(comparison.labels, comparison.runs, strict=True)
+    ]
