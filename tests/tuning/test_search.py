@@ -225,9 +225,11 @@ def test_the_progress_shows_the_stage_the_count_and_the_best_so_far():
     progress = Progress(disable=True)
     search_blobs(progress=progress)
     coarse, fine, finalists = progress.tasks
-    assert (coarse.completed, coarse.total) == (8, 8)
-    assert (fine.completed, fine.total) == (4, 4)
-    assert (finalists.completed, finalists.total) == (4, 4)
+    assert (coarse.completed, coarse.total) == (8, 8)  # epochs of training
+    assert (fine.completed, fine.total) == (4 * 2, 4 * 2)
+    assert (finalists.completed, finalists.total) == (4 * 2, 4 * 2)
+    assert "4 alive" in fine.description
+    assert "steps x configs/s" in fine.description
     assert "best accuracy" in fine.description
     assert "rate" in fine.description
 
@@ -269,7 +271,7 @@ def test_regression_is_searched_by_explained_variance():
 
 
 def test_a_model_that_does_not_fit_the_data_is_one_clear_error():
-    with pytest.raises(UserError, match="first trial could not be trained"):
+    with pytest.raises(UserError, match="no trial could be trained"):
         search_blobs(build=lambda parameters: nn.Linear(99, 3))
 
 

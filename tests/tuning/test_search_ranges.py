@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from babysit.records.trial import Trial, TrialState
 from babysit.tuning.abort import EXPLODED
-from babysit.tuning.ranges import Placed, edge, next_dimension, place
+from babysit.rules.search.placed import Placed, edge, place
+from babysit.tuning.ranges import next_dimension
 from babysit.tuning.space import Choice, Scale, Space
 
 # CS231n 2017, lecture 6, slides "Hyperparameter Optimization": validation accuracy, learning rate, regularization.
@@ -96,7 +97,7 @@ def test_the_lectures_coarse_table_narrows_regularization_and_drops_the_deadly_e
 def test_the_lectures_fine_table_fires_for_the_rate():
     scale = Scale(1e-4, 1e-3)
     trials = lecture_trials(FINE, "fine")
-    placed = place("rate", scale, trials)
+    placed = place("rate", scale.position, trials)
     assert placed.finished[0] == pytest.approx(0.976, abs=0.001)
     assert placed.correlation == pytest.approx(0.81, abs=0.01)
     assert edge(placed) == "high"
@@ -108,7 +109,7 @@ def test_the_lectures_fine_table_fires_for_the_rate():
 def test_the_lectures_fine_table_is_silent_for_regularization():
     scale = Scale(1e-4, 1.0)
     trials = lecture_trials(FINE, "fine")
-    placed = place("reg", scale, trials)
+    placed = place("reg", scale.position, trials)
     assert placed.correlation == pytest.approx(-0.01, abs=0.005)
     assert edge(placed) == ""
     kept, why = next_dimension("reg", scale, trials)
@@ -120,15 +121,15 @@ def test_a_best_trial_at_the_end_by_chance_does_not_move_the_range():
     # The metric does not depend on the value; the best happens to lie at the very end.
     values = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 9e-2]
     metrics = [0.90, 0.93, 0.89, 0.92, 0.88, 0.90, 0.94]
-    assert edge(place("rate", Scale(1e-4, 1e-1), trials_at(list(zip(values, metrics, strict=True))))) == ""
+    assert edge(place("rate", Scale(1e-4, 1e-1).position, trials_at(list(zip(values, metrics, strict=True))))) == ""
 
 
 def test_a_range_is_not_moved_into_a_region_that_is_known_to_diverge():
     scale = Scale(1e-4, 1e-1)
     rising: list[tuple[float, float | None]] = [(1e-4, 0.1), (3e-4, 0.2), (9e-3, 0.7), (1.3e-2, 0.75), (1.5e-2, 0.8)]
     diverged: list[tuple[float, float | None]] = [(2e-2, None), (6e-2, None), (8e-2, None)]
-    assert edge(place("rate", scale, trials_at(rising))) == "high"
-    assert edge(place("rate", scale, trials_at([*rising, *diverged]))) == ""
+    assert edge(place("rate", scale.position, trials_at(rising))) == "high"
+    assert edge(place("rate", scale.position, trials_at([*rising, *diverged]))) == ""
     narrowed, why = next_dimension("rate", scale, trials_at([*rising, *diverged]))
     assert narrowed.high == pytest.approx(2e-2)
     assert "3 of 3 trials diverged" in why
@@ -139,7 +140,7 @@ def test_trials_that_the_user_interrupted_do_not_count_as_diverged():
         Trial(number=0, stage="coarse", parameters={"rate": 0.05}, state=TrialState.PRUNED, reason="interrupted"),
         Trial(number=1, stage="coarse", parameters={"rate": 0.06}, state=TrialState.PRUNED, reason="failed: OOM"),
     ]
-    assert place("rate", Scale(1e-4, 1e-1), trials).stopped == ()
+    assert place("rate", Scale(1e-4, 1e-1).position, trials).stopped == ()
 
 
 def test_when_every_trial_diverged_the_rate_goes_below_the_lowest_tried_and_other_ranges_stay():

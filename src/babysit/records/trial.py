@@ -18,6 +18,14 @@ class TrialState(StrEnum):
 Value = float | int | str | bool
 
 
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a trial stood when the trials of its stage were compared."""
+
+    epochs: int  # trained so far
+    step: int
+    metric: float | None = None  # None for one that had diverged
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration, what came of it, and why it ended."""
 
@@ -32,6 +40,12 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     last_costs: tuple[float, ...] = ()  # the last 20 costs before it ended
     seconds: float = 0.0
     seed: int = 0
+    rungs: tuple[Rung, ...] = ()  # every comparison it took part in; the last one is where it ended
+
+    @property
+    def level(self) -> int:
+        """How far it was trained, in epochs; metrics are compared at equal level only."""
+        return self.rungs[-1].epochs if self.rungs else 0
 
 
 class StageRange(msgspec.Struct, frozen=True, kw_only=True):

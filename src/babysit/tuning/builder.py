@@ -21,21 +21,19 @@ def check_build(build: Build, space: Space) -> None:
     Raises:
         UserError: building fails, gives no model or the same one twice, or nothing uses one of the hyperparameters.
     """
-    parameters = _Noticing(
-        {
-            name: dimension.values[0] if isinstance(dimension, Choice) else dimension.value(0.5)
-            for name, dimension in space.dimensions.items()
-        }
-    )
+    _check_optimizers(space)
+    examples = [_Noticing(example) for example in _examples(space)]
     with torch.random.fork_rng(devices=[]):
-        first, second = _built(build, parameters), _built(build, parameters)
+        first, second = _built(build, examples[0]), _built(build, examples[0])
+        for example in examples[1:]:
+            _built(build, example)
     weights = {id(weight) for weight in first.parameters() if weight.requires_grad}
     if any(id(weight) in weights for weight in second.parameters()):
         raise UserError(
             "the model builder returned the same weights twice, so trials would train on one another's",
             do="Build the model anew inside the function",
         )
-    unused = sorted(set(space.dimensions) - parameters.read - UNDERSTOOD)
+    unused = sorted(set(space.dimensions) - {name for example in examples for name in example.read} - UNDERSTOOD)
     if unused:
         raise UserError(
             f"nothing uses {', '.join(unused)}",
@@ -43,7 +41,25 @@ def check_build(build: Build, space: Space) -> None:
             do=f"Read it in the function that builds the model, or use a name the trainer knows: "
             f"{', '.join(sorted(UNDERSTOOD))}",
         )
-    _check_optimizers(space)
+
+
+def _examples(space: Space) -> list[dict[str, Value]]:
+    """A configuration from the middle of the space, and one more for each that exists only by a condition."""
+    examples: list[dict[str, Value]] = []
+    for conditional in ("", *space.when):
+        forced: dict[str, Value] = {}
+        wanted = conditional
+        while condition := space.when.get(wanted):
+            forced[condition.name] = condition.values[0]
+            wanted = condition.name
+        example: dict[str, Value] = {}
+        for name in space.ordered:
+            dimension = space.dimensions[name]
+            if space.active(name, example):
+                middle = dimension.values[0] if isinstance(dimension, Choice) else dimension.value(0.5)
+                example[name] = forced.get(name, middle)
+        examples.append(example)
+    return examples
 
 
 def _built(build: Build, parameters: _Noticing) -> nn.Module:

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from babysit.records.trial import Trial, TrialState
+from babysit.tuning.climb import climb
 from babysit.tuning.executor import Executor, Member
+from babysit.tuning.halving import Plan
 from babysit.tuning.ledger import Ledger, in_words, merit
 from babysit.tuning.settings import SearchSettings, Stage
-from babysit.tuning.stages import train, trial_of
 
 STAGE: Final = "finalists"
+# A gain above two standard deviations of the seeds is hardly luck (95 % of a normal distribution lie within them).
+_SPREADS: Final = 2.0
+_NOISE_SEEDS: Final = 2  # new ones, beside the one that all trials begin with
 
 
 @final
@@ -37,27 +41,46 @@ class Finalist:
 
 def run_finalists(epochs: int, *, executor: Executor, ledger: Ledger, settings: SearchSettings) -> tuple[Finalist, ...]:
     """Trains each finalist on each new seed; the best mean comes first, those that diverge are left out."""
-    chosen = _chosen(ledger.trials, settings.finalists)
+    chosen = best_configurations(ledger.trials, settings.finalists)
     seeds = [settings.seed + 1 + place for place in range(settings.finalist_seeds)]
     if not chosen or not seeds:
         return ()
-    ledger.begin(Stage(STAGE, len(chosen) * len(seeds), epochs))
-    finalists = []
-    for trial in chosen:
-        again = [
-            Member(number=ledger.next_number + place, parameters=trial.parameters, seed=seed)
-            for place, seed in enumerate(seeds)
-        ]
-        by_number = {member.number: member for member in again}
-        results = []
-        for advance in train(again, epochs, executor=executor):
-            result = trial_of(by_number[advance.number], STAGE, advance)
-            ledger.add(result)
-            results.append(result)
-        if all(result.state == TrialState.COMPLETE for result in results):
-            finalists.append(Finalist(trial=trial, metrics=tuple(result.metric or 0.0 for result in results)))
-    ledger.end()
+    ended = _on_seeds(chosen, seeds, Stage(STAGE, len(chosen) * len(seeds), epochs), executor=executor, ledger=ledger)
+    finalists = [
+        Finalist(trial=trial, metrics=tuple(result.metric or 0.0 for result in results))
+        for trial, results in zip(chosen, ended, strict=True)
+        if all(result.state == TrialState.COMPLETE for result in results)
+    ]
     return tuple(sorted(finalists, key=lambda finalist: (-finalist.mean, finalist.trial.number)))
+
+
+def brought_nothing(
+    stage: Stage, before: Trial | None, *, executor: Executor, ledger: Ledger, settings: SearchSettings
+) -> str:
+    """Says so when the best of a stage is better than the best before it by no more than seeds differ; else "".
+
+    The best before was trained again in this stage, for as long as its other trials; the spread is that of the stage's
+    best on other seeds.
+    """
+    trials = ledger.of(stage.name)
+    best = max((trial for trial in trials if trial.state is TrialState.COMPLETE), key=merit, default=None)
+    if before is None or best is None:
+        return ""
+    again = [trial for trial in trials if trial.parameters == before.parameters and trial.state is TrialState.COMPLETE]
+    gain = (best.metric or 0.0) - ((again[0] if again else before).metric or 0.0)
+    seeds = [settings.seed + 1 + place for place in range(_NOISE_SEEDS)]
+    repeated = Stage(f"{stage.name} on other seeds", len(seeds), stage.epochs)
+    results = _on_seeds([best], seeds, repeated, executor=executor, ledger=ledger)[0]
+    metrics = [trial.metric for trial in (best, *results) if trial.metric is not None]
+    if len(metrics) < 2:
+        return ""
+    spread = statistics.stdev(metrics)
+    if gain > _SPREADS * spread:
+        return ""
+    return (
+        f"the {stage.name} stage brought {gain:+.3f} over the best before it, which is no more than the seeds differ "
+        f"(standard deviation {spread:.3f} over {len(metrics)} seeds): the search ends here"
+    )
 
 
 def note_on(finalists: Sequence[Finalist]) -> str:
@@ -74,10 +97,24 @@ def note_on(finalists: Sequence[Finalist]) -> str:
     return ""
 
 
-def _chosen(trials: Sequence[Trial], count: int) -> list[Trial]:
+def best_configurations(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """The best finished trials, each configuration once."""
     chosen: list[Trial] = []
     for trial in sorted(trials, key=merit, reverse=True):
         known = any(trial.parameters == other.parameters for other in chosen)
         if trial.state == TrialState.COMPLETE and not known and len(chosen) < count:
             chosen.append(trial)
     return chosen
+
+
+def _on_seeds(
+    chosen: Sequence[Trial], seeds: Sequence[int], stage: Stage, *, executor: Executor, ledger: Ledger
+) -> list[list[Trial]]:
+    """Trains each configuration on each seed, all side by side; the results of each configuration in a list."""
+    members = [
+        Member(number=ledger.new_number(), parameters=trial.parameters, seed=seed) for trial in chosen for seed in seeds
+    ]
+    ledger.begin(stage)
+    ended = climb(members, Plan(stage.name, (stage.epochs,), (len(members),)), executor=executor, ledger=ledger)
+    ledger.end()
+    return [ended[start : start + len(seeds)] for start in range(0, len(ended), len(seeds))]

@@ -103,9 +103,16 @@ class InProcess:
             advance = Advance(**{**saved, "costs": tuple(saved["costs"])})
             self._ended[advance.number] = advance
 
-    def model(self, number: int) -> nn.Module:
-        """The network of a member under training."""
-        return self._learners[number].model
+    def outputs(self, number: int) -> Tensor:
+        """What the network of a member under training gives for the validation samples, in eval mode."""
+        model = self._learners[number].model
+        with _one_thread(), _own_randomness(self._device), torch.no_grad():
+            model.eval()
+            try:
+                parts = [model(x) for x, _ in batches(self._validation, size=512, shuffle=False)]
+            finally:
+                model.train()
+        return torch.cat(parts).float().cpu()
 
     def close(self) -> None:
         """Frees everything."""

@@ -1,11 +1,14 @@
-"""Keeps what a search has found so far, and tells the store and the progress bar about it."""
+"""Keeps what a search has found so far, and tells the store, the study file and the progress bar about it."""
 
 from __future__ import annotations
 
+import bisect
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
 from babysit.records.trial import StageRange, Trial, TrialState
+from babysit.tuning.executor import Advance
 from babysit.tuning.settings import Stage
 from babysit.tuning.space import Space
 
@@ -13,26 +16,36 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from babysit.store.writer import Writer
+    from babysit.tuning.study_file import StudyFile
 
 
 @final
 class Ledger:
-    """Trials and ranges in the order they came; every finished trial is written at once."""
+    """Trials in the order of their numbers and ranges in the order they came; every ended trial is written at once."""
 
-    def __init__(self, *, writer: Writer | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self, *, writer: Writer | None = None, progress: Progress | None = None, study_file: StudyFile | None = None
+    ) -> None:
         self.trials: list[Trial] = []
         self.ranges: list[StageRange] = []
         self.notes: list[str] = []
+        self.plans: list[str] = []
         self.metric_name = ""
         self._writer = writer
         self._progress = progress
+        self._study_file = study_file
         self._bar: TaskID | None = None
         self._stage = ""
+        self._space: Space | None = None
+        self._where = ""  # rung and members alive, in words
+        self._numbers = 0
+        self._steps = 0
+        self._began = 0.0
 
-    @property
-    def next_number(self) -> int:
+    def new_number(self) -> int:
         """The number of the next trial, counted over all stages."""
-        return len(self.trials)
+        self._numbers += 1
+        return self._numbers - 1
 
     @property
     def best(self) -> Trial | None:
@@ -43,9 +56,18 @@ class Ledger:
         """The trials of one stage."""
         return [trial for trial in self.trials if trial.stage == stage]
 
-    def begin(self, stage: Stage, space: Space | None = None, why: Mapping[str, str] | None = None) -> None:
-        """A stage begins, with these ranges for these reasons when it draws from a space."""
-        self._stage = stage.name
+    def begin(
+        self,
+        stage: Stage,
+        space: Space | None = None,
+        why: Mapping[str, str] | None = None,
+        *,
+        plan: str = "",
+        epochs: int = 0,
+    ) -> None:
+        """A stage begins: its ranges and the reasons for them, its plan, and the epochs of training that it takes."""
+        self._stage, self._space = stage.name, space
+        self._steps, self._began, self._where = 0, time.perf_counter(), ""
         for name, scale in (space.scales if space else {}).items():
             self.ranges.append(
                 StageRange(
@@ -58,20 +80,46 @@ class Ledger:
                 )
             )
         self._write()
+        if plan:
+            self.plans.append(plan)
         if self._progress is not None:
-            self._bar = self._progress.add_task(f"{stage.name} search", total=stage.trials)
+            if plan and not self._progress.disable:
+                self._progress.console.print(plan, markup=False, highlight=False)
+            total = epochs or stage.trials * stage.epochs
+            self._bar = self._progress.add_task(f"{stage.name} search", total=total)
+
+    def rung(self, place: int, rungs: int, alive: int) -> None:
+        """So many members now train to this rung."""
+        of_all = f" rung {place} of {rungs}," if rungs > 1 else ""
+        self._where = f"{of_all} {alive} alive"
+
+    def advanced(self, advance: Advance, epochs: int) -> None:
+        """A member was trained some epochs further."""
+        self.metric_name = advance.metric_name or self.metric_name
+        self._steps += len(advance.costs)
+        if self._progress is not None and self._bar is not None:
+            rate = self._steps / max(time.perf_counter() - self._began, 1e-9)
+            words = f"{self._stage} search:{self._where}{self._so_far()}, {rate:,.0f} steps x configs/s"
+            self._progress.update(self._bar, advance=epochs, description=words)
 
     def add(self, trial: Trial) -> None:
         """A trial has ended."""
-        self.trials.append(trial)
+        bisect.insort(self.trials, trial, key=lambda known: known.number)
         self._write()
-        if self._progress is not None and self._bar is not None:
-            self._progress.update(self._bar, advance=1, description=f"{self._stage} search{self._so_far()}")
+
+    def rung_over(self) -> None:
+        """All members have reached a rung: what has ended by now goes into the study file."""
+        if self._study_file is not None and self._space is not None:
+            problem = self._study_file.keep(self._stage, self._space, self.of(self._stage))
+            if problem and problem not in self.notes:
+                self.notes.append(problem)
 
     def end(self) -> None:
-        """The stage has ended, with as many trials as it had."""
+        """The stage has ended."""
+        self.rung_over()
         if self._progress is not None and self._bar is not None:
-            self._progress.update(self._bar, total=len(self.of(self._stage)))
+            done = self._progress.tasks[self._progress.task_ids.index(self._bar)].completed
+            self._progress.update(self._bar, total=done)
 
     def _so_far(self) -> str:
         best = best_of(self.of(self._stage))

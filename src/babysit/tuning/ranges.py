@@ -4,124 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, final
+from typing import Final, Literal
 
-import numpy as np
-from scipy.stats import rankdata
-from scipy.stats import t as student_t
-
-from babysit.records.trial import Trial, TrialState
+from babysit.records.trial import Trial
+from babysit.rules.search.placed import Placed, edge, place
 from babysit.tuning.space import Choice, Dimension, Scale, valid
 
-# Where no other source is named, the numbers here were set so that the lecture's two published tables (CS231n 2017,
-# lecture 6, slides "Hyperparameter Optimization") come out as the lecturer read them: the learning rate must move up
-# after both stages, and regularization is left alone in the second.
-_TOP_SHARE: Final = 0.2  # the best fifth speaks for a stage,
-_TOP_LEAST: Final = 3  # and at least three trials
-_BEST_AT_EDGE: Final = 0.1  # the best trial within this share of the range from its end, or the outermost one tried,
-_TOP_AT_EDGE: Final = 0.25  # or the median of the best ones within this share and the very end not tried,
-_RANK_CORRELATION: Final = 0.5  # counts only when the metric rises toward that end: else the best lies there by chance
-_INFEASIBLE: Final = 0.5  # share of stopped trials from which on a region is known to be bad
 _NARROWEST: Final = 1 / 3  # the lecture's own step: three factors of ten for the rate, then one
 _MARGIN: Final = 1.25  # around the best trials, since three or four of them do not mark the end of what is good
 _WHOLE: Final = 0.9  # a narrowed range of at least this share of the old one is the old one
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Placed:
-    """A stage's trials along one range, as positions from 0 (low end) to 1 (high end)."""
+def next_dimension(
+    name: str, dimension: Dimension, trials: Sequence[Trial], known: Sequence[Trial] = ()
+) -> tuple[Dimension, str]:
+    """The range of the next stage, and in words why it is what it is.
 
-    finished: tuple[float, ...]  # best metric first
-    metrics: tuple[float, ...]
-    stopped: tuple[float, ...]
-
-    @property
-    def top(self) -> tuple[float, ...]:
-        """Where the best fifth lies, the best first."""
-        return self.finished[: max(_TOP_LEAST, math.ceil(_TOP_SHARE * len(self.finished)))]
-
-    @property
-    def median(self) -> float:
-        """The middle of the best fifth."""
-        return float(np.median(self.top))
-
-    @property
-    def correlation(self) -> float:
-        """Spearman's rank correlation of position and metric; 0 when there is too little to tell."""
-        if len(self.finished) < 4 or len(set(self.metrics)) < 2 or len(set(self.finished)) < 2:
-            return 0.0
-        return float(np.corrcoef(rankdata(self.finished), rankdata(self.metrics))[0, 1])
-
-    @property
-    def mirrored(self) -> Placed:
-        """The same with the two ends exchanged."""
-        return Placed(
-            finished=tuple(1 - position for position in self.finished),
-            metrics=self.metrics,
-            stopped=tuple(1 - position for position in self.stopped),
-        )
-
-
-Edge = Literal["", "low", "high"]
-
-
-def place(name: str, scale: Scale, trials: Sequence[Trial]) -> Placed:
-    """The trials of one stage along the range of one hyperparameter."""
-    where = [(scale.position(float(trial.parameters[name])), trial) for trial in trials if name in trial.parameters]
-    finished = sorted(
-        ((position, trial.metric) for position, trial in where if trial.metric is not None), key=lambda pair: -pair[1]
-    )
-    return Placed(
-        finished=tuple(position for position, _ in finished),
-        metrics=tuple(metric for _, metric in finished),
-        stopped=tuple(position for position, trial in where if diverged(trial)),
-    )
-
-
-def diverged(trial: Trial) -> bool:
-    """The trial was stopped because of its cost (not by the user, nor by an error in the model)."""
-    return trial.state == TrialState.PRUNED and trial.reason.startswith("cost ")
-
-
-def edge(placed: Placed) -> Edge:
-    """The end of the range beyond which the optimum seems to lie, or "".
-
-    The best trials lie at an end, the metric rises toward it, and what lies there is not known to diverge.
+    Args:
+        name: the hyperparameter.
+        dimension: its range in the stage that has ended.
+        trials: of that stage.
+        known: every trial of the search, to keep away from what is known to diverge.
     """
-    if _at_the_high_end(placed):
-        return "high"
-    return "low" if _at_the_high_end(placed.mirrored) else ""
-
-
-def _at_the_high_end(placed: Placed) -> bool:
-    if not placed.finished or placed.correlation <= _least_correlation(len(placed.finished)):
-        return False
-    best, outermost = placed.finished[0], max(placed.finished)
-    # Where the very end was tried and others are better, the optimum lies within.
-    near_the_end = placed.median > 1 - _TOP_AT_EDGE and outermost <= 1 - _BEST_AT_EDGE
-    if best <= 1 - _BEST_AT_EDGE and best < outermost and not near_the_end:
-        return False
-    # The outer tenth, or all that lies above the best ones.
-    border = min(1 - _BEST_AT_EDGE, max(placed.top))
-    stopped = sum(position > border for position in placed.stopped)
-    finished = sum(position > border for position in placed.finished)
-    return stopped == 0 or stopped < _INFEASIBLE * (stopped + finished)
-
-
-def _least_correlation(trials: int) -> float:
-    """The rank correlation that chance exceeds in one of a hundred cases, and never less than one half."""
-    quantile = float(student_t.ppf(0.99, trials - 2)) if trials > 2 else math.inf
-    by_chance = quantile / math.sqrt(trials - 2 + quantile**2) if math.isfinite(quantile) else 1.0
-    return max(_RANK_CORRELATION, by_chance)
-
-
-def next_dimension(name: str, dimension: Dimension, trials: Sequence[Trial]) -> tuple[Dimension, str]:
-    """The range of the next stage, and in words why it is what it is."""
     if isinstance(dimension, Choice):
         return _next_choice(name, dimension, trials)
-    placed = place(name, dimension, trials)
+    placed = place(name, dimension.position, trials, known)
     if not placed.finished:
         return _after_nothing_finished(name, dimension, placed)
     if side := edge(placed):
@@ -137,13 +44,10 @@ def _half_width(placed: Placed) -> float:
 def _narrowed(scale: Scale, placed: Placed) -> tuple[Scale, str]:
     half = _half_width(placed)
     low, high = max(placed.median - half, 0.0), min(placed.median + half, 1.0)
-    ceiling, remark = 1.0, ""
-    too_high = [position for position in placed.stopped if position > max(placed.finished)]
-    # Two, because one may have been stopped for another hyperparameter's sake.
-    if len(too_high) >= 2 and min(too_high) < high:
-        ceiling = min(too_high)
-        remark = f"; from {scale.value(ceiling):.2g} upwards {len(too_high)} of {len(too_high)} trials diverged"
-    high = min(high, ceiling)
+    remark = ""
+    if placed.ceiling < high:
+        high = placed.ceiling
+        remark = _diverged_from(scale, placed)
     count, top = len(placed.finished), len(placed.top)
     if high - low >= _WHOLE:
         return scale, f"kept: the best {top} of {count} trials lie all over it, so it matters little here"
@@ -151,11 +55,19 @@ def _narrowed(scale: Scale, placed: Placed) -> tuple[Scale, str]:
     return _between(scale, low, high), f"narrowed around the best {top} of {count} trials ({ends}){remark}"
 
 
+def _diverged_from(scale: Scale, placed: Placed) -> str:
+    diverged, survived = placed.beyond(placed.ceiling)
+    return f"; from {scale.value(placed.ceiling):.2g} upwards {diverged} of {diverged + survived} trials diverged"
+
+
 def _moved(name: str, scale: Scale, placed: Placed, side: Literal["low", "high"]) -> tuple[Scale, str]:
     """Keeps what was best and extends past the end by half the new width."""
     half = _half_width(placed)
+    remark = ""
     if side == "high":
         low, high = min(placed.median - half, *placed.top), 1 + half
+        if placed.ceiling < high:
+            high, remark = placed.ceiling, _diverged_from(scale, placed)
     else:
         low, high = -half, max(placed.median + half, *placed.top)
     moved = _within(_between(scale, low, high), name, scale)
@@ -165,7 +77,7 @@ def _moved(name: str, scale: Scale, placed: Placed, side: Literal["low", "high"]
     return moved, (
         f"moved {'up' if side == 'high' else 'down'}: the best of {scale.low:.2g} to {scale.high:.2g} lie toward its "
         f"{where} end (best {scale.value(placed.finished[0]):.2g}, rank correlation {placed.correlation:+.2f}), "
-        f"so a {way} value may be better still"
+        f"so a {way} value may be better still{remark}"
     )
 
 

@@ -40,13 +40,17 @@ class SearchSettings:
     """
 
     stages: tuple[Stage, ...] = (Stage("coarse", 16, 2), Stage("fine", 8, 4))
-    sampler: str = "random"  # random, grid, qmc or tpe
+    sampler: str = "random"  # random, grid, qmc, tpe or gp
     seed: int = 0
+    # One trial in so many goes on at each rung (3: Li et al. 2018, Hyperband); 1 trains all to the end. Stages with
+    # fewer trials than its square, or fewer epochs than it, are not halved.
+    halving: float = 3.0
     # When the best lie at an edge even after the last stage, at most so many more stages follow the range there.
     extra_stages: int = 1
     # The best of many is partly luck: so many of the best are trained again on so many new seeds before one is named.
     finalists: int = 3
-    finalist_seeds: int = 2
+    finalist_seeds: int = 3
+    ensemble: int = 0  # so many of the best are trained once more and asked together
     optimizer: str = "adam"  # where the space has none
     batch_size: int = 64  # likewise
     rate: float = 1e-3  # likewise
@@ -54,6 +58,13 @@ class SearchSettings:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuses a search without stages."""
+        """Refuses a search without stages, and numbers without meaning."""
         if not self.stages:
             raise UserError("a search needs at least one stage", do='Give e.g. Stage("coarse", 16, 2)')
+        if not self.halving >= 1:
+            raise UserError(
+                f"a rung cannot keep one trial in {self.halving:g}", do="Give 3 or so, or 1 to train all to the end"
+            )
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise UserError("two stages have the same name", where=", ".join(names), do="Name each differently")

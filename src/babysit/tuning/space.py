@@ -95,17 +95,34 @@ Dimension: TypeAlias = Scale | Choice
 
 @final
 @dataclass(frozen=True)
-class Space:
-    """The hyperparameters to search, by name.
+class When:
+    """A hyperparameter exists only where another one has one of these values (momentum only with some optimizers)."""
 
-    The trainer itself understands rate, weight_decay, optimizer and batch_size; every name is also handed
-    to the function that builds the model.
+    name: str
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        """Takes any sequence of values."""
+        object.__setattr__(self, "values", tuple(self.values))
+
+    def __str__(self) -> str:
+        return f"{self.name}={','.join(map(str, self.values))}"
+
+
+@final
+@dataclass(frozen=True)
+class Space:
+    """The hyperparameters to search, by name, and which of them exist only beside a certain choice of another.
+
+    The trainer itself understands some names (rate, weight_decay, optimizer, …: `babysit search --help`); every name is
+    also handed to the function that builds the model.
 
     Raises:
-        UserError: it is empty, or a range leaves what its name can mean (a dropout above 1).
+        UserError: it is empty, a range leaves what its name can mean (a dropout above 1), or a condition cannot hold.
     """
 
     dimensions: Mapping[str, Dimension]
+    when: Mapping[str, When] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses an empty space and impossible ranges."""
@@ -119,6 +136,41 @@ class Space:
                     raise UserError(
                         f"{name} must lie between {low:g} and {high:g}", where=f"{dimension.low:g}..{dimension.high:g}"
                     )
+        object.__setattr__(self, "when", dict(self.when))
+        for name, condition in self.when.items():
+            _check_condition(name, condition, self)
+
+    @property
+    def ordered(self) -> list[str]:
+        """The names, each after the one that its condition is about."""
+        placed: list[str] = []
+        waiting = list(self.dimensions)
+        while waiting:
+            ready = [name for name in waiting if name not in self.when or self.when[name].name in placed]
+            placed += ready
+            waiting = [name for name in waiting if name not in ready]
+        return placed
+
+    def active(self, name: str, parameters: Mapping[str, Value]) -> bool:
+        """Whether a hyperparameter exists beside these values of the others."""
+        condition = self.when.get(name)
+        return condition is None or parameters.get(condition.name) in condition.values
+
+    def narrowed(self, dimensions: Mapping[str, Dimension]) -> Space:
+        """The same hyperparameters with these ranges; one whose condition can no longer hold falls away."""
+        kept = dict(dimensions)
+        when: dict[str, When] = {}
+        for name in self.ordered:
+            condition = self.when.get(name)
+            if condition is None:
+                continue
+            parent = kept.get(condition.name)
+            values = tuple(value for value in condition.values if isinstance(parent, Choice) and value in parent.values)
+            if values:
+                when[name] = When(condition.name, values)
+            else:
+                del kept[name]
+        return Space(kept, when)
 
     @property
     def scales(self) -> dict[str, Scale]:
@@ -135,6 +187,32 @@ class Space:
             # Two decades: below that, linear and logarithmic draws differ little.
             if scale.linear and name not in _VALID and (scale.low == 0 or scale.high / scale.low >= 100)
         }
+
+
+def _check_condition(name: str, condition: When, space: Space) -> None:
+    said = f"{name}@{condition}"
+    if name not in space.dimensions:
+        raise UserError(f"there is no {name} in the search space", where=said, do="Give it a range or choices")
+    parent = space.dimensions.get(condition.name)
+    if not isinstance(parent, Choice):
+        known = ", ".join(key for key, value in space.dimensions.items() if isinstance(value, Choice)) or "none yet"
+        raise UserError(
+            f"{name} depends on {condition.name}, which is not one of the choices ({known})",
+            where=said,
+            do=f"Give the choices of {condition.name} too, e.g. {condition.name}=a,b",
+        )
+    missing = [str(value) for value in condition.values if value not in parent.values]
+    if missing or not condition.values:
+        raise UserError(
+            f"{condition.name} is never {', '.join(missing) or 'anything'}",
+            where=said,
+            do=f"Use one of {', '.join(map(str, parent.values))}",
+        )
+    seen = [name]
+    while condition := space.when.get(seen[-1]):  # type: ignore[assignment]  # None ends it
+        if condition.name in seen:
+            raise UserError("hyperparameters depend on each other in a circle", where=" -> ".join(seen))
+        seen.append(condition.name)
 
 
 def valid(name: str) -> tuple[float, float]:

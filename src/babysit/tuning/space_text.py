@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from babysit.records.problem import UserError
 from babysit.records.trial import Value
-from babysit.tuning.space import Choice, Dimension, Scale, Space
+from babysit.tuning.space import Choice, Dimension, Scale, Space, When
 
 # Shares of something: they add up rather than multiply, and zero is one of their values.
 _SHARES: Final = frozenset({"dropout", "momentum", "label_smoothing"})
 _EXAMPLE: Final = "Write e.g. rate=1e-4..1e-1 dropout=0..0.5:linear hidden=32,64"
+# Between two hyperparameters: a space, or a comma before the next `name=`.
+_BETWEEN: Final = re.compile(r"\s+|,(?=[A-Za-z_]\w*=)")
 
 
 def read_space(text: str | Iterable[str]) -> Space:
-    """A space from its text form, given as one text or as a list of parts.
+    """A space from its text form, given as one text or as a list of parts, separated by spaces or commas.
 
     `name=low..high` is a range, logarithmic unless `:linear` follows (dropout, momentum and label_smoothing are linear
-    by themselves; `:log` overrides); `name=a,b,c` is a choice and `name=a` a fixed value.
+    by themselves; `:log` overrides); `name=a,b,c` is a choice and `name=a` a fixed value. With `@other=a,b` behind it
+    a hyperparameter exists only where the other one is a or b: `momentum=0.5..0.99@optimizer=sgd`.
 
     Raises:
         UserError: a part cannot be read; the message holds it.
     """
-    parts = text.split() if isinstance(text, str) else [part for item in text for part in item.split()]
+    items = [text] if isinstance(text, str) else text
     dimensions: dict[str, Dimension] = {}
-    for part in parts:
-        name, equals, values = part.partition("=")
+    when: dict[str, When] = {}
+    for part in (part for item in items for part in _BETWEEN.split(item) if part):
+        given, at, condition = part.partition("@")
+        name, equals, values = given.partition("=")
         if not (name and equals and values):
             raise UserError("this is not a hyperparameter and its values", where=part, do=_EXAMPLE)
         if not name.isidentifier():
@@ -34,7 +40,29 @@ def read_space(text: str | Iterable[str]) -> Space:
         if name in dimensions:
             raise UserError(f"{name} is given twice", where=part, do="Give each hyperparameter once")
         dimensions[name] = _dimension(name, values, part)
-    return Space(dimensions)
+        if at:
+            when[name] = _condition(condition, part)
+    return Space(dimensions, when)
+
+
+def _condition(text: str, part: str) -> When:
+    name, equals, values = text.partition("=")
+    if not (name and equals and values):
+        raise UserError("behind @ stands no condition", where=part, do="Write e.g. momentum=0.5..0.99@optimizer=sgd")
+    return When(name, tuple(_value(item.strip()) for item in values.split(",")))
+
+
+def text_of(space: Space) -> str:
+    """The text form of a space; `read_space` gives the same space again."""
+    return " ".join(_part(name, dimension, space.when.get(name)) for name, dimension in space.dimensions.items())
+
+
+def _part(name: str, dimension: Dimension, condition: When | None) -> str:
+    if isinstance(dimension, Choice):
+        values = ",".join(map(str, dimension.values))
+    else:
+        values = f"{dimension.low!r}..{dimension.high!r}:{'linear' if dimension.linear else 'log'}"
+    return f"{name}={values}{f'@{condition}' if condition else ''}"
 
 
 def _dimension(name: str, values: str, part: str) -> Dimension:

@@ -1,18 +1,16 @@
-"""One stage of a search: ask for configurations, train them, tell what came of it."""
+"""One stage of a search: ask for configurations, train them rung by rung, tell what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
-import optuna
-
-from babysit.records.problem import UserError
-from babysit.records.trial import Trial, TrialState, Value
-from babysit.tuning.abort import KEPT_COSTS
-from babysit.tuning.executor import Advance, Executor, Member
+from babysit.records.trial import Trial, Value
+from babysit.tuning.climb import climb
+from babysit.tuning.executor import Executor, Member
+from babysit.tuning.halving import Plan, correlations, plan
 from babysit.tuning.ledger import Ledger
 from babysit.tuning.ranges import next_dimension
-from babysit.tuning.sampler import ask, grid, new_study
+from babysit.tuning.sampler import ask, carry, grid, holds, new_study, tell, turns
 from babysit.tuning.settings import SearchSettings, Stage
 from babysit.tuning.space import Dimension, Space
 
@@ -22,7 +20,7 @@ def run_stage(
 ) -> None:
     """Trains the stage's trials; each is in the ledger as soon as it has ended.
 
-    The best configuration so far is trained first, for as long as the others: no stage ends worse than it began.
+    The best configuration so far is trained with them: no stage ends worse than it began.
 
     Args:
         stage: how many trials, and how long.
@@ -34,95 +32,54 @@ def run_stage(
         seed: of the sampler; another one for every stage.
 
     Raises:
-        UserError: the very first trial cannot be trained at all.
+        UserError: the first trials cannot be trained at all.
     """
     known = _inside(space, ledger)
     study = new_study(space, settings.sampler, seed=seed, trials=stage.trials, known=known)
-    left = stage.trials
-    if settings.sampler == "grid":
-        left = min(left, len(grid(space, stage.trials - (known is not None))) + (known is not None))
-    while left > 0:
-        proposed = ask(study, space, min(left, executor.width))
-        left -= len(proposed)
-        asked = {ledger.next_number + place: trial for place, trial in enumerate(proposed)}
+    if settings.sampler in ("tpe", "gp"):
+        carry(study, ledger.trials, space, level=stage.epochs)
+    for rungs in plans(stage, space, settings, width=executor.width, known=known is not None):
+        proposed = {ledger.new_number(): trial for trial in ask(study, space, rungs.members[0])}
         members = [
-            Member(number=number, parameters=trial.params, seed=settings.seed) for number, trial in asked.items()
+            Member(number=number, parameters=trial.params, seed=settings.seed) for number, trial in proposed.items()
         ]
-        for advance in train(members, stage.epochs, executor=executor):
-            refuse_if_nothing_works(advance, members[0].parameters, ledger)
-            _tell(study, asked[advance.number], advance)
-            ledger.metric_name = advance.metric_name or ledger.metric_name
-            member = next(member for member in members if member.number == advance.number)
-            ledger.add(trial_of(member, stage.name, advance))
+        for trial in climb(members, rungs, executor=executor, ledger=ledger):
+            tell(study, proposed[trial.number], trial)
+    ledger.notes += correlations(ledger.of(stage.name))
     ledger.end()
 
 
-def train(members: Sequence[Member], epochs: int, *, executor: Executor) -> Iterator[Advance]:
-    """Trains members from their beginning to their end and frees them."""
-    try:
-        yield from executor.advance(members, epochs=epochs)
-    finally:
-        executor.forget([member.number for member in members])
+def plans(stage: Stage, space: Space, settings: SearchSettings, *, width: int, known: bool = False) -> list[Plan]:
+    """The rungs of a stage: one plan for all its trials, or one for each turn of a sampler that learns in between."""
+    trials = stage.trials
+    if settings.sampler == "grid":
+        trials = min(trials, len(grid(space, stage.trials - known)) + known)
+    # The Gaussian process learns from trials that came to their end only.
+    factor = 1.0 if settings.sampler == "gp" else settings.halving
+    return [plan(stage, count, factor=factor) for count in turns(settings.sampler, trials, width)]
 
 
-def trial_of(member: Member, stage: str, advance: Advance) -> Trial:
-    """The record of a member that has ended."""
-    return Trial(
-        number=member.number,
-        stage=stage,
-        parameters=dict(member.parameters),
-        state=TrialState.PRUNED if advance.stopped else TrialState.COMPLETE,
-        reason=advance.stopped,
-        step=advance.step,
-        metric=None if advance.stopped else advance.metric,
-        initial_cost=advance.initial_cost,
-        last_costs=advance.costs[-KEPT_COSTS:],
-        seconds=advance.seconds,
-        seed=member.seed,
-    )
+def plan_in_words(rungs: Sequence[Plan]) -> str:
+    """What a stage is going to do, in one sentence."""
+    first, *more = rungs
+    return f"{first} (the first of {len(rungs)} turns)" if more else str(first)
 
 
 def next_space(
-    space: Space, trials: Sequence[Trial], *, only: Sequence[str] | None = None
+    space: Space, trials: Sequence[Trial], *, known: Sequence[Trial] = (), only: Sequence[str] | None = None
 ) -> tuple[Space, dict[str, str]]:
     """The ranges for the next stage (of `only` these names), and by name why each is what it is."""
     dimensions: dict[str, Dimension] = {}
     why: dict[str, str] = {}
     for name, dimension in space.dimensions.items():
         if only is None or name in only:
-            dimensions[name], why[name] = next_dimension(name, dimension, trials)
+            dimensions[name], why[name] = next_dimension(name, dimension, trials, known)
         else:
             dimensions[name], why[name] = dimension, "kept: its best values do not lie at an end"
-    return Space(dimensions), why
-
-
-def refuse_if_nothing_works(advance: Advance, parameters: Mapping[str, Value], ledger: Ledger) -> None:
-    """A model that cannot even be tried once is a mistake to mend, not a hyperparameter to avoid."""
-    if not ledger.trials and advance.stopped.startswith("failed: "):
-        shown = ", ".join(f"{name}={value}" for name, value in parameters.items())
-        raise UserError(
-            f"the first trial could not be trained: {advance.stopped.removeprefix('failed: ')}",
-            where=shown,
-            do="Mend the function that builds the model, or the space",
-        )
+    return space.narrowed(dimensions), why
 
 
 def _inside(space: Space, ledger: Ledger) -> dict[str, Value] | None:
     """The best configuration so far, when the space still holds it."""
-    if ledger.best is None:
-        return None
-    parameters = ledger.best.parameters
-    for name, scale in space.scales.items():
-        if not scale.low <= float(parameters[name]) <= scale.high:
-            return None
-    return parameters
-
-
-def _tell(study: optuna.Study, trial: optuna.Trial, advance: Advance) -> None:
-    if advance.stopped or advance.metric is None:
-        # FAIL would hide the trial from TPE, which then proposes the same bad region again; a pruned trial whose last
-        # report is NaN counts as the worst.
-        trial.report(float("nan"), step=advance.step)
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    else:
-        study.tell(trial, advance.metric)
+    best = ledger.best
+    return best.parameters if best is not None and holds(space, best.parameters) else None

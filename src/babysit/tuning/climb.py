@@ -1,0 +1,129 @@
+"""Trains configurations rung by rung; at each rung the best go on, the others end with their reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from babysit.records.problem import UserError
+from babysit.records.trial import Rung, Trial, TrialState
+from babysit.tuning.abort import KEPT_COSTS
+from babysit.tuning.executor import Advance, Executor, Member
+from babysit.tuning.halving import Plan
+from babysit.tuning.ledger import Ledger, in_words, merit
+
+# So many failures in a row at the very start are a mistake in the program, not a bad configuration.
+_FAILURES: Final = 3
+
+
+@final
+@dataclass(kw_only=True)
+class _Climber:
+    """A member on its way."""
+
+    member: Member
+    stage: str
+    rungs: list[Rung] = field(default_factory=list)
+    costs: tuple[float, ...] = ()
+    seconds: float = 0.0
+    last: Advance | None = None
+
+    def took(self, advance: Advance, epochs: int) -> None:
+        self.last = advance
+        self.costs = (*self.costs, *advance.costs)[-KEPT_COSTS:]
+        self.seconds += advance.seconds
+        metric = None if advance.stopped else advance.metric
+        self.rungs.append(Rung(epochs=epochs, step=advance.step, metric=metric))
+
+    def trial(self, reason: str = "") -> Trial:
+        """Its record; pruned for this reason, or complete."""
+        assert self.last is not None
+        why = self.last.stopped or reason
+        return Trial(
+            number=self.member.number,
+            stage=self.stage,
+            parameters=dict(self.member.parameters),
+            state=TrialState.PRUNED if why else TrialState.COMPLETE,
+            reason=why,
+            step=self.last.step,
+            metric=self.rungs[-1].metric,
+            initial_cost=self.last.initial_cost,
+            last_costs=self.costs,
+            seconds=self.seconds,
+            seed=self.member.seed,
+            rungs=tuple(self.rungs),
+        )
+
+
+def climb(members: Sequence[Member], plan: Plan, *, executor: Executor, ledger: Ledger) -> list[Trial]:
+    """Trains the members as the plan says and frees them; each is in the ledger as soon as it has ended.
+
+    Interrupted, those that had reached some rung are kept as well.
+
+    Raises:
+        UserError: the first trials of a search cannot be trained at all.
+    """
+    alive = {member.number: _Climber(member=member, stage=plan.name) for member in members}
+    ended: list[Trial] = []
+
+    def end(climber: _Climber, reason: str = "") -> None:
+        ended.append(climber.trial(reason))
+        ledger.add(ended[-1])
+        del alive[climber.member.number]
+
+    with _freed(executor, members), _kept_when_interrupted(alive, ledger):
+        for place, epochs in enumerate(plan.epochs):
+            further = epochs - (plan.epochs[place - 1] if place else 0)
+            last = place + 1 == len(plan.epochs)
+            ledger.rung(place + 1, len(plan.epochs), len(alive))
+            going = [climber.member for climber in alive.values()]
+            for advance in executor.advance(going, epochs=further):
+                climber = alive[advance.number]
+                climber.took(advance, epochs)
+                _refuse_if_nothing_works(climber, [*ledger.trials, climber.trial()], len(members))
+                if last or advance.stopped:
+                    end(climber)
+                ledger.advanced(advance, further)
+            if not last:
+                keep, tried = plan.members[place + 1], len(going)
+                ranked = sorted(alive.values(), key=lambda climber: merit(climber.trial()), reverse=True)
+                for climber in ranked[keep:]:
+                    end(climber, f"not among the best {keep} of {tried} after {epochs} epoch{'s' * (epochs != 1)}")
+                executor.forget([member.number for member in going if member.number not in alive])
+            ledger.rung_over()
+            if not alive:
+                break
+    return sorted(ended, key=lambda trial: trial.number)
+
+
+@contextmanager
+def _freed(executor: Executor, members: Sequence[Member]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        executor.forget([member.number for member in members])
+
+
+@contextmanager
+def _kept_when_interrupted(alive: dict[int, _Climber], ledger: Ledger) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        for climber in alive.values():
+            if climber.rungs:
+                epochs = climber.rungs[-1].epochs
+                ledger.add(climber.trial(f"interrupted after {epochs} epoch{'s' * (epochs != 1)}"))
+        raise
+
+
+def _refuse_if_nothing_works(climber: _Climber, trials: Sequence[Trial], members: int) -> None:
+    """A model that cannot even be tried is a mistake to mend, not a hyperparameter to avoid."""
+    failed = all(trial.reason.startswith("failed: ") for trial in trials)
+    if failed and len(trials) >= min(_FAILURES, members) and climber.last is not None:
+        raise UserError(
+            f"no trial could be trained: {climber.last.stopped.removeprefix('failed: ')}",
+            where=in_words(climber.trial()),
+            do="Mend the function that builds the model, or the space",
+        )
