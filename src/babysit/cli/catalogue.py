@@ -99,6 +99,13 @@ COMMANDS: Final = (
         ),
     ),
     Command(
+        "ui",
+        "Show the runs in a browser: verdict, findings and figures, live while training goes on.",
+        "Only this machine reaches the page. With another --host whoever has the printed address does. Nothing is "
+        "changed but the notes and tags that are written there.",
+        ("babysit ui", "babysit ui --open --store runs/", "babysit ui --host 0.0.0.0 --port 9000"),
+    ),
+    Command(
         "rules",
         "List the rules: code, name, severity, and what each finds.",
         "",

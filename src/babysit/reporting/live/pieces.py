@@ -1,0 +1,148 @@
+"""What a page shows, in pieces that can be sent again one by one: HTML by the id of its place, figures by name."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from babysit.plots.catalogue import COMPARED, PLOTS, Plot
+from babysit.plots.points import finite, smooth
+from babysit.plots.words import number, percent
+from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION, RATE
+from babysit.records.run import Run, Status
+from babysit.records.trial import Trial, TrialState
+from babysit.reporting import facts, page, story
+from babysit.reporting.compare import Comparison
+from babysit.reporting.compare_html import columns
+from babysit.reporting.live.paper import written
+from babysit.store.summary import RunSummary
+
+_BEST_TRIALS = 10
+# The last value of a batch is mostly noise: a tile shows the mean of the last batches, as many as a figure smooths over.
+_SHARE_OF_CURVE = 30
+
+
+@final
+class Shown(NamedTuple):
+    """What a page shows at one moment."""
+
+    pieces: dict[str, str]
+    figures: dict[str, str] = {}  # as JSON: title, words, wide, specification
+
+
+class Stage(NamedTuple):
+    """One stage of a search as far as it has come."""
+
+    name: str
+    trials: int
+    running: int
+    stopped: int
+    best: float | None
+    ranges: tuple[str, ...]
+
+
+def of_runs(summaries: Sequence[RunSummary], *, kept: int) -> Shown:
+    """The rows of the list of runs; `kept` is how many the store has, shown or not."""
+    return Shown(
+        {"rows": written("rows.html", runs=summaries), "count": written("count.html", runs=summaries, kept=kept)}
+    )
+
+
+def of_problem(words: str) -> Shown:
+    """Why nothing new can be shown; what was shown before stays."""
+    return Shown({"problem": written("problem.html", problem=words)})
+
+
+def of_run(run: Run, summary: RunSummary) -> Shown:
+    """Everything about one run; `summary` tells whether anybody has judged it yet."""
+    verdict = verdict_of(run, summary)
+    pieces = {
+        "verdict": written("verdict.html", verdict=verdict, run=run),
+        "tiles": written("tiles.html", tiles=tiles(run)),
+        "findings": written(
+            "findings.html", causes=story.causes(run, alarms=True), notes=story.causes(run, alarms=False)
+        ),
+        "search": written("search.html", stages=stages(run), trials=best_trials(run), run=run),
+        "about": written("about.html", run=run),
+        "cost": written("cost.html", run=run),
+    }
+    return Shown(pieces, _figures(PLOTS, run))
+
+
+def of_comparison(comparison: Comparison) -> Shown:
+    """Runs beside each other: what came of them, what differs, curves and layers."""
+    context = {"comparison": comparison, "columns": columns(comparison)}
+    pieces = {
+        "head": written("comparison_head.html", **context),
+        "sides": written("comparison_body.html", **context),
+    }
+    return Shown(pieces, _figures(COMPARED, comparison.runs))
+
+
+def _figures(plots: Sequence[Plot], subject: Any) -> dict[str, str]:
+    order = {plot.name: place for place, plot in enumerate(plots)}
+    return {
+        panel.name: json.dumps({"place": order[panel.name], **panel._asdict()}, separators=(",", ":"), allow_nan=False)
+        for panel in page.panels(plots, subject)
+    }
+
+
+def verdict_of(run: Run, summary: RunSummary) -> story.Verdict:
+    """The report's verdict; while a training has not been looked at yet, that."""
+    if run.status is Status.RUNNING and not summary.verdict and not run.probes and not run.trials:
+        began = f"{facts.steps(run):,} steps so far." if facts.steps(run) else "It has not made its first step."
+        return story.Verdict("UNSURE", "Not judged yet: the first look comes after twenty steps.", began, "")
+    return story.verdict(run)
+
+
+def tiles(run: Run) -> list[tuple[str, str]]:
+    """The numbers that one looks for first: name and value."""
+    told = [("Steps", f"{facts.steps(run):,}")] if facts.steps(run) else []
+    for name, words in ((LOSS_TRAIN, "Training loss"), (LOSS_VALIDATION, "Validation loss"), (RATE, "Learning rate")):
+        line = smooth_end(run, name, averaged=name == LOSS_TRAIN)
+        told += [(words, number(line))] if line is not None else []
+    for name, words in ((ACCURACY_TRAIN, "Training accuracy"), (ACCURACY_VALIDATION, "Validation accuracy")):
+        line = smooth_end(run, name, averaged=name == ACCURACY_TRAIN)
+        told += [(words, percent(line))] if line is not None else []
+    told += [pair for pair in story.results(run) if pair[0].startswith("Test")]
+    if run.overhead is not None and run.overhead.steps:
+        told.append(("Cost of watching", percent(run.overhead.share)))
+    return told
+
+
+def smooth_end(run: Run, name: str, *, averaged: bool) -> float | None:
+    """The last value of a curve, or the mean of its last values; None when there is none."""
+    series = run.curves.get(name)
+    if len(series) and not math.isfinite(float(np.asarray(series.values)[-1])):
+        return float(np.asarray(series.values)[-1])
+    line = finite(series)
+    if averaged:
+        line = smooth(line, len(line) // _SHARE_OF_CURVE)
+    return float(line.values[-1]) if len(line) else None
+
+
+def stages(run: Run) -> list[Stage]:
+    """The stages of a search in the order they began."""
+    names = dict.fromkeys([piece.stage for piece in run.ranges] + [trial.stage for trial in run.trials])
+    return [_stage(run, name) for name in names]
+
+
+def _stage(run: Run, name: str) -> Stage:
+    trials = [trial for trial in run.trials if trial.stage == name]
+    metrics = [trial.metric for trial in trials if trial.metric is not None and math.isfinite(trial.metric)]
+    ranges = tuple(
+        f"{piece.parameter} {number(piece.low)} to {number(piece.high)}" for piece in run.ranges if piece.stage == name
+    )
+    running = sum(trial.state is TrialState.RUNNING for trial in trials)
+    stopped = sum(trial.state is TrialState.PRUNED for trial in trials)
+    return Stage(name, len(trials), running, stopped, max(metrics, default=None), ranges)
+
+
+def best_trials(run: Run) -> list[Trial]:
+    """The trials with the highest metric, the best first."""
+    known = [trial for trial in run.trials if trial.metric is not None and math.isfinite(trial.metric)]
+    return sorted(known, key=lambda trial: -(trial.metric or 0.0))[:_BEST_TRIALS]

@@ -1,0 +1,49 @@
+"""Which runs a list shows: those that match what was asked for, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, final
+
+from babysit.records.run import Status
+from babysit.store.summary import RunSummary
+
+FEW: Final = 100
+STATES: Final = ("live", *(str(status) for status in Status if status is not Status.RUNNING))
+VERDICTS: Final = ("healthy", "sick", "not judged")
+
+
+@final
+class Wanted(NamedTuple):
+    """What a visitor asked for; "" means any."""
+
+    text: str = ""
+    status: str = ""
+    verdict: str = ""
+    show_all: bool = False
+
+
+def wanted(query: Mapping[str, str]) -> Wanted:
+    """What the address asks for; words that mean nothing here are passed over."""
+    status, verdict = query.get("status", ""), query.get("verdict", "")
+    return Wanted(
+        text=query.get("text", "").strip()[:200],
+        status=status if status in STATES else "",
+        verdict=verdict if verdict in VERDICTS else "",
+        show_all=query.get("show") == "all",
+    )
+
+
+def matching(summaries: Sequence[RunSummary], asked: Wanted) -> list[RunSummary]:
+    """The runs that match, at most a hundred of them unless all were asked for."""
+    found = [summary for summary in summaries if _matches(summary, asked)]
+    return found if asked.show_all else found[:FEW]
+
+
+def _matches(summary: RunSummary, asked: Wanted) -> bool:
+    if asked.status and asked.status != ("live" if summary.status is Status.RUNNING else str(summary.status)):
+        return False
+    if asked.verdict and asked.verdict != (summary.verdict or "not judged"):
+        return False
+    said = " ".join((summary.id, summary.name, summary.kind, summary.diagnosis, summary.notes, *summary.tags)).lower()
+    return all(word in said for word in asked.text.lower().split())
