@@ -79,8 +79,8 @@ def test_marks_that_stand_close_take_different_levels_and_stay_inside():
 
 def test_the_gap_lies_between_both_curves_where_both_are_known():
     numbers = accuracy.numbers(sick.overfit_run())
-    assert np.all(np.array(numbers.gap_high) >= np.array(numbers.gap_low))
-    assert math.isclose(numbers.gap_high[-1] - numbers.gap_low[-1], 0.31, abs_tol=0.02)
+    assert np.all(np.array(numbers.gap.high) >= np.array(numbers.gap.low))
+    assert math.isclose(numbers.gap.high[-1] - numbers.gap.low[-1], 0.31, abs_tol=0.02)
     assert "Gap at the end: 31" in accuracy.describe(numbers)
 
 
@@ -88,7 +88,7 @@ def test_only_one_curve_draws_without_a_gap():
     run = sick.overfit_run()
     only = {"accuracy/validation": run.curves.get("accuracy/validation")}
     numbers = accuracy.numbers(msgspec.structs.replace(run, curves=Curves(series=only)))
-    assert numbers.gap_steps == ()
+    assert numbers.gap.steps == ()
     assert "Gap" not in accuracy.describe(numbers)
 
 

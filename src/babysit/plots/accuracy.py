@@ -8,8 +8,9 @@ import altair as alt
 import numpy as np
 
 from babysit.plots import marks
+from babysit.plots.gap import Gap, area, between
 from babysit.plots.points import Line, finite, rows, smooth, thin
-from babysit.plots.theme import BLUE, GREY, SHAPES, VERMILION, Figure, step_axis, themed
+from babysit.plots.theme import BLUE, DASHES, SHAPES, VERMILION, Figure, legend, step_axis, themed
 from babysit.plots.words import number, percent
 from babysit.records.run import Run
 
@@ -22,9 +23,7 @@ class Numbers(NamedTuple):
 
     metric: str
     lines: dict[str, Line]
-    gap_steps: tuple[int, ...]
-    gap_low: tuple[float, ...]
-    gap_high: tuple[float, ...]
+    gap: Gap
 
 
 def numbers(run: Run) -> Numbers | None:
@@ -34,7 +33,8 @@ def numbers(run: Run) -> Numbers | None:
         if any(len(line) for line in lines.values()):
             # Accuracy of every batch is mostly noise; accuracy of every epoch is few points and stays as it is.
             lines = {split: thin(smooth(line, len(line) // 50)) for split, line in lines.items() if len(line)}
-            return Numbers(metric, lines, *_gap(lines))
+            gap = between(lines["train"], lines["validation"]) if len(lines) == 2 else Gap()
+            return Numbers(metric, lines, gap)
     return None
 
 
@@ -47,8 +47,8 @@ def describe(numbers: Numbers) -> str:
         line = numbers.lines["validation"]
         best = int(line.values.argmax())
         said += f" Best validation: {write(float(line.values[best]))} after step {int(line.steps[best]):,}."
-    if numbers.gap_steps:
-        gap = numbers.gap_high[-1] - numbers.gap_low[-1]
+    if numbers.gap.steps:
+        gap = numbers.gap.high[-1] - numbers.gap.low[-1]
         points = f"{100 * gap:.1f} points" if numbers.metric == "accuracy" else number(gap)
         said += f" Gap at the end: {points}."
     return said
@@ -62,41 +62,19 @@ def draw(numbers: Numbers) -> Figure:
     room = 0.04 * (high - low)
     axis = alt.Axis(title=numbers.metric, format=".0%" if numbers.metric == "accuracy" else "~g")
     y = alt.Y("value:Q", axis=axis, scale=alt.Scale(domain=[low - room, high], nice=False, clamp=True))
-    layers = [_area(numbers, y)] if numbers.gap_steps else []
-    layers += [_line(split, line, y) for split, line in numbers.lines.items()]
+    layers = [area(numbers.gap, y)] if numbers.gap.steps else []
+    layers += [layer for split, line in numbers.lines.items() for layer in _line(split, line, y)]
     return themed(alt.layer(*layers, *marks.hover(numbers.lines, y)))
 
 
-def _area(numbers: Numbers, y: alt.Y) -> Figure:
-    data = rows(step=list(numbers.gap_steps), value=list(numbers.gap_high), low=list(numbers.gap_low))
-    area: Figure = alt.Chart(data).mark_area(color=GREY, opacity=0.18).encode(x="step:Q", y=y, y2="low:Q")
-    return area
-
-
-def _line(split: str, line: Line, y: alt.Y) -> Figure:
-    few = len(line) <= 60
+def _line(split: str, line: Line, y: alt.Y) -> list[Figure]:
     domain = list(_COLOURS)
-    point = alt.OverlayMarkDef(size=24, filled=True, opacity=1) if few else False
-    chart = alt.Chart(rows(step=line.steps, value=line.values, split=split)).mark_line(point=point, clip=True)
-    encoded: Figure = chart.encode(
-        x=step_axis(),
-        y=y,
-        color=alt.Color("split:N", scale=alt.Scale(domain=domain, range=list(_COLOURS.values())), title=None),
-        shape=alt.Shape("split:N", scale=alt.Scale(domain=domain, range=list(SHAPES[:2])), title=None),
-    )
-    return encoded
-
-
-def _gap(lines: dict[str, Line]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]:
-    if len(lines) < 2:
-        return (), (), ()
-    train, validation = lines["train"], lines["validation"]
-    start = max(train.steps[0], validation.steps[0])
-    end = min(train.steps[-1], validation.steps[-1])
-    steps = np.unique(np.concatenate([train.steps, validation.steps]))
-    steps = steps[(steps >= start) & (steps <= end)]
-    if len(steps) < 2:
-        return (), (), ()
-    both = [np.interp(steps, line.steps, line.values) for line in (train, validation)]
-    low, high = np.minimum(*both), np.maximum(*both)
-    return tuple(steps.tolist()), tuple(low.tolist()), tuple(high.tolist())
+    chart = alt.Chart(rows(step=line.steps, value=line.values, split=split))
+    colour = alt.Color("split:N", scale=alt.Scale(domain=domain, range=list(_COLOURS.values())), legend=legend(domain))
+    dash = alt.StrokeDash("split:N", scale=alt.Scale(domain=domain, range=list(DASHES[:2])))
+    drawn = [chart.mark_line(clip=True).encode(x=step_axis(), y=y, color=colour, strokeDash=dash)]
+    if len(line) <= 60:
+        shape = SHAPES[domain.index(split)]
+        points = chart.mark_point(size=24, filled=True, opacity=1, shape=shape, color=_COLOURS[split])
+        drawn.append(points.encode(x="step:Q", y=y))
+    return drawn

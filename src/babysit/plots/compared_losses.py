@@ -69,11 +69,16 @@ def draw(numbers: Numbers) -> Figure:
         y = alt.Y("value:Q", scale=log_scale(low, high), axis=log_axis("loss (log)", low, high))
     else:
         room = 0.05 * ((high - low) or abs(high) or 1.0)
-        scale = alt.Scale(domain=[low - room, high + room], nice=True, clamp=True)
+        # Accuracies end at 1; the letters of runs that reach it still need their half line above.
+        top = high + room if numbers.metric == "loss" else max(1.0, high)
+        bottom = 0.0 if 0 <= low < 0.3 * high else low - room
+        scale = alt.Scale(domain=[bottom, top], nice=numbers.metric == "loss", clamp=True)
         form = ".0%" if numbers.metric == "accuracy" else "~g"
         y = alt.Y("value:Q", scale=scale, axis=alt.Axis(title=numbers.metric, format=form))
     labels = [label for label in LABELS if any(label == known for known, _ in numbers.lines)]
-    colour = alt.Color("run:N", title="run", scale=alt.Scale(domain=labels, range=list(COLOURS)))
+    colour = alt.Color(
+        "run:N", legend=alt.Legend(title=None, symbolType="stroke"), scale=alt.Scale(domain=labels, range=list(COLOURS))
+    )
     splits = [split for split in _SPLITS if any(split == known for _, known in numbers.lines)]
     dash = alt.StrokeDash(
         "split:N", title=None, scale=alt.Scale(domain=splits, range=[_DASHES[split] for split in splits])

@@ -43,11 +43,11 @@ def draw_cells(numbers: Cells, *, times: bool = False) -> Figure:
             shown=_RATIO if times else _VALUE,
         )
     )
-    heat = _encoded(figure, numbers, drawn)
+    heat = _encoded(figure, numbers, times=times)
     return themed(alt.layer(heat, _broken_cells(numbers)) if numbers.broken else heat, height=height)
 
 
-def _encoded(chart: alt.Chart, numbers: Cells, drawn: list[Statistic]) -> Figure:
+def _encoded(chart: alt.Chart, numbers: Cells, *, times: bool) -> Figure:
     shift = int(numbers.log_time)
     steps = [*numbers.starts, numbers.ends[-1]]
     few = len(numbers.folds) < 25
@@ -66,7 +66,7 @@ def _encoded(chart: alt.Chart, numbers: Cells, drawn: list[Statistic]) -> Figure
         x=step_axis(log=numbers.log_time, field="start", grid=False).scale(time),
         x2="end:Q",
         y=alt.Y("row:O", axis=names, scale=alt.Scale(paddingInner=0.08 if few else 0)),
-        color=_colour(numbers, drawn),
+        color=_colour(numbers, list(numbers.statistics), times=times),
         tooltip=[
             alt.Tooltip("layer:N"),
             alt.Tooltip("steps:N"),
@@ -124,7 +124,7 @@ def _bounds(numbers: Cells, statistic: Statistic) -> tuple[float, float]:
     return low, max(high, low + 1.0)
 
 
-def _colour(numbers: Cells, drawn: list[Statistic]) -> alt.Color:
+def _colour(numbers: Cells, drawn: list[Statistic], *, times: bool) -> alt.Color:
     """The colour scale: it follows the chosen statistic through expressions."""
 
     def chosen(values: list[Any]) -> alt.ExprRef:
@@ -138,6 +138,8 @@ def _colour(numbers: Cells, drawn: list[Statistic]) -> alt.Color:
         clamp=True,
     )
     log = " || ".join(f"statistic === '{item.name}'" for item in drawn if item.log) or "false"
-    label = f"{log} ? (datum.value % 1 ? '' : '1e' + datum.value) : format(datum.value, '.0%')"
+    decade = "'×' + format(pow(10, datum.value), '~g')" if times else "'1e' + datum.value"
+    share = "'+.0%'" if times else "'.0%'"
+    label = f"({log}) ? (datum.value % 1 ? '' : {decade}) : format(datum.value, {share})"
     legend = alt.Legend(title=None, labelExpr=label, orient="right", gradientThickness=12, tickCount=5)
     return alt.Color("value:Q", scale=scale, legend=legend)

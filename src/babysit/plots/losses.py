@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 
 from babysit.plots import marks
+from babysit.plots.gap import Gap, area, between
 from babysit.plots.names import short
 from babysit.plots.points import Line, by_name, finite, first_nonfinite, rows, smooth, thin
 from babysit.plots.theme import (
@@ -16,6 +17,7 @@ from babysit.plots.theme import (
     COLOURS,
     DASHES,
     GREY,
+    PURPLE,
     SHAPES,
     VERMILION,
     Figure,
@@ -27,7 +29,7 @@ from babysit.plots.theme import (
 )
 from babysit.plots.words import count, number
 from babysit.records.anatomy import Task
-from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION, RATE
 from babysit.records.run import Run
 
 # A window of one thirtieth of the curve takes the noise of the batches out and keeps every bend one can see.
@@ -48,6 +50,9 @@ class Numbers(NamedTuple):
     markers: tuple[marks.Marker, ...]
     low: float
     high: float
+    gap: Gap
+    rate: Line  # empty when the learning rate never changed
+    constant_rate: float | None
 
 
 def numbers(run: Run) -> Numbers | None:
@@ -67,7 +72,10 @@ def numbers(run: Run) -> Numbers | None:
     expected, words = _expected(run)
     best = _best(run, validation)
     low, high = _limits(raw, lines, expected)
-    return Numbers(lines, thin(raw), window, expected, words, best, _markers(run, best), low, high)
+    train = next(iter(lines.values())) if len(raw) else Line(validation.steps[:0], validation.values[:0])
+    gap = between(train, lines["validation"]) if "validation" in lines else Gap()
+    markers = _markers(run, best)
+    return Numbers(lines, thin(raw), window, expected, words, best, markers, low, high, gap, *_rate(run))
 
 
 def describe(numbers: Numbers) -> str:
@@ -82,6 +90,11 @@ def describe(numbers: Numbers) -> str:
         said.append(f"Lowest validation loss: {number(numbers.best[1])} after step {numbers.best[0]:,}.")
     if numbers.expected is not None:
         said.append(f"A model that knows nothing has {number(numbers.expected)}.")
+    if numbers.constant_rate is not None:
+        said.append(f"Learning rate {number(numbers.constant_rate)} throughout.")
+    if len(numbers.rate):
+        first, last = float(numbers.rate.values[0]), float(numbers.rate.values[-1])
+        said.append(f"Learning rate (dotted, right axis): {number(first)} at first, {number(last)} in the end.")
     said += [f"{marker.label} at step {marker.step:,}." for marker in numbers.markers if marker.bad]
     return " ".join(said)
 
@@ -89,7 +102,7 @@ def describe(numbers: Numbers) -> str:
 def draw(numbers: Numbers) -> Figure:
     """The figure: loss by optimizer step, logarithmic where it falls far."""
     y = _y(numbers)
-    layers: list[Any] = []
+    layers: list[Any] = [area(numbers.gap, y)] if numbers.gap.steps else []
     if numbers.expected is not None:
         layers += _reference(numbers, y)
     layers.append(
@@ -100,8 +113,22 @@ def draw(numbers: Numbers) -> Figure:
     layers += [_lines(numbers, y), *_spots(numbers, y)]
     last = max(int(line.steps[-1]) for line in numbers.lines.values())
     markers, room = marks.draw(numbers.markers, last)
-    hover = marks.hover(numbers.lines, y)
-    return themed(alt.layer(*layers, *markers, *hover), height=300, legend_offset=room)
+    losses = alt.layer(*layers, *markers, *marks.hover(numbers.lines, y))
+    if not len(numbers.rate):
+        return themed(losses, height=300, legend_offset=room)
+    both = alt.layer(losses, _rate_line(numbers.rate)).resolve_scale(y="independent")
+    return themed(both, height=300, legend_offset=room)
+
+
+def _rate_line(rate: Line) -> Figure:
+    low, high = float(rate.values.min()), float(rate.values.max())
+    axis = log_axis("learning rate (log, dotted)", low, high, orient="right", grid=False)
+    y = alt.Y("rate:Q", scale=log_scale(low, high), axis=axis)
+    line = alt.Chart(rows(step=rate.steps, rate=rate.values)).mark_line(
+        color=PURPLE, strokeDash=[1, 3], strokeWidth=1.6, interpolate="step-after", clip=True
+    )
+    encoded: Figure = line.encode(x="step:Q", y=y)
+    return encoded
 
 
 def _lines(numbers: Numbers, y: alt.Y) -> Figure:
@@ -137,15 +164,28 @@ def _spots(numbers: Numbers, y: alt.Y) -> list[Figure]:
 
 def _reference(numbers: Numbers, y: alt.Y) -> list[Figure]:
     data = rows(value=[numbers.expected], words=[numbers.expected_words])
+    right = _clear(numbers, 0.75, 1.0) >= _clear(numbers, 0.2, 0.45)
     # The words stand on the side of the line where there is more room.
     upper = abs((numbers.expected or 0) - numbers.low) > abs(numbers.high - (numbers.expected or 0))
     words = alt.Chart(data).mark_text(
-        align="right", baseline="top" if upper else "bottom", dy=4 if upper else -3, dx=-6, opacity=0.85
+        align="right" if right else "left", baseline="top" if upper else "bottom", dy=4 if upper else -3, opacity=0.85
     )
     return [
         alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3], strokeWidth=1.5).encode(y=y),
-        words.encode(x=alt.value("width"), y=y, text="words:N"),
+        words.encode(x=alt.value(alt.ExprRef("width - 6" if right else "width * 0.2")), y=y, text="words:N"),
     ]
+
+
+def _clear(numbers: Numbers, start: float, end: float) -> float:
+    """How far the curves keep from the line of the expected loss between two shares of the training."""
+    last = max(int(line.steps[-1]) for line in numbers.lines.values())
+    apart = [
+        abs(float(value) - (numbers.expected or 0.0))
+        for line in numbers.lines.values()
+        for step, value in zip(line.steps, line.values, strict=True)
+        if start * last <= step <= end * last
+    ]
+    return min(apart, default=math.inf)
 
 
 def _y(numbers: Numbers) -> alt.Y:
@@ -186,6 +226,17 @@ def _expected(run: Run) -> tuple[float | None, str]:
         if base > 1 and abs(value - math.log(base)) < 1e-3:
             return value, f"ln {base:,} = {value:.3f}: knows nothing yet"
     return value, f"{number(value, 4)}: knows nothing yet"
+
+
+def _rate(run: Run) -> tuple[Line, float | None]:
+    """The learning rate where it changed by more than a hundredth, else the one value it had."""
+    line = finite(run.curves.get(RATE))
+    line = Line(line.steps[line.values > 0], line.values[line.values > 0])
+    if not len(line):
+        return line, None
+    if line.values.max() > 1.01 * line.values.min():
+        return thin(line, 200), None
+    return Line(line.steps[:0], line.values[:0]), float(line.values[-1])
 
 
 def _best(run: Run, validation: Line) -> tuple[int, float] | None:

@@ -1,0 +1,173 @@
+"""What a layer passes on, over the training: its mean, its spread, and how much of it is zero or saturated."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import altair as alt
+import numpy as np
+
+from babysit.plots.cells import time_edges
+from babysit.plots.names import distinct
+from babysit.plots.points import rows, significant
+from babysit.plots.reduce import Reduction, reduced
+from babysit.plots.theme import BLUE, GREY, PURPLE, VERMILION, Figure, themed
+from babysit.plots.words import count, number, percent
+from babysit.records.arrays import Array
+from babysit.records.run import Run
+
+# Layers offered in the list; beyond that the ones farthest from a spread of 1 or with the largest shares are kept.
+_MOST_LAYERS: Final = 40
+_SHARES: Final = {"zeros": "zeros", "dead": "dead units", "saturated": "saturated"}
+
+
+class Numbers(NamedTuple):
+    """By layer (rows) and column of time: mean, standard deviation and shares; NaN where nothing was measured."""
+
+    layers: tuple[str, ...]
+    steps: tuple[int, ...]
+    mean: Array
+    std: Array
+    shares: dict[str, Array]
+    first: int  # the layer shown first
+    measured: int  # layers measured in all
+
+
+def numbers(run: Run) -> Numbers | None:
+    """The activations of a run, or None when none were measured."""
+    steps = np.asarray(run.vitals.steps)
+    mean, std = (run.vitals.values.get(name) for name in ("activation_mean", "activation_std"))
+    if not len(steps) or mean is None or std is None:
+        return None
+    known = np.flatnonzero(np.isfinite(mean).any(axis=0) & np.isfinite(std).any(axis=0))
+    if not len(known):
+        return None
+    edges, _ = time_edges(steps)
+    column = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, len(edges) - 2)
+    chosen = known if len(known) <= _MOST_LAYERS else np.sort(known[np.argsort(-_oddness(run, known))[:_MOST_LAYERS]])
+
+    def table(values: Array) -> Array:
+        return reduced(np.asarray(values, dtype="float64")[:, chosen], column, Reduction.MEDIAN)
+
+    shares = {
+        name: table(run.vitals.values[name])
+        for name in _SHARES
+        if name in run.vitals.values and np.isfinite(run.vitals.values[name]).any()
+    }
+    first = int(np.argmax(_oddness(run, chosen)))
+    about = run.diagnosis.layers[:1] if run.diagnosis else ()
+    names = [run.vitals.layers[index] for index in chosen]
+    first = names.index(about[0]) if about and about[0] in names else first
+    starts = tuple(int(step) for step in edges[:-1])
+    return Numbers(distinct(names), starts, table(mean), table(std), shares, first, len(known))
+
+
+def describe(numbers: Numbers) -> str:
+    """The figure in one or two sentences: the layer shown first, at the start and at the end."""
+    name = numbers.layers[numbers.first]
+    mean, std = numbers.mean[numbers.first], numbers.std[numbers.first]
+    known = np.flatnonzero(np.isfinite(mean) & np.isfinite(std))
+    if not len(known):
+        return f"{count(numbers.measured, 'layer')}; nothing finite was measured of {name}."
+    ends = [f"{number(float(mean[at]))} ± {number(float(std[at]))}" for at in (known[0], known[-1])]
+    said = f"{name}: mean and spread {ends[0]} at step {numbers.steps[known[0]]:,}, {ends[1]} at the end."
+    for share, words in _SHARES.items():
+        values = numbers.shares[share][numbers.first] if share in numbers.shares else np.empty(0)
+        values = values[np.isfinite(values)]
+        if len(values) and values[-1] > 0:
+            said += f" {words.capitalize()}: {percent(float(values[-1]))}."
+    if len(numbers.layers) < numbers.measured:
+        said += f" {len(numbers.layers)} of {numbers.measured:,} layers can be chosen: the ones that stand out most."
+    return said
+
+
+def draw(numbers: Numbers) -> Figure:
+    """The figure: mean and one standard deviation to each side, shares on the right axis, a list to choose a layer."""
+    choice = alt.binding_select(options=list(range(len(numbers.layers))), labels=list(numbers.layers), name="Layer ")
+    layer = alt.param(name="layer", value=numbers.first, bind=choice)
+    steps = alt.param(name="activation_steps", value=list(numbers.steps))
+    chosen = (
+        alt.Chart(_data(numbers))
+        .transform_filter("datum.layer === layer")
+        .transform_calculate(column="sequence(length(datum.mean))")
+        .transform_flatten(["mean", "std", *numbers.shares, "column"])
+        .transform_calculate(step="activation_steps[datum.column]")
+    )
+    spread = chosen.transform_filter("isValid(datum.mean) && isValid(datum.std)").transform_calculate(
+        low="datum.mean - datum.std", high="datum.mean + datum.std"
+    )
+    x = alt.X("step:Q", axis=alt.Axis(title="optimizer step", tickCount=6, tickMinStep=1), scale=alt.Scale(nice=False))
+    y = alt.Y("low:Q", axis=alt.Axis(title="activation", format="~g"), scale=alt.Scale(zero=False))
+    tooltip = [
+        alt.Tooltip("step:Q", format=","),
+        alt.Tooltip("mean:Q", format=".3~g"),
+        alt.Tooltip("std:Q", title="spread (std)", format=".3~g"),
+        *(alt.Tooltip(f"{name}:Q", title=words, format=".1%") for name, words in _drawn(numbers)),
+    ]
+    area = spread.mark_area(color=BLUE, opacity=0.22).encode(x=x, y=y, y2="high:Q", tooltip=tooltip)
+    middle = spread.mark_line(color=BLUE, strokeWidth=2).encode(x=x, y=alt.Y("mean:Q"))
+    zero = alt.Chart(rows(value=[0.0])).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y="value:Q")
+    left = alt.layer(area, middle, zero)
+    if not numbers.shares:
+        return themed(left.add_params(layer, steps), height=220)
+    right = alt.layer(*_share_lines(chosen, numbers, x))
+    both = alt.layer(left, right).resolve_scale(y="independent").add_params(layer, steps)
+    return themed(both, height=220)
+
+
+def _drawn(numbers: Numbers) -> list[tuple[str, str]]:
+    return [(name, words) for name, words in _SHARES.items() if name in numbers.shares]
+
+
+def _share_lines(chosen: alt.Chart, numbers: Numbers, x: alt.X) -> list[Figure]:
+    looks = {"zeros": (GREY, [2, 2]), "dead": (VERMILION, [6, 3]), "saturated": (PURPLE, [8, 2, 2, 2])}
+    words = [words for _, words in _drawn(numbers)]
+    colours = alt.Scale(domain=words, range=[looks[name][0] for name, _ in _drawn(numbers)])
+    dashes = alt.Scale(domain=words, range=[looks[name][1] for name, _ in _drawn(numbers)])
+    axis = alt.Axis(title="share", format=".0%", orient="right", grid=False)
+    y = alt.Y("share:Q", axis=axis, scale=alt.Scale(domain=[0, 1]))
+    lines = (
+        chosen.transform_fold([name for name, _ in _drawn(numbers)], as_=["name", "share"])
+        .transform_filter("isValid(datum.share)")
+        .transform_calculate(shown=_named(numbers))
+        .mark_line(strokeWidth=1.6)
+    )
+    legend = alt.Legend(title=None, symbolType="stroke")
+    colour = alt.Color("shown:N", scale=colours, legend=legend)
+    drawn: Figure = lines.encode(x=x, y=y, color=colour, strokeDash=alt.StrokeDash("shown:N", scale=dashes))
+    return [drawn]
+
+
+def _named(numbers: Numbers) -> str:
+    pairs = _drawn(numbers)
+    return " : ".join([f"datum.name === '{name}' ? '{words}'" for name, words in pairs] + ["''"])
+
+
+def _data(numbers: Numbers) -> alt.InlineData:
+    def plain(values: Array) -> list[Any]:
+        return [significant(float(value), 3) for value in values]
+
+    return alt.InlineData(
+        values=[
+            {
+                "layer": index,
+                "mean": plain(numbers.mean[index]),
+                "std": plain(numbers.std[index]),
+                **{name: plain(numbers.shares[name][index]) for name, _ in _drawn(numbers)},
+            }
+            for index in range(len(numbers.layers))
+        ]
+    )
+
+
+def _oddness(run: Run, layers: Array) -> Array:
+    """How far each layer stands out at its worst: decades of its spread from 1, and its shares dead or saturated."""
+    std = np.asarray(run.vitals.values["activation_std"], dtype="float64")[:, layers]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decades = np.abs(np.log10(np.where(np.isfinite(std) & (std > 0), std, 1.0))).max(axis=0)
+    for name in ("dead", "saturated"):
+        if name in run.vitals.values:
+            share = np.nan_to_num(np.asarray(run.vitals.values[name], dtype="float64")[:, layers], nan=0.0).clip(0, 1)
+            decades = decades + share.max(axis=0)
+    odd: Array = decades
+    return odd
