@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 
+from babysit.plots.catalogue import PLOTS
 from babysit.records.run import Run
 from babysit.reporting.report import report
 from babysit.testing import sick
@@ -142,7 +143,7 @@ def test_symptoms_are_nested_in_the_article_of_their_cause(pages):
 def test_every_figure_says_in_words_what_it_shows(pages):
     page = Page(pages("healthy_run"))
     figures = [attributes for attributes in page.all("div") if attributes.get("role") == "img"]
-    assert len(figures) == len(page.all("figure")) == 9
+    assert len(figures) == len(page.all("figure")) == len(PLOTS)
     assert all(len(figure["aria-label"]) > 40 for figure in figures)
     specifications = json.loads(page.scripts[0])
     assert {f"figure-{name}" for name in specifications} == {figure["id"] for figure in figures}
