@@ -1,0 +1,88 @@
+"""A run as Parquet: the head in the file's metadata, and one row a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from babysit.records.arrays import Array
+from babysit.records.problem import UserError
+from babysit.store.portable import from_plain
+from babysit.store.run_table import COLUMNS, Columns, Layout, Table, numbers_of, split
+
+_KEY: Final = b"babysit"
+
+
+def write_parquet(head: str, table: Table, path: Path) -> None:
+    """Writes the file; raises UserError without pyarrow."""
+    arrow, parquet = _pyarrow()
+    layout = table.layout
+    rows = [block.rows for block in layout.blocks]
+    layer = _together([columns.layer for columns in table.columns], "int64")
+    columns = (
+        _words(arrow, [block.part for block in layout.blocks], rows),
+        _words(arrow, [block.name for block in layout.blocks], rows),
+        arrow.DictionaryArray.from_arrays(
+            arrow.array(layer.astype("int32"), mask=layer < 0), arrow.array(list(layout.layers), arrow.string())
+        ),
+        arrow.array(_together([columns.step for columns in table.columns], "int64")),
+        arrow.array(_together([_exactly(columns.value) for columns in table.columns], "float64")),
+    )
+    made = arrow.Table.from_arrays(list(columns), names=list(COLUMNS))
+    parquet.write_table(made.replace_schema_metadata({_KEY: head.encode()}), str(path), compression="zstd")
+
+
+def read_parquet(path: Path) -> tuple[str, Any]:
+    """The head, and what makes the table of its layout; raises ValueError for another file."""
+    arrow, parquet = _pyarrow()
+    try:
+        table = parquet.read_table(str(path))
+    except arrow.ArrowInvalid as problem:
+        raise ValueError(str(problem)) from problem
+    head = (table.schema.metadata or {}).get(_KEY)
+    if head is None or tuple(table.column_names) != COLUMNS:
+        raise ValueError("it has no head of a run, or other columns")
+    return head.decode(), lambda layout: _table(table, from_plain(layout, Layout))
+
+
+def _table(table: Any, layout: Layout) -> Table:
+    number = numbers_of(layout)
+    layers = table.column("layer").to_pylist()
+    names = [name for block in layout.blocks for name in (block.name,) * block.rows]
+    if table.column("name").to_pylist() != names:
+        raise ValueError("its rows are not those that were written")
+    layer = np.array([-1 if name is None else number[name] for name in layers], dtype="int64")
+    return split(layout, Columns(layer, table.column("step").to_numpy(), table.column("value").to_numpy()))
+
+
+def _words(arrow: Any, words: list[str], rows: list[int]) -> Any:
+    names = list(dict.fromkeys(words))
+    codes = np.repeat(np.array([names.index(word) for word in words], dtype="int32"), rows)
+    return arrow.DictionaryArray.from_arrays(arrow.array(codes, arrow.int32()), arrow.array(names, arrow.string()))
+
+
+def _together(columns: list[Array], dtype: str) -> Array:
+    return np.concatenate([column.astype(dtype) for column in columns]) if columns else np.zeros(0, dtype=dtype)
+
+
+def _exactly(values: Array) -> Array:
+    floats = values.astype("float64")
+    if values.dtype.kind in "iu" and not np.array_equal(floats.astype(values.dtype), values):
+        raise UserError(
+            "a curve holds whole numbers too large for a Parquet column of floats", do="Export the run as json"
+        )
+    return floats
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as problem:
+        raise UserError(
+            "Parquet files need pyarrow, which is not installed",
+            do="pip install 'babysit[tables]', or use a file that ends in .csv or .json",
+        ) from problem
+    return arrow, parquet

@@ -1,0 +1,123 @@
+"""The curves and vitals of a run as one long table, a row for each value, and the same curves and vitals from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, NamedTuple, final
+
+import msgspec
+import numpy as np
+
+from babysit.records.arrays import Array
+from babysit.records.curves import Curves, Series
+from babysit.records.vitals import Vitals
+from babysit.store.portable import plain_dtype
+
+CURVES: Final = "curves"
+VITALS: Final = "vitals"
+COLUMNS: Final = ("part", "name", "layer", "step", "value")
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Rows that follow each other in a table: one curve, or one statistic, step by step and layer by layer."""
+
+    part: str  # curves or vitals
+    name: str
+    rows: int
+    steps_dtype: str
+    dtype: str  # of the values
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What a table does not tell by itself: order, types, and which layers and sampled steps there are."""
+
+    blocks: tuple[Block, ...] = ()
+    layers: tuple[str, ...] = ()
+    steps: Array = msgspec.field(default_factory=lambda: np.zeros(0, dtype="int64"))  # of the vitals
+
+
+class Columns(NamedTuple):
+    """The rows of one block; `layer` is the number of the layer, -1 for a curve."""
+
+    layer: Array
+    step: Array
+    value: Array
+
+
+@final
+@dataclass(frozen=True)
+class Table:
+    """A layout and the columns of each of its blocks."""
+
+    layout: Layout
+    columns: Sequence[Columns]
+
+
+def table_of(curves: Curves, vitals: Vitals) -> Table:
+    """The long table of a run's curves and vitals."""
+    layout = Layout(tuple(_blocks(curves, vitals)), vitals.layers, np.asarray(vitals.steps))
+    return Table(layout, [*_of_curves(curves), *_of_vitals(vitals)])
+
+
+def _blocks(curves: Curves, vitals: Vitals) -> Iterator[Block]:
+    for name, series in curves.series.items():
+        steps, values = np.asarray(series.steps), np.asarray(series.values)
+        yield Block(CURVES, name, len(steps), _dtype(steps), _dtype(values))
+    for name, values in vitals.values.items():
+        yield Block(VITALS, name, np.size(values), _dtype(np.asarray(vitals.steps)), _dtype(np.asarray(values)))
+
+
+def _dtype(array: Array) -> str:
+    return str(array.dtype.newbyteorder("<").str)
+
+
+def _of_curves(curves: Curves) -> Iterator[Columns]:
+    for series in curves.series.values():
+        steps = np.asarray(series.steps)
+        yield Columns(np.full(len(steps), -1, dtype="int64"), steps, np.asarray(series.values))
+
+
+def _of_vitals(vitals: Vitals) -> Iterator[Columns]:
+    steps, layers = np.asarray(vitals.steps), len(vitals.layers)
+    for values in vitals.values.values():
+        yield Columns(np.tile(np.arange(layers), len(steps)), np.repeat(steps, layers), np.ravel(values))
+
+
+def split(layout: Layout, columns: Columns) -> Table:
+    """A table from all of its rows in one; raises ValueError when there are too few or too many."""
+    ends = np.cumsum([0, *(block.rows for block in layout.blocks)])
+    if ends[-1] != len(columns.value):
+        raise ValueError(f"it should have {ends[-1]:,} rows and has {len(columns.value):,}")
+    return Table(layout, [Columns(*(column[low:high] for column in columns)) for low, high in pairwise(ends)])
+
+
+def run_of(table: Table) -> tuple[Curves, Vitals]:
+    """The curves and vitals again; raises ValueError when rows were moved or changed."""
+    series: dict[str, Series] = {}
+    values: dict[str, Array] = {}
+    layout = table.layout
+    plain_dtype(layout.steps.dtype.str)
+    shape = (len(layout.steps), len(layout.layers))
+    for block, columns in zip(layout.blocks, table.columns, strict=True):
+        value = columns.value.astype(plain_dtype(block.dtype), copy=False)
+        if block.part == CURVES:
+            series[block.name] = Series(columns.step.astype(plain_dtype(block.steps_dtype), copy=False), value)
+        else:
+            _require_order(block, columns, layout)
+            values[block.name] = value.reshape(shape)
+    return Curves(series=series), Vitals(layers=layout.layers, steps=layout.steps, values=values)
+
+
+def _require_order(block: Block, columns: Columns, layout: Layout) -> None:
+    numbers = numbers_of(layout)
+    layers = np.tile([numbers[name] for name in layout.layers], len(layout.steps))
+    steps = np.repeat(layout.steps, len(layout.layers))
+    if not (np.array_equal(columns.layer, layers) and np.array_equal(columns.step, steps)):
+        raise ValueError(f"the rows of {block.name} are not in the order they were written in")
+
+
+def numbers_of(layout: Layout) -> dict[str, int]:
+    """The number by which a table calls each layer."""
+    return {name: layout.layers.index(name) for name in layout.layers}
