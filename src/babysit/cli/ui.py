@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import webbrowser
 from typing import Annotated
 
@@ -48,9 +49,8 @@ def ui(
     def ready(address: str) -> None:
         say(f"The runs are at {address} (Ctrl-C ends it)")
         if not is_loopback(host):
-            say(
-                "What is sent is not encrypted: in a network that others use, prefer --host 127.0.0.1 and an ssh tunnel"
-            )
+            say("Nothing is encrypted: in a network that others use, prefer --host 127.0.0.1 and an ssh tunnel")
+        sys.stdout.flush()  # whoever reads a pipe waits for the address
         if open_:
             webbrowser.open(address)
 

@@ -1,8 +1,8 @@
 """Who may ask: names of this machine only, a token where others can reach the page, and nothing written from outside.
 
 A page on the loopback address is reached by every program of this machine, and by web pages in its browser: these are
-kept out by the name they ask for (DNS rebinding), by the origin they write from, and by a secret that only our own pages
-hold. Beyond the loopback address a token is needed as well.
+kept out by the name they ask for (DNS rebinding), by the origin they write from, and by a secret that only our own
+pages hold. Beyond the loopback address a token is needed as well.
 """
 
 from __future__ import annotations

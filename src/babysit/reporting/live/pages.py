@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, final
@@ -103,9 +104,7 @@ class Pages:
                 return self._refused(f"Notes of up to {MOST_NOTE_LETTERS:,} letters are kept; these are longer", 413)
         form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         if not hmac.compare_digest(form.get("secret", "").encode(), self._doors.secret.encode()):
-            return self._refused(
-                "This form is from before the last start of `babysit ui`: go back and load it again", 403
-            )
+            return self._refused("This form is older than this `babysit ui`: go back and load it again", 403)
         run_id, notes = form.get("id", ""), form.get("notes", "").replace("\r\n", "\n").strip()
         words = [short(word.strip(), MOST_TAG_LETTERS) for word in form.get("tags", "").split(",") if word.strip()]
         if len(notes) > MOST_NOTE_LETTERS or len(words) > MOST_TAGS:
@@ -141,7 +140,7 @@ class Pages:
         except UserError as problem:
             # The page stays: its stream fills it as soon as the store can be read.
             shown, status = pieces.of_problem(str(problem)), 503
-        ready = {name: Markup(html) for name, html in shown.pieces.items()}  # noqa: S704  our own templates wrote it
+        ready = defaultdict(Markup, {name: Markup(html) for name, html in shown.pieces.items()})  # by our own templates
         page = written(template, pieces=ready, events=address, place=self._library.label, **context)
         return HTMLResponse(page, status)
 

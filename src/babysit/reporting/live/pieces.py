@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -22,7 +23,7 @@ from babysit.reporting.live.paper import written
 from babysit.store.summary import RunSummary
 
 _BEST_TRIALS = 10
-# The last value of a batch is mostly noise: a tile shows the mean of the last batches, as many as a figure smooths over.
+# The last batch alone is mostly noise: a tile shows the mean of the last ones, as many as the figure smooths over.
 _SHARE_OF_CURVE = 30
 
 
@@ -30,8 +31,8 @@ _SHARE_OF_CURVE = 30
 class Shown(NamedTuple):
     """What a page shows at one moment."""
 
-    pieces: dict[str, str]
-    figures: dict[str, str] = {}  # as JSON: title, words, wide, specification
+    pieces: Mapping[str, str]
+    figures: Mapping[str, str] = MappingProxyType({})  # as JSON: title, words, wide, specification
 
 
 class Stage(NamedTuple):

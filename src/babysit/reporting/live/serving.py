@@ -36,9 +36,7 @@ def bound(host: str, port: int) -> socket.socket:
         if problem.errno == errno.EADDRINUSE:
             raise UserError(f"port {port} is taken by another program", do=_suggestion(host, port)) from problem
         if problem.errno == errno.EACCES:
-            raise UserError(
-                f"port {port} is not for ordinary users", do="Give one above 1023: --port 8642"
-            ) from problem
+            raise UserError(f"port {port} is for the system's own services", do="Give one above 1023") from problem
         if problem.errno == errno.EADDRNOTAVAIL:
             raise UserError(
                 f"{host} is no address of this machine", do="Name 127.0.0.1, or 0.0.0.0 for all of its addresses"
