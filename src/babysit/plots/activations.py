@@ -87,7 +87,7 @@ def draw(numbers: Numbers) -> Figure:
     layer = alt.param(name="layer", value=numbers.first, bind=choice)
     steps = alt.param(name="activation_steps", value=list(numbers.steps))
     chosen = (
-        alt.Chart(_data(numbers))
+        alt.Chart()
         .transform_filter("datum.layer === layer")
         .transform_calculate(column="sequence(length(datum.mean))")
         .transform_flatten(["mean", "std", *numbers.shares, "column"])
@@ -108,11 +108,12 @@ def draw(numbers: Numbers) -> Figure:
     middle = spread.mark_line(color=BLUE, strokeWidth=2).encode(x=x, y=alt.Y("mean:Q"))
     zero = alt.Chart(rows(value=[0.0])).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y="value:Q")
     left = alt.layer(area, middle, zero)
-    if not numbers.shares:
-        return themed(left.add_params(layer, steps), height=220)
-    right = alt.layer(*_share_lines(chosen, numbers, x))
-    both = alt.layer(left, right).resolve_scale(y="independent").add_params(layer, steps)
-    return themed(both, height=220)
+    if numbers.shares:
+        right = alt.layer(*_share_lines(chosen, numbers, x))
+        left = alt.layer(left, right).resolve_scale(y="independent")
+    figure = themed(left.add_params(layer, steps), height=220)
+    figure.data = _data(numbers)  # last: every step above copies what a figure holds
+    return figure
 
 
 def _drawn(numbers: Numbers) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import altair as alt
 import numpy as np
@@ -23,6 +23,9 @@ _POINTS: Final = 60
 _TOP: Final = 2.0
 
 
+_Side: TypeAlias = Literal["top", "middle", "bottom"]
+
+
 class Shape(NamedTuple):
     """One family of curves, as parts of the first loss by share of the training, and the member that is drawn."""
 
@@ -31,6 +34,7 @@ class Shape(NamedTuple):
     first: Sequence[float]  # what the first parameter may be
     second: Sequence[float]
     drawn: tuple[float, float]
+    beside: tuple[float, _Side]  # share of the training at which its words end, and their side of the curve there
 
 
 def _straight(share: Array, fall: float, _: float) -> Array:
@@ -48,11 +52,12 @@ def _growth(share: Array, power: float, last: float) -> Array:
 # The four of CS231n (2017), lecture 6, slide "Monitor and visualize the loss curve", in numbers: a low rate falls in a
 # straight line and is far from done; a high one falls at once and stays high; a very high one rises; a good one falls
 # by more than half within the first part of the training and is low in the end.
+_SCALES: Final = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.24]  # of decay, as shares of the training
 SHAPES: Final = (
-    Shape("rate too low", _straight, np.linspace(0.0, 0.5, 11).tolist(), [0.0], (0.25, 0.0)),
-    Shape("rate too high", _decay, np.linspace(0.45, 0.95, 11).tolist(), [0.005, 0.01, 0.02, 0.04, 0.08], (0.55, 0.03)),
-    Shape("rate far too high", _growth, [0.3, 1.0, 3.0], [1.1, 1.3, 1.6, _TOP], (3.0, _TOP)),
-    Shape("good rate", _decay, np.linspace(0.0, 0.4, 9).tolist(), [0.02, 0.04, 0.08, 0.16, 0.24], (0.08, 0.14)),
+    Shape("rate too low", _straight, np.linspace(0, 0.5, 11).tolist(), [0.0], (0.25, 0.0), (1.0, "top")),
+    Shape("rate too high", _decay, np.linspace(0.45, 0.95, 11).tolist(), _SCALES[:5], (0.55, 0.03), (1.0, "top")),
+    Shape("rate far too high", _growth, [0.3, 1.0, 3.0], [1.1, 1.3, 1.6, _TOP], (3.0, _TOP), (0.86, "middle")),
+    Shape("good rate", _decay, np.linspace(0, 0.4, 9).tolist(), _SCALES[2:], (0.08, 0.14), (1.0, "bottom")),
 )
 
 
@@ -120,8 +125,10 @@ def draw(numbers: Numbers) -> Figure:
         line = alt.Chart(data).mark_line(
             color=colour, strokeDash=[5, 4], strokeWidth=2 if near else 1.4, clip=True, opacity=1 if near else 0.8
         )
-        words = alt.Chart(rows(share=[1.0], value=[float(values[-1])], shape=[shape.words])).mark_text(
-            align="right", baseline="bottom" if values[-1] < _TOP else "top", dx=-4, dy=-3 if values[-1] < _TOP else 3,
+        share, side = shape.beside
+        at = float(shape.curve(np.array([share]), *shape.drawn)[0])
+        words = alt.Chart(rows(share=[share], value=[at], shape=[shape.words])).mark_text(
+            align="right", baseline=side, dx=-5, dy={"top": 5, "bottom": -4}.get(side, 0),
             fontWeight=600 if near else "normal",
         )  # fmt: skip
         layers += [line.encode(x=x, y=y), words.encode(x="share:Q", y=y, text="shape:N")]

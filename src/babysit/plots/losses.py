@@ -164,28 +164,30 @@ def _spots(numbers: Numbers, y: alt.Y) -> list[Figure]:
 
 def _reference(numbers: Numbers, y: alt.Y) -> list[Figure]:
     data = rows(value=[numbers.expected], words=[numbers.expected_words])
-    right = _clear(numbers, 0.75, 1.0) >= _clear(numbers, 0.2, 0.45)
+    start = min((0.78, 0.52, 0.27), key=lambda start: _crowded(numbers, start))
     # The words stand on the side of the line where there is more room.
     upper = abs((numbers.expected or 0) - numbers.low) > abs(numbers.high - (numbers.expected or 0))
     words = alt.Chart(data).mark_text(
-        align="right" if right else "left", baseline="top" if upper else "bottom", dy=4 if upper else -3, opacity=0.85
+        align="left", baseline="top" if upper else "bottom", dy=4 if upper else -3, opacity=0.85
     )
     return [
         alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3], strokeWidth=1.5).encode(y=y),
-        words.encode(x=alt.value(alt.ExprRef("width - 6" if right else "width * 0.2")), y=y, text="words:N"),
+        words.encode(x=alt.value(alt.ExprRef(f"width * {start}")), y=y, text="words:N"),
     ]
 
 
-def _clear(numbers: Numbers, start: float, end: float) -> float:
-    """How far the curves keep from the line of the expected loss between two shares of the training."""
+def _crowded(numbers: Numbers, start: float) -> tuple[int, float]:
+    """How many marks and curves run through a fifth of the training from `start` on, beside the expected loss."""
     last = max(int(line.steps[-1]) for line in numbers.lines.values())
+    end = start + 0.22
+    upright = sum(start * last <= marker.step <= min(end * last, last - 1) for marker in numbers.markers)
     apart = [
         abs(float(value) - (numbers.expected or 0.0))
         for line in numbers.lines.values()
         for step, value in zip(line.steps, line.values, strict=True)
         if start * last <= step <= end * last
     ]
-    return min(apart, default=math.inf)
+    return upright, -min(apart, default=math.inf)
 
 
 def _y(numbers: Numbers) -> alt.Y:

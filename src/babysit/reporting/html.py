@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from babysit.plots.catalogue import PLOTS
 from babysit.records.run import Run
 from babysit.reporting import facts, story
 from babysit.reporting.page import panels, render
+from babysit.reporting.sparkline import sparkline
 
 _BEST_TRIALS = 10
 
@@ -24,6 +26,7 @@ def html(run: Run) -> str:
         notes=story.causes(run, alarms=False),
         missing=story.missing(run, {panel.name for panel in shown}),
         story=story,
+        sparkline=functools.partial(sparkline, run),
         facts=facts,
         trials=_best_trials(run),
     )

@@ -73,6 +73,9 @@ def panels(plots: Sequence[Drawable], subject: Any) -> list[Panel]:
             if numbers is not None:
                 drawn = plain(plot.draw(numbers))
                 made.append(Panel(plot.name, plot.title, plot.describe(numbers), plot.wide, drawn))
+    halves = [place for place, panel in enumerate(made) if not panel.wide]
+    if len(halves) % 2:  # the last one has no neighbour
+        made[halves[-1]] = made[halves[-1]]._replace(wide=True)
     return made
 
 

@@ -1,0 +1,207 @@
+"""The one curve behind a finding, small: what the rule looked at, with the limit that it crossed."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, final
+
+import numpy as np
+from markupsafe import Markup
+
+from babysit.plots.points import Line, finite, thin
+from babysit.plots.words import number
+from babysit.records.arrays import Array
+from babysit.records.curves import GRADIENT_NORM, LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.finding import Finding
+from babysit.records.run import Run
+from babysit.rules.structure import weight_layers
+
+_WIDTH, _HEIGHT, _ROOM = 240, 44, 4
+_POINTS: Final = 100
+
+Limits = Mapping[str, float]
+
+
+class Spark(NamedTuple):
+    """A small curve as a drawing, and the same in words."""
+
+    drawing: Markup
+    words: str
+
+
+@final
+@dataclass(frozen=True)
+class _Watched:
+    words: str
+    values: Callable[[Run, Finding], Line]
+    limit: Callable[[Finding, Limits], float | None] = lambda finding, limits: None
+    log: bool = False
+
+
+def sparkline(run: Run, finding: Finding) -> Spark | None:
+    """The curve that a finding is about; None when its rule looks at none, or the run did not keep it."""
+    watched = _WATCHED.get(finding.code)
+    if watched is None:
+        return None
+    line = thin(watched.values(run, finding), _POINTS)
+    limit = watched.limit(finding, _limits(finding.code))
+    limit = limit if limit is not None and math.isfinite(limit) else None
+    if watched.log:
+        line = Line(line.steps[line.values > 0], line.values[line.values > 0])
+        limit = limit if limit is None or limit > 0 else None
+    if len(line) < 2:
+        return None
+    first, last = number(float(line.values[0])), number(float(line.values[-1]))
+    said = f"{watched.words}: {first} at step {int(line.steps[0]):,}, {last} at step {int(line.steps[-1]):,}"
+    said += "" if limit is None else f"; dashed: the limit, {number(limit)}"
+    return Spark(_drawn(line, limit, finding.first_step, log=watched.log), f"{said}.")
+
+
+def _drawn(line: Line, limit: float | None, since: int | None, *, log: bool) -> Markup:
+    values = np.log10(line.values) if log else line.values
+    level = None if limit is None else math.log10(limit) if log else limit
+    low, high = float(values.min()), float(values.max())
+    if level is not None:
+        low, high = min(low, level), max(high, level)
+    span = (high - low) or 1.0
+    first, last = float(line.steps[0]), float(line.steps[-1])
+
+    def across(step: float) -> float:
+        return round(_ROOM + (step - first) / ((last - first) or 1.0) * (_WIDTH - 2 * _ROOM), 1)
+
+    def down(value: float) -> float:
+        return round(_HEIGHT - _ROOM - (value - low) / span * (_HEIGHT - 2 * _ROOM), 1)
+
+    points = " ".join(f"{across(s)},{down(v)}" for s, v in zip(line.steps.tolist(), values.tolist(), strict=True))
+    # Only numbers of our own making are put in: nothing here needs escaping.
+    parts = [f'<polyline class="curve" points="{points}"/>']
+    if level is not None:
+        parts.append(f'<line class="limit" x1="0" x2="{_WIDTH}" y1="{down(level)}" y2="{down(level)}"/>')
+    if since is not None and first < since < last:
+        parts.append(f'<line class="since" x1="{across(since)}" x2="{across(since)}" y1="0" y2="{_HEIGHT}"/>')
+    frame = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" aria-hidden="true"'
+    return Markup(f'<svg class="spark" {frame}>{"".join(parts)}</svg>')
+
+
+@functools.cache
+def _limits(code: str) -> Limits:
+    from babysit.rules.catalogue import RULES
+
+    rule = next((rule for rule in RULES if rule.code == code), None)
+    return {} if rule is None else {name: limit.value for name, limit in rule.limits.items()}
+
+
+def _curve(name: str) -> Callable[[Run, Finding], Line]:
+    return lambda run, finding: finite(run.curves.get(name))
+
+
+def _over_layers(statistic: str, how: Callable[[Array], Array]) -> Callable[[Run, Finding], Line]:
+    """One statistic by step, over the layers of the finding, or over those with weights when it names none."""
+
+    def read(run: Run, finding: Finding) -> Line:
+        table = run.vitals.values.get(statistic)
+        if table is None or not np.size(table):
+            return Line(np.zeros(0, dtype="int64"), np.zeros(0))
+        named = set(finding.layers) or {layer.name for layer in weight_layers(run)}
+        columns = [place for place, name in enumerate(run.vitals.layers) if name in named]
+        chosen = np.asarray(table, dtype="float64")[:, columns or slice(None)]
+        kept = np.isfinite(chosen).any(axis=1)
+        values = how(np.where(np.isfinite(chosen), chosen, np.nan)[kept])
+        finite_too = np.isfinite(values)
+        return Line(np.asarray(run.vitals.steps)[kept][finite_too], values[finite_too])
+
+    return read
+
+
+def _highest(table: Array) -> Array:
+    values: Array = np.nanmax(table, axis=1) if len(table) else np.zeros(0)
+    return values
+
+
+def _together(table: Array) -> Array:
+    with np.errstate(over="ignore"):
+        values: Array = np.sqrt(np.nansum(table**2, axis=1))
+    return values
+
+
+def _middle(table: Array) -> Array:
+    values: Array = np.nanmedian(table, axis=1) if len(table) else np.zeros(0)
+    return values
+
+
+def _lowest(table: Array) -> Array:
+    values: Array = np.nanmin(table, axis=1) if len(table) else np.zeros(0)
+    return values
+
+
+def _first_to_last(run: Run, finding: Finding) -> Line:
+    """The gradient of the first layer as a part of the last one's."""
+    table = np.asarray(run.vitals.values.get("gradient_rms", np.zeros((0, 0))), dtype="float64")
+    known = np.flatnonzero(np.isfinite(table).any(axis=0)) if table.size else np.zeros(0, dtype="int64")
+    if len(known) < 2:
+        return Line(np.zeros(0, dtype="int64"), np.zeros(0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = table[:, known[0]] / table[:, known[-1]]
+    kept = np.isfinite(ratio)
+    return Line(np.asarray(run.vitals.steps)[kept], ratio[kept])
+
+
+def _of_rule(name: str) -> Callable[[Finding, Limits], float | None]:
+    return lambda finding, limits: limits.get(name)
+
+
+def _of_evidence(name: str, factor: str = "", *, change: float = 0.0) -> Callable[[Finding, Limits], float | None]:
+    """A number of the evidence, times a limit of the rule: growth x 3, or (with `change`) 1 + change x limit."""
+
+    def read(finding: Finding, limits: Limits) -> float | None:
+        value = finding.evidence.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        by = limits.get(factor, 1.0) if factor else 1.0
+        return float(value) * (1 + change * by if change else by)
+
+    return read
+
+
+_UPDATES: Final = _Watched(
+    "update / weight, the middle layer", _over_layers("update_ratio", _middle), _of_rule("ratio"), log=True
+)
+_GRADIENTS: Final = _Watched(
+    "gradient of all layers", _over_layers("gradient_rms", _together), _of_evidence("first", "growth"), log=True
+)
+_WATCHED: Final[dict[str, _Watched]] = {
+    "A401": _Watched("share of dead units, the worst layer", _over_layers("dead", _highest), _of_rule("share")),
+    "A402": _Watched("share saturated, the worst layer", _over_layers("saturated", _highest), _of_rule("share")),
+    "A403": _Watched("share of units of one sign", _over_layers("one_signed", _highest), _of_rule("share")),
+    "A406": _Watched("spread from sample to sample", _over_layers("sample_std", _lowest), log=True),
+    "D108": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("prior_loss")),
+    "F901": _Watched("validation loss", _curve(LOSS_VALIDATION), _of_evidence("best_validation", "rise", change=1.0)),
+    "F902": _Watched("training loss", _curve(LOSS_TRAIN)),
+    "F903": _Watched("training loss", _curve(LOSS_TRAIN)),
+    "F904": _Watched("training loss", _curve(LOSS_TRAIN)),
+    "F905": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("start_loss", "fall", change=-1.0)),
+    "F906": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("start_loss", "growth"), log=True),
+    "F907": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("start_loss", "fall", change=-1.0)),
+    "F908": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("validation")),
+    "F909": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("middle")),
+    "G501": _Watched("gradient of the first layer / of the last", _first_to_last, _of_rule("ratio"), log=True),
+    "G502": _GRADIENTS,
+    "G503": _Watched("values that are not finite", _over_layers("nonfinite", _highest)),
+    "G504": _Watched("gradient size, the least", _over_layers("gradient_rms", _lowest)),
+    "I301": _Watched("share of units that equal another", _over_layers("unit_similarity", _highest), _of_rule("share")),
+    "I304": _Watched("share saturated, the worst layer", _over_layers("saturated", _highest), _of_rule("share")),
+    "I305": _Watched("share of dead units, the worst layer", _over_layers("dead", _highest), _of_rule("share")),
+    "I306": _Watched("size of the biases, the largest", _over_layers("bias_rms", _highest), _of_rule("bias")),
+    "N804": _Watched("validation loss", _curve(LOSS_VALIDATION), _of_evidence("prior", "above")),
+    "O207": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("expected_loss", "above")),
+    "O208": _Watched("training loss", _curve(LOSS_TRAIN), lambda finding, limits: 0.0),
+    "O210": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("prior_loss", "near", change=-1.0)),
+    "O212": _Watched("size of the weights, the median layer", _over_layers("weight_rms", _middle)),
+    "U601": _UPDATES,
+    "U602": _UPDATES,
+    "U603": _Watched("update / weight, the least", _over_layers("update_ratio", _lowest)),
+    "U604": _Watched("gradient norm", _curve(GRADIENT_NORM), _of_evidence("limit"), log=True),
+}
