@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 # What a member's own trainer reads, the rest of `fit`'s settings by the same names; every other hyperparameter must be
 # used by the function that builds the model.
-UNDERSTOOD: Final = frozenset({"rate", "weight_decay", "optimizer", "batch_size"})
+# What each of them means: tuning/population/recipe.py.
+UNDERSTOOD: Final = frozenset(
+    {
+        *("rate", "weight_decay", "optimizer", "batch_size", "momentum", "beta1", "beta2"),
+        *("rate_decay", "warmup_steps", "clip_norm", "init_scale"),
+    }
+)
 
 # Builds a new, untrained model for these hyperparameters; its weights are drawn from torch's seeded generator.
 Build = Callable[[dict[str, Value]], "nn.Module"]
@@ -40,6 +46,7 @@ class Workload:
     weight_decay: float = 0.0  # likewise
     batch_size: int = 64  # likewise
     device: str = "auto"
+    precision: str = "32"  # 32; auto: bfloat16 products where that is right and faster; bf16: wherever it is right
 
 
 @final
@@ -65,6 +72,7 @@ class Advance:
     metric_name: str = ""  # accuracy or r2
     stopped: str = ""  # why it must not go on (tuning/abort.py), or "failed: …" when its code raised
     seconds: float = 0.0
+    backend: str = ""  # how it was trained, where an executor has several ways
 
 
 class Executor(Protocol):

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from babysit.data.batches import batches
 from babysit.data.samples import Samples
 from babysit.nn.losses import loss_for
-from babysit.probes.optimizers import make_optimizer
 from babysit.records.problem import UserError
 from babysit.training.checkpoint import load_plain, write_atomically
 from babysit.training.evaluate import evaluate
 from babysit.tuning.abort import KEPT_COSTS, why_stop
 from babysit.tuning.executor import Advance, Member, Workload
+from babysit.tuning.population.recipe import Recipe, clip, optimizer_for, recipe_of, scale_weights, set_rate
 
 _SAVED: Final = "members.pt"
 
@@ -35,7 +35,7 @@ class _Learner:
     member: Member
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    batch_size: int
+    recipe: Recipe
     random_state: list[Tensor]  # of its own, so that dropout does not depend on who is trained beside it
     epoch: int = 0
     step: int = 0
@@ -153,33 +153,26 @@ class InProcess:
         learner = self._learners.get(member.number)
         if learner is None:
             torch.manual_seed(member.seed)
+            recipe = recipe_of(member.parameters, self._workload)
             model = self._workload.build(dict(member.parameters))
+            scale_weights(model, recipe.init_scale)
             model.to(self._device)
             learner = _Learner(
                 member=member,
                 model=model,
-                optimizer=self._optimizer(model, member),
-                batch_size=int(member.parameters.get("batch_size", self._workload.batch_size)),
+                optimizer=optimizer_for(model, recipe),
+                recipe=recipe,
                 random_state=_random_state(self._device),
             )
             self._learners[member.number] = learner
         return learner
-
-    def _optimizer(self, model: nn.Module, member: Member) -> torch.optim.Optimizer:
-        given = member.parameters
-        return make_optimizer(
-            str(given.get("optimizer", self._workload.optimizer)),
-            model,
-            rate=float(given.get("rate", self._workload.rate)),
-            weight_decay=float(given.get("weight_decay", self._workload.weight_decay)),
-        )
 
     def _train_epochs(self, learner: _Learner, member: Member, epochs: int, costs: list[float]) -> str:
         """Trains, filling `costs` as it goes; says why it stopped, or ""."""
         model, optimizer = learner.model, learner.optimizer
         model.train()
         for epoch in range(learner.epoch, learner.epoch + epochs):
-            for x, y in batches(self._train, size=learner.batch_size, seed=member.seed, epoch=epoch):
+            for x, y in batches(self._train, size=learner.recipe.batch_size, seed=member.seed, epoch=epoch):
                 loss = self._loss(model(x), y)
                 cost = loss.item()
                 if not learner.last_costs:
@@ -189,8 +182,10 @@ class InProcess:
                 stopped = why_stop(learner.initial_cost, learner.last_costs)
                 if stopped:
                     return stopped
+                set_rate(optimizer, learner.recipe.rate_at(learner.step, epoch))
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+                clip(model, learner.recipe.clip_norm)
                 optimizer.step()
                 learner.step += 1
         learner.epoch += epochs

@@ -1,0 +1,184 @@
+"""Members at their beginning: built from their seed, and trained for a few steps in plain PyTorch as the measure."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+from babysit.data.batches import batches
+from babysit.data.samples import Samples
+from babysit.nn.losses import loss_for
+from babysit.tuning.executor import Member, Workload
+from babysit.tuning.population.examine import Loss, Traits
+from babysit.tuning.population.member_state import Learned, new_moments
+from babysit.tuning.population.recipe import Recipe, clip, optimizer_for, recipe_of, scale_weights, set_rate
+from babysit.tuning.population.structure import contents, dropout_shares, signature, tensors_of
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shared:
+    """What all members of a search train on and with."""
+
+    workload: Workload
+    device: torch.device
+    train: Samples  # on the device
+    validation: Samples
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of the task."""
+        return loss_for(self.train.task)
+
+
+class Born(NamedTuple):
+    """A member before its first step."""
+
+    member: Member
+    recipe: Recipe
+    model: nn.Module
+    random_state: Tensor
+    signature: str
+
+
+def born(member: Member, shared: Shared) -> Born:
+    """Builds a member from its seed, as the plain executor does; changes torch's random state."""
+    recipe = recipe_of(member.parameters, shared.workload)
+    torch.manual_seed(member.seed)
+    model = shared.workload.build(dict(member.parameters))
+    scale_weights(model, recipe.init_scale)
+    model.to(shared.device).train()
+    return Born(member, recipe, model, random_state(shared.device), signature(model, recipe))
+
+
+def first_batch(one: Born, shared: Shared) -> tuple[Tensor, Tensor]:
+    """The first batch that the member sees."""
+    return next(batches(shared.train, size=one.recipe.batch_size, seed=one.member.seed))
+
+
+def learned(one: Born, traits: Traits, shared: Shared) -> Learned:
+    """The member as its tensors; its model is not used any more and may have moved."""
+    tensors = tensors_of(one.model)
+    parameters = {name: tensors[name].clone() for name in traits.parts.trained}
+    moving = {name: tensors[name].clone() for name in traits.parts.moving}
+    shares = dropout_shares(one.model)
+    set_random_state(one.random_state, shared.device)
+    x, y = first_batch(one, shared)
+    with torch.no_grad():
+        cost = float(shared.loss(one.model(x), y))
+    return Learned(
+        member=one.member,
+        recipe=one.recipe,
+        parameters=parameters,
+        moments=new_moments(one.recipe, parameters),
+        moving=moving,
+        random_state=one.random_state,
+        dropped=tuple(shares[site.name] for site in traits.sites),
+        own_cost=cost,
+    )
+
+
+def fixed_contents(one: Born, traits: Traits) -> str:
+    """Equal for members whose fixed tensors are equal."""
+    tensors = tensors_of(one.model)
+    return contents({name: tensors[name] for name in traits.parts.fixed})
+
+
+class Measure(NamedTuple):
+    """What plain PyTorch makes of a member's first steps."""
+
+    costs: list[float]
+    spread: list[float]  # by how much, relatively, each cost moves when the weights are moved by one rounding
+    seconds: float  # of one step
+
+
+# One float32 rounding is 6e-8; about ten of them are what another order of summation makes of a weight in a step.
+_DISTURBANCE = 1e-6
+
+
+def measured(member: Member, shared: Shared, *, steps: int) -> Measure:
+    """Trains a member for some steps in plain PyTorch, twice: as it is, and with its weights disturbed."""
+    costs, seconds = _plain_costs(member, shared, steps=steps, disturbance=0.0)
+    others, _ = _plain_costs(member, shared, steps=steps, disturbance=_DISTURBANCE)
+    spread = [
+        abs(one - other) / max(abs(one), 1e-12) if math.isfinite(one) and math.isfinite(other) else math.inf
+        for one, other in zip(costs, others, strict=True)
+    ]
+    return Measure(costs, spread, seconds)
+
+
+def _plain_costs(member: Member, shared: Shared, *, steps: int, disturbance: float) -> tuple[list[float], float]:
+    one = born(member, shared)
+    optimizer = optimizer_for(one.model, one.recipe)
+    if disturbance:
+        own = torch.Generator(shared.device).manual_seed(0)
+        with torch.no_grad():
+            for parameter in one.model.parameters():
+                noise = torch.randn(parameter.shape, generator=own, device=shared.device)
+                parameter.mul_(1 + disturbance * noise)
+    set_random_state(one.random_state, shared.device)
+    costs, fastest = [], math.inf
+    for step, (x, y) in zip(range(steps), endless(shared.train, one.recipe, one.member.seed), strict=False):
+        began = clock(shared.device)
+        set_rate(optimizer, one.recipe.rate_at(step, 0))
+        loss = shared.loss(one.model(x), y)
+        costs.append(loss.item())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        clip(one.model, one.recipe.clip_norm)
+        optimizer.step()
+        fastest = min(fastest, clock(shared.device) - began)
+    return costs, fastest
+
+
+def endless(samples: Samples, recipe: Recipe, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of full size, epoch after epoch."""
+    full = min(recipe.batch_size, len(samples))
+    for epoch in range(1_000_000):
+        for x, y in batches(samples, size=recipe.batch_size, seed=seed, epoch=epoch):
+            if len(x) >= full:
+                yield x, y
+
+
+def clock(device: torch.device) -> float:
+    """Seconds of work: processor time of this thread on a CPU, which a busy machine does not disturb."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.thread_time()
+
+
+def random_state(device: torch.device) -> Tensor:
+    """The state of the generator that a forward pass on this device draws from."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def set_random_state(state: Tensor, device: torch.device) -> None:
+    """Puts it back."""
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
+@contextmanager
+def undisturbed_process(device: torch.device) -> Iterator[None]:
+    """One thread and own random numbers; the caller's go on afterwards as if nothing had been drawn.
+
+    One thread, because small models lose to thread switching: on a busy two-core machine two threads were measured
+    60 times slower than one.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.set_num_threads(threads)

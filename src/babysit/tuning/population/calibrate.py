@@ -1,0 +1,299 @@
+"""Which form is the fastest that is right: tried on the members themselves, against plain PyTorch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import islice
+from typing import Final, NamedTuple, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from babysit.tuning.executor import Member
+from babysit.tuning.population.beginning import Measure, Shared, clock, endless, measured
+from babysit.tuning.population.compiling import compiled_step, matmul_precision
+from babysit.tuning.population.examine import culprit, first_line
+from babysit.tuning.population.forms import (
+    ONE_BY_ONE,
+    SHARED_INPUT,
+    SIDE_BY_SIDE,
+    Batch,
+    Form,
+    Plan,
+    Stack,
+    Step,
+    step_of,
+)
+from babysit.tuning.population.member_state import Learned, bytes_each, stacked
+from babysit.tuning.population.noise import Noise
+from babysit.tuning.population.optimizers import coefficients
+
+COMPARED_STEPS: Final = 5
+COMPARED_MEMBERS: Final = 2
+# Two programs that are both right differ by rounding: 20 times what a disturbance by one rounding does, and no less
+# than 1e-4. Measured on MLPs and a CNN: right ones differ by up to 2e-6; a forgotten decay or bias correction by 1e-2.
+_FLOOR: Final = 1e-4
+_ROUNDINGS: Final = 20
+# Costs in bfloat16 may differ by this: measured 5e-4 after 30 steps of an MLP.
+_BF16_TOLERANCE: Final = 2e-2
+# bfloat16 changes results, so it must be worth it.
+_BF16_GAIN: Final = 1.2
+# Compiling took 1 to 5 s on a quiet core and saves at least half of what is left; below this it does not pay.
+COMPILE_PAYS_SECONDS: Final = 8.0
+# Uncompiled forms this much slower than the best one are not compiled: none of them caught up (measured on MLPs, CNNs).
+_HOPELESS: Final = 2.0
+# A chunk's weights, gradients and moments should stay in the cache: at 154,000 weights each (1.8 MB), 4 members were
+# the fastest, at 2,400 weights 64.
+_CACHE_BYTES: Final = 8_000_000
+NARROWEST, WIDEST = 4, 64
+# A form is timed until its fastest step has been seen in so many seconds.
+_TIMED_SECONDS: Final = 0.12
+# Products of float32 that are off by more than this are not float32 (bfloat16: 3e-3, TF32: 1e-4, float32: 1e-6).
+_TRUE_FLOAT32: Final = 1e-5
+
+
+class Tried(NamedTuple):
+    """What came of a form."""
+
+    form: Form
+    seconds: float  # of a step of one member; infinite when it cannot be used
+    reason: str = ""  # why it cannot be used
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """The form to train with, and what was tried."""
+
+    form: Form
+    step: Step
+    plain_seconds: float  # of a step of plain PyTorch
+    single_seconds: float  # of a step of one member by itself, not compiled
+    tried: tuple[Tried, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Of a step of one member."""
+        return min(tried.seconds for tried in self.tried if tried.form == self.form)
+
+
+class NothingWorksError(Exception):
+    """No form gives what plain PyTorch gives; the text says why."""
+
+
+@final
+@dataclass(kw_only=True)
+class Bench:
+    """Where forms are tried: some members at their beginning, their first batches, and plain PyTorch's costs."""
+
+    plan: Plan
+    shared: Shared
+    members: Sequence[Learned]
+    fixed: dict[str, Tensor]
+    measures: Sequence[Measure]
+    batches: list[tuple[Tensor, Tensor]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        first = self.members[0]
+        self.batches = list(islice(endless(self.shared.train, first.recipe, first.member.seed), COMPARED_STEPS))
+
+    def lanes(self, width: int) -> list[Learned]:
+        """The members, again and again."""
+        compared = self.members[:COMPARED_MEMBERS] if width >= COMPARED_MEMBERS else self.members[:1]
+        return [compared[place % len(compared)] for place in range(width)]
+
+    def inputs(self, width: int) -> tuple[Stack, Iterator[Batch]]:
+        """A new stack of the members at their beginning, and their first steps."""
+        lanes = self.lanes(width)
+        stack = stacked(lanes, self.fixed, self.plan.traits.parts)
+        table = coefficients([one.recipe for one in lanes], step=0, epoch=0, steps=COMPARED_STEPS)
+        numbers = torch.from_numpy(table.astype(np.float32)).to(self.shared.device)
+        sites = self.plan.traits.sites
+        noise = Noise(lanes, sites, self.shared.device) if sites else None
+        return stack, (
+            Batch(
+                numbers=numbers[step],
+                noise=noise.draw(len(x), own=self.plan.own_noise) if noise else {},
+                x=x,
+                y=y,
+            )
+            for step, (x, y) in enumerate(self.batches)
+        )
+
+
+def bench_of(plan: Plan, shared: Shared, members: Sequence[Learned], fixed: dict[str, Tensor]) -> Bench:
+    """A bench for these members, all at their beginning; trains two of them in plain PyTorch for some steps."""
+    compared: list[Member] = [one.member for one in members[:COMPARED_MEMBERS]]
+    measures = [measured(member, shared, steps=COMPARED_STEPS) for member in compared]
+    return Bench(plan=plan, shared=shared, members=members, fixed=fixed, measures=measures)
+
+
+def only(form: Form, bench: Bench) -> Choice:
+    """The form that was asked for; NothingWorksError when it cannot be used."""
+    single, _ = attempted(Form(way=ONE_BY_ONE, width=1), bench)
+    result, step = attempted(form, bench)
+    if step is None:
+        raise NothingWorksError(f"{form}: {result.reason}")
+    plain = min(measure.seconds for measure in bench.measures)
+    return Choice(form=form, step=step, plain_seconds=plain, single_seconds=single.seconds, tried=(result,))
+
+
+def choose(bench: Bench, *, count: int, steps: int, precision: str) -> Choice:
+    """Tries the forms and takes the fastest that is right.
+
+    Args:
+        bench: where to try them.
+        count: how many members there are at once.
+        steps: how many steps of a member lie ahead, of all members together: whether compiling pays.
+        precision: 32; auto, bfloat16 where it is right and faster; or bf16, where it is right.
+
+    Raises:
+        NothingWorksError: not even one member by itself gives what plain PyTorch gives.
+    """
+    deadline = time.monotonic() + 60.0  # a cap on compiling, for machines much slower than any measured
+    plain = min(measure.seconds for measure in bench.measures)
+    ready: dict[Form, Step] = {}
+    tried: list[Tried] = []
+
+    def attempt(form: Form) -> Tried:
+        result, step = attempted(form, bench)
+        tried.append(result)
+        if step is not None:
+            ready[form] = step
+        return result
+
+    eager = [attempt(form) for form in _eager_forms(bench, count)]
+    best = min(result.seconds for result in eager)
+    if best == math.inf:
+        raise NothingWorksError("; ".join(f"{result.form}: {result.reason}" for result in eager))
+    pays = steps * best > COMPILE_PAYS_SECONDS
+    for result in _widest_first(eager, best) if pays else []:
+        if time.monotonic() < deadline:
+            attempt(replace(result.form, compiled=True))
+    for form in _half_precision(tried, precision, compiled=pays):
+        attempt(form)
+    for form in _other_matmul(tried, ready):
+        ready[form] = ready[replace(form, matmul="")]
+        tried.append(_timed(form, ready[form], bench))
+    form = _fastest(tried, precision)
+    single = next(result.seconds for result in eager if result.form.way == ONE_BY_ONE)
+    return Choice(form=form, step=ready[form], plain_seconds=plain, single_seconds=single, tried=tuple(tried))
+
+
+def _eager_forms(bench: Bench, count: int) -> list[Form]:
+    forms = [Form(way=ONE_BY_ONE, width=1)]
+    if count > 1:
+        fitting = max(NARROWEST, min(WIDEST, _CACHE_BYTES // bytes_each(bench.members[0])))
+        wide = 1 << (min(fitting, max(count, NARROWEST)).bit_length() - 1)
+        ways = [SIDE_BY_SIDE, *([SHARED_INPUT] if bench.plan.traits.first_dense else [])]
+        forms += [Form(way=way, width=width) for way in ways for width in sorted({wide, max(NARROWEST, wide // 4)})]
+    return forms
+
+
+def _widest_first(eager: Sequence[Tried], best: float) -> list[Tried]:
+    """The best width of each way, when the way is not hopeless; the fastest first."""
+    by_way: dict[str, Tried] = {}
+    for result in eager:
+        if result.seconds < by_way.get(result.form.way, Tried(result.form, math.inf)).seconds:
+            by_way[result.form.way] = result
+    hopeful = [result for result in by_way.values() if result.seconds < _HOPELESS * best]
+    return sorted(hopeful, key=lambda result: result.seconds)
+
+
+def _half_precision(tried: Sequence[Tried], precision: str, *, compiled: bool) -> list[Form]:
+    """bfloat16 variants of the fastest forms that have one."""
+    if precision == "32":
+        return []
+    forms = [
+        result.form
+        for result in sorted(tried, key=lambda result: result.seconds)
+        if result.form.way in {SHARED_INPUT, ONE_BY_ONE} and result.form.compiled == compiled and not result.reason
+    ]
+    return [replace(form, bf16=True) for form in forms[:1]]
+
+
+def _other_matmul(tried: Sequence[Tried], ready: dict[Form, Step]) -> list[Form]:
+    """The fastest float32 form under the other matmul precision, where its products stay true float32.
+
+    On processors without bfloat16 matrix units the setting only takes another library: measured 2.2 times as fast on
+    an AMD Zen 5, 1.1 times on a Zen 4, with errors of 6e-7 to 1e-6.
+    """
+    usable = [result for result in tried if result.form in ready and not result.form.bf16]
+    best = min(usable, key=lambda result: result.seconds)
+    before = torch.get_float32_matmul_precision()
+    if before != "highest" or not true_float32("medium"):
+        return []
+    return [replace(best.form, matmul="medium")]
+
+
+@lru_cache(maxsize=4)
+def true_float32(matmul: str) -> bool:
+    """Whether float32 products under this setting are as exact as float32 is; measured, since processors differ."""
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(256, 256, generator=generator) for _ in range(2))
+    exact = one.double() @ other.double()
+    with matmul_precision(matmul):
+        error = ((one @ other).double() - exact).abs().max() / exact.abs().max()
+    return bool(error < _TRUE_FLOAT32)
+
+
+def _fastest(tried: Sequence[Tried], precision: str) -> Form:
+    usable = [result for result in tried if not result.reason]
+    exact = min((result for result in usable if not result.form.bf16), key=lambda result: result.seconds)
+    half = min((result for result in usable if result.form.bf16), key=lambda result: result.seconds, default=None)
+    wanted = half is not None and (precision == "bf16" or half.seconds * _BF16_GAIN < exact.seconds)
+    return half.form if half is not None and wanted else exact.form
+
+
+def attempted(form: Form, bench: Bench) -> tuple[Tried, Step | None]:
+    """Makes a form ready, compares its costs with plain PyTorch's and times it; None when it cannot be used."""
+    try:
+        stack, batches = bench.inputs(form.width)
+        first = next(batches)
+        step = compiled_step(form, bench.plan, stack, first) if form.compiled else step_of(form, bench.plan)
+        with torch.no_grad(), matmul_precision(form.matmul):
+            rows = [step(stack, first).tolist()] + [step(stack, batch).tolist() for batch in batches]
+    except Exception as problem:  # the user's model may hold anything, and so may the compiler
+        told = culprit(problem, bench.plan.template) if not form.compiled else first_line(problem)
+        return Tried(form, math.inf, told), None
+    reason = _difference(rows, form, bench)
+    if reason:
+        return Tried(form, math.inf, reason), None
+    return _timed(form, step, bench), step
+
+
+def _difference(rows: list[list[float]], form: Form, bench: Bench) -> str:
+    """Where the costs are not those of plain PyTorch, or ""."""
+    for lane in range(min(form.width, COMPARED_MEMBERS, len(bench.measures))):
+        measure = bench.measures[lane]
+        for step, (expected, spread) in enumerate(zip(measure.costs, measure.spread, strict=True)):
+            if not math.isfinite(expected) or expected > 3 * measure.costs[0]:
+                break  # it diverges, and rounding decides how fast
+            allowed = max(_BF16_TOLERANCE if form.bf16 else _FLOOR, _ROUNDINGS * spread)
+            found = rows[step][lane]
+            if not abs(found - expected) <= allowed * max(abs(expected), 1e-3 * measure.costs[0]):
+                return f"cost {found:.6g} at step {step} where plain PyTorch gives {expected:.6g}"
+    return ""
+
+
+def _timed(form: Form, step: Step, bench: Bench) -> Tried:
+    """The fastest of several steps, a member."""
+    stack, batches = bench.inputs(form.width)
+    batch = next(batches)
+    fastest, spent = math.inf, 0.0
+    run: Callable[[], Tensor] = lambda: step(stack, batch)  # noqa: E731  a name for what is timed
+    with torch.no_grad(), matmul_precision(form.matmul):
+        run()
+        for _ in range(200):
+            began = clock(bench.shared.device)
+            run()
+            took = clock(bench.shared.device) - began
+            fastest, spent = min(fastest, took), spent + took
+            if spent > _TIMED_SECONDS:
+                break
+    return Tried(form, fastest / form.width)

@@ -1,0 +1,153 @@
+"""Trains one chunk of members for one epoch, as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from babysit.data.batches import batch_bounds, batches
+from babysit.tuning.abort import FACTOR, KEPT_COSTS, why_stop
+from babysit.tuning.population.beginning import Shared
+from babysit.tuning.population.compiling import matmul_precision
+from babysit.tuning.population.forms import Batch, Form, Plan, Stack, Step, step_of
+from babysit.tuning.population.member_state import Learned, stacked, taken_back
+from babysit.tuning.population.noise import Noise
+from babysit.tuning.population.optimizers import coefficients
+
+# Steps between two looks at the costs. A look waits for the device; a member that died in between trains on in vain.
+LOOK_EVERY: Final = 32
+
+# How far a member's first cost may be from what its own module gives, relatively: beyond rounding it means that the
+# members do not compute the same function. bfloat16 keeps 8 bits (4e-3), float32 24.
+_SAME_COST: Final = 1e-3
+_SAME_COST_BF16: Final = 5e-2
+
+DIFFERS: Final = "its first cost is not that of its own module"
+
+
+@final
+@dataclass(kw_only=True)
+class Runner:
+    """A form made ready: its step, and the uncompiled one for the odd last batch of an epoch."""
+
+    form: Form
+    plan: Plan
+    fixed: dict[str, Tensor]
+    step: Step
+    plain_step: Step = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plain_step = step_of(self.form, self.plan)
+
+
+@final
+@dataclass(kw_only=True)
+class Outcome:
+    """What an epoch made of a chunk, by place in the chunk."""
+
+    costs: list[list[float]]
+    stopped: list[str]
+    seconds: float = 0.0
+
+
+def run_epoch(members: Sequence[Learned], runner: Runner, shared: Shared) -> Outcome:
+    """Trains the members, all of one seed and epoch, for an epoch; those that stopped keep their old tensors.
+
+    Nothing is changed before the end: an epoch that raises or is interrupted can be done again.
+    """
+    began = time.perf_counter()
+    first, form = members[0], runner.form
+    lanes = [*members, *[members[-1]] * (form.width - len(members))]
+    stack = stacked(lanes, runner.fixed, runner.plan.traits.parts)
+    noise = Noise(lanes, runner.plan.traits.sites, shared.device) if runner.plan.traits.sites else None
+    watch = _Watch(members, bf16=form.bf16)
+    with torch.no_grad(), matmul_precision(form.matmul):
+        _steps(stack, noise, runner, watch, (shared, lanes))
+    outcome = Outcome(costs=watch.costs, stopped=watch.stopped)
+    taken_back(stack, members)
+    states = noise.random_states() if noise else [one.random_state for one in lanes]
+    for place, one in enumerate(members):
+        one.epoch = first.epoch + 1
+        one.step += len(outcome.costs[place]) - bool(outcome.stopped[place])
+        one.random_state = states[place]
+        one.initial_cost = watch.initial[place]
+        one.last_costs.extend(outcome.costs[place])
+    outcome.seconds = time.perf_counter() - began
+    return outcome
+
+
+def _steps(
+    stack: Stack, noise: Noise | None, runner: Runner, watch: _Watch, given: tuple[Shared, Sequence[Learned]]
+) -> None:
+    shared, lanes = given
+    first, own = lanes[0], runner.plan.own_noise
+    size, samples = first.recipe.batch_size, shared.train
+    bounds = batch_bounds(len(samples), size)
+    full = bounds[0][1] - bounds[0][0]
+    recipes = [one.recipe for one in lanes]
+    table = coefficients(recipes, step=first.step, epoch=first.epoch, steps=len(bounds))
+    numbers = torch.from_numpy(table.astype(np.float32)).to(shared.device)
+    pending: list[Tensor] = []
+    for done, (x, y) in enumerate(batches(samples, size=size, seed=first.member.seed, epoch=first.epoch)):
+        masks = noise.draw(len(x), own=own) if noise else {}
+        step = runner.step if len(x) == full else runner.plain_step
+        pending.append(step(stack, Batch(numbers=numbers[done], noise=masks, x=x, y=y)).clone())
+        if len(pending) == LOOK_EVERY:
+            watch.look(pending)
+            pending = []
+            if watch.all_stopped:
+                return
+    if pending:
+        watch.look(pending)
+
+
+@final
+class _Watch:
+    """Reads the costs of a chunk and says who must stop, at which step exactly."""
+
+    def __init__(self, members: Sequence[Learned], *, bf16: bool) -> None:
+        self._members = members
+        self._tolerance = _SAME_COST_BF16 if bf16 else _SAME_COST
+        self.initial = [one.initial_cost for one in members]
+        self.costs: list[list[float]] = [[] for _ in members]
+        self.stopped = [""] * len(members)
+
+    @property
+    def all_stopped(self) -> bool:
+        return all(self.stopped)
+
+    def look(self, pending: Sequence[Tensor]) -> None:
+        """Takes in the costs of some steps, (members,) each."""
+        block = torch.stack(list(pending)).double().cpu().numpy()[:, : len(self._members)]
+        for place, one in enumerate(self._members):
+            if not one.last_costs and not self.costs[place]:
+                self.initial[place] = float(block[0, place])
+                if not _same(self.initial[place], one.own_cost, self._tolerance):
+                    self.stopped[place] = DIFFERS
+        # Only a cost that is not finite or above the factor can stop a member: all others are not looked at one by one.
+        calm = np.all(block <= FACTOR * np.array(self.initial), axis=0).tolist()
+        for place, column in enumerate(block.T.tolist()):
+            if not self.stopped[place]:
+                self.costs[place] += column if calm[place] else self._judged(place, column)
+
+    def _judged(self, place: int, column: list[float]) -> list[float]:
+        """The costs up to the one that stops the member, if one does."""
+        recent = [*self._members[place].last_costs, *self.costs[place]][-KEPT_COSTS:]
+        for count, cost in enumerate(column, start=1):
+            recent.append(cost)
+            self.stopped[place] = why_stop(self.initial[place], recent[-KEPT_COSTS:])
+            if self.stopped[place]:
+                return column[:count]
+        return column
+
+
+def _same(one: float, other: float, tolerance: float) -> bool:
+    if not (np.isfinite(one) and np.isfinite(other)):
+        return bool(np.isfinite(one) == np.isfinite(other))
+    return abs(one - other) <= tolerance * max(abs(other), 1e-6)

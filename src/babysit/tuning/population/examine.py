@@ -1,0 +1,239 @@
+"""What a model does in one training step, as far as it decides how many of it can be trained at once."""
+
+from __future__ import annotations
+
+import copy
+import random
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from babysit.tuning.population.structure import Parts, PreparedDropout, shown, template_of, tensors_of
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A mask that dropout draws: of which module, and its shape without the batch."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Traits:
+    """What was found out about a model by running it once."""
+
+    template: nn.Module  # in train mode, its dropout prepared; its own tensors are only read
+    parts: Parts
+    sites: tuple[Site, ...]  # in the order in which the masks are drawn
+    first_dense: str = ""  # the dense layer that alone sees the inputs, so that all members' can be one product
+
+
+@final
+class OnlyPlainError(Exception):
+    """Why a model can be trained in no other way than by itself; the text names the operation."""
+
+
+def examine(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Traits:
+    """Runs copies of the model on a batch; the model is left as it was.
+
+    The caller looks after torch's random state.
+
+    Raises:
+        OnlyPlainError: the model keeps a state or draws random numbers that members could not share.
+    """
+    try:
+        twin = copy.deepcopy(model).train()
+        template = template_of(model).train()
+    except Exception as problem:  # anything may go wrong inside a user's __deepcopy__
+        raise OnlyPlainError(f"the model cannot be copied: {first_line(problem)}") from problem
+    parts = _parts(twin, x, y, loss)
+    sites = _sites(template, x, batch=len(x))
+    return Traits(template=template, parts=parts, sites=sites, first_dense=_first_dense(template, x, parts=parts))
+
+
+def first_line(problem: BaseException) -> str:
+    """The kind of a problem and the first sentence of what it says."""
+    lines = str(problem).strip().splitlines() or [""]
+    text = lines[0].split(". ")[0]
+    return f"{type(problem).__name__}: {text[:160]}"
+
+
+def culprit(problem: BaseException, template: nn.Module) -> str:
+    """Which module was running when it happened, and the line of the user's own code: for people to read."""
+    names = {id(module): name for name, module in template.named_modules()}
+    place, line = "", ""
+    for frame, number in traceback.walk_tb(problem.__traceback__):
+        running = frame.f_locals.get("self")
+        if isinstance(running, nn.Module) and id(running) in names:
+            name = names[id(running)]
+            place = f"{type(running).__name__} {name!r}" if name else type(running).__name__
+        path = Path(frame.f_code.co_filename)
+        if "site-packages" not in path.parts and Path(__file__).parents[2] not in path.parents and path.exists():
+            line = f" ({path.name}, line {number})"
+    return f"{place or 'the model'}{line}: {first_line(problem)}"
+
+
+def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
+    before = {name: tensor.clone() for name, tensor in tensors_of(twin).items()}
+    settings, drawn = _settings(twin), _other_random_state()
+    with torch.enable_grad():
+        loss(twin(x), y).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+    for name, value in _settings(twin).items():
+        if settings.get(name) != value:
+            raise OnlyPlainError(f"{name} changes in every forward pass")
+    if _other_random_state() != drawn:
+        raise OnlyPlainError("the forward pass draws from Python's or NumPy's random numbers")
+    parameters = dict(twin.named_parameters())
+    trained = tuple(name for name, parameter in parameters.items() if parameter.grad is not None)
+    after = tensors_of(twin)
+    moving = tuple(name for name in after if name not in parameters and not torch.equal(after[name], before[name]))
+    if not trained:
+        raise OnlyPlainError("no parameter gets a gradient")
+    fixed = tuple(name for name in after if name not in {*trained, *moving})
+    return Parts(trained=trained, moving=moving, fixed=fixed)
+
+
+def _settings(model: nn.Module) -> dict[str, str]:
+    hidden = {"_parameters", "_buffers", "_modules"}
+    return {
+        f"{type(module).__name__}.{key}": shown(value)
+        for module in model.modules()
+        for key, value in vars(module).items()
+        if key not in hidden
+    }
+
+
+def _other_random_state() -> tuple[object, ...]:
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return (random.getstate(), kind, np.asarray(keys).tobytes(), *rest)
+
+
+def _sites(template: nn.Module, x: Tensor, *, batch: int) -> tuple[Site, ...]:
+    """Runs the template without masks, taking notes of them, and sees whether anything else draws."""
+    notes: list[tuple[str, tuple[int, ...]]] = []
+    drawing: list[str] = []
+    with noted_dropout(template, notes), _draws(template, drawing), torch.no_grad():
+        template(x)
+    if drawing:
+        raise OnlyPlainError(f"{drawing[0]} draws random numbers of its own")
+    names = [name for name, _ in notes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise OnlyPlainError(f"dropout {twice!r} is used twice in a forward pass")
+    if any(not shape or shape[0] != batch for _, shape in notes):
+        raise OnlyPlainError("dropout is used on a tensor whose first dimension is not the batch")
+    return tuple(Site(name=name, shape=shape[1:]) for name, shape in notes)
+
+
+@contextmanager
+def noted_dropout(template: nn.Module, notes: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
+    """While it lasts, prepared dropout lets everything through and writes down the mask that it would have needed."""
+    prepared = [(name, module) for name, module in template.named_modules() if isinstance(module, PreparedDropout)]
+    for name, module in prepared:
+        module.asked = _Labelled(name, notes)
+    try:
+        yield
+    finally:
+        for _, module in prepared:
+            module.asked = None
+
+
+@final
+class _Labelled(list[tuple[int, ...]]):
+    """A list that passes what is appended on, with a name."""
+
+    def __init__(self, name: str, notes: list[tuple[str, tuple[int, ...]]]) -> None:
+        super().__init__()
+        self._name, self._notes = name, notes
+
+    def append(self, shape: tuple[int, ...]) -> None:
+        self._notes.append((self._name, shape))
+
+
+@contextmanager
+def _draws(template: nn.Module, drawing: list[str]) -> Iterator[None]:
+    """Names the innermost modules that change torch's random state; the model itself when no module of it does."""
+    begun: list[Tensor] = []
+
+    def before(_module: nn.Module, _inputs: Any) -> None:
+        begun.append(torch.get_rng_state())
+
+    def after(module: nn.Module, _inputs: Any, _outputs: Any) -> None:
+        if not torch.equal(begun.pop(), torch.get_rng_state()):
+            drawing.append(type(module).__name__)
+
+    handles = [
+        handle
+        for module in template.modules()
+        for handle in (module.register_forward_pre_hook(before), module.register_forward_hook(after))
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@final
+class _ReachedError(Exception):
+    """Thrown by the dense layer when its input is known."""
+
+
+def input_of(template: nn.Module, name: str, values: dict[str, Tensor], x: Tensor) -> Tensor:
+    """What the named layer of the template gets for these inputs; nothing behind it runs."""
+    found: list[Tensor] = []
+
+    def reached(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(inputs[0])
+        raise _ReachedError
+
+    handle = template.get_submodule(name).register_forward_pre_hook(reached)
+    try:
+        torch.func.functional_call(template, values, (x,))
+    except _ReachedError:
+        return found[0]
+    finally:
+        handle.remove()
+    raise RuntimeError(f"layer {name} was not reached")
+
+
+def _first_dense(template: nn.Module, x: Tensor, *, parts: Parts) -> str:
+    """The first dense layer, when what it sees depends on the inputs alone; else ""."""
+    names = {id(module): name for name, module in template.named_modules()}
+    seen: list[tuple[str, bool]] = []
+
+    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        plain = len(inputs) == 1 and isinstance(inputs[0], Tensor) and not inputs[0].requires_grad
+        seen.append((names[id(module)], plain))
+
+    leaves = [module for module in template.modules() if not list(module.children())]
+    handles = [module.register_forward_pre_hook(before) for module in leaves]
+    notes: list[tuple[str, tuple[int, ...]]] = []
+    try:
+        with torch.enable_grad(), noted_dropout(template, notes):
+            template(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    order = [name for name, _ in seen]
+    for place, (name, plain) in enumerate(seen):
+        module = template.get_submodule(name)
+        if type(module) is nn.Linear:
+            alone = order.count(name) == 1 and f"{name}.weight" in parts.trained
+            return name if plain and alone and name else ""
+        moves = any(buffer.rpartition(".")[0] == name for buffer in parts.moving)
+        if moves or isinstance(module, PreparedDropout) or place > 8:
+            return ""
+    return ""

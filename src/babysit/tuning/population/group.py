@@ -1,0 +1,190 @@
+"""Members alike in everything but their numbers: chooses how to train them, and does it epoch by epoch."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, final
+
+from torch import Tensor
+
+from babysit.data.batches import batch_bounds
+from babysit.records.problem import UserError
+from babysit.tuning.population.beginning import Shared, born, learned
+from babysit.tuning.population.calibrate import (
+    COMPILE_PAYS_SECONDS,
+    Choice,
+    NothingWorksError,
+    bench_of,
+    choose,
+    only,
+)
+from babysit.tuning.population.chunk import Outcome, Runner, run_epoch
+from babysit.tuning.population.examine import Traits, culprit, first_line
+from babysit.tuning.population.forms import ONE_BY_ONE, Form, Plan, step_of
+from babysit.tuning.population.member_state import Learned
+from babysit.tuning.population.noise import need_own
+
+PLAIN: Final = Form(way=ONE_BY_ONE, width=1)
+# Compiled programs and what was measured, for populations of the same models to come; the oldest give way.
+_KNOWN: OrderedDict[tuple[object, ...], Choice] = OrderedDict()
+_KEPT_CHOICES: Final = 16
+
+
+class Done(NamedTuple):
+    """An epoch of a chunk."""
+
+    members: Sequence[Learned]
+    outcome: Outcome
+    form: Form
+
+
+@final
+@dataclass(kw_only=True, eq=False)
+class Group:
+    """Trains the members of one signature."""
+
+    traits: Traits
+    fixed: dict[str, Tensor]  # tensors that all members have in common
+    shared: Shared
+    signature: str
+    form: Form | None  # asked for by the caller
+    notes: list[str]
+    choice: Choice | None = None
+    _plan: Plan | None = None
+    _work: int = 0  # steps of all members that were asked for so far
+    _most: int = 0  # members at once
+    _stepped_down: Form | None = None  # what is used since the chosen form failed
+
+    def ready(self, members: Sequence[Learned], epochs: int) -> bool:
+        """Chooses how to train these members; False when plain PyTorch must do it."""
+        first = members[0]
+        self._most = max(self._most, len(members))
+        bounds = batch_bounds(len(self.shared.train), first.recipe.batch_size)
+        self._work += len(members) * epochs * len(bounds)
+        own_noise = need_own(members) or (self._plan is not None and self._plan.own_noise)
+        if self._plan is None or own_noise != self._plan.own_noise:
+            self._plan = Plan(traits=self.traits, recipe=first.recipe, loss=self.shared.loss, own_noise=own_noise)
+            self.choice = None
+        if self.choice is None or self._worth_another_look(self.choice):
+            try:
+                self.choice = self._chosen(members)
+            except NothingWorksError as problem:
+                self._note(f"trained one by one in plain PyTorch: {problem}")
+                return False
+        return True
+
+    def epoch(self, members: Sequence[Learned]) -> Iterator[Done]:
+        """Trains members of one seed and epoch for an epoch, chunk by chunk."""
+        for chunk in self._chunks(members):
+            yield from self._run(chunk)
+
+    @property
+    def plan(self) -> Plan:
+        """What the forms have in common."""
+        assert self._plan is not None
+        return self._plan
+
+    def _worth_another_look(self, choice: Choice) -> bool:
+        """There are several members now, or so much work that compiling pays."""
+        if self.form is not None or self._stepped_down is not None:
+            return False
+        lonely = self._most > 1 and not any(tried.form.width > 1 for tried in choice.tried)
+        compiled = any(tried.form.compiled for tried in choice.tried)
+        return lonely or (not compiled and self._work * choice.seconds > COMPILE_PAYS_SECONDS)
+
+    def _chosen(self, members: Sequence[Learned]) -> Choice:
+        workload = self.shared.workload
+        recipe = members[0].recipe
+        key = (
+            *(workload.build, self.signature, self.shared.device, workload.precision, self.plan.own_noise),
+            *(self.form, self.shared.train.x.shape[1:], min(recipe.batch_size, len(self.shared.train))),
+            *(self.shared.train.task, min(self._most, 64).bit_length()),
+        )
+        known = _KNOWN.get(key)
+        if known is None or self._worth_another_look(known):
+            reborn = [learned(born(one.member, self.shared), self.traits, self.shared) for one in members[:2]]
+            bench = bench_of(self.plan, self.shared, reborn, self.fixed)
+            if self.form is not None:
+                known = only(self.form, bench)
+            else:
+                known = choose(bench, count=self._most, steps=self._work, precision=workload.precision)
+            _KNOWN[key] = known
+            while len(_KNOWN) > _KEPT_CHOICES:
+                _KNOWN.popitem(last=False)
+        _KNOWN.move_to_end(key)
+        self._tell(known)
+        return known
+
+    def _chunks(self, members: Sequence[Learned]) -> Iterator[Sequence[Learned]]:
+        width = self._form.width
+        for start in range(0, len(members), width):
+            chunk = members[start : start + width]
+            if self._alone_is_faster(len(chunk)):
+                yield from ([one] for one in chunk)
+            else:
+                yield chunk
+
+    def _alone_is_faster(self, count: int) -> bool:
+        choice = self.choice
+        if choice is None or self.form is not None or self._stepped_down is not None:
+            return False
+        return count < choice.form.width and count * choice.single_seconds < choice.seconds * choice.form.width
+
+    @property
+    def _form(self) -> Form:
+        assert self.choice is not None
+        return self._stepped_down or self.choice.form
+
+    def _runner(self, count: int) -> Runner:
+        assert self.choice is not None
+        alone = self._form.width > 1 and count == 1 and self._alone_is_faster(1)
+        form = PLAIN if alone else self._form
+        step = self.choice.step if form == self.choice.form else step_of(form, self.plan)
+        return Runner(form=form, plan=self.plan, fixed=self.fixed, step=step)
+
+    def _run(self, chunk: Sequence[Learned]) -> Iterator[Done]:
+        runner = self._runner(len(chunk))
+        try:
+            outcome = run_epoch(chunk, runner, self.shared)
+        except UserError:
+            raise
+        except Exception as problem:  # the user's model may raise anything, and so may a compiled program
+            if runner.form == PLAIN:
+                told = f"failed: {culprit(problem, self.plan.template)}"
+                yield Done(chunk, Outcome(costs=[[] for _ in chunk], stopped=[told] * len(chunk)), runner.form)
+                return
+            self._step_down(runner.form, problem)
+            yield from self.epoch(chunk)
+            return
+        yield Done(chunk, outcome, runner.form)
+
+    def _step_down(self, form: Form, problem: Exception) -> None:
+        """Half as many at a time when memory was short; else one by one, which needs nothing special."""
+        half = form.width // 2 if _out_of_memory(problem) else 1
+        self._stepped_down = Form(way=form.way, width=half) if half > 1 else PLAIN
+        self._note(
+            f"went on {self._stepped_down}, since training {form} failed: {first_line(problem)}; nothing was lost"
+        )
+
+    def _tell(self, choice: Choice) -> None:
+        ratio = choice.plain_seconds / choice.seconds
+        text = f"trained {choice.form}: {ratio:.1f} times as fast as one by one in plain PyTorch"
+        refused = {tried.form.way: tried.reason for tried in choice.tried if tried.reason}
+        usable = {tried.form.way for tried in choice.tried if not tried.reason}
+        whole = [f"not {way}, because of {why}" for way, why in refused.items() if way not in usable]
+        broken = [f"{tried.form} refused: {tried.reason}" for tried in choice.tried if tried.reason]
+        parts = [text, *(whole or broken)] if refused else [text]
+        self._note("; ".join(parts))
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def _out_of_memory(problem: Exception) -> bool:
+    text = str(problem).lower()
+    return isinstance(problem, MemoryError) or any(
+        words in text for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )

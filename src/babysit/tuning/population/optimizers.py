@@ -1,0 +1,132 @@
+"""The optimizers for many members at once: every coefficient is a number per member.
+
+PyTorch's optimizers take one rate for all. These work on stacked tensors (members, …) in place, with the formulas and
+the names of PyTorch's, so that a member's state can go from one to the other. Everything that depends on the step
+(schedules, bias corrections) is computed beforehand in float64 for a whole epoch: `coefficients`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from babysit.tuning.population.recipe import Recipe
+
+Tensors = Mapping[str, Tensor]
+Moments = Mapping[str, Tensors]  # by PyTorch's name of the state, then by parameter
+
+_SMALL: Final = {"adam": 1e-8, "adamw": 1e-8, "rmsprop": 1e-8, "adagrad": 1e-10}  # PyTorch's eps
+_CLIP_SMALL: Final = 1e-6  # added to the norm by clip_grad_norm_
+
+# The rows of `coefficients`, in their order.
+ROWS: Final = (
+    *("rate", "weight_decay", "momentum", "clip_norm"),
+    # What is left of 1 is taken in float64: 1 - 0.999 in float32 is off by 1.3e-5.
+    *("beta1", "rest1", "beta2", "rest2", "step_size", "root", "keep"),
+)
+
+
+def slots(recipe: Recipe) -> tuple[str, ...]:
+    """What is kept for every parameter, by PyTorch's names."""
+    momentum = () if recipe.momentum is None else ("momentum_buffer",)
+    return {
+        "adam": ("exp_avg", "exp_avg_sq"),
+        "adamw": ("exp_avg", "exp_avg_sq"),
+        "rmsprop": ("square_avg", *momentum),
+        "adagrad": ("sum",),
+    }.get(recipe.optimizer, momentum)
+
+
+def coefficients(recipes: Sequence[Recipe], *, step: int, epoch: int, steps: int) -> NDArray[np.float64]:
+    """The numbers of the next steps of an epoch: (steps, rows, members), rows as in ROWS.
+
+    Args:
+        recipes: one a member, of one kind of optimizer.
+        step: how many steps the members have done.
+        epoch: how many epochs.
+        steps: for how many steps.
+    """
+    table = np.empty((steps, len(ROWS), len(recipes)))
+    for place, recipe in enumerate(recipes):
+        rates = np.array([recipe.rate_at(step + i, epoch) for i in range(steps)])
+        count = step + 1 + np.arange(steps)
+        rows = {
+            "rate": rates,
+            "weight_decay": recipe.weight_decay,
+            "momentum": recipe.momentum or 0.0,
+            "clip_norm": recipe.clip_norm,
+            "beta1": recipe.beta1,
+            "rest1": 1 - recipe.beta1,
+            "beta2": recipe.beta2,
+            "rest2": 1 - recipe.beta2,
+            "step_size": rates / (1 - recipe.beta1**count),
+            "root": np.sqrt(1 - recipe.beta2**count),
+            "keep": 1 - rates * recipe.weight_decay,
+        }
+        for row, name in enumerate(ROWS):
+            table[:, row, place] = rows[name]
+    return table
+
+
+def update(recipe: Recipe, numbers: Tensor, *, parameters: Tensors, gradients: Tensors, moments: Moments) -> None:
+    """One step of all members, in place.
+
+    Args:
+        recipe: the kind: which optimizer, whether there is momentum and clipping. Its numbers are not read.
+        numbers: (rows, members), one step of `coefficients`.
+        parameters: (members, …) each.
+        gradients: likewise.
+        moments: likewise, one set for each of `slots`.
+    """
+    row = dict(zip(ROWS, numbers.unbind(0), strict=True))
+    if math.isfinite(recipe.clip_norm):
+        gradients = _clipped(gradients, row["clip_norm"])
+    for name, parameter in parameters.items():
+        wide = {key: value.reshape(-1, *[1] * (parameter.dim() - 1)) for key, value in row.items()}
+        kept = {slot: moments[slot][name] for slot in moments}
+        _update_one(recipe, wide, parameter, gradients[name], kept)
+
+
+def _clipped(gradients: Tensors, clip_norm: Tensor) -> dict[str, Tensor]:
+    """Each member's gradients made shorter where their norm is above its own limit."""
+    squares = torch.stack([gradient.square().flatten(1).sum(1) for gradient in gradients.values()])
+    shrink = (clip_norm / (squares.sum(0).sqrt() + _CLIP_SMALL)).clamp(max=1.0)
+    return {name: gradient * shrink.reshape(-1, *[1] * (gradient.dim() - 1)) for name, gradient in gradients.items()}
+
+
+def _update_one(recipe: Recipe, row: Tensors, parameter: Tensor, gradient: Tensor, kept: Tensors) -> None:
+    kind = recipe.optimizer
+    if kind == "adamw":
+        parameter.mul_(row["keep"])
+    else:
+        gradient = gradient + row["weight_decay"] * parameter
+    if kind in {"adam", "adamw"}:
+        first, second = kept["exp_avg"], kept["exp_avg_sq"]
+        first.add_((gradient - first) * row["rest1"])
+        second.mul_(row["beta2"]).add_(gradient * gradient * row["rest2"])
+        parameter.sub_(row["step_size"] * first / (second.sqrt() / row["root"] + _SMALL[kind]))
+    elif kind == "rmsprop":
+        second = kept["square_avg"]
+        second.mul_(row["beta2"]).add_(gradient * gradient * row["rest2"])
+        direction = gradient / (second.sqrt() + _SMALL[kind])
+        parameter.sub_(row["rate"] * _with_momentum(direction, row, kept))
+    elif kind == "adagrad":
+        total = kept["sum"]
+        total.add_(gradient * gradient)
+        parameter.sub_(row["rate"] * gradient / (total.sqrt() + _SMALL[kind]))
+    else:
+        direction = _with_momentum(gradient, row, kept)
+        if kind == "nesterov":
+            direction = gradient + row["momentum"] * direction
+        parameter.sub_(row["rate"] * direction)
+
+
+def _with_momentum(direction: Tensor, row: Tensors, kept: Tensors) -> Tensor:
+    buffer = kept.get("momentum_buffer")
+    return direction if buffer is None else buffer.mul_(row["momentum"]).add_(direction)

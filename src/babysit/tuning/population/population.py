@@ -1,0 +1,337 @@
+"""An executor that trains members of one shape as one."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, final
+
+import torch
+from torch import Tensor
+
+from babysit.data.samples import Samples
+from babysit.records.problem import UserError
+from babysit.tuning.abort import why_stop
+from babysit.tuning.executor import Advance, Member, Workload
+from babysit.tuning.in_process import InProcess
+from babysit.tuning.population import keeping
+from babysit.tuning.population.beginning import (
+    Born,
+    Shared,
+    born,
+    first_batch,
+    fixed_contents,
+    learned,
+    undisturbed_process,
+)
+from babysit.tuning.population.chunk import DIFFERS
+from babysit.tuning.population.examine import OnlyPlainError, Traits, examine
+from babysit.tuning.population.forms import Form
+from babysit.tuning.population.group import Done, Group
+from babysit.tuning.population.member_state import Learned
+from babysit.tuning.population.structure import tensors_of
+from babysit.tuning.population.validation import Judged, judged, outputs
+
+_PLAINLY: Final = "one by one in plain PyTorch"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far an advance is."""
+
+    alive: int  # members of the present group that train on
+    steps: int  # steps of all members in this advance so far
+    seconds: float
+    form: str  # how they are trained
+
+
+@final
+@dataclass(kw_only=True)
+class _Kind:
+    """What is known of all members of one signature."""
+
+    traits: Traits | None  # None: only plain PyTorch can train them
+    groups: dict[str, Group] = field(default_factory=dict)  # by the contents of their fixed tensors
+
+
+@final
+class Population:
+    """An `Executor` for many small networks: members of one shape advance as one step.
+
+    How (`forms.py`) is found out by trying, and told in `notes`. Members that cannot be trained so are trained one by
+    one in plain PyTorch. Members alike in everything but their numbers share a group; other shapes, batch sizes or
+    optimizers make other groups.
+
+    Args:
+        workload: what the members share.
+        form: take this way of doing a step instead of calibrating; for tests and for runs that must repeat bit for
+            bit, since another form rounds differently.
+        told: called after every epoch of a chunk.
+    """
+
+    width: int = 64  # more members at a time were measured to be no faster each
+
+    def __init__(
+        self, workload: Workload, *, form: Form | None = None, told: Callable[[Progress], None] | None = None
+    ) -> None:
+        device = _device(workload.device)
+        self._shared = Shared(
+            workload=workload,
+            device=device,
+            train=_moved(workload.train, device),
+            validation=_moved(workload.validation, device),
+        )
+        self._form = form
+        self._told = told
+        self._plain = InProcess(workload)
+        self._kinds: dict[str, _Kind] = {}
+        self._learned: dict[int, tuple[Group, Learned]] = {}
+        self._left_to_plain: set[int] = set()
+        self._ended: dict[int, Advance] = {}
+        self.notes: list[str] = []
+
+    def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+        """Trains each member for some more epochs; those that die are given back first."""
+        groups: dict[tuple[int, int, int], tuple[Group, list[Learned]]] = {}
+        for member in members:
+            if member.number in self._ended:
+                yield self._ended[member.number]
+                continue
+            failed = self._prepared(member)
+            if failed is not None:
+                yield self._end(failed)
+            elif member.number in self._left_to_plain:
+                yield from self._plainly(member, epochs)
+            else:
+                group, one = self._learned[member.number]
+                groups.setdefault((id(group), one.member.seed, one.epoch), (group, []))[1].append(one)
+        for group, alike in groups.values():
+            yield from self._trained(group, alike, epochs)
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Frees what these members hold."""
+        for number in list(numbers):
+            self._learned.pop(number, None)
+            self._ended.pop(number, None)
+            self._left_to_plain.discard(number)
+            self._plain.forget([number])
+
+    def close(self) -> None:
+        """Frees everything but what was compiled, which another population of the same models can use."""
+        self._learned.clear()
+        self._ended.clear()
+        self._kinds.clear()
+        self._left_to_plain.clear()
+        self._plain.close()
+
+    def save(self, folder: Path) -> None:
+        """Writes all members there: into `population.pt`, and those left to plain PyTorch as that executor does."""
+        self._plain.save(folder)
+        keeping.save(
+            folder,
+            learned=[one for _, one in self._learned.values()],
+            ended=self._ended.values(),
+            left_to_plain=self._left_to_plain,
+        )
+
+    def load(self, folder: Path) -> None:
+        """Takes up the members saved there."""
+        kept = keeping.load(folder)
+        self._plain.load(folder)
+        self._left_to_plain.update(kept.left_to_plain)
+        self._ended |= {advance.number: advance for advance in kept.ended}
+        for member, saved in kept.members:
+            failed = self._prepared(member)
+            if failed is not None or member.number not in self._learned:
+                raise UserError(
+                    f"member {member.number} cannot be built again as it was",
+                    where=str(folder),
+                    do="Go on with the code that wrote it, or start anew",
+                )
+            keeping.put_into(self._learned[member.number][1], saved, where=folder)
+
+    def outputs(self, number: int) -> Tensor:
+        """What the network of a member under training gives for the validation samples, in eval mode."""
+        if number in self._left_to_plain:
+            return self._plain.outputs(number)
+        group, one = self._learned[number]
+        with undisturbed_process(self._shared.device):
+            return outputs(one, group.traits.template, group.fixed, self._shared)
+
+    def _prepared(self, member: Member) -> Advance | None:
+        """Sees to it that the member is known; its last result when it cannot even be built."""
+        if member.number in self._learned or member.number in self._left_to_plain:
+            return None
+        with undisturbed_process(self._shared.device):
+            try:
+                one = born(member, self._shared)
+                self._sort(one)
+            except UserError:
+                raise
+            except Exception as problem:  # the user's model may raise anything; one bad configuration ends alone
+                return _failed(member, problem)
+        return None
+
+    def _sort(self, one: Born) -> None:
+        """Puts a new member into the group of its likes, or leaves it to plain PyTorch."""
+        number = one.member.number
+        kind = self._kinds.get(one.signature)
+        if kind is None:
+            kind = self._kinds[one.signature] = _Kind(traits=self._traits(one))
+        if kind.traits is None:
+            self._left_to_plain.add(number)
+            return
+        contents = fixed_contents(one, kind.traits)
+        if contents not in kind.groups:
+            tensors = tensors_of(one.model)
+            fixed = {name: tensors[name].clone() for name in kind.traits.parts.fixed}
+            kind.groups[contents] = Group(
+                traits=kind.traits,
+                fixed=fixed,
+                shared=self._shared,
+                signature=f"{one.signature} {contents}",
+                form=self._form,
+                notes=self.notes,
+            )
+        self._learned[number] = (kind.groups[contents], learned(one, kind.traits, self._shared))
+
+    def _traits(self, one: Born) -> Traits | None:
+        x, y = first_batch(one, self._shared)
+        try:
+            return examine(one.model, x, y, self._shared.loss)
+        except OnlyPlainError as problem:
+            self._note(f"trained one by one in plain PyTorch: {problem}")
+            return None
+
+    def _trained(self, group: Group, alike: list[Learned], epochs: int) -> Iterator[Advance]:
+        """Trains the members of a group that are of one seed and epoch."""
+        with undisturbed_process(self._shared.device):
+            ready = group.ready(alike, epochs)
+        if not ready:
+            for one in alike:
+                yield from self._begin_plainly(one.member, epochs)
+            return
+        record = _Record(alike)
+        alive = list(alike)
+        for left in reversed(range(epochs)):
+            done = group.epoch(alive)
+            while True:
+                # Entered anew for every chunk: between two results the caller's threads and numbers are its own.
+                with undisturbed_process(self._shared.device):
+                    part = next(done, None)
+                    ended = record.of(part, group, self._shared, last=left == 0) if part is not None else []
+                if part is None:
+                    break
+                gone = {advance.number for advance in ended}
+                different = [one for one, why in zip(part.members, part.outcome.stopped, strict=True) if why == DIFFERS]
+                alive = [one for one in alive if one.member.number not in gone and one not in different]
+                if self._told is not None:
+                    self._told(record.progress(len(alive), part.form))
+                for advance in ended:
+                    yield self._end(advance) if advance.stopped else advance
+                for one in different:
+                    self._note(f"member {one.member.number} is trained by itself in plain PyTorch: {DIFFERS}")
+                    yield from self._begin_plainly(one.member, epochs)
+
+    def _begin_plainly(self, member: Member, epochs: int) -> Iterator[Advance]:
+        self._learned.pop(member.number, None)
+        self._left_to_plain.add(member.number)
+        yield from self._plainly(member, epochs)
+
+    def _plainly(self, member: Member, epochs: int) -> Iterator[Advance]:
+        for advance in self._plain.advance([member], epochs=epochs):
+            yield replace(advance, backend=_PLAINLY)
+
+    def _end(self, advance: Advance) -> Advance:
+        self._learned.pop(advance.number, None)
+        self._ended[advance.number] = advance
+        return advance
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+@final
+class _Record:
+    """What members did in one advance."""
+
+    def __init__(self, members: Sequence[Learned]) -> None:
+        self._costs: dict[int, list[float]] = {one.member.number: [] for one in members}
+        self._seconds = dict.fromkeys(self._costs, 0.0)
+        self._began = time.perf_counter()
+
+    def of(self, part: Done, group: Group, shared: Shared, *, last: bool) -> list[Advance]:
+        """Takes in an epoch of a chunk and gives the members that have ended: died, or come to the `last` epoch."""
+        live = [
+            one for place, one in enumerate(part.members) if not part.outcome.stopped[place] and last
+        ]  # fmt: skip
+        scores = judged(live, group.traits.template, group.fixed, part.form, shared) if live else []
+        by_number = {one.member.number: found for one, found in zip(live, scores, strict=True)}
+        ended = []
+        for place, one in enumerate(part.members):
+            number, stopped = one.member.number, part.outcome.stopped[place]
+            self._costs[number] += part.outcome.costs[place]
+            self._seconds[number] += part.outcome.seconds / len(part.members)
+            found = by_number.get(number)
+            if stopped != DIFFERS and (stopped or found is not None):
+                stopped = stopped or (why_stop(one.initial_cost, [found.loss]) if found else "")
+                ended.append(self._advance(one, stopped, found, part.form))
+        return ended
+
+    def progress(self, alive: int, form: Form) -> Progress:
+        """How far it is."""
+        steps = sum(len(costs) for costs in self._costs.values())
+        return Progress(alive=alive, steps=steps, seconds=time.perf_counter() - self._began, form=str(form))
+
+    def _advance(self, one: Learned, stopped: str, found: Judged | None, form: Form) -> Advance:
+        number = one.member.number
+        return Advance(
+            number=number,
+            step=one.step,
+            costs=tuple(self._costs[number]),
+            initial_cost=one.initial_cost,
+            metric=found.metric if found and not stopped else None,
+            metric_name=found.name if found else "",
+            stopped=stopped,
+            seconds=self._seconds[number],
+            backend=str(form),
+        )
+
+
+def _failed(member: Member, problem: Exception) -> Advance:
+    return Advance(
+        number=member.number,
+        step=0,
+        costs=(),
+        initial_cost=float("nan"),
+        stopped=f"failed: {type(problem).__name__}: {problem}{place(problem)}",
+        backend=_PLAINLY,
+    )
+
+
+def place(problem: Exception) -> str:
+    """File and line of the user's own code that raised, as far as it can be told from torch's."""
+    ours = Path(__file__).parents[2]
+    for frame in reversed(traceback.extract_tb(problem.__traceback__)):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and ours not in path.parents and path.exists():
+            return f" ({path.name}, line {frame.lineno})"
+    return ""
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _moved(samples: Samples, device: torch.device) -> Samples:
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.to(device)
+
+    return replace(samples, x=moved(samples.x), y=moved(samples.y))

@@ -1,0 +1,136 @@
+"""What makes two members alike enough to be trained as one: the same modules, shapes and constants."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, final
+
+import torch
+from torch import Tensor, nn
+
+from babysit.tuning.population.recipe import Recipe
+
+# Modules whose random numbers are one draw of a mask, so that it can be drawn beforehand and shared.
+_WHOLE: Final = (nn.Dropout,)
+_BY_CHANNEL: Final = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_PLAIN: Final = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.Size)
+
+
+@final
+class PreparedDropout(nn.Module):
+    """Dropout whose mask is given: `noise` is 0 where a value is dropped and 1 / (1 - p) elsewhere.
+
+    So p may differ from member to member, and the same draws serve every way of training.
+    """
+
+    noise: Tensor
+
+    def __init__(self, kind: type[nn.Module]) -> None:
+        super().__init__()
+        self.by_channel = kind in _BY_CHANNEL
+        self.register_buffer("noise", torch.ones(()))
+        self.asked: list[tuple[int, ...]] | None = None  # the shapes of the masks, while somebody takes notes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input times the mask; untouched in eval mode."""
+        if not self.training:
+            return x
+        shape = (*x.shape[:2], *[1] * (x.dim() - 2)) if self.by_channel else tuple(x.shape)
+        if self.asked is not None:
+            self.asked.append(shape)
+            return x
+        if self.noise.dim() and tuple(self.noise.shape) != shape:
+            raise RuntimeError(f"dropout of shape {tuple(x.shape)} with a mask of shape {tuple(self.noise.shape)}")
+        return x * self.noise
+
+
+def template_of(model: nn.Module) -> nn.Module:
+    """A copy of the model whose dropout takes its masks as buffers; raises what copying it raises."""
+    template = copy.deepcopy(model)
+    replaced: dict[int, PreparedDropout] = {}
+    for module in list(template.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) in (*_WHOLE, *_BY_CHANNEL):
+                module_for = replaced.setdefault(id(child), PreparedDropout(type(child)))
+                module_for.train(child.training)
+                setattr(module, name, module_for)
+    return template
+
+
+def dropout_shares(model: nn.Module) -> dict[str, float]:
+    """By module name, the share that each replaceable dropout drops."""
+    return {
+        name: float(module.p)
+        for name, module in model.named_modules()
+        if type(module) in (*_WHOLE, *_BY_CHANNEL) and isinstance(module.p, float | int)
+    }
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """A model's tensors by what becomes of them in training."""
+
+    trained: tuple[str, ...]  # parameters that get a gradient
+    moving: tuple[str, ...]  # buffers that a forward pass changes
+    fixed: tuple[str, ...]  # everything else: the same for all members of a group
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, without their gradients; a shared one under its first name only."""
+    return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+
+
+def signature(model: nn.Module, recipe: Recipe) -> str:
+    """Equal for models that compute the same function of their trained weights, as far as can be seen.
+
+    Names, shapes, kinds and settings of the modules, which parameters are shared or frozen, and the words that change
+    the step itself: batch size, optimizer, whether there is momentum or clipping. What cannot be seen (a number in a
+    closure) is found when a member's first cost differs from that of its own module.
+    """
+    facts: list[object] = [
+        recipe.batch_size, recipe.optimizer, recipe.momentum is None, recipe.clip_norm == float("inf")
+    ]  # fmt: skip
+    names: dict[int, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        dropout = type(module) in (*_WHOLE, *_BY_CHANNEL)
+        facts.append((name, type(module).__module__, type(module).__qualname__))
+        facts.append(sorted((key, shown(value)) for key, value in _settings(module) if not (dropout and key == "p")))
+        for kind, group in (("parameter", module._parameters), ("buffer", module._buffers)):
+            for key, tensor in group.items():
+                if tensor is not None:
+                    first = names.setdefault(id(tensor), f"{name}.{key}")
+                    facts.append((kind, key, first, tuple(tensor.shape), str(tensor.dtype), tensor.requires_grad))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def contents(tensors: Mapping[str, Tensor]) -> str:
+    """Equal for equal values."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def shown(value: object) -> str:
+    """A setting of a module as text: plain values by value, functions by name, tensors by content."""
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if isinstance(value, Tensor):
+        return contents({"": value})
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(shown(part) for part in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {shown(part)}' for key, part in value.items())}}}"
+    if callable(value) and hasattr(value, "__qualname__"):
+        return str(value.__qualname__)
+    return type(value).__qualname__
+
+
+def _settings(module: nn.Module) -> list[tuple[str, object]]:
+    hidden = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
+    return [(key, value) for key, value in vars(module).items() if key not in hidden]
