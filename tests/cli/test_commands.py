@@ -116,7 +116,7 @@ def test_a_run_is_shown_as_text_and_as_json(call, kept):
 
 def test_a_deleted_run_is_gone(call, kept):
     sick, healthy = kept
-    assert call("runs", sick.id, "--delete")[0] == 0
+    assert call("runs", "delete", sick.id, "--yes")[0] == 0
     with Store() as store:
         assert [line.id for line in store.list()] == [healthy.id]
 

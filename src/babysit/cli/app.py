@@ -14,7 +14,7 @@ from typing import Any, Final
 from cyclopts import App, CycloptsError
 
 from babysit import __version__
-from babysit.cli.catalogue import COMMANDS
+from babysit.cli.catalogue import COMMANDS, examples_of, help_of
 from babysit.records.problem import UserError
 
 # Conventions of shells: 128 + the number of the signal that ended the program.
@@ -41,11 +41,11 @@ app = App(
 for _place, _command in enumerate(COMMANDS):
     # By name: the file of a command is imported when the command is called.
     app.command(
-        f"babysit.cli.{_command.name}:{_command.name}",
+        f"babysit.cli.{_command.name}:{'app' if _command.has_parts else _command.name}",
         name=_command.name,
-        help=f"{_command.sentence}\n\n{_command.more}".strip(),
-        help_epilogue="Examples:\n```console\n" + "\n".join(f"$ {example}" for example in _command.examples) + "\n```",
+        help=help_of(_command),
         sort_key=_place,
+        **({} if _command.has_parts else {"help_epilogue": examples_of(_command)}),
     )
 
 

@@ -15,6 +15,7 @@ class Command:
     sentence: str
     more: str  # a second paragraph of its help
     examples: tuple[str, ...]
+    has_parts: bool = False  # commands of its own: it is an App, and says itself what stands below
 
 
 COMMANDS: Final = (
@@ -73,9 +74,20 @@ COMMANDS: Final = (
     ),
     Command(
         "runs",
-        "List the recorded runs, or show one as text.",
+        "List the recorded runs, or show one as text; tag, annotate, delete, export and import them.",
         "",
-        ("babysit runs", "babysit runs latest", "babysit runs 20250314 --json", "babysit runs 20250314 --delete"),
+        (
+            "babysit runs",
+            "babysit runs --verdict sick --tag paper --sort result",
+            "babysit runs --find digits --limit 5 --json",
+            "babysit runs latest",
+            "babysit runs tag latest paper --remove draft",
+            'babysit runs note latest "with the new data"',
+            "babysit runs delete 20250314-1015 20250314-1120 --yes",
+            "babysit runs export latest --to run.parquet",
+            "babysit runs import run.parquet",
+        ),
+        has_parts=True,
     ),
     Command(
         "report",
@@ -118,3 +130,61 @@ COMMANDS: Final = (
         ("babysit explain O201", "babysit explain double-softmax", "babysit explain O201 --json"),
     ),
 )
+
+# The commands of `babysit runs`, and where each is.
+PARTS_OF_RUNS: Final = (
+    (
+        Command(
+            "tag",
+            "Put tags on a run, or take some away.",
+            "",
+            ("babysit runs tag latest paper best", "babysit runs tag latest --remove draft"),
+        ),
+        "babysit.cli.runs_change:tag",
+    ),
+    (
+        Command("note", "Write a note on a run.", "", ('babysit runs note latest "with the new data"',)),
+        "babysit.cli.runs_change:note",
+    ),
+    (
+        Command(
+            "delete",
+            "Remove runs from the store; their files (models, reports) stay.",
+            "Asks first, unless told --yes.",
+            ("babysit runs delete 20250314-1015", "babysit runs delete 20250314-1015 20250314-1120 --yes"),
+        ),
+        "babysit.cli.runs_change:delete",
+    ),
+    (
+        Command(
+            "export",
+            "Write runs to files that other programs read and `babysit runs import` brings back.",
+            "A table has one row for each value: part, name, layer, step, value. What else is known of the run stands "
+            "in its head.",
+            (
+                "babysit runs export latest --to run.parquet",
+                "babysit runs export 20250314-1015 20250314-1120 --to archive/ --format csv",
+            ),
+        ),
+        "babysit.cli.runs_move:export",
+    ),
+    (
+        Command(
+            "import",
+            "Bring runs in from files: the same runs as were exported, with their tags and notes.",
+            "",
+            ("babysit runs import run.parquet", "babysit runs import archive/ --replace"),
+        ),
+        "babysit.cli.runs_move:import_",
+    ),
+)
+
+
+def help_of(command: Command) -> str:
+    """Its help, above the options."""
+    return f"{command.sentence}\n\n{command.more}".strip()
+
+
+def examples_of(command: Command) -> str:
+    """Its examples, below the options."""
+    return "Examples:\n```console\n" + "\n".join(f"$ {example}" for example in command.examples) + "\n```"

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from babysit.records.problem import UserError
+
 _CONSONANTS = "bdfgklmnprstvz"
 _VOWELS = "aeiou"
+_LONGEST_ID = 200
 _PROC = Path("/proc")
 
 
@@ -22,6 +25,20 @@ def new_run_id() -> str:
     # From the system's own randomness: the seeded generators of a training are never touched.
     word = "".join(secrets.choice(_CONSONANTS) + secrets.choice(_VOWELS) for _ in range(3))
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{word}"
+
+
+def require_plain_id(run_id: str) -> None:
+    """Raises UserError for an id that could not be the name of a folder or would harm a terminal.
+
+    Runs have files in folders of their id, and ids are typed; a key of PostgreSQL holds 2,704 bytes at most.
+    """
+    harmful = any(sign in run_id for sign in '/\\:*?"<>|') or run_id[:1] in (".", "-") or run_id != run_id.strip()
+    if not run_id or harmful or not run_id.isprintable() or len(run_id) > _LONGEST_ID:
+        shown = run_id[:40].encode("ascii", "backslashreplace").decode()
+        raise UserError(
+            f"{shown!r} cannot be the id of a run",
+            do=f"Use 1 to {_LONGEST_ID} letters, digits, dots, dashes and underscores",
+        )
 
 
 class Owner(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +69,12 @@ class Place:
                 yield connection
         except (SQLAlchemyError, sqlite3.Error) as problem:
             raise _told(problem, self.label) from problem
+
+    def give_back(self) -> None:
+        """Lets the disk have what deleted runs took; PostgreSQL does so by itself."""
+        if self.file is not None:
+            with suppress(UserError), self.writing() as connection:
+                connection.exec_driver_sql("PRAGMA incremental_vacuum").all()
 
     def check_there(self) -> None:
         """Raises FileNotFoundError when the file was removed: SQLite would go on writing to what nobody can find."""
@@ -212,6 +218,8 @@ def _arrange_postgresql(connection: Any, record: object) -> None:
 
 def _arrange_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # transactions are begun by us, see below
+    # What deleted runs leave free goes back to the disk; only a file without tables can be told so.
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     # Readers and a writer do not wait for each other: https://www.sqlite.org/wal.html
     connection.execute("PRAGMA journal_mode=WAL")
     # Whole after a power cut, and safe at once against the end of the process; no wait for the disk at each commit.

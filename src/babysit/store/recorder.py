@@ -166,16 +166,16 @@ class Recorder:
         diagnosis = run.diagnosis
         metric_name, metric = metric_of(run, self._best)
         columns: dict[str, str | int | float | None] = {
-            "name": _clean(run.name),
-            "kind": _clean(run.kind),
+            "name": storable(run.name),
+            "kind": storable(run.kind),
             "status": str(run.status),
-            "created": _clean(run.created or self._created),
-            "ended": _clean(run.ended),
+            "created": storable(run.created or self._created),
+            "ended": storable(run.ended),
             "verdict": run.verdict if self._judged or run.findings else "",
-            "diagnosis": _clean(f"{diagnosis.code} {diagnosis.name}") if diagnosis is not None else "",
+            "diagnosis": storable(f"{diagnosis.code} {diagnosis.name}") if diagnosis is not None else "",
             "steps": max(self._steps, run.events.steps, run.overhead.steps if run.overhead is not None else 0),
             "metric": metric,
-            "metric_name": _clean(metric_name),
+            "metric_name": storable(metric_name),
             "machine": owner.machine,
             "process": owner.process,
             "started": owner.started,
@@ -186,6 +186,6 @@ class Recorder:
         return RunRow(run.id, self._sink.next_sequence(), self._sink.writer, create, columns)
 
 
-def _clean(text: str) -> str:
+def storable(text: str) -> str:
     """Text that every database takes: without NUL (PostgreSQL has none) and without halves of characters."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()

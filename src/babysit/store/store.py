@@ -17,8 +17,9 @@ from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.store import spool
 from babysit.store.changes import apply, assemble
+from babysit.store.identity import require_plain_id
 from babysit.store.place import VARIABLE, open_place
-from babysit.store.recorder import Recorder
+from babysit.store.recorder import Recorder, storable
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
 from babysit.store.sink import Sink
 from babysit.store.summary import RunSummary, from_row, status_now
@@ -26,6 +27,8 @@ from babysit.store.tidying import bound
 from babysit.store.writer import Writer
 
 LATEST: Final = "latest"
+
+_LONGEST_TAG: Final = 100
 
 Summaries: TypeAlias = list[RunSummary]
 
@@ -63,7 +66,11 @@ class Store:
         return f" --store {shlex.quote(self.label)}" if self._asked else ""
 
     def save(self, run: Run) -> None:
-        """Keeps a whole run in place of what was kept under its id; problems are told in `problems`."""
+        """Keeps a whole run in place of what was kept under its id; problems are told in `problems`.
+
+        Raises UserError for an id that cannot be one.
+        """
+        require_plain_id(run.id)
         writer = self._writers.get(run.id)
         if writer is not None and writer.is_open:
             writer.update(**{name: getattr(run, name) for name in Run.__struct_fields__})
@@ -105,9 +112,9 @@ class Store:
 
     def annotate(self, run_id: str, *, tags: Iterable[str] | None = None, notes: str | None = None) -> None:
         """Sets the user's tags or notes of a run; what is None stays."""
-        values: dict[str, Any] = {} if tags is None else {"tags": json.dumps(list(dict.fromkeys(tags)))}
+        values: dict[str, Any] = {} if tags is None else {"tags": json.dumps(_plain_tags(tags))}
         if notes is not None:
-            values["notes"] = notes
+            values["notes"] = storable(notes)
         with self._place.writing() as connection:
             found = _find(connection, run_id)["id"]
             if values:
@@ -119,12 +126,14 @@ class Store:
             found = _find(connection, run_id)["id"]
             for column in (RUNS.c.id, PARTS.c.run_id, SEGMENTS.c.run_id):
                 connection.execute(column.table.delete().where(column == found))
+        self._place.give_back()
 
     def open_writer(self, run: Run) -> Writer:
         """Begins a run, or goes on with one: the store holds `run` from now on, and what the writer adds to it.
 
-        A run that was interrupted runs again.
+        A run that was interrupted runs again. Raises UserError for an id that cannot be one.
         """
+        require_plain_id(run.id)
         if run.status is Status.INTERRUPTED:
             run = msgspec.structs.replace(run, status=Status.RUNNING)
         before = self._writers.pop(run.id, None)
@@ -169,6 +178,18 @@ class Store:
                 continue  # someone else, who opened the store at the same moment, has brought it in
             except (UserError, OSError) as problem:
                 self._tell([f"records still wait in {path}: {problem}"])
+
+
+def _plain_tags(tags: Iterable[str]) -> list[str]:
+    plain = [" ".join(storable(tag).split()) for tag in tags]
+    for tag in plain:
+        if not 0 < len(tag) <= _LONGEST_TAG or not tag.isprintable():
+            shown = tag[:20].encode("ascii", "backslashreplace").decode()
+            raise UserError(
+                f"{shown!r} of {len(tag)} characters cannot be a tag",
+                do=f"Use a word or a few, {_LONGEST_TAG} characters at most; longer text is a note",
+            )
+    return list(dict.fromkeys(plain))
 
 
 def _find(connection: Connection, run_id: str) -> RowMapping:
