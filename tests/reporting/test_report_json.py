@@ -59,9 +59,9 @@ def test_hostile_names_come_back_as_they_were_but_for_half_characters():
 
 
 def test_an_unknown_format_and_an_unknown_ending_are_refused_with_what_works(tmp_path):
-    with pytest.raises(UserError, match="html, text, json"):
+    with pytest.raises(UserError, match="html, text, json, md, sarif"):
         report(Run(id="x"), format="pdf")
-    with pytest.raises(UserError, match=r"\.html, \.txt or \.json"):
+    with pytest.raises(UserError, match=r"\.html, \.txt, \.json, \.md or \.sarif"):
         write_report(Run(id="x"), tmp_path / "report.pdf")
 
 

@@ -91,12 +91,14 @@ COMMANDS: Final = (
     ),
     Command(
         "report",
-        "Write the report of a run: one page that opens offline, text, or JSON.",
-        "A page is written beside the run's other files unless told otherwise; text and JSON go to standard output.",
+        "Write the report of a run: one page that opens offline, text, JSON, Markdown or SARIF.",
+        "A page is written beside the run's other files unless told otherwise; the other forms go to standard output. "
+        "SARIF is what editors and code hosts show beside the lines of a program.",
         (
             "babysit report latest --open",
             "babysit report 20250314 --output monday.html",
-            "babysit report latest --format text",
+            "babysit report latest --format md",
+            "babysit report latest --format sarif --output babysit.sarif",
         ),
     ),
     Command(

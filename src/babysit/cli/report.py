@@ -1,4 +1,4 @@
-"""`babysit report`: one run as a page, as text or as JSON."""
+"""`babysit report`: one run as a page, as text, or in a form for other programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def report(
     run: RunId = "latest",
     /,
     *,
-    format: Annotated[Literal["html", "text", "json"], Parameter(help="How it is written.")] = "html",
+    format: Annotated[Literal["html", "text", "json", "md", "sarif"], Parameter(help="How it is written.")] = "html",
     output: Annotated[Path | None, Parameter(help="File to write; `-` is standard output.")] = None,
     open_: Annotated[
         bool, Parameter(name="--open", negative="", show_default=False, help="Show the page in the browser.")
@@ -26,7 +26,7 @@ def report(
     json: Json = False,
     store: StoreUrl = None,
 ) -> int:
-    """Write the report of a run: one page that opens offline, text, or JSON."""
+    """Write the report of a run: one page that opens offline, text, JSON, Markdown or SARIF."""
     from babysit.reporting.report import report as render
 
     settings = settle(store=store)

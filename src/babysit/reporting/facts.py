@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from babysit.plots.names import short
 from babysit.plots.words import count, number, percent
@@ -104,3 +104,13 @@ def _machine(run: Run) -> str:
     place = run.environment
     versions = [f"Python {place.python}" if place.python else "", f"torch {place.torch}" if place.torch else ""]
     return ", ".join(short(part, 60) for part in [place.device, *versions, place.platform] if part)
+
+
+def utc(written: str) -> str:
+    """ISO 8601 in UTC with a Z, as other programs expect it; "" for what is no such time."""
+    try:
+        read = datetime.fromisoformat(written)
+    except ValueError:
+        return ""
+    moment = read if read.tzinfo else read.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

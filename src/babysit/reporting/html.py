@@ -9,6 +9,7 @@ from babysit.plots.catalogue import PLOTS
 from babysit.records.run import Run
 from babysit.reporting import facts, story
 from babysit.reporting.page import panels, render
+from babysit.reporting.places import places
 from babysit.reporting.sparkline import sparkline
 
 _BEST_TRIALS = 10
@@ -27,6 +28,7 @@ def html(run: Run) -> str:
         missing=story.missing(run, {panel.name for panel in shown}),
         story=story,
         sparkline=functools.partial(sparkline, run),
+        places=functools.partial(places, run),
         facts=facts,
         trials=_best_trials(run),
     )

@@ -4,43 +4,45 @@ from __future__ import annotations
 
 import os
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from babysit.records.problem import UserError
 from babysit.records.run import Run
 
-FORMATS: Final = ("html", "text", "json")
-_BY_ENDING: Final = {".html": "html", ".htm": "html", ".txt": "text", ".json": "json"}
+FORMATS: Final = ("html", "text", "json", "md", "sarif")
+_BY_ENDING: Final = {".html": "html", ".htm": "html", ".txt": "text", ".json": "json", ".md": "md", ".sarif": "sarif"}
+
+# By name: a format brings the packages that it alone needs.
+_WRITERS: Final = {
+    "html": ("html", "html"),
+    "text": ("text", "text"),
+    "json": ("json_format", "as_json"),
+    "md": ("markdown", "markdown"),
+    "sarif": ("sarif", "sarif"),
+}
 
 
 def report(run: Run, *, format: str = "html") -> str:
-    """The run as one HTML page that opens offline, as text, or as JSON; raises UserError for another format."""
+    """The run as a page that opens offline (html), text, JSON, Markdown (md) or SARIF; raises UserError for another."""
     if not isinstance(run, Run):
         raise UserError(f"a report is made of a run, not of {type(run).__name__}", do="Pass w.run, or store.load(id)")
-    if format == "html":
-        from babysit.reporting.html import html
-
-        return html(run)
-    if format == "text":
-        from babysit.reporting.text import text
-
-        return text(run)
-    if format == "json":
-        from babysit.reporting.json_format import as_json
-
-        return as_json(run)
+    if format in _WRITERS:
+        module, function = _WRITERS[format]
+        written: str = getattr(import_module(f"babysit.reporting.{module}"), function)(run)
+        return written
     raise UserError(f"there is no report format {format!r}", do=f"Choose one of {', '.join(FORMATS)}")
 
 
 def write_report(run: Run, path: Path | str) -> Path:
-    """Write the report to a file, its format by the ending (.html, .txt, .json); whole or not at all."""
+    """Write the report to a file, its format by the ending (.html, .txt, .json, .md, .sarif); whole or not at all."""
     path = Path(path)
     if path.suffix.lower() not in _BY_ENDING:
         raise UserError(
             f"a report cannot be written as {path.suffix or 'a file without ending'!r}",
             where=str(path),
-            do="End the name in .html, .txt or .json",
+            do="End the name in .html, .txt, .json, .md or .sarif",
         )
     content = report(run, format=_BY_ENDING[path.suffix.lower()]).encode()
     try:

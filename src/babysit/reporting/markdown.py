@@ -1,0 +1,128 @@
+"""A run as Markdown, for a pull request, an issue or a notebook: verdict, findings under their causes, results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from babysit.plots.names import short
+from babysit.plots.words import count, number
+from babysit.records.finding import Finding
+from babysit.records.run import Run
+from babysit.reporting import facts, story
+from babysit.reporting.places import places
+
+_LONGEST = 2_000
+_BEST_TRIALS = 5
+_SYMBOLS = {"HEALTHY": "✅", "SICK": "❌", "UNSURE": "❔"}
+
+
+def markdown(run: Run) -> str:
+    """The report as GitHub-flavoured Markdown; whatever names hold, it stays text."""
+    said = story.verdict(run)
+    lines = [f"# {_SYMBOLS[said.word]} {prose(said.sentence)}", ""]
+    lines += [f"{prose(said.why)}", ""] if said.why else []
+    lines += [f"**Next:** {prose(said.next)}", ""] if said.next else []
+    for title, alarms in (("Findings", True), ("Worth knowing", False)):
+        causes = story.causes(run, alarms=alarms)
+        if causes:
+            lines += [f"## {title}", ""]
+            lines += [line for cause in causes for line in _cause(run, cause, 0)] + [""]
+    if run.result:
+        lines += ["## Result", "", *_table(("what", "value"), story.results(run)), ""]
+    if run.probes:
+        rows = [
+            (probe.name, str(probe.outcome), facts.measured_words(probe.measured), probe.message)
+            for probe in run.probes
+        ]
+        lines += ["## Probes", "", *_table(("probe", "outcome", "measured", "meaning"), rows), ""]
+    if run.trials:
+        lines += ["## Search", "", *_search(run), ""]
+    lines += ["## The run", "", *_table(("what", "value"), facts.facts(run)), "", f"_{escape(facts.cost(run))}_"]
+    return "\n".join(lines) + "\n"
+
+
+def _cause(run: Run, cause: story.Cause, depth: int) -> Iterator[str]:
+    it, indent = cause.finding, "  " * depth
+    head = f"**{escape(short(it.code, 12))} {escape(story.spoken(it.name))}** ({it.severity})"
+    yield f"{indent}- {'explains ' if depth else ''}{head}{escape(story.place(it))}"
+    for line in _body(run, it):
+        yield f"{indent}  {line}" if line else ""
+    for symptom in cause.symptoms:
+        yield from _cause(run, symptom, depth + 1)
+
+
+def _body(run: Run, finding: Finding) -> Iterator[str]:
+    numbers = " · ".join(f"{escape(name)} {escape(value)}" for name, value in story.evidence(finding)[:12])
+    # Two blanks at the end of a line break it.
+    yield ""
+    for label, words in (("", prose(finding.meaning)), ("Numbers: ", numbers), ("**Do:** ", prose(finding.advice))):
+        if words:
+            yield f"{label}{words}  "
+    for place in places(run, finding)[:3]:
+        yield f"{_code(f'{place.file}:{place.line}')}: {escape(place.words)}  "
+    for treatment in finding.treatments:
+        yield f"Try: {prose(treatment.say or treatment.action)}  "
+        if treatment.code:
+            yield ""
+            yield from _fenced(treatment.code)
+    yield ""
+
+
+def _search(run: Run) -> Iterator[str]:
+    done = [trial for trial in run.trials if trial.state == "complete" and trial.metric is not None]
+    pruned = sum(trial.state == "pruned" for trial in run.trials)
+    yield f"{count(len(run.trials), 'trial')}, {len(done):,} finished, {pruned:,} stopped early."
+    yield ""
+    best = sorted(done, key=lambda trial: -(trial.metric or 0.0))[:_BEST_TRIALS]
+    rows = [
+        (str(trial.number), trial.stage, number(trial.metric or 0.0, 4), ", ".join(
+            f"{short(name, 24)} {facts.value_words(value)}" for name, value in list(trial.parameters.items())[:8]
+        ))
+        for trial in best
+    ]  # fmt: skip
+    yield from _table(("trial", "stage", "metric", "parameters"), rows) if rows else ["No trial was finished."]
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    for row in rows:
+        yield f"| {' | '.join(prose(cell, in_table=True) or ' ' for cell in row)} |"
+
+
+# Whatever begins markup, a link, a mention or a formula anywhere in a line.
+_MARKUP = re.compile(r"[\\`*_\[\]|~#$!]")
+
+
+def escape(text: str) -> str:
+    """Text that reads the same as Markdown: no markup, no HTML, no mention of people, on one line."""
+    plain = short(text, _LONGEST).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # A code host turns bare addresses and @names into links: a zero-width escape would be a hidden character.
+    plain = _MARKUP.sub(lambda mark: "\\" + mark[0], plain)
+    return plain.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def prose(text: str, *, in_table: bool = False) -> str:
+    """A sentence in which what stands between backquotes stays code, and all else is text."""
+    pieces = short(text, _LONGEST).split("`")
+    if len(pieces) % 2 == 0:
+        return escape("`".join(pieces))
+    return "".join(_code(p, in_table=in_table) if i % 2 else escape(p) for i, p in enumerate(pieces))
+
+
+def _code(text: str, *, in_table: bool = False) -> str:
+    plain = short(text, 200).replace("`", "'")
+    if not plain.strip():
+        return ""
+    # A bar ends a cell of a table even within code, unless it is escaped.
+    return f"`{plain.replace('|', chr(92) + '|') if in_table else plain}`"
+
+
+def _fenced(code: str) -> Iterator[str]:
+    lines = [short(line, 300) for line in code.splitlines()[:40]]
+    longest = max((len(run) for line in lines for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield f"{fence}python"
+    yield from lines
+    yield fence

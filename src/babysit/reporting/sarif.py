@@ -1,0 +1,151 @@
+"""A run as SARIF 2.1.0, the format in which editors and code hosts show what a tool found in a program.
+
+The fields are those of the OASIS standard "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import PurePath
+from typing import Any, Final
+from urllib.parse import quote
+
+from babysit import __version__
+from babysit.plots.names import clean, short
+from babysit.records.finding import Finding
+from babysit.records.run import Run, Status
+from babysit.records.serial import to_json
+from babysit.reporting import facts, story
+from babysit.reporting.json_format import encodable
+from babysit.reporting.places import Place, places, script_of
+
+SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_LEVELS: Final = {"ERROR": "error", "WARNING": "warning", "INFO": "note"}
+_LONGEST: Final = 2_000
+_MOST_LAYERS: Final = 100
+
+
+def sarif(run: Run) -> str:
+    """The run as SARIF: one result a finding, at the line that made the layer, the optimizer or the loss."""
+    findings = sorted(run.findings, key=lambda finding: finding.rank)
+    codes = list(dict.fromkeys(finding.code for finding in findings))
+    log = {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": _driver(codes, findings)},
+                "automationDetails": {"id": f"babysit/{clean(run.id)}"},
+                "invocations": [_invocation(run)],
+                "columnKind": "unicodeCodePoints",
+                "originalUriBaseIds": {"SRCROOT": {"description": {"text": "The folder the script was started in."}}},
+                "results": [_result(run, finding, codes.index(finding.code)) for finding in findings],
+                "properties": {
+                    "verdict": run.verdict,
+                    "measured": story.measured(run),
+                    "summary": short(story.verdict(run).sentence, _LONGEST),
+                },
+            }
+        ],
+    }
+    return to_json(encodable(log))
+
+
+def _driver(codes: list[str], findings: list[Finding]) -> dict[str, Any]:
+    return {
+        "name": "babysit",
+        "version": __version__,
+        "semanticVersion": __version__,
+        "rules": [_rule(code, next(one for one in findings if one.code == code)) for code in codes],
+    }
+
+
+def _rule(code: str, finding: Finding) -> dict[str, Any]:
+    from babysit.rules.catalogue import RULES
+
+    rule = next((rule for rule in RULES if rule.code == code), None)
+    told: dict[str, Any] = {"id": short(code, 40), "name": short(finding.name, 80)}
+    if rule is None:  # a rule that this version does not know: a newer one's, or somebody's own
+        return told | {"shortDescription": {"text": story.spoken(finding.name) + "."}}
+    return told | {
+        "shortDescription": {"text": rule.what},
+        "fullDescription": {"text": f"{rule.what} {rule.why}"},
+        "help": {"text": f"{rule.advice} More: babysit explain {code}"},
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        "properties": {"stage": rule.stage, "sources": list(rule.sources)},
+    }
+
+
+def _result(run: Run, finding: Finding, index: int) -> dict[str, Any]:
+    found = places(run, finding)
+    words = " ".join(part for part in (finding.meaning, finding.advice) if part) or story.spoken(finding.name)
+    told: dict[str, Any] = {
+        "ruleId": short(finding.code, 40),
+        "ruleIndex": index,
+        "level": _LEVELS[finding.severity],
+        # Braces are SARIF's placeholders and square brackets its links: text from elsewhere holds neither.
+        "message": {"text": _plain(words)},
+        "locations": _locations(run, finding, found),
+        "partialFingerprints": {"finding/v1": _fingerprint(finding)},
+        "properties": {
+            "confidence": finding.confidence,
+            "evidence": {short(name, 60): facts.value_words(value) for name, value in finding.evidence.items()},
+            "firstStep": finding.first_step,
+            "lastStep": finding.last_step,
+            "explainedBy": finding.explained_by,
+            "located": "recorded" if any(place.recorded for place in found) else "by reading the script as it is now",
+        },
+    }
+    if not found:
+        told["properties"].pop("located")
+    if len(found) > 1:
+        related = found[1:]
+        told["relatedLocations"] = [
+            {"id": number, "message": {"text": _plain(place.words)}, "physicalLocation": _physical(place)}
+            for number, place in enumerate(related, start=1)
+        ]
+    return told
+
+
+def _locations(run: Run, finding: Finding, found: tuple[Place, ...]) -> list[dict[str, Any]]:
+    location: dict[str, Any] = {}
+    if found:
+        location["physicalLocation"] = _physical(found[0])
+        location["message"] = {"text": _plain(found[0].words)}
+    elif script_of(run):
+        # Without a line the script as a whole is meant; code hosts show a result only where it names a file.
+        location["physicalLocation"] = _physical(Place(script_of(run), 1, ""))
+    if finding.layers:
+        location["logicalLocations"] = [
+            {"name": short(name, 80) or "(no name)", "kind": "module"} for name in finding.layers[:_MOST_LAYERS]
+        ]
+    return [location] if location else []
+
+
+def _physical(place: Place) -> dict[str, Any]:
+    path = PurePath(clean(place.file))
+    uri = quote(path.as_posix().encode("utf-8", "replace"))
+    where = {"uri": f"file://{uri}"} if path.is_absolute() else {"uri": uri, "uriBaseId": "SRCROOT"}
+    return {"artifactLocation": where, "region": {"startLine": place.line}}
+
+
+def _invocation(run: Run) -> dict[str, Any]:
+    told: dict[str, Any] = {"executionSuccessful": run.status is not Status.CRASHED}
+    if run.command:
+        told["commandLine"] = short(run.command, _LONGEST)
+    for name, written in (("startTimeUtc", run.created), ("endTimeUtc", run.ended)):
+        moment = facts.utc(written)
+        if moment:
+            told[name] = moment
+    return told
+
+
+def _fingerprint(finding: Finding) -> str:
+    """The same for the same disease in the same layers, so that a code host knows it again in the next run."""
+    said = "\0".join([finding.code, *finding.layers])
+    return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def _plain(words: str) -> str:
+    text = short(words, _LONGEST)
+    return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"}) or "(no words)"
