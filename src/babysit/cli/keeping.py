@@ -24,7 +24,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
     """
     from babysit.store.store import Store
 
-    store = Store(settings.store or None)
+    store = Store(settings.store or None, megabytes=settings.store_megabytes)
     try:
         yield store
     finally:

@@ -54,7 +54,25 @@ class Judging:
 DEFAULT_JUDGING: Final = Judging()
 
 
-def settle(judging: Judging | None = None, *, store: str | None = None, threads: int | None = None) -> Settings:
+@Parameter(name="*")
+@final
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """Where a new run is kept, and how much of it."""
+
+    store: StoreUrl = None
+    store_megabytes: Annotated[
+        float | None,
+        Parameter(group=KEEPING, help="What one run may take before rows are left out; 0 keeps all [64]."),
+    ] = None
+
+
+DEFAULT_KEEPING: Final = Keeping()
+
+
+def settle(
+    judging: Judging | None = None, *, store: str | Keeping | None = None, threads: int | None = None
+) -> Settings:
     """The settings of this call: what the command line says, else the environment, else the file."""
     settings = load_settings()
     said: dict[str, object] = {}
@@ -64,8 +82,11 @@ def settle(judging: Judging | None = None, *, store: str | None = None, threads:
         said["ignore"] = split_words(judging.ignore)
     if judging is not None and judging.fail_on:
         said["fail_on"] = Severity(judging.fail_on)
-    if store:
-        said["store"] = store
+    keeping = store if isinstance(store, Keeping) else Keeping(store=store)
+    if keeping.store:
+        said["store"] = keeping.store
+    if keeping.store_megabytes is not None:
+        said["store_megabytes"] = keeping.store_megabytes
     if threads:
         said["threads"] = threads
     settled = msgspec.structs.replace(settings, **said)

@@ -25,6 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     limits: dict[str, dict[str, float]] = {}  # rule -> limit -> value
     overhead: float = 0.01  # share of step time that watching may take
     store: str = ""  # folder, or a database URL; "" is ./babysit_runs
+    store_megabytes: float = 64.0  # what curves and vitals of one run may take; 0 keeps every row
     fail_on: Severity = Severity.WARNING  # the mildest severity that makes exit code 1
     threads: int = 1  # of torch, for `run`, `fit`, `check` and `search`
 
@@ -84,6 +85,10 @@ def _convert(values: Mapping[str, Any], *, where: str) -> Settings:
     if not 0 < settings.overhead < 1:
         raise UserError(
             f"overhead is {settings.overhead:g}", where=where, do="Give a share between 0 and 1, such as 0.01 for 1 %"
+        )
+    if not settings.store_megabytes >= 0:
+        raise UserError(
+            f"store-megabytes is {settings.store_megabytes:g}", where=where, do="Give 64, or 0 to keep every row"
         )
     if settings.threads < 1:
         raise UserError(f"threads is {settings.threads}", where=where, do="Give 1 or more")

@@ -73,8 +73,9 @@ class Place:
     def give_back(self) -> None:
         """Lets the disk have what deleted runs took; PostgreSQL does so by itself."""
         if self.file is not None:
-            with suppress(UserError), self.writing() as connection:
-                connection.exec_driver_sql("PRAGMA incremental_vacuum").all()
+            with suppress(SQLAlchemyError, sqlite3.Error), forking.undivided(), self.engine.connect() as connection:
+                # As a script: a statement without rows is stepped once by Python, which frees one page.
+                connection.connection.cursor().executescript("PRAGMA incremental_vacuum")
 
     def check_there(self) -> None:
         """Raises FileNotFoundError when the file was removed: SQLite would go on writing to what nobody can find."""
@@ -218,8 +219,9 @@ def _arrange_postgresql(connection: Any, record: object) -> None:
 
 def _arrange_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # transactions are begun by us, see below
-    # What deleted runs leave free goes back to the disk; only a file without tables can be told so.
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if not connection.execute("PRAGMA page_count").fetchone()[0]:
+        # What deleted runs leave free can go back to the disk; only a file that is still empty can be told so.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     # Readers and a writer do not wait for each other: https://www.sqlite.org/wal.html
     connection.execute("PRAGMA journal_mode=WAL")
     # Whole after a power cut, and safe at once against the end of the process; no wait for the disk at each commit.
