@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from babysit.cli.data_boxes import data_box
 from babysit.cli.keeping import open_store
 from babysit.cli.material import DEFAULT_MATERIAL, Data, Material, loading, prepared
-from babysit.cli.options import DEFAULT_JUDGING, Json, Judging, StoreUrl, judged, settle
+from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, judged, settle
 from babysit.cli.terminal import out, progress_bars, say
 from babysit.records.finding import Severity
 from babysit.records.probe import Outcome
@@ -63,7 +63,7 @@ def check(
     material: Material = DEFAULT_MATERIAL,
     looking: Looking = DEFAULT_LOOKING,
     judging: Judging = DEFAULT_JUDGING,
-    store: StoreUrl = None,
+    store: Keeping = DEFAULT_KEEPING,
     json: Json = False,
 ) -> int:
     """Check data and model before training: initial loss, twenty samples by heart, range of useful rates."""

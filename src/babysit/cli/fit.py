@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from babysit.cli.keeping import open_store, runs_folder
 from babysit.cli.material import DEFAULT_MATERIAL, TRAINING, Data, Material, prepared
-from babysit.cli.options import DEFAULT_JUDGING, Json, Judging, StoreUrl, exit_code, judged, settle
+from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, exit_code, judged, settle
 from babysit.cli.terminal import progress_bars
 
 
@@ -36,7 +36,7 @@ def fit(
     recipe: Recipe = DEFAULT_RECIPE,
     material: Material = DEFAULT_MATERIAL,
     judging: Judging = DEFAULT_JUDGING,
-    store: StoreUrl = None,
+    store: Keeping = DEFAULT_KEEPING,
     json: Json = False,
 ) -> int:
     """Train under watch with early stopping, test, and say what was found."""

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from babysit.cli.keeping import open_store, runs_folder
 from babysit.cli.material import DEFAULT_MATERIAL, TRAINING, Data, Material, loading, set_threads
-from babysit.cli.options import DEFAULT_JUDGING, Json, Judging, StoreUrl, exit_code, judged, settle
+from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, exit_code, judged, settle
 from babysit.cli.terminal import progress_bars
 from babysit.records.problem import UserError
 
@@ -29,7 +29,7 @@ def run(
     epochs: Annotated[int, Parameter(group=TRAINING, help="Epochs of the final training, at most.")] = 60,
     material: Material = DEFAULT_MATERIAL,
     judging: Judging = DEFAULT_JUDGING,
-    store: StoreUrl = None,
+    store: Keeping = DEFAULT_KEEPING,
     json: Json = False,
 ) -> int:
     """Carry the whole method out: prepare, check, search, train under watch, and say what came of it."""

@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 
 from babysit.cli.keeping import open_store
 from babysit.cli.material import DEFAULT_MATERIAL, Data, Material, prepared
-from babysit.cli.options import DEFAULT_JUDGING, Json, Judging, StoreUrl, exit_code, judged, settle
+from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, exit_code, judged, settle
 from babysit.cli.terminal import progress_bars
 from babysit.records.run import Status
 
@@ -27,7 +27,7 @@ def search(
     ] = "random",
     material: Material = DEFAULT_MATERIAL,
     judging: Judging = DEFAULT_JUDGING,
-    store: StoreUrl = None,
+    store: Keeping = DEFAULT_KEEPING,
     json: Json = False,
 ) -> int:
     """Search hyperparameters: many short trainings over wide ranges, then longer ones around the best."""

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from babysit.cli.keeping import open_store
 from babysit.cli.material import set_threads
-from babysit.cli.options import Json, RunId, StoreUrl, Threads, settle
+from babysit.cli.options import DEFAULT_KEEPING, Json, Keeping, RunId, Threads, settle
 from babysit.cli.terminal import out, progress_bars, say
 from babysit.records.problem import UserError
 
@@ -26,7 +26,7 @@ def treat(
     *,
     seeds: Annotated[int, Parameter(help="On how many seeds each cure is tried; two or more.")] = 3,
     threads: Threads = None,
-    store: StoreUrl = None,
+    store: Keeping = DEFAULT_KEEPING,
     json: Json = False,
 ) -> int:
     """Try each cure that a run's findings propose: train again with it and without it, on several seeds."""

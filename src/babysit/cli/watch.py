@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from babysit.cli.files import require_writable, write_text
 from babysit.cli.keeping import open_store
-from babysit.cli.options import DEFAULT_JUDGING, Judging, StoreUrl, exit_code, judged, settle
+from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Judging, Keeping, exit_code, judged, settle
 
 
 def watch(
@@ -21,7 +21,7 @@ def watch(
     json: Annotated[Path | None, Parameter(name="--json", help="Write what was found to this file, as JSON.")] = None,
     overhead: Annotated[float | None, Parameter(help="Share of step time that watching may take [0.01].")] = None,
     judging: Judging = DEFAULT_JUDGING,
-    store: StoreUrl = None,
+    store: Keeping = DEFAULT_KEEPING,
 ) -> int:
     """Run a training script, unchanged, under watch, and say what was found."""
     settings = settle(judging, store=store)
