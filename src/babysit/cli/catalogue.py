@@ -59,9 +59,11 @@ COMMANDS: Final = (
         "Run a training script, unchanged, under watch, and say what was found.",
         "Output, arguments, working directory and seeds of the script stay as they are, and so does its exit code when "
         "it fails. When it ends well, the exit code is 1 if something was found (see --fail-on), 0 otherwise. Options "
-        "of babysit come before the script; everything after it belongs to the script.",
+        "of babysit come before the script; everything after it belongs to the script. A live panel at the foot of the "
+        "terminal shows loss, vital signs and findings when the script's output goes to a file, or on --live.",
         (
             "babysit watch train.py --epochs 3",
+            "babysit watch --live train.py",
             "babysit watch --json found.json train.py",
             "babysit watch --select U,G --exit-zero train.py",
         ),

@@ -18,6 +18,10 @@ def watch(
     script: Annotated[Path, Parameter(help="The script, as you would give it to Python.")],
     /,
     *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="Its own arguments.")],
+    live: Annotated[
+        bool | None,
+        Parameter(negative="--no-live", help="Show a panel while it trains [when its output goes elsewhere]."),
+    ] = None,
     json: Annotated[Path | None, Parameter(name="--json", help="Write what was found to this file, as JSON.")] = None,
     overhead: Annotated[float | None, Parameter(help="Share of step time that watching may take [0.01].")] = None,
     judging: Judging = DEFAULT_JUDGING,
@@ -28,6 +32,7 @@ def watch(
     share = settings.overhead if overhead is None else overhead
     if json is not None:
         require_writable(json)
+    from babysit.cli.live import panel
     from babysit.routine.journal import begin_run
     from babysit.watcher.script import read_script, run_script
 
@@ -35,7 +40,8 @@ def watch(
     with open_store(settings) as kept:
         began = begin_run("watch", {"source": str(script)})
         writer = kept.open_writer(began)
-        outcome = run_script(str(script), arguments, overhead=share, name=began.name, writer=writer)
+        with panel(writer, asked=live, name=began.name, overhead=share) as sink:
+            outcome = run_script(str(script), arguments, overhead=share, name=began.name, writer=sink)
         run = judged(msgspec.structs.replace(outcome.run, id=began.id, created=began.created), settings)
         kept.save(run)
     if json is not None:
