@@ -19,9 +19,12 @@ def watch(
     /,
     *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="Its own arguments.")],
     live: Annotated[
-        bool | None,
-        Parameter(negative="--no-live", help="Show a panel while it trains [when its output goes elsewhere]."),
-    ] = None,
+        bool,
+        Parameter(negative="", show_default=False, help="Show a panel at the foot of the terminal while it trains."),
+    ] = False,
+    no_live: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Show none, even when its output goes elsewhere.")
+    ] = False,
     json: Annotated[Path | None, Parameter(name="--json", help="Write what was found to this file, as JSON.")] = None,
     overhead: Annotated[float | None, Parameter(help="Share of step time that watching may take [0.01].")] = None,
     judging: Judging = DEFAULT_JUDGING,
@@ -40,7 +43,7 @@ def watch(
     with open_store(settings) as kept:
         began = begin_run("watch", {"source": str(script)})
         writer = kept.open_writer(began)
-        with panel(writer, asked=live, name=began.name, overhead=share) as sink:
+        with panel(writer, asked=live or (False if no_live else None), name=began.name, overhead=share) as sink:
             outcome = run_script(str(script), arguments, overhead=share, name=began.name, writer=sink)
         run = judged(msgspec.structs.replace(outcome.run, id=began.id, created=began.created), settings)
         kept.save(run)
