@@ -50,7 +50,7 @@ def _archive(path, contents):
 
 
 BAD = {
-    "cut off": (_png()[:40], r"chat/bad\.png cannot be read", "images that cannot be read"),
+    "cut off": (_png()[:40], r"chat/bad\.png cannot be read", "1 image that cannot be read"),
     "another size": (_png((9, 9)), r"different sizes: most are 6 x 5, but chat/bad\.png: 9 x 9", "another size"),
     "sixteen bits": (_png(value=40_000, mode="I;16"), r"8 bits a channel: chat/bad\.png", "without 8 bits"),
 }
@@ -157,8 +157,41 @@ def test_text_in_a_column_of_numbers_is_left_out_with_skip_bad(tmp_path):
     path.write_text("a,b,y\n" + "1,2.5,0\n 2 ,-3.5e2,1\n" * 300_000 + "three,4,1\n")
     found = survey(open_stream(path, skip_bad=True))
     assert found.splits[0].samples == 600_000
-    assert found.notes[-1] == "left out: 1 rows with text in a column of numbers"
+    assert found.notes[-1] == "left out: 1 row with text in a column of numbers"
     np.testing.assert_allclose(found.splits[0].feature_mean, [1.5, (2.5 - 350) / 2])
+
+
+def _typed_wrong(path, kind):
+    """Two columns of numbers, a word in the first row but one of one of them."""
+    texts = ["1.5", "n.a.?", *(f"{n}.25" for n in range(60))]
+    if kind == ".csv":
+        path.write_text("a,b,y\n" + "".join(f"{text},{n},{n % 2}\n" for n, text in enumerate(texts)))
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        count = len(texts)
+        parquet.write_table(arrow.table({"a": texts, "b": range(count), "y": [n % 2 for n in range(count)]}), path)
+
+
+@pytest.mark.parametrize("kind", [".csv", ".parquet"])
+def test_a_word_in_a_column_of_numbers_is_shown_or_its_row_is_left_out(kind, tmp_path):
+    path = tmp_path / f"rows{kind}"
+    _typed_wrong(path, kind)
+    for read in (load_data, lambda path: survey(open_stream(path))):
+        with pytest.raises(UserError, match=r"column 'a' holds numbers, but also 'n\.a\.\?'.*--skip-bad"):
+            read(path)
+    samples, found = load_data(path, skip_bad=True), survey(open_stream(path, skip_bad=True))
+    assert len(samples) == found.splits[0].samples == 61
+    assert samples.skipped == found.skipped == 1
+    assert samples.feature_names == found.feature_names == ("a", "b")
+    np.testing.assert_allclose(found.splits[0].feature_mean, samples.x.double().mean(0))
+
+
+def test_a_target_that_is_not_in_utf_8_is_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(("a,y\n" + "1,oui\n2,é\n" * 9).encode("latin-1"))
+    for read in (load_data, lambda path: survey(open_stream(path))):
+        with pytest.raises(UserError, match="UTF-8"):
+            read(path)
 
 
 def test_a_table_without_a_target_is_described_and_long_text_is_left_out(tmp_path):
@@ -179,7 +212,7 @@ def test_a_table_without_a_target_is_described_and_long_text_is_left_out(tmp_pat
         ("a,b,y\n", "no rows"),
         ("", "empty"),
         ("a,a,y\n1,2,0\n", "same name"),
-        ("name,label\n" + "".join(f"p{n},x\n" for n in range(30)), "no column of numbers"),
+        ("name,label\n" + "".join(f"p{n},x\n" for n in range(30)), "nothing to learn from"),
     ],
 )
 def test_a_table_that_cannot_be_described_is_refused(text, words, tmp_path):

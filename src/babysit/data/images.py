@@ -122,7 +122,8 @@ class _Opened:
 
     def notes(self) -> tuple[str, ...]:
         bare = self._listing.bare if self._listing else []
-        return (f"no images in the folder{'s' * (len(bare) > 1)} {first_few(bare)}",) if bare else ()
+        told = [f"no images in the folder{'s' * (len(bare) > 1)} {first_few(bare)}"] if bare else []
+        return (*told, f"passed over: {self.skipped} files that are no images") if self.skipped else tuple(told)
 
 
 def _refuse_none(images: int, path: Path) -> None:
@@ -176,14 +177,14 @@ def _refuse(broken: list[_Read], odd: list[_Read], deep: list[_Read], *, usual: 
         raise UserError(
             f"the images have {sizes} different sizes: most are {usual[1]} x {usual[0]}, but {first_few(listed)}",
             where=where,
-            do="Resize them to one size",
+            do="Resize them to one size, or leave them out with skip_bad (--skip-bad)",
         )
     if deep:
         raise UserError(
-            f"{len(deep)} images do not have 8 bits a channel: "
+            f"{len(deep)} image{'s do' if len(deep) > 1 else ' does'} not have 8 bits a channel: "
             f"{first_few([f'{one.file.name}: {one.picture.mode}' for one in deep])}",
             where=where,
-            do="Convert them to 8-bit grayscale or RGB, or give them as arrays in an .npz file",
+            do="Convert them to 8-bit grayscale or RGB, or leave them out with skip_bad (--skip-bad)",
         )
 
 

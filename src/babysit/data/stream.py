@@ -54,8 +54,14 @@ class LeftOut:
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence for each reason, and one with names."""
-        told = [f"left out: {count} {reason}" for reason, count in self.counts.items()]
+        told = [f"left out: {count} {_numbered(reason, count)}" for reason, count in self.counts.items()]
         return (*told, f"left out are {first_few(self.named)}") if self.named else tuple(told)
+
+
+def _numbered(reason: str, count: int) -> str:
+    """The reason, whose first word is a plural, for one thing or for several."""
+    first, _, rest = reason.partition(" ")
+    return reason if count != 1 else f"{first.removesuffix('s')} {rest}"
 
 
 def complete_only(batch: Batch, left_out: LeftOut) -> Batch:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol, final
 
+from babysit.data.number_text import numbers_only
 from babysit.data.stream import LeftOut
 from babysit.data.tables import MISSING, delimiter, first_line, is_text, plain_column, pyarrow_module
 from babysit.records.problem import UserError
 
 _BLOCK_BYTES: Final = 2**22  # of text that are parsed at a time; columns have the type of the first block
 _VALUES_AT_ONCE: Final = 2**20  # of a Parquet file
-# What a number looks like, for columns in which text is looked for: pyarrow reads all of these.
-_NUMBER: Final = r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|[iI]nf(inity)?|[nN]a[nN])$"
 
 
 class RowSource(Protocol):
@@ -22,6 +21,7 @@ class RowSource(Protocol):
     names: list[str]
     empty: Any  # a pyarrow table without rows, for the types of its columns
     count: int | None  # rows, when that is known beforehand
+    number_text: set[str]  # columns of text that are to be read as numbers; rows where they are none are left out
 
     @property
     def position(self) -> float | None:
@@ -37,16 +37,18 @@ def row_source(path: Path, *, skip_bad: bool, left_out: LeftOut) -> RowSource:
     """The file, opened far enough to know its columns; raises UserError when it is no table."""
     pyarrow_module()
     if path.suffix.lower() in {".parquet", ".pq"}:
-        return _Parquet(path)
+        return _Parquet(path, left_out=left_out)
     return _Csv(path, skip_bad=skip_bad, left_out=left_out)
 
 
 @final
 class _Parquet:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, left_out: LeftOut) -> None:
         from pyarrow import ArrowException, parquet
 
         self._path = path
+        self._left_out = left_out
+        self.number_text: set[str] = set()
         try:
             with parquet.ParquetFile(path) as file:
                 self.count: int | None = file.metadata.num_rows
@@ -68,7 +70,8 @@ class _Parquet:
             with parquet.ParquetFile(self._path, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=rows, columns=columns):
                     batch.validate(full=True)
-                    yield Table.from_batches([batch])
+                    table = Table.from_batches([batch])
+                    yield _cleaned(table, dict.fromkeys(self.number_text.intersection(columns), False), self._left_out)
         except (ArrowException, OSError, ValueError) as problem:
             raise UserError(
                 f"this is not a readable Parquet file: {first_line(problem)}", where=str(self._path)
@@ -84,6 +87,7 @@ class _Csv:
         self._size = max(1, path.stat().st_size)
         self._read = 0
         self.count: int | None = None
+        self.number_text: set[str] = set()
         with path.open("rb") as file:
             self._start = file.readline(2**24) + file.read(4096)
         if b"\0" in self._start:
@@ -96,10 +100,14 @@ class _Csv:
         return self._read / self._size
 
     def read(self, columns: list[str], target: str) -> Iterator[Any]:
-        types = {name: self._type(name, is_target=name == target) for name in columns}
-        numeric = [name for name in columns if not self._is_text(name) and name != target]
-        for table in self._tables(types, columns):
-            yield self._numeric(table, numeric) if self._skip_bad else table
+        from pyarrow import types
+
+        kinds = {name: self._type(name, is_target=name == target) for name in columns}
+        numeric = [name for name in columns if name != target and not self._is_text(name)] if self._skip_bad else []
+        truths = {name: types.is_boolean(self.empty.schema.field(name).type) for name in numeric}
+        truths |= dict.fromkeys(self.number_text.intersection(columns), False)
+        for table in self._tables(kinds, columns):
+            yield _cleaned(table, truths, self._left_out)
 
     def _is_text(self, name: str) -> bool:
         return is_text(plain_column(self.empty.column(name)))
@@ -160,24 +168,10 @@ class _Csv:
         self._left_out.add("rows with too many or too few values", count=1)
         return "skip"
 
-    def _numeric(self, table: Any, names: list[str]) -> Any:
-        """The table with these columns of text as numbers, without the rows in which that cannot be done."""
-        from pyarrow import bool_, compute, float64, types
 
-        wrong = None
-        for name in names:
-            text = compute.utf8_trim_whitespace(table.column(name))
-            kind: Any = float64()
-            pattern = _NUMBER
-            if types.is_boolean(self.empty.schema.field(name).type):
-                kind, pattern = bool_(), "^(?i:true|false|0|1)$"
-            fine = compute.match_substring_regex(text, pattern)
-            bad = compute.fill_null(compute.invert(fine), False)  # noqa: FBT003  pyarrow's own order
-            wrong = bad if wrong is None else compute.or_(wrong, bad)
-            clean = compute.if_else(compute.fill_null(fine, False), text, None).cast(kind)  # noqa: FBT003
-            table = table.set_column(table.column_names.index(name), name, clean)
-        count = compute.sum(wrong).as_py() if wrong is not None else 0
-        if not count:
-            return table
-        self._left_out.add("rows with text in a column of numbers", count=count)
-        return table.filter(compute.invert(wrong))
+def _cleaned(table: Any, truths: dict[str, bool], left_out: LeftOut) -> Any:
+    """The table with columns that were read as text as numbers; rows in which they are none are counted."""
+    table, count = numbers_only(table, truths)
+    if count:
+        left_out.add("rows with text in a column of numbers", count=count)
+    return table

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.data.arrays import first_few
+from babysit.data.number_text import refuse_stray_text, stray_text
 from babysit.data.stream import Batch, LeftOut, Stream, complete_only
 from babysit.data.table_batches import RowSource, row_source
 from babysit.data.tables import (
     MOST_CATEGORIES,
     TARGET_NAMES,
+    is_bytes,
     is_text,
     numbers_of,
     plain_column,
@@ -52,7 +54,7 @@ def stream_table(path: Path, *, target: str | None = None, skip_bad: bool = Fals
     """
     left_out = LeftOut()
     rows = row_source(path, skip_bad=skip_bad, left_out=left_out)
-    plan = _planned(rows, target, path)
+    plan = _planned(rows, target, path, skip_bad=skip_bad)
 
     def batches() -> Iterator[Batch]:
         found = False
@@ -77,32 +79,57 @@ def stream_table(path: Path, *, target: str | None = None, skip_bad: bool = Fals
     )
 
 
-def _planned(rows: RowSource, target: str | None, path: Path) -> _Plan:
+def _planned(rows: RowSource, target: str | None, path: Path, *, skip_bad: bool) -> _Plan:
     refuse_layout(rows.names, 1, path)
     if target is not None and target not in rows.names:
         refuse_unknown(target, rows.names, path)
     likely = [name for name in rows.names if name.strip().lower() in TARGET_NAMES]
     chosen = target or (likely[0] if len(likely) == 1 else "")
-    others = [name for name in rows.names if name != chosen]
-    numbers, texts = [], []
-    for name in others:
-        empty = plain_column(rows.empty.column(name))
-        if is_text(empty):
-            texts.append(name)
-        elif numbers_of(empty) is None:
-            refuse_type(empty, name, path)
-        else:
-            numbers.append(name)
+    texts = _text_columns(rows, chosen, path)
     categories = _categories(rows, texts)
     many = [name for name in texts if len(categories[name]) > MOST_CATEGORIES]
+    typed = _mistyped(many, categories, path, skip_bad=skip_bad)
+    rows.number_text.update(typed)
+    many = [name for name in many if name not in typed]
+    numbers = [name for name in rows.names if name != chosen and (name not in texts or name in typed)]
     notes = [f"predicts the column {chosen!r}"] if chosen and target is None else []
     notes += [] if chosen else ["no target is named: only the features are described"]
-    kept = {name: sorted(categories[name]) for name in texts if name not in many}
+    kept = {name: sorted(categories[name]) for name in texts if name not in many and name not in typed}
     notes += [f"text columns read as one-hot columns: {first_few(list(kept))}"] if kept else []
     notes += [f"left out, text with more than {MOST_CATEGORIES} different values: {first_few(many)}"] if many else []
     if not numbers and not kept:
-        raise UserError("there is no column of numbers or of few categories beside the target", where=str(path))
+        raise UserError(
+            f"there is nothing to learn from beside the target: {first_few(many) or 'no column'}"
+            + (f" has more than {MOST_CATEGORIES} different texts" if many else ""),
+            where=str(path),
+            do="Give columns of numbers, or of text with few different values",
+        )
     return _Plan(target=chosen, numbers=numbers, texts=kept, notes=notes)
+
+
+def _text_columns(rows: RowSource, target: str, path: Path) -> list[str]:
+    """The columns of text beside the target; raises UserError for what is neither text nor numbers."""
+    texts = []
+    for name in rows.names:
+        empty = plain_column(rows.empty.column(name))
+        if is_text(empty):
+            texts += [name] if name != target else []
+        elif numbers_of(empty) is None and (name != target or is_bytes(empty)):
+            refuse_type(empty, name, path)
+    return texts
+
+
+def _mistyped(many: list[str], categories: Mapping[str, set[str]], path: Path, *, skip_bad: bool) -> set[str]:
+    """Columns of many texts that are numbers for the most part; refused, unless their odd rows may be left out."""
+    from pyarrow import array, string
+
+    typed = set()
+    for name in many:
+        found = stray_text(array(sorted(categories[name]), type=string()))
+        if found and not skip_bad:
+            refuse_stray_text(name, found, path)
+        typed |= {name} if found else set()
+    return typed
 
 
 def _categories(rows: RowSource, texts: list[str]) -> dict[str, set[str]]:

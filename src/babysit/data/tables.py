@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.data.arrays import first_few, make_samples
+from babysit.data.number_text import numbers_only, refuse_stray_text, stray_text
 from babysit.data.samples import Samples
 from babysit.records.anatomy import Task
 from babysit.records.problem import UserError
@@ -29,20 +30,21 @@ def load_table(path: Path, *, target: str | None = None, task: Task | None = Non
     """Samples of a `.csv`, `.tsv` or `.parquet` file; `target` names the column to predict.
 
     Numbers and truth values become features as they are, text with few different values becomes one-hot columns.
-    Raises UserError that names the column at fault. With `skip_bad`, rows with missing values or with too many or too
-    few of them are left out and counted.
+    Raises UserError that names the column at fault. With `skip_bad`, rows with missing values, with text among numbers,
+    or with too many or too few values are left out and counted.
     """
     ragged: list[Any] = []
     is_parquet = path.suffix.lower() in {".parquet", ".pq"}
     table = _read_parquet(path) if is_parquet else _read_csv(path, ragged if skip_bad else None)
     rows = table.num_rows
-    table = table.drop_null() if skip_bad else table
-    skipped = len(ragged) + rows - table.num_rows
     names = [str(name) for name in table.column_names]
-    refuse_layout(names, table.num_rows, path)
+    refuse_layout(names, rows, path)
     chosen = target if target is not None else guess_target(names, path)
     if chosen not in names:
         refuse_unknown(chosen, names, path)
+    table = _without_stray_text(table, chosen, path, skip_bad=skip_bad)
+    table = table.drop_null() if skip_bad else table
+    skipped = len(ragged) + rows - table.num_rows
     columns: list[NDArray[Any]] = []
     features: list[str] = []
     encoded: list[str] = []
@@ -66,7 +68,7 @@ def load_table(path: Path, *, target: str | None = None, task: Task | None = Non
     )
     notes = [f"text columns read as one-hot columns: {first_few(encoded)}"] if encoded else []
     notes += [f"predicts the column {chosen!r}"] if target is None else []
-    notes += [f"left out: {skipped} rows with missing, too many or too few values"] if skipped else []
+    notes += [f"left out: {skipped} rows with missing, unreadable, too many or too few values"] if skipped else []
     return replace(samples, skipped=samples.skipped + skipped, notes=(*samples.notes, *notes))
 
 
@@ -208,6 +210,13 @@ def is_text(column: Any) -> bool:
     return bool(types.is_string(column.type) or types.is_large_string(column.type))
 
 
+def is_bytes(column: Any) -> bool:
+    """Whether a column holds bytes: text that is not UTF-8."""
+    from pyarrow import types
+
+    return bool(types.is_binary(column.type) or types.is_large_binary(column.type))
+
+
 def numbers_of(column: Any) -> NDArray[np.float64] | None:
     """The values of a numeric column with NaN where one is missing, or None for a column of another type."""
     from pyarrow import float64, types
@@ -219,6 +228,22 @@ def numbers_of(column: Any) -> NDArray[np.float64] | None:
     as_float = column.cast("uint8") if types.is_boolean(kind) else column
     values: NDArray[np.float64] = as_float.cast(float64(), safe=False).to_numpy()
     return values
+
+
+def _without_stray_text(table: Any, target: str, path: Path, *, skip_bad: bool) -> Any:
+    """The table with columns of numbers that hold some text as numbers; refused, unless such rows may be left out."""
+    typed = {}
+    for name in table.column_names:
+        plain = plain_column(table.column(name))
+        if name == target or not is_text(plain) or len(plain.unique()) <= MOST_CATEGORIES:
+            continue
+        found = stray_text(plain)
+        if found and not skip_bad:
+            refuse_stray_text(name, found, path)
+        if found:
+            typed[name] = False
+            table = table.set_column(table.column_names.index(name), name, plain)
+    return numbers_only(table, typed)[0]
 
 
 def _feature(column: Any, name: str, path: Path) -> tuple[NDArray[Any], list[str]]:
@@ -266,9 +291,7 @@ def _target(column: Any, name: str, path: Path) -> NDArray[Any]:
 
 def refuse_type(column: Any, name: str, path: Path) -> NoReturn:
     """Raise UserError for values that are neither numbers nor text."""
-    from pyarrow import types
-
-    if types.is_binary(column.type) or types.is_large_binary(column.type):
+    if is_bytes(column):
         raise UserError(
             f"the column {name!r:.60} holds bytes that are no UTF-8 text", where=str(path), do="Save the table as UTF-8"
         )
