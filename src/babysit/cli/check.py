@@ -41,12 +41,6 @@ class Looking:
         bool,
         Parameter(group=LOOKING, negative="", show_default=False, help="Describe the data, of any size, and stop."),
     ] = False
-    skip_bad: Annotated[
-        bool,
-        Parameter(
-            group=LOOKING, negative="", show_default=False, help="Leave out and count what is damaged or incomplete."
-        ),
-    ] = False
     test: Annotated[
         str,
         Parameter(group=LOOKING, show_default=False, help="The data to test with: are they alike, do they share rows?"),
@@ -68,8 +62,8 @@ def check(
 ) -> int:
     """Check data and model before training: initial loss, twenty samples by heart, range of useful rates."""
     settings = settle(judging, store=store, threads=material.threads)
-    if (looking.skip_bad or looking.test) and not looking.data_only:
-        raise UserError("--skip-bad and --test are for data alone", do="Give --data-only as well")
+    if looking.test and not looking.data_only:
+        raise UserError("--test is for data alone", do="Give --data-only as well")
     with progress_bars() as progress, open_store(settings) as kept:
         if looking.data_only:
             run = _described(data, material, looking, progress)
@@ -106,18 +100,17 @@ def _described(data: str, material: Material, looking: Looking, progress: Progre
     with loading(progress):
         from babysit.routine.journal import begin_run, now
     source = {"train": data, "test": looking.test} if looking.test else data
-    found = _surveyed(source, material, progress, skip_bad=looking.skip_bad)
+    found = _surveyed(source, material, progress)
     run = begin_run("check", {"source": data, **material.told})
     return msgspec.structs.replace(run, data=found, status=Status.FINISHED, ended=now())
 
 
-def _surveyed(
-    source: str | dict[str, str], material: Material, progress: Progress, *, skip_bad: bool = False
-) -> DataProfile:
+def _surveyed(source: str | dict[str, str], material: Material, progress: Progress) -> DataProfile:
     from babysit.data.open_stream import open_stream
     from babysit.data.survey import survey
 
-    return survey(open_stream(source, target=material.target or None, skip_bad=skip_bad), progress=progress)
+    stream = open_stream(source, target=material.target or None, skip_bad=material.skip_bad)
+    return survey(stream, progress=progress)
 
 
 def _experimented(data: str, material: Material, settings: Settings, progress: Progress) -> Run:

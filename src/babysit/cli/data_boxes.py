@@ -43,8 +43,13 @@ def data_box(data: DataProfile) -> RenderableType:
 
 def _shape(data: DataProfile) -> str:
     shape = data.splits[0].input_shape
-    what = f"{shape[0]} features" if len(shape) == 1 else f"images of {' x '.join(map(str, shape))} values"
-    target = f"{len(data.class_names)} classes" if data.class_names else "no classes"
+    what = (
+        f"{shape[0]} feature{'s' * (shape[0] > 1)}"
+        if len(shape) == 1
+        else f"images of {' x '.join(map(str, shape))} values"
+    )
+    count = len(data.class_names)
+    target = f"{count} class{'es' * (count > 1)}" if count else "no classes"
     return f"{data.source}: {what}, {target}"
 
 
@@ -76,6 +81,9 @@ def _sentences(data: DataProfile) -> Iterator[str]:
 def _classes(split: SplitProfile, names: tuple[str, ...]) -> Iterator[str]:
     counts = split.class_counts
     if not counts:
+        return
+    if len(counts) == 1:
+        yield f"{split.split}: all {counts[0]:,} samples are of one class ({names[0]}): there is nothing to tell apart"
         return
     low, high = int(np.argmin(counts)), int(np.argmax(counts))
     if counts[low] == counts[high]:

@@ -45,12 +45,18 @@ class Material:
         ),
     ] = ""
     seed: Annotated[int, Parameter(group=TRAINING, help="Same seed, same numbers.")] = 0
+    skip_bad: Annotated[
+        bool,
+        Parameter(
+            group=TRAINING, negative="", show_default=False, help="Leave out and count what is damaged or incomplete."
+        ),
+    ] = False
     threads: Annotated[Threads, Parameter(group=TRAINING)] = None
 
     @property
     def told(self) -> dict[str, float | int | str | bool]:
         """What of it is kept with a run, so that the same can be trained again."""
-        return {"target": self.target, "model": self.model, "seed": self.seed}
+        return {"target": self.target, "model": self.model, "seed": self.seed, "skip_bad": self.skip_bad}
 
 
 DEFAULT_MATERIAL: Final = Material()
@@ -60,9 +66,15 @@ def prepared(data: str, material: Material, settings: Settings, progress: Progre
     """The data read and split, and the model's recipe, with torch on as many threads as the settings say."""
     with loading(progress):
         set_threads(settings)
-        from babysit.routine.prepare import prepare
+        from babysit.routine.prepare import Reading, prepare
 
-        return prepare(data, target=material.target, model=material.model, seed=material.seed)
+        return prepare(
+            data,
+            target=material.target,
+            model=material.model,
+            seed=material.seed,
+            reading=Reading(skip_bad=material.skip_bad, progress=progress),
+        )
 
 
 @contextmanager

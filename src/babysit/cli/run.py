@@ -53,6 +53,7 @@ def run(
                 target=material.target,
                 model=material.model,
                 seed=material.seed,
+                skip_bad=material.skip_bad,
                 epochs=epochs,
                 folder=str(runs_folder(settings).absolute()),
             ),

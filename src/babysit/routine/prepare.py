@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import msgspec
 import torch
@@ -20,6 +20,9 @@ from babysit.nn.factory import import_model
 from babysit.nn.preprocess import Center, Standardize
 from babysit.records.dataprofile import DataProfile
 from babysit.records.trial import Value
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # Hyperparameters that change the model itself; a search hands every one it tries to the builder.
 SHAPING: Final = frozenset({"activation", "batch_norm", "dropout"})
@@ -46,13 +49,24 @@ class Prepared:
             return self.build({})
 
 
-def prepare(source: str, *, target: str = "", model: str = "", seed: int = 0) -> Prepared:
+@final
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How the data are read."""
+
+    skip_bad: bool = False  # what is damaged or incomplete is left out and counted, not refused
+    progress: Progress | None = None  # where the reading of many images is shown
+
+
+def prepare(
+    source: str, *, target: str = "", model: str = "", seed: int = 0, reading: Reading = Reading()
+) -> Prepared:
     """Read and split the data, and build models that begin with their preprocessing.
 
     Its statistics are those of the training split alone. Being the model's first layer, it is saved with the model
     and the same for every split. Raises UserError for data or a model that cannot be used.
     """
-    samples = load_data(source, target=target or None)
+    samples = load_data(source, target=target or None, skip_bad=reading.skip_bad, progress=reading.progress)
     splits = split(samples, seed=seed)
     core = _core(samples, model)
 
