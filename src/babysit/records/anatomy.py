@@ -49,6 +49,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     norm: bool = False  # a normalization layer itself
     is_output: bool = False  # the last layer before the loss
     source: str = ""  # the layer whose output, its activation aside, comes in here unchanged; "" when not known
+    softmax_size: int = 0  # most values that a softmax over its output ever ran over; 0 without one
     batch_axis: int = 0  # the axis that the layer itself takes for the batch (1: recurrent or attention, time first)
 
 
@@ -96,6 +97,14 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
     batch_majority: float = 0.0  # mean share of a batch's most frequent class; 0 when not measured
 
 
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """One summand of the scalar that backward is called on."""
+
+    kind: str  # data (a target enters it), outputs (of the network's outputs alone), weights (of parameters alone)
+    first: float = 0.0  # its value at the first step, sign included
+    last: float = 0.0  # and at the last step that was looked at
+
+
 class ParameterGroup(msgspec.Struct, frozen=True, kw_only=True):
     """One parameter group of an optimizer."""
 
@@ -131,6 +140,8 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 0
     unoptimized: tuple[str, ...] = ()  # trainable, and in no optimizer
     unreached: tuple[str, ...] = ()  # trainable and optimized, and the loss does not depend on them
+    idle_losses: tuple[str, ...] = ()  # layers whose loss was computed and took no part in any backward
+    terms: tuple[Term, ...] = ()  # the summands of the first loss, where it is a sum
     compiled: bool = False
     module_kinds: dict[str, int] = {}  # how many modules of each class the model holds, those without parameters too
 

@@ -8,11 +8,13 @@ import msgspec
 import torch
 from torch import Tensor
 
-from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, ParameterGroup
+from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, ParameterGroup, Term
 from babysit.watcher.book import ParameterBook, Place
+from babysit.watcher.node import Node
 from babysit.watcher.objective import class_counts, describe, loss_nodes, output_layer
 from babysit.watcher.operations import ACTIVATIONS, NORMS, TRANSPARENT
-from babysit.watcher.trace import Node, Trace
+from babysit.watcher.terms import terms_of, updated
+from babysit.watcher.trace import Trace
 
 # The first steps are captured in full: two optimizers or two losses may take turns. Labels are counted meanwhile.
 CAPTURED_STEPS: Final = 20
@@ -22,7 +24,7 @@ CAPTURED_STEPS: Final = 20
 class _Seen:
     """One layer as it ran."""
 
-    __slots__ = ("activation", "batch_axis", "input_shape", "op", "order", "output_shape", "source")
+    __slots__ = ("activation", "batch_axis", "input_shape", "op", "order", "output_shape", "softmax_size", "source")
 
     def __init__(self, op: str, order: int) -> None:
         self.op = op
@@ -31,6 +33,7 @@ class _Seen:
         self.output_shape: tuple[int, ...] = ()
         self.activation = ""
         self.source = ""
+        self.softmax_size = 0
         self.batch_axis = 0
 
 
@@ -46,6 +49,8 @@ class Anatomist:
         self._majorities: dict[tuple[Any, ...], list[float]] = {}
         self._optimizers: dict[int, OptimizerFacts] = {}
         self._reached: set[str] = set()
+        self._computed: set[str] = set()
+        self._terms: tuple[Term, ...] = ()
         self.compiled = False
         self.target_moments = (0.0, 0.0)
 
@@ -66,11 +71,20 @@ class Anatomist:
         if op == "prelu":
             seen.activation = "prelu"
 
-    def activation(self, place: str, op: str) -> None:
-        """The first activation after a layer."""
+    def activation(self, place: str, op: str, size: int | None) -> None:
+        """An activation after a layer: the first is the layer's own; a softmax ran over so many values."""
         seen = self._layers.get(place)
-        if seen is not None and not seen.activation:
-            seen.activation = op
+        if seen is not None:
+            seen.activation = seen.activation or op
+            seen.softmax_size = max(seen.softmax_size, size or 0)
+
+    def computed(self, loss: Node) -> None:
+        """A loss function ran on this layer's output, whatever becomes of it."""
+        self._computed.add(output_layer(loss))
+
+    def terms(self, loss: Node) -> None:
+        """What the scalar that backward was called on adds up."""
+        self._terms = updated(self._terms, terms_of(loss))
 
     def loss(self, loss: Node) -> None:
         """The scalar that backward was called on."""
@@ -145,6 +159,8 @@ class Anatomist:
             batch_size=batch_size,
             unoptimized=tuple(one.name for one in trainable if one.name not in held) if held else (),
             unreached=tuple(one.name for one in trainable if one.name in stepped and one.name not in self._reached),
+            idle_losses=tuple(sorted(self._computed - self._outputs - {""})),
+            terms=self._terms,
             module_kinds=dict(self._book.module_kinds),
             compiled=self.compiled,
         )
@@ -175,6 +191,7 @@ class Anatomist:
             norm="Norm" in place.kind or (seen is not None and seen.op in NORMS),
             is_output=place.name in self._outputs,
             source=seen.source if seen else "",
+            softmax_size=seen.softmax_size if seen else 0,
             batch_axis=seen.batch_axis if seen else 0,
         )
 
@@ -182,7 +199,7 @@ class Anatomist:
 def _source(node: Node | None) -> str:
     """The layer whose output, its activation aside, a tensor is."""
     while node is not None and not node.extra.get("weighted"):
-        if node.op not in TRANSPARENT and node.op not in ACTIVATIONS:
+        if node.op not in TRANSPARENT and node.op not in ACTIVATIONS and "dropout" not in node.op:
             return ""
         node = next((parent for parent in node.parents if parent.layer), None)
     return node.layer if node is not None else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+import msgspec
 import numpy as np
 from torch import Tensor
 
@@ -17,16 +18,17 @@ MOST_STEPS: Final = 20
 
 @final
 class BatchProfile:
-    """Gathers the inputs of the first sampled steps, and recognizes their rows again."""
+    """Gathers the inputs of the first sampled steps and of the first evaluations, and knows training rows again."""
 
     def __init__(self) -> None:
-        self._parts: list[Array] = []
+        self._trained: list[Array] = []
+        self._evaluated: list[Array] = []
         self._rows: set[bytes] = set()
         self._steps = 0
         self.batch_size = 0
 
     def add(self, inputs: Tensor) -> None:
-        """Take the input of one step: what entered the first layer."""
+        """Take the input of one training step: what entered the first layer."""
         if inputs.dim():
             self.batch_size = self.batch_size or inputs.shape[0]
         if self._steps >= MOST_STEPS or inputs.dim() < 2 or not inputs.is_floating_point():
@@ -34,10 +36,13 @@ class BatchProfile:
         self._steps += 1
         rows = to_numpy(inputs)
         self._rows.update(_fingerprints(rows))
-        if sum(part.size for part in self._parts) + rows.size <= MOST_VALUES:
-            same = not self._parts or self._parts[0].shape[1:] == rows.shape[1:]
-            if same:
-                self._parts.append(rows)
+        _keep(self._trained, rows, MOST_VALUES)
+
+    def add_evaluated(self, inputs: Tensor) -> None:
+        """Take the input of one evaluation pass over other data."""
+        wanted = self._trained and self._trained[0].shape[1:] == tuple(inputs.shape[1:])
+        if wanted and len(self._evaluated) < MOST_STEPS and inputs.is_floating_point():
+            _keep(self._evaluated, to_numpy(inputs), MOST_VALUES // 5)
 
     def share_seen(self, inputs: Tensor) -> float:
         """Share of rows of a batch that were among the training rows looked at."""
@@ -46,32 +51,50 @@ class BatchProfile:
         return sum(mark in self._rows for mark in marks) / len(marks) if marks else 0.0
 
     def profile(self, class_counts: tuple[int, ...], target: tuple[float, float]) -> DataProfile | None:
-        """The profile of what was seen, as the split `batch`; None when nothing was."""
-        if not self._parts:
+        """The profile of what was seen, as the splits `batch` and `evaluation`; None when nothing was."""
+        if not self._trained:
             return None
-        values = np.concatenate(self._parts)
-        finite = np.where(np.isfinite(values), values, np.nan)
-        # Images: one value a channel; everything else: one value a feature.
-        axes = (0, *range(2, values.ndim)) if values.ndim > 3 else tuple(range(values.ndim - 1))
-        with np.errstate(all="ignore"):
-            mean, std = np.nanmean(finite, axis=axes), np.nanstd(finite, axis=axes)
-            split = SplitProfile(
-                split="batch",
-                samples=len(values),
-                input_shape=tuple(values.shape[1:]),
-                low=float(np.nanmin(finite)) if np.isfinite(values).any() else float("nan"),
-                high=float(np.nanmax(finite)) if np.isfinite(values).any() else float("nan"),
-                mean=float(np.nanmean(finite)),
-                std=float(np.nanstd(finite)),
-                nonfinite=int(np.count_nonzero(~np.isfinite(values))),
-                feature_mean=np.atleast_1d(mean),
-                feature_std=np.atleast_1d(std),
-                constant_features=int(np.count_nonzero(np.nanstd(finite, axis=0) == 0)) if len(values) > 1 else 0,
-                class_counts=class_counts,
-                target_mean=target[0],
-                target_variance=target[1],
-            )
-        return DataProfile(source="watched loop", kind="image" if values.ndim > 3 else "table", splits=(split,))
+        batch = msgspec.structs.replace(
+            _split("batch", self._trained),
+            class_counts=class_counts,
+            target_mean=target[0],
+            target_variance=target[1],
+        )
+        others = (_split("evaluation", self._evaluated),) if self._evaluated else ()
+        kind = "image" if self._trained[0].ndim > 3 else "table"
+        return DataProfile(source="watched loop", kind=kind, splits=(batch, *others))
+
+
+def _keep(parts: list[Array], rows: Array, most: int) -> None:
+    """Keep rows of the same shape as those before while there is room; of a large batch, as many as fit."""
+    if parts and parts[0].shape[1:] != rows.shape[1:]:
+        return
+    room = most - sum(part.size for part in parts)
+    fitting = rows[: room // max(1, int(np.prod(rows.shape[1:])))]
+    if len(fitting):
+        parts.append(fitting)
+
+
+def _split(name: str, parts: list[Array]) -> SplitProfile:
+    values = np.concatenate(parts)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    known = np.isfinite(values).any()
+    # Images: one value a channel; everything else: one value a feature.
+    axes = (0, *range(2, values.ndim)) if values.ndim > 3 else tuple(range(values.ndim - 1))
+    with np.errstate(all="ignore"):
+        return SplitProfile(
+            split=name,
+            samples=len(values),
+            input_shape=tuple(values.shape[1:]),
+            low=float(np.nanmin(finite)) if known else float("nan"),
+            high=float(np.nanmax(finite)) if known else float("nan"),
+            mean=float(np.nanmean(finite)),
+            std=float(np.nanstd(finite)),
+            nonfinite=int(np.count_nonzero(~np.isfinite(values))),
+            feature_mean=np.atleast_1d(np.nanmean(finite, axis=axes)),
+            feature_std=np.atleast_1d(np.nanstd(finite, axis=axes)),
+            constant_features=int(np.count_nonzero(np.nanstd(finite, axis=0) == 0)) if len(values) > 1 else 0,
+        )
 
 
 def _fingerprints(rows: Array) -> list[bytes]:

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_VALIDATION
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, holds_parameters
-from babysit.watcher.trace import Node, Trace, push_below, remove
+from babysit.watcher.node import Node
+from babysit.watcher.stack import push_below, remove
+from babysit.watcher.trace import Trace
 
 # A pass counts as one over training data when at least this share of its rows was among the training rows looked at
 # (a part of the epoch only); rows shared by chance or leaked are far fewer.
@@ -102,6 +104,8 @@ class Evaluation:
             if tensor is not None and tensor.dim() > 1:
                 try:
                     self._from_train = self._batches.share_seen(tensor) >= SEEN_BEFORE
+                    if not self._from_train:
+                        self._batches.add_evaluated(tensor)
                 except Exception as problem:
                     self._on_problem("evaluation", problem)
         self._inside += 1

@@ -63,7 +63,6 @@ class Loop:
         self._losses = Losses()
         self._in_step = False
         self._manual = True
-        self._zero_grads = 0
         self._modes: dict[str, bool] = {}
         self._last_time = self._last_flush = time.perf_counter()
         self.steps = 0
@@ -167,7 +166,7 @@ class Loop:
 
     def on_zero_grad(self, _owner: object) -> None:
         """Gradients are about to be cleared."""
-        self._zero_grads += 1
+        self._losses.cleared(in_step=self._in_step)
 
     def on_mode(self, module: nn.Module, *, training: bool) -> None:
         """A module was put into train or eval mode; only whole models and only changes count."""
@@ -293,8 +292,6 @@ class Loop:
             "data": self._batches.profile(counts, self._anatomist.target_moments),
             "vitals": self.recorder.vitals(self._anatomist.order()),
             "curves": self.recorder.curves(),
-            "events": self.recorder.events(
-                self.steps, {"backward": self._losses.backwards, "zero_grad": self._zero_grads}
-            ),
+            "events": self.recorder.events(self.steps, self._losses.counts()),
             "overhead": self._schedule.cost(self.steps),
         }

@@ -21,7 +21,8 @@ class Losses:
     def __init__(self) -> None:
         self._values: list[float | Tensor] = []
         self._scaled: tuple[int, Tensor] | None = None
-        self.backwards = 0
+        self._unused = 0
+        self.backwards = self.clears = self.discarded = 0
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -31,9 +32,21 @@ class Losses:
         if isinstance(loss, Tensor) and loss.numel() == 1:
             self._scaled = (id(scaled), loss.detach())
 
+    def cleared(self, *, in_step: bool) -> None:
+        """Gradients are about to be cleared: those of backward passes that no step has used are lost."""
+        self.clears += 1
+        if not in_step:
+            self.discarded += self._unused
+            self._unused = 0
+
+    def counts(self) -> dict[str, int]:
+        """How often backward and zero_grad were called, and how many backward passes were for nothing."""
+        return {"backward": self.backwards, "zero_grad": self.clears, "discarded": self.discarded}
+
     def add(self, loss: Tensor) -> None:
         """Take the scalar that backward is called on."""
         self.backwards += 1
+        self._unused += 1
         if self._scaled is not None:
             loss = self._scaled[1] if self._scaled[0] == id(loss) else loss
             self._scaled = None
@@ -42,5 +55,5 @@ class Losses:
 
     def take(self, *, first_only: bool) -> float | Tensor:
         """One value for the step, and begin anew: the mean over micro-batches; for a closure, where it began."""
-        values, self._values = self._values, []
+        values, self._values, self._unused = self._values, [], 0
         return values[0] if first_only else sum(values[1:], start=values[0]) / len(values)

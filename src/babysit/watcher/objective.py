@@ -12,11 +12,19 @@ from torch import Tensor
 from babysit.records.anatomy import Objective, Operation, TargetKind, Task, ValueSummary
 from babysit.records.arrays import Array
 from babysit.stats.values import summarize, target_kind, to_numpy
+from babysit.watcher.node import DATA, MODEL, Node
 from babysit.watcher.operations import LOSSES, TRANSPARENT
-from babysit.watcher.trace import MODEL, Node
 
 INDEX_LOSSES: Final = frozenset({"cross_entropy", "nll_loss", "multi_margin_loss"})
 BINARY_LOSSES: Final = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits", "soft_margin_loss"})
+# What a mean or a sum over elements and further terms consist of.
+PLAIN: Final = TRANSPARENT | {
+    "mean", "sum", "div", "mul", "add", "sub", "rsub", "neg", "getitem", "masked_select", "index_select", "nanmean",
+    "detach", "item", "broadcast_to", "model",
+}  # fmt: skip
+DISTANCE: Final = frozenset({"pow", "abs", "sqrt", "norm"})
+LOGARITHMS: Final = frozenset({"log", "log_softmax", "logsigmoid"})
+LABELS: Final = frozenset({TargetKind.ONE_HOT, TargetKind.ZERO_ONE, TargetKind.PROBABILITIES, TargetKind.UNIT_RANGE})
 MOST_CLASSES: Final = 10_000
 # Whole-number targets with at most this many values and a squared error are more likely classes than amounts.
 FEW_VALUES: Final = 20
@@ -24,10 +32,11 @@ FEW_VALUES: Final = 20
 
 def loss_nodes(loss: Node) -> list[tuple[Node, float]]:
     """The losses that a scalar is made of, nearest first, each with the sign it enters with."""
-    found = [(node, _sign(loss, node)) for node in loss.ancestors() if node.op in LOSSES and node.meeting is not None]
+    reached = list(loss.ancestors(through_cuts=False))
+    found = [(node, _sign(loss, node)) for node in reached if node.op in LOSSES and node.meeting is not None]
     if found:
         return found
-    meeting = next((node for node in loss.ancestors() if node.meeting is not None and _fits(node)), None)
+    meeting = next((node for node in reached if node.meeting is not None and _fits(node)), None)
     return [(meeting, _sign(loss, meeting))] if meeting is not None else []
 
 
@@ -65,7 +74,7 @@ def describe(loss: Node, node: Node, sign: float) -> Objective:
     kind = target_kind(target_values, target) if target_values is not None else TargetKind.NONE
     chain, name, reduction = _chain(node), node.op, str(node.extra.get("reduction", "mean"))
     if node.op not in LOSSES:
-        name, reduction, sign = _by_hand(loss, node, chain, sign)
+        name, reduction, sign = _by_hand(loss, node, kind, sign)
     elementwise = name not in INDEX_LOSSES and kind is not TargetKind.INDICES
     objective = Objective(
         loss=name,
@@ -114,28 +123,49 @@ def output_layer(node: Node) -> str:
     return current.layer if current is not None else ""
 
 
-def _between(loss: Node, inner: Node) -> set[str]:
-    """Names of the operations after the meeting of prediction and target, up to the scalar."""
-    return {node.op for node in loss.ancestors() if node.order > inner.order and node.role == MODEL}
+def _between(loss: Node, inner: Node) -> list[Node]:
+    """What was done from the meeting of prediction and target on to the scalar, both ends left out."""
+    later = sorted((node for node in loss.ancestors() if node.order > inner.order), key=lambda node: node.order)
+    reached, path = {id(inner)}, []
+    for node in later:
+        if any(id(parent) in reached for parent in node.parents):
+            reached.add(id(node))
+            path.append(node)
+    return path
 
 
-def _by_hand(loss: Node, node: Node, chain: tuple[Operation, ...], sign: float) -> tuple[str, str, float]:
-    """The name of a loss written with plain operations, its reduction, and its sign beyond the usual minus."""
-    after = _between(loss, node)
-    before = {operation.name for operation in chain}
+def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str, str, float]:
+    """The name of a loss written with plain operations, its reduction, and its sign beyond the usual minus.
+
+    Only what is done from the meeting to the scalar counts, and anything unusual there makes it a loss of its own.
+    """
+    path = _between(loss, node)
+    after, before = {step.op for step in path}, {operation.name for operation in _chain(node)}
     # A sum that is divided afterwards is a mean.
     reduction = "sum" if "sum" in after and not {"mean", "div"} & after else "mean"
-    logarithm = bool({"log", "log_softmax", "logsigmoid"} & (after | before))
-    if node.op in {"sub", "rsub"} and not logarithm:
-        if "pow" in after or "mul" in after:
+    logarithm = bool(LOGARITHMS & (after | before))
+    if node.op in {"sub", "rsub"} and not logarithm and after <= DISTANCE | PLAIN:
+        if "pow" in after or _squared(path):
             return "mse_loss", reduction, sign
         if "abs" in after:
             return "l1_loss", reduction, sign
-    if logarithm and node.op in {"mul", "gather", "getitem", "index_select"}:
+    # An entry picked by its label, or all of them times one-hot labels; times anything else (a reward, an advantage)
+    # it is no likelihood of the target any more.
+    weighted = any(
+        step.op == "mul" and any(parent.role == DATA or parent.cut for parent in step.parents) for step in path
+    )
+    picked = node.op in {"gather", "getitem", "index_select"} and kind is TargetKind.INDICES and not weighted
+    multiplied = node.op == "mul" and kind in LABELS
+    if logarithm and (picked or multiplied) and after <= LOGARITHMS | PLAIN:
         # The minus of a negative log-likelihood is part of the loss, not a flip of it.
         binary = not {"softmax", "log_softmax"} & before and node.op == "mul"
         return ("binary_cross_entropy" if binary else "nll_loss"), reduction, -sign
     return "custom", reduction, sign
+
+
+def _squared(path: list[Node]) -> bool:
+    """Whether a difference is multiplied by itself."""
+    return any(step.op == "mul" and len(step.parents) == 2 and step.parents[0] is step.parents[1] for step in path)
 
 
 def _outputs(name: str, shape: tuple[int, ...]) -> int:

@@ -37,10 +37,10 @@ class Listener(Protocol):
         """A module was put into train or eval mode."""
 
     def on_gradient_off(self) -> None:
-        """A `with torch.no_grad()` or `inference_mode()` begins."""
+        """Gradients were switched off: by no_grad, inference_mode or set_grad_enabled."""
 
     def on_gradient_on(self) -> None:
-        """It ends."""
+        """They are on again, or about to be."""
 
     def on_clip(self, norm: Any, limit: float) -> None:
         """Gradients were clipped."""
@@ -130,8 +130,8 @@ def _install() -> None:
         Patch(torch.optim.Optimizer, "zero_grad", _zero_grad),
         Patch(nn.Module, "zero_grad", _zero_grad),
         Patch(nn.Module, "train", _mode),
-        Patch(torch.no_grad, "__enter__", _gradient_off),
-        Patch(torch.no_grad, "__exit__", _gradient_on),
+        Patch(torch.set_grad_enabled, "__init__", _gradient_switch),  # no_grad and enable_grad call it as well
+        Patch(torch.set_grad_enabled, "__exit__", _gradient_switch),
         Patch(torch.inference_mode, "__enter__", _gradient_off),
         Patch(torch.inference_mode, "__exit__", _gradient_on),
         Patch(torch.nn.utils, "clip_grad_norm_", _clip),
@@ -192,6 +192,24 @@ def _optimizer(original: Callable[..., Any]) -> Callable[..., Any]:
             listener.on_optimizer(self)
 
     return __init__
+
+
+def _gradient_switch(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell when gradients really go off or on: a nested no_grad changes nothing."""
+
+    def switch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = torch.is_grad_enabled()
+        result = original(self, *args, **kwargs)
+        after = torch.is_grad_enabled()
+        if before != after:
+            for listener in _listeners:
+                if after:
+                    listener.on_gradient_on()
+                else:
+                    listener.on_gradient_off()
+        return result
+
+    return switch
 
 
 def _gradient_off(original: Callable[..., Any]) -> Callable[..., Any]:

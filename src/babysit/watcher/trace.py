@@ -7,7 +7,6 @@ sampled steps only.
 
 from __future__ import annotations
 
-import heapq
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, final
@@ -17,41 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from babysit.watcher.book import ParameterBook
+from babysit.watcher.node import DATA, MODEL, PARAMETER, Node
 from babysit.watcher.operations import ACTIVATIONS, LOSSES, MEETINGS, MIXERS, NORMS, RECURRENT, WEIGHTED, operation_name
-
-DATA, PARAMETER, MODEL = 0, 1, 2
-
-
-@final
-class Node:
-    """One result of one operation."""
-
-    __slots__ = ("dim", "extra", "layer", "meeting", "op", "order", "parents", "place", "role", "shape", "size")
-
-    def __init__(self, op: str, parents: tuple[Node, ...], role: int, order: int) -> None:
-        self.op = op
-        self.parents = parents
-        self.role = role
-        self.order = order
-        self.layer = ""  # place of the last weighted operation this comes from
-        self.place = ""  # for a parameter, or what is computed from parameters alone: its place
-        self.shape: tuple[int, ...] = ()
-        self.dim: int | None = None
-        self.size: int | None = None
-        self.meeting: tuple[Tensor, Tensor] | None = None  # prediction and target, for a loss or a candidate
-        self.extra: dict[str, Any] = {}
-
-    def ancestors(self) -> Iterator[Node]:
-        """This node and everything it comes from, latest first."""
-        seen = {id(self)}
-        waiting = [(-self.order, self)]
-        while waiting:
-            _, node = heapq.heappop(waiting)
-            yield node
-            for parent in node.parents:
-                if id(parent) not in seen:
-                    seen.add(id(parent))
-                    heapq.heappush(waiting, (-parent.order, parent))
 
 
 class Observer(Protocol):
@@ -158,10 +124,12 @@ class Trace(TorchFunctionMode):
         if not results:
             return
         first = results[0]
-        node.shape = tuple(first.shape)
+        node.shape, node.cut = tuple(first.shape), torch.is_grad_enabled() and not first.requires_grad
         self._place(node, parents, given)
         if node.role == MODEL:
             self.current = node
+            if name in {"add", "sub"} and first.numel() == 1:
+                node.extra["summands"] = _summands(name, parents, given)
             self._tell(node, given, args, kwargs, first)
         for tensor in results:
             # A parameter changed in place (an optimizer inside the step) stays a parameter.
@@ -232,8 +200,10 @@ class Trace(TorchFunctionMode):
 
     def _meet(self, node: Node, given: list[Tensor]) -> None:
         """Remember where model and data met: the last such place before the loss is where the target came in."""
-        data = [t for t, p in zip(given, node.parents, strict=True) if p.role == DATA]
-        model = [t for t, p in zip(given, node.parents, strict=True) if p.role == MODEL]
+        # What the model chose or drew (an action, a reward for it) is a target like any other: no gradient passes it.
+        pairs = list(zip(given, node.parents, strict=True))
+        data = [t for t, p in pairs if p.role == DATA or (p.role == MODEL and p.cut)]
+        model = [t for t, p in pairs if p.role == MODEL and not p.cut]
         if data and model and (data[0].dim() > 0 or model[0].dim() == 0):
             # `p[range(n), y]` picks by its last index.
             target = data[-1] if node.op == "getitem" else data[0]
@@ -248,6 +218,14 @@ def _effective_role(parents: tuple[Node, ...]) -> int:
     if MODEL in roles or (PARAMETER in roles and DATA in roles):
         return MODEL
     return PARAMETER if PARAMETER in roles else DATA
+
+
+def _summands(name: str, parents: tuple[Node, ...], given: list[Tensor]) -> tuple[tuple[Node, Tensor], ...]:
+    """What a sum of scalars adds up, each with its value as it enters; () for anything else."""
+    if name not in {"add", "sub"} or any(tensor.numel() != 1 for tensor in given):
+        return ()
+    values = [given[0].detach(), *(-tensor.detach() if name == "sub" else tensor.detach() for tensor in given[1:])]
+    return tuple(zip(parents, values, strict=True))
 
 
 def _describe_loss(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -268,31 +246,3 @@ def _axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tens
     if not isinstance(dim, int):
         dim = 0 if result.dim() in {0, 1, 3} else 1
     return dim % max(1, result.dim())
-
-
-# torch.overrides keeps these two private; their names have not changed since 2.0, and there is no public way to enter a
-# mode anywhere but on top.
-_push_mode: Callable[[TorchFunctionMode], None] = torch.overrides._push_mode
-_pop_mode: Callable[[], TorchFunctionMode] = torch.overrides._pop_mode
-
-
-def push_below(mode: Trace) -> None:
-    """Put a mode at the bottom of this thread's stack, so that a user's own `with` always pops what it pushed."""
-    if not mode.inside:
-        for other in (mode, *(other for other in _pop_all() if other is not mode)):
-            _push_mode(other)
-
-
-def remove(mode: Trace) -> None:
-    """Take a mode out of this thread's stack, wherever it is."""
-    if not mode.inside:
-        for other in _pop_all():
-            if other is not mode:
-                _push_mode(other)
-
-
-def _pop_all() -> list[TorchFunctionMode]:
-    popped = []
-    while torch._C._len_torch_function_stack() > 0:
-        popped.append(_pop_mode())
-    return popped[::-1]

@@ -12,8 +12,10 @@ from babysit.watcher.anatomist import Anatomist
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, holds_parameters, is_compiled
 from babysit.watcher.gauge import Gauge
+from babysit.watcher.node import DATA, Node
 from babysit.watcher.objective import accuracy, loss_nodes
-from babysit.watcher.trace import DATA, Node, Trace, push_below, remove
+from babysit.watcher.stack import push_below, remove
+from babysit.watcher.trace import Trace
 
 # Modules with a fused inference path that a function mode would switch off, changing the last bits of their result.
 FUSED = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
@@ -91,6 +93,8 @@ class Window:
             for inner, _ in loss_nodes(node):
                 inner.extra["reconstruction"] = self._is_input(inner)
             self._anatomist.loss(node)
+        if self.capturing or loss.is_cpu:  # elsewhere reading them would wait for the device
+            self._anatomist.terms(node)
         for inner, _ in loss_nodes(node)[:1]:
             share = accuracy(inner)
             self.accuracy = share if share is not None else self.accuracy
@@ -148,10 +152,13 @@ class Window:
         """An activation ran."""
         self._gauge.activation(place, op, result, dim)
         if self.capturing:
-            self._anatomist.activation(place, op)
+            size = self._trace.current.size if self._trace.current is not None else None
+            self._anatomist.activation(place, op, size)
 
     def on_loss(self, node: Node, value: Tensor) -> None:
-        """A loss ran; what matters is the one that backward is called on."""
+        """A loss ran; what matters is the one that backward is called on, and whether this became part of it."""
+        if self.capturing and value.requires_grad:
+            self._anatomist.computed(node)
 
     def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
         """An accuracy of the training batch; `backward` measures it anyway."""

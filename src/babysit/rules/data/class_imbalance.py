@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from babysit.records.anatomy import Objective
+from babysit.records.curves import ACCURACY_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, flat, healthy
+from babysit.rules.loss_curve import values_of
 from babysit.rules.progress import entropy, poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import adversarial, main_objective
+
+
+def _only_the_majority(run: Run, share: float, limits: Limits) -> bool:
+    """Whether the network, at the end of its training, is right no more often than the majority answer."""
+    batch = (main_objective(run) or Objective(loss="")).target.shape[:1] or (1,)
+    _, seen = values_of(run.curves.get(ACCURACY_TRAIN))
+    late = seen[len(seen) // 2 :] / (100 if len(seen) and seen.max() > 1.5 else 1)
+    if len(late) < limits["looks"]:
+        return False
+    error = float(np.sqrt(share * (1 - share) / (len(late) * batch[0])))
+    return float(late.mean()) < share + error
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -22,7 +38,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     share = max(counts) / total
     if share < limits["share"]:
         return
-    learned_little = poor(run, below=limits["skill"]) and not objective.class_weights
+    learned_little = not objective.class_weights and (
+        poor(run, below=limits["skill"]) or (poor(run) and _only_the_majority(run, share, limits))
+    )
     yield Evidence(
         first_step=0,
         severity=Severity.WARNING if learned_little else Severity.INFO,
@@ -45,6 +63,7 @@ RULE = Rule(
     limits={
         "share": Limit(0.85, "a constant answer is right 85 times of 100"),
         "labels": Limit(100, "fewer labels say little about shares"),
+        "looks": Limit(5, "accuracies of fewer batches say little"),
         "skill": Limit(0.15, "less than 15 % better than the constant answer"),
     },
     leads_to=("A406", "D108", "F902", "F905", "O210"),

@@ -18,7 +18,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if data is None or train is None or not train.std > 0:
         return
     for split in data.splits:
-        if split.split not in ("validation", "test") or split.samples < limits["samples"]:
+        if split.split not in ("validation", "test", "evaluation") or split.samples < limits["samples"]:
             continue
         shift = abs(split.mean - train.mean) / train.std
         ratio = max(split.std, 1e-12) / train.std

@@ -11,7 +11,8 @@ from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, flat, healthy
 from babysit.rules.loss_curve import levels, values_of
-from babysit.rules.progress import loss_skill, poor, prior_loss
+from babysit.rules.progress import FEW_SAMPLES, loss_skill, poor, prior_loss
+from babysit.rules.progress import falling as falling_loss
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import main_objective, weight_layers
 from babysit.rules.updates.rate_too_high import ratios
@@ -40,6 +41,16 @@ def _sound_network(run: Run, limits: Limits) -> bool:
     return pace and min(gradients) > 1e-3 * max(gradients) and max(dead.values(), default=0.0) < 0.5
 
 
+def _never_right(run: Run, chance: float | None, limits: Limits) -> bool:
+    """Whether no evaluation was right more often than by guessing, as far as a few hundred samples can tell."""
+    _, accuracies = values_of(run.curves.get(ACCURACY_VALIDATION))
+    level = levels(run)
+    if chance is None or not len(accuracies) or level is None or level.looks < limits["steps"]:
+        return False
+    error = float(np.sqrt(chance * (1 - chance) / FEW_SAMPLES))
+    return float(accuracies.max()) < chance + error
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Two signs: training learned by heart and validation never beat chance; or a sound network learned nothing."""
     objective, level, prior = main_objective(run), levels(run), prior_loss(run)
@@ -56,6 +67,16 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             meaning=f"The network learned the training labels by heart ({100 * trained:.0f} % of the loss removed), "
             f"yet validation was never better than guessing ({at_chance:.2f} times the loss of a constant answer).",
             confidence=0.7,
+        )
+        return
+    beyond = trained is not None and trained > limits["a_little"] and falling_loss(run)
+    if beyond and at_chance is None and _never_right(run, chance, limits):
+        yield Evidence(
+            numbers={"train_skill": trained or 0.0, "validation_accuracy": float(accuracies.max())},
+            meaning=f"Training removed {100 * (trained or 0.0):.0f} % of the loss, and on other data the network is "
+            f"right {100 * float(accuracies.max()):.0f} times of 100, as often as by guessing: what it learns of these "
+            "labels holds for nothing else.",
+            confidence=0.6,
         )
         return
     sizes, mixed = _sound_network(run, limits), abs(level.end - prior) < limits["near"] * prior
@@ -81,6 +102,7 @@ RULE = Rule(
     limits={
         "near": Limit(0.03, "within 3 % of the loss of a constant answer"),
         "by_heart": Limit(0.3, "training removed three tenths of the prior loss, validation nothing"),
+        "a_little": Limit(0.05, "a twentieth of the prior loss: more than noise, on training data"),
         "steps": Limit(100, "fewer steps say only that nobody waited"),
         "slowest": Limit(3e-4, "a third of the usual update ratio"),
         "fastest": Limit(0.03, "thirty times the usual update ratio"),

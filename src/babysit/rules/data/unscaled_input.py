@@ -10,7 +10,7 @@ from babysit.records.dataprofile import SplitProfile
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy, profile
-from babysit.rules.progress import poor
+from babysit.rules.progress import POOR_SKILL, poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of, feeds_ids
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
@@ -60,7 +60,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     unlike = f"; feature deviations differ {spread:.2g}-fold" if uneven else ""
     yield Evidence(
         first_step=0,
-        severity=Severity.WARNING if poor(run) else Severity.INFO,
+        severity=Severity.WARNING
+        if poor(run, below=limits["learned"] if size > limits["wild"] else POOR_SKILL)
+        else Severity.INFO,
         confidence=magnitude(size / limits["large"]) if large else 0.6,
         numbers={"size": size, "low": split.low, "high": split.high, "feature_ratio": spread},
         meaning=f"{seen}{unlike}. No single learning rate and no usual initialization fits such inputs.",
@@ -80,6 +82,8 @@ RULE = Rule(
     needs=("anatomy", "data"),
     limits={
         "large": Limit(10.0, "ten times the unit scale for which initializations are made (He, Xavier)"),
+        "wild": Limit(30.0, "raw bytes of a photograph lie near 130, of sparse drawings near 80; 0..30 is milder"),
+        "learned": Limit(0.8, "with inputs that wild, a fifth of the loss left over is reason enough to scale them"),
         "small": Limit(0.02, "a fiftieth of it; sparse counts and pixels in 0..1 stay above"),
         "uneven": Limit(100.0, "a hundredfold between features: their best rates differ ten-thousandfold"),
         "uneven_size": Limit(3.0, "sparse features of unit scale are uneven by nature and harmless"),

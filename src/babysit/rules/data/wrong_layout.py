@@ -34,7 +34,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the shape that each layer got with the order of axes that it wants."""
     anatomy = anatomy_of(run)
     targets = [one.target.shape for one in anatomy.objectives if one.target.shape]
-    batch = anatomy.batch_size or (targets[0][0] if targets else 0)
+    # What the targets are counted by is the batch; the input's own first axis may be time.
+    batch = targets[0][0] if targets else anatomy.batch_size
     layers = sorted(anatomy.layers, key=lambda layer: layer.order)
     for layer in layers:
         if _batch_second(layer, batch):
@@ -48,7 +49,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 first_step=0,
                 meaning=said,
                 numbers={"batch_size": batch, "shape": str(layer.input_shape)},
-                severity=Severity.ERROR if poor(run) else Severity.INFO,
+                severity=Severity.ERROR if poor(run, below=limits["perfect"]) else Severity.INFO,
             )
             return
     convolutions = [layer for layer in layers if layer.kind.startswith("Conv2d")]
@@ -73,7 +74,10 @@ RULE = Rule(
     advice="Use batch_first=True for recurrent and attention layers; permute images to (N, C, H, W).",
     find=find,
     needs=("anatomy",),
-    limits={"learned": Limit(0.8, "a convolution over swapped axes learns something, never all")},
+    limits={
+        "perfect": Limit(0.95, "shapes are no matter of degree: only a task that is solved all the same is excused"),
+        "learned": Limit(0.8, "a convolution over swapped axes learns something, never all"),
+    },
     leads_to=(*NOT_LEARNING, "F901", "W707"),
     treatments=(
         Treatment(

@@ -11,7 +11,7 @@ from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run, Status
 from babysit.rules.examples import example_run, healthy
 from babysit.rules.loss_curve import levels, share_of_fall, trend, values_of
-from babysit.rules.progress import poor, skill
+from babysit.rules.progress import loss_skill, poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import adversarial
 from babysit.rules.updates.rate_too_low import travelled
@@ -41,9 +41,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     tau, chance = trend(late)
     share = share_of_fall(values, 0.2)
     past_best = len(validation) >= 5 and int(np.argmin(validation)) < 0.8 * (len(validation) - 1)
-    if tau >= 0 or chance > limits["chance"] or share < limits["share"] or past_best or not poor(run):
+    known = loss_skill(run)
+    behind = poor(run) or (known is not None and known < limits["behind"])
+    if tau >= 0 or chance > limits["chance"] or share < limits["share"] or past_best or not behind:
         return
-    known = skill(run)
     # Only with little learned and the curve still nearly straight is more of the same the obvious cure.
     grave = (
         level.looks >= limits["trial"] and share >= limits["straight"] and (known is None or known < limits["skill"])
@@ -75,7 +76,8 @@ RULE = Rule(
         "ratio": Limit(5e-4, "steps of ordinary length; shorter ones are rate-too-low's"),
         "share": Limit(0.06, "a straight line gives 0.2, a settled curve below 0.05"),
         "straight": Limit(0.12, "more than half of a straight line"),
-        "skill": Limit(0.3, "less than three tenths of the prior loss removed"),
+        "skill": Limit(0.45, "less than half of the prior loss removed, by the loss itself"),
+        "behind": Limit(0.5, "the same for a remark"),
         "chance": Limit(0.05, "Mann-Kendall on the last two fifths"),
     },
     leads_to=("F902", "F905", "O210"),

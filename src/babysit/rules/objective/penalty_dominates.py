@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.records.anatomy import Term
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import example_run, flat, healthy, optimizer
+from babysit.rules.examples import example_run, falling, flat, healthy, optimizer
 from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of, weight_layers
@@ -19,8 +20,33 @@ from babysit.rules.vital_signs import first, late, of, whole
 DECOUPLED = {"AdamW", "SGDW", "Lion"}
 
 
+def _terms(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the summands of the loss: penalties with what the data say."""
+    terms = anatomy_of(run).terms
+    data = sum(abs(term.first) for term in terms if term.kind == "data")
+    left = sum(abs(term.last) for term in terms if term.kind == "data")
+    others = [term for term in terms if term.kind != "data"]
+    penalty = sum(abs(term.first) for term in others)
+    if not data or not others or penalty < limits["term"] * data or left < limits["left"] * data:
+        return
+    word = "on the weights" if all(term.kind == "weights" for term in others) else "on the network's outputs"
+    yield Evidence(
+        first_step=0,
+        numbers={"penalty": penalty, "data_loss": data, "data_loss_at_end": left},
+        meaning=f"At first the penalty {word} was {penalty:.3g} and the loss of the data {data:.3g}; at the end the "
+        f"data's part is still {left:.3g}: the penalty decides what is learned.",
+        advice="Scale the penalty down until it starts below the data's part: the same mean or sum for both, or a "
+        "smaller factor.",
+        confidence=0.9,
+    )
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the pull of weight decay with the gradient, asks that the weights shrank and that training is poor."""
+    found = list(_terms(run, limits))
+    yield from found
+    if found:
+        return
     groups = [(one.kind, group) for one in anatomy_of(run).optimizers for group in one.groups]
     decay = max((group.weight_decay for _, group in groups), default=0.0)
     layers = weight_layers(run, trainable=True)
@@ -52,10 +78,12 @@ RULE = Rule(
     find=find,
     needs=("anatomy", "curves", "vitals"),
     limits={
+        "term": Limit(2.0, "twice the data's part: the sum follows the penalty"),
+        "left": Limit(0.6, "the data's own part kept three fifths of its first value"),
         "shrunk": Limit(0.5, "half of the initial size; healthy decay moves weights by far less within one run"),
         "pull": Limit(1.0, "the decay's pull on a weight equals the gradient's"),
     },
-    leads_to=(*NOT_LEARNING, "A401", "F908", "G501", "I302", "U601"),
+    leads_to=(*NOT_LEARNING, "A401", "F908", "G501", "I302", "O207", "O209", "U601"),
     treatments=(
         Treatment(
             action="set_weight_decay", value=0.0, say="Train without weight decay first.", code="weight_decay=0.0"
@@ -65,10 +93,22 @@ RULE = Rule(
     sources=("CS231n lecture 6: with a regularization of 1e3 the loss is dominated by the penalty.",),
     fires_on=(
         lambda: example_run(
+            loss=falling(27.0, 2.4),
+            facts={
+                "terms": (Term(kind="data", first=2.3, last=2.3), Term(kind="weights", first=25.0, last=0.1)),
+            },
+        ),
+        lambda: example_run(
             loss=flat(2.303),
             facts={"optimizers": (optimizer("SGD", rate=0.1, weight_decay=1.0),)},
             vitals={"weight_rms": np.linspace(0.2, 0.001, 39)[:, None]},
         ),
     ),
-    silent_on=(healthy, lambda: example_run(facts={"optimizers": (optimizer(weight_decay=1e-4),)})),
+    silent_on=(
+        lambda: example_run(
+            facts={"terms": (Term(kind="data", first=2.3, last=0.2), Term(kind="weights", first=25.0, last=20.0))}
+        ),
+        healthy,
+        lambda: example_run(facts={"optimizers": (optimizer(weight_decay=1e-4),)}),
+    ),
 )

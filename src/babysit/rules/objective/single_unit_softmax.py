@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from babysit.records.anatomy import Objective, Operation
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import classes, example_run, flat, healthy, regression
+from babysit.rules.examples import classes, dense_layers, example_run, flat, healthy, regression
 from babysit.rules.rule import Limits, Rule
 from babysit.rules.structure import anatomy_of, meaningful
 from babysit.rules.symptoms import NOT_LEARNING
@@ -55,6 +55,17 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 numbers={"objective": number, "outputs": objective.outputs, "prediction_shape": shape},
                 meaning=f"{seen[0].upper()}{seen[1:]}.",
             )
+            return
+    inner = [layer for layer in anatomy_of(run).layers if layer.softmax_size == 1 and layer.trainable]
+    if inner:
+        names = ", ".join(layer.name for layer in inner)
+        yield Evidence(
+            layers=tuple(layer.name for layer in inner),
+            first_step=0,
+            numbers={"layers": len(inner)},
+            meaning=f"The softmax after {names} always runs over a single value: it answers 1 whatever goes in, and "
+            "no gradient passes it. It may be meant over another axis.",
+        )
 
 
 RULE = Rule(
@@ -68,7 +79,22 @@ RULE = Rule(
     advice="One output for a yes or no: use sigmoid (binary_cross_entropy_with_logits). Else softmax over dim=1.",
     find=find,
     needs=("anatomy",),
-    leads_to=(*NOT_LEARNING, "A401", "A402", "G504", "G505", "O203", "O204", "O205", "O207", "O211", "U602", "U603"),
+    leads_to=(
+        *NOT_LEARNING,
+        "A401",
+        "A402",
+        "A405",
+        "F910",
+        "G504",
+        "G505",
+        "O203",
+        "O204",
+        "O205",
+        "O207",
+        "O211",
+        "U602",
+        "U603",
+    ),
     treatments=(
         Treatment(
             action="set_output_activation",
@@ -89,6 +115,11 @@ RULE = Rule(
         lambda: example_run(
             objective=classes(loss="nll_loss", chain=(Operation(name="log_softmax", dim=0, size=64),)), loss=flat(4.1)
         ),
+        lambda: example_run(layers=dense_layers((20, 1, 10), activation="softmax", softmax_size=1)),
     ),
-    silent_on=(healthy, lambda: example_run(objective=classes("softmax", loss="mse_loss"))),
+    silent_on=(
+        healthy,
+        lambda: example_run(objective=classes("softmax", loss="mse_loss")),
+        lambda: example_run(layers=dense_layers((20, 64, 10), activation="softmax", softmax_size=64)),
+    ),
 )

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.records.curves import RATE
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, flat, healthy
-from babysit.rules.loss_curve import levels
+from babysit.rules.loss_curve import levels, values_of
 from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import adversarial, anatomy_of, weight_layers
@@ -33,12 +34,35 @@ def travelled(run: Run) -> tuple[float, float]:
     return typical * max(run.events.steps, int(run.vitals.steps[-1]) + 1), typical
 
 
+def _faded(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """The rate was fine and then decayed to nothing long before the end."""
+    steps, rates = values_of(run.curves.get(RATE))
+    if len(rates) < limits["looks"] or not rates.max() > 0 or not poor(run):
+        return
+    alive = np.flatnonzero(rates > limits["faded"] * rates.max())
+    last, total = float(steps[alive[-1]]), max(run.events.steps, int(steps[-1]) + 1)
+    if last < limits["early"] * total:
+        yield Evidence(
+            first_step=int(last),
+            last_step=int(steps[-1]),
+            numbers={"rate": float(rates.max()), "last_rate": float(rates[-1]), "faded_at": int(last), "steps": total},
+            meaning=f"The learning rate fell from {rates.max():.3g} to a hundredth of it by step {last:.0f} of {total} "
+            f"and was {rates[-1]:.2g} at the end: for most of the run nothing could move.",
+            advice="Let the schedule end with the training: step it once an epoch, or choose a slower decay.",
+            confidence=0.85,
+        )
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires when the weights could hardly move over the whole run and the loss stayed high."""
     level = levels(run)
     if level is None or level.broken_at is not None or adversarial(run) or not poor(run):
         return
+    faded = list(_faded(run, limits))
+    yield from faded
     path, typical = travelled(run)
+    if faded:
+        return
     # Exactly zero means that nothing steps at all: missing-step and unchanged-weights tell that.
     if not np.isfinite(path) or typical == 0 or typical > limits["ratio"] or path > limits["path"]:
         return
@@ -64,6 +88,9 @@ RULE = Rule(
     find=find,
     needs=("curves", "vitals"),
     limits={
+        "looks": Limit(8, "a schedule shows over several looks"),
+        "faded": Limit(0.01, "a hundredth of the highest rate moves the weights by a hundredth"),
+        "early": Limit(0.4, "more than half of the run was left; cosine and linear schedules fade at its end"),
         "ratio": Limit(5e-4, "half of the usual 1e-3 (CS231n lecture 6)"),
         "path": Limit(0.5, "half of the weights' own size in the whole run, all steps in one direction"),
     },
@@ -78,6 +105,14 @@ RULE = Rule(
     ),
     false_positives=("Fine-tuning wants short steps: silent while the loss is good.",),
     sources=("CS231n lecture 6: loss 2.303 -> 2.302 with a rate of 1e-6; update ratio about 1e-3.",),
-    fires_on=(lambda: example_run(loss=falling(2.303, 2.28, noise=0.001), vitals={"update_ratio": 1e-5}),),
-    silent_on=(healthy, lambda: example_run(loss=flat(2.3)), lambda: example_run(vitals={"update_ratio": 1e-5})),
+    fires_on=(
+        lambda: example_run(loss=falling(2.303, 2.28, noise=0.001), vitals={"update_ratio": 1e-5}),
+        lambda: example_run(loss=falling(2.303, 2.1), curves={"rate": np.geomspace(1e-3, 1e-30, 400)}),
+    ),
+    silent_on=(
+        lambda: example_run(loss=falling(2.303, 2.1), curves={"rate": 1e-3 * np.cos(np.linspace(0, 1.57, 400)) ** 2}),
+        healthy,
+        lambda: example_run(loss=flat(2.3)),
+        lambda: example_run(vitals={"update_ratio": 1e-5}),
+    ),
 )

@@ -4,21 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.records.anatomy import Layer, OptimizerFacts
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import example_run, flat, healthy
+from babysit.rules.examples import example_run, flat, healthy, optimizer
 from babysit.rules.progress import poor
-from babysit.rules.rule import Limits, Rule
+from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import adversarial, anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
+
+
+def _layers(run: Run, names: set[str]) -> list[Layer]:
+    """The layers all of whose parameters are among these."""
+    return [layer for layer in anatomy_of(run).layers if layer.parameter_names and set(layer.parameter_names) <= names]
+
+
+def _starved(run: Run, unreached: set[str], limits: Limits) -> Evidence | None:
+    """An optimizer that steps and steps, and none of whose parameters ever had a gradient."""
+    for facts in anatomy_of(run).optimizers:
+        held = set(facts.parameter_names)
+        if not held or not held <= unreached or (facts.steps or 0) < limits["steps"]:
+            continue
+        layers = _layers(run, held)
+        return Evidence(
+            layers=tuple(layer.name for layer in layers),
+            first_step=0,
+            numbers={"steps": facts.steps or 0, "parameters": len(held)},
+            meaning=f"{facts.kind} over {', '.join(layer.name for layer in layers[:4])} stepped {facts.steps} times "
+            "and never had a gradient to step with: its loss does not depend on what it should train.",
+        )
+    return None
+
+
+def _left_out(run: Run, unreached: set[str]) -> Evidence | None:
+    """A loss is computed from a layer's output and takes no part in any backward, and nothing else trains the layer."""
+    ends = [layer for layer in _layers(run, unreached) if layer.name in anatomy_of(run).idle_losses]
+    if not ends:
+        return None
+    names = ", ".join(layer.name for layer in ends)
+    return Evidence(
+        layers=tuple(layer.name for layer in _layers(run, unreached)),
+        first_step=0,
+        numbers={"layers": len(ends)},
+        meaning=f"A loss of {names} is computed, and backward is never called on it: it was taken out of the graph "
+        "(.item(), .detach(), float()) or not added. What leads to it keeps its random weights.",
+    )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists layers that ran, should train, and got no gradient though later layers did."""
     anatomy = anatomy_of(run)
-    if adversarial(run) or not anatomy.unreached:
-        return
     unreached = set(anatomy.unreached)
+    sure = _starved(run, unreached, limits) or _left_out(run, unreached)
+    if sure is not None:
+        yield sure
+    if sure is not None or adversarial(run) or not unreached:
+        return
     cut = [
         layer
         for layer in anatomy.layers
@@ -49,7 +90,8 @@ RULE = Rule(
     advice="Look for .detach(), .data, .item(), .numpy() or torch.no_grad() between these layers and the loss.",
     find=find,
     needs=("anatomy",),
-    leads_to=(*NOT_LEARNING, "G504", "U603", "W709"),
+    limits={"steps": Limit(20, "as many steps as are looked at in full")},
+    leads_to=(*NOT_LEARNING, "G504", "U603", "W709", "O207"),
     treatments=(
         Treatment(
             action="change_code", say="Feed the tensor itself.", code="output = head(features)  # not features.detach()"
@@ -57,6 +99,20 @@ RULE = Rule(
     ),
     false_positives=("A part that is detached on purpose: INFO while the rest learns.",),
     sources=("torch.Tensor.detach: the result will never require gradient.",),
-    fires_on=(lambda: example_run(loss=flat(2.3), facts={"unreached": ("layer0.weight", "layer0.bias")}),),
+    fires_on=(
+        lambda: example_run(loss=flat(2.3), facts={"unreached": ("layer0.weight", "layer0.bias")}),
+        lambda: example_run(
+            facts={
+                "unreached": ("layer0.weight", "layer0.bias"),
+                "optimizers": (
+                    optimizer(),
+                    OptimizerFacts(kind="Adam", parameter_names=("layer0.weight", "layer0.bias"), steps=400),
+                ),
+            }
+        ),
+        lambda: example_run(
+            facts={"unreached": ("layer1.weight", "layer1.bias"), "idle_losses": ("layer1",)},
+        ),
+    ),
     silent_on=(healthy,),
 )

@@ -13,6 +13,7 @@ from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy, optimizer
 from babysit.rules.loss_curve import values_of
+from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
@@ -22,6 +23,16 @@ from babysit.rules.vital_signs import table
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares backward passes with steps, optimizer by optimizer, and looks for a rate that is always zero."""
     facts, backwards = anatomy_of(run).optimizers, run.events.counts.get("backward", 0)
+    steps, discarded = max((one.steps or 0 for one in facts), default=0), run.events.counts.get("discarded", 0)
+    rare = 0 < steps < limits["few"] or (steps > 0 and poor(run))
+    if discarded >= limits["discarded"] * max(1, steps) and rare:
+        yield Evidence(
+            first_step=0,
+            numbers={"backward": backwards, "discarded": discarded, "steps": steps},
+            meaning=f"Gradients were computed {backwards} times, and {discarded} times they were cleared before any "
+            f"step used them: only {steps} steps were taken. The step seems to stand outside the loop over batches.",
+        )
+        return
     made = bool(facts) or run.events.counts.get("optimizer", 0) > 0
     moved = np.nan_to_num(table(run, "update_rms"))
     # Where no optimizer ever stepped, each backward counts as a step; weights may still be changed by hand.
@@ -71,8 +82,12 @@ RULE = Rule(
     advice="Call optimizer.step() after backward, for every optimizer, with a rate above 0.",
     find=find,
     needs=("events",),
-    limits={"backwards": Limit(10, "fewer backward passes may be a mere look at gradients")},
-    leads_to=(*NOT_LEARNING, "U602", "U603", "W703", "A401", "G504"),
+    limits={
+        "discarded": Limit(4.0, "four of five gradients thrown away; one or two a step are an attack or a look"),
+        "few": Limit(200, "adversarial training discards as many, over thousands of steps"),
+        "backwards": Limit(10, "fewer backward passes may be a mere look at gradients"),
+    },
+    leads_to=(*NOT_LEARNING, "U602", "U603", "U605", "W708", "W703", "A401", "G504"),
     treatments=(Treatment(action="add_step", say="Step after backward.", code="loss.backward()\noptimizer.step()"),),
     false_positives=("Programs that only look at gradients (saliency), if they make an optimizer.",),
     sources=("torch.optim: parameters change in step() only.",),
@@ -81,6 +96,15 @@ RULE = Rule(
             example_run(loss=flat(2.3)), events=Events(counts={"backward": 400, "optimizer": 1, "step": 0})
         ),
         lambda: example_run(loss=flat(2.3), facts={"optimizers": (optimizer(rate=0.0),)}),
+        lambda: msgspec.structs.replace(
+            example_run(facts={"optimizers": (msgspec.structs.replace(optimizer(), steps=8),)}),
+            events=Events(counts={"backward": 320, "discarded": 312}, steps=8),
+        ),
     ),
-    silent_on=(healthy,),
+    silent_on=(
+        healthy,
+        lambda: msgspec.structs.replace(
+            example_run(), events=Events(counts={"backward": 3200, "discarded": 2800}, steps=400)
+        ),
+    ),
 )

@@ -8,8 +8,10 @@ from babysit.records.anatomy import Layer
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, healthy
+from babysit.rules.progress import poor
 from babysit.rules.rule import Limits, Rule
 from babysit.rules.structure import adversarial, anatomy_of
+from babysit.rules.symptoms import NOT_LEARNING
 from babysit.rules.vital_signs import whole
 
 
@@ -29,9 +31,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     # A compiled network, or parts that take turns, show little of what runs.
     if not idle or len(ran) < len(layers) / 2 or adversarial(run) or anatomy_of(run).compiled:
         return
+    held = {name for one in anatomy_of(run).optimizers for name in one.parameter_names}
+    missed = any(set(layer.parameter_names) & held for layer in idle if layer.trainable)
     yield Evidence(
         layers=tuple(layer.name for layer in idle),
         first_step=0,
+        severity=Severity.WARNING if missed and poor(run) else Severity.INFO,
+        confidence=0.9,
         numbers={"layers": len(idle), "parameters": sum(layer.parameters for layer in idle)},
         meaning=f"{', '.join(layer.name for layer in idle[:4])} never ran: {sum(layer.parameters for layer in idle):,} "
         "parameters take no part.",
@@ -47,6 +53,7 @@ RULE = Rule(
     advice="Call it in forward, or remove it.",
     find=find,
     needs=("anatomy",),
+    leads_to=NOT_LEARNING,
     treatments=(Treatment(action="change_code", say="Use it or drop it."),),
     false_positives=("Heads that are used only at evaluation, and weights that are used without their module.",),
     sources=("torch-audit TA500: unused layer.",),
