@@ -57,14 +57,17 @@ def test_what_comes_out_is_the_definition_in_float64(kind):
     np.testing.assert_allclose(model[1](model[0](x.double())).detach(), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_the_identity_can_be_recovered_through_scale_and_shift():
-    x = torch.randn(400, 6).double()
-    plain = mlp(6, 3, hidden=(8,)).double()
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+def test_the_identity_can_be_recovered_through_scale_and_shift(kind):
+    x = torch.randn(400, 6).double() if kind == "dense" else torch.randn(50, 2, 5, 7).double() * 3 + 1
+    plain = (mlp(6, 3, hidden=(8,)) if kind == "dense" else cnn((2, 5, 7), 3, channels=(8,))).double()
     model = insert_batch_norm(plain).train()
     z = plain[0](x).detach()
+    axes = (0,) if kind == "dense" else (0, 2, 3)
+    assert not torch.allclose(model(x), plain(x), rtol=0.1)  # it does change something before
     with torch.no_grad():
-        model[1].weight.copy_((z.var(0, correction=0) + 1e-5).sqrt())
-        model[1].bias.copy_(z.mean(0))
+        model[1].weight.copy_((z.var(axes, correction=0) + 1e-5).sqrt())
+        model[1].bias.copy_(z.mean(axes))
     torch.testing.assert_close(model(x), plain(x), rtol=1e-9, atol=1e-9)
 
 

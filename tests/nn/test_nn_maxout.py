@@ -9,22 +9,23 @@ from babysit.records.problem import UserError
 
 @pytest.mark.parametrize("pieces", [2, 3])
 def test_a_dense_maxout_is_the_largest_of_its_linear_maps(pieces):
-    layer = maxout_linear(5, 4, pieces=pieces)
-    x = torch.randn(7, 5)
+    layer = maxout_linear(5, 4, pieces=pieces).double()
+    x = torch.randn(7, 5).double()
     weight = layer[0].weight.reshape(4, pieces, 5)
     bias = layer[0].bias.reshape(4, pieces)
     maps = [x @ weight[:, piece].T + bias[:, piece] for piece in range(pieces)]
-    torch.testing.assert_close(layer(x), torch.stack(maps).amax(0))
+    torch.testing.assert_close(layer(x), torch.stack(maps).amax(0), rtol=1e-12, atol=1e-12)
 
 
-def test_a_convolutional_maxout_is_the_largest_of_its_convolutions():
-    layer = maxout_conv2d(2, 3, 3, padding=1)
-    x = torch.randn(4, 2, 6, 6)
+@pytest.mark.parametrize("pieces", [2, 3, 5])
+def test_a_convolutional_maxout_is_the_largest_of_its_convolutions(pieces):
+    layer = maxout_conv2d(2, 3, 3, pieces=pieces, padding=1).double()
+    x = torch.randn(4, 2, 6, 6).double()
     maps = [
-        torch.nn.functional.conv2d(x, layer[0].weight[piece::2], layer[0].bias[piece::2], padding=1)
-        for piece in range(2)
+        torch.nn.functional.conv2d(x, layer[0].weight[piece::pieces], layer[0].bias[piece::pieces], padding=1)
+        for piece in range(pieces)
     ]
-    torch.testing.assert_close(layer(x), torch.maximum(*maps))
+    torch.testing.assert_close(layer(x), torch.stack(maps).amax(0), rtol=1e-12, atol=1e-12)
 
 
 def test_only_the_largest_map_gets_a_gradient():

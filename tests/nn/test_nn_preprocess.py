@@ -126,6 +126,8 @@ def test_images_are_centred_and_tables_are_standardized():
     images = preprocessing_for("image", torch.rand(9, 1, 4, 4) * 255)
     assert isinstance(images, Center)
     assert "mean of each channel" in images.words
+    assert "the mean of each feature subtracted" in Center.fit(torch.randn(9, 2)).words
+    assert "the mean image subtracted" in Center.fit(torch.rand(9, 1, 4, 4), per="pixel").words
 
 
 @pytest.mark.parametrize("fit", [Standardize.fit, Center.fit, lambda x: Center.fit(x, per="pixel", shared_scale=True)])

@@ -86,7 +86,8 @@ def _data_line(run: Run) -> str:
     train = data.split("train")
     shape = " x ".join(map(str, train.input_shape)) if train else ""
     classes = f", {len(data.class_names)} classes" if data.class_names else ""
-    return f"Data: {sizes} samples of {shape} values{classes}, {data.preprocessing}"
+    left_out = "".join(f"; {note}" for note in data.notes if data.skipped and note.startswith("left out"))
+    return f"Data: {sizes} samples of {shape} values{classes}, {data.preprocessing}{left_out}"
 
 
 def _search_line(run: Run) -> str:

@@ -101,7 +101,8 @@ class Center(nn.Module):
     @property
     def words(self) -> str:
         """What it does, as reports say it."""
-        means = "the mean image" if self.mean.numel() > self.mean.shape[0] else "the mean of each channel"
+        each = "channel" if self.mean.dim() == 3 else "feature"
+        means = "the mean image" if self.mean.numel() > self.mean.shape[0] else f"the mean of each {each}"
         scale = "" if float(self.scale) == 1 else f", divided by {float(self.scale):.4g}"
         return f"centred by the training split: {means} subtracted{scale}"
 
