@@ -39,6 +39,8 @@
         logLevel: 1,
         loader: { load: () => Promise.reject(new Error("this page loads nothing")) },
       });
+      // The place of the figure is an image with its words; what it is drawn from says nothing more.
+      holder.querySelector("svg").setAttribute("aria-hidden", "true");
       holder.dataset.drawn = "yes";
     } catch (problem) {
       holder.textContent = `This figure could not be drawn: ${problem}`;
