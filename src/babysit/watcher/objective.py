@@ -144,7 +144,7 @@ def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str
     # A sum that is divided afterwards is a mean.
     reduction = "sum" if "sum" in after and not {"mean", "div"} & after else "mean"
     logarithm = bool(LOGARITHMS & (after | before))
-    if node.op in {"sub", "rsub"} and not logarithm and after <= DISTANCE | PLAIN:
+    if node.op in {"sub", "rsub"} and not logarithm and after <= DISTANCE | PLAIN and not _rescaled(path, node):
         if "pow" in after or _squared(path):
             return "mse_loss", reduction, sign
         if "abs" in after:
@@ -161,6 +161,17 @@ def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str
         binary = not {"softmax", "log_softmax"} & before and node.op == "mul"
         return ("binary_cross_entropy" if binary else "nll_loss"), reduction, -sign
     return "custom", reduction, sign
+
+
+def _rescaled(path: list[Node], inner: Node) -> bool:
+    """Whether the network or a parameter stretches the errors, as the deviation in a likelihood does."""
+    known = {id(inner), *(id(step) for step in path)}
+    return any(
+        id(parent) not in known and parent.role != DATA and not parent.cut
+        for step in path
+        if step.op in {"mul", "div"}
+        for parent in step.parents
+    )
 
 
 def _squared(path: list[Node]) -> bool:
