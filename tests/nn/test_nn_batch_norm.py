@@ -120,6 +120,26 @@ def test_a_model_that_cannot_be_traced_is_handled_by_order_and_that_is_said():
     assert model(torch.randn(5, 4)).shape == (5, 2)
 
 
+class _Backwards(nn.Module):
+    """Branches on values, and registers what runs last first."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.second, self.first = nn.Linear(6, 2), nn.Linear(6, 6), nn.Linear(4, 6)
+        self.done, self.normal = nn.Linear(6, 6), nn.LayerNorm(6)
+
+    def forward(self, x):
+        x = F.relu(self.first(x)) if x.sum() > -1e9 else x
+        return self.last(torch.tanh(self.normal(self.done(self.second(x).relu()))))
+
+
+def test_a_model_that_cannot_be_traced_is_run_on_the_batch_that_is_given(recwarn):
+    model = insert_batch_norm(_Backwards(), x=torch.randn(5, 4))
+    norms = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm1d)]
+    assert sorted(norms) == ["first.norm", "second.norm"]
+    assert not recwarn.list
+
+
 def test_a_model_that_has_its_norms_already_needs_nothing():
     for model in (mlp(4, 2, batch_norm=True), nn.Linear(3, 2)):
         with pytest.raises(UserError, match="not normalized yet"):

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from babysit.nn.builders import mlp
-from babysit.nn.following import what_follows
+from babysit.nn.following import WEIGHTED, _from_trace, _Tracer, what_follows
 from babysit.nn.initialize import SCHEMES, initialize_
 from babysit.nn.maxout import Maxout
+from babysit.nn.ran import run_graph
 from babysit.records.problem import UserError
 
 
@@ -145,6 +146,56 @@ def test_a_model_that_cannot_be_traced_is_judged_by_the_order_of_registration():
         ("tanh", False),
         ("", True),
     ]
+
+
+class _Shuffled(nn.Module):
+    """Cannot be traced, registers its layers in another order than they run, and calls functions and methods."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(300, 10)
+        self.second = nn.Linear(300, 300)
+        self.norm = nn.BatchNorm1d(300)
+        self.first = nn.Linear(400, 300)
+        self.register_buffer("calls", torch.zeros(()))
+        self.seen = None
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen = x
+        z = self.norm(self.first(x))
+        z = F.leaky_relu(z, 0.01, inplace=True) if z.sum() > -1e9 else z
+        return self.head(torch.dropout(self.second(z) + z, 0.5, self.training).clamp(min=0))
+
+
+def test_a_model_that_cannot_be_traced_is_read_as_it_runs_on_a_batch_and_stays_as_it_was():
+    model = _Shuffled()
+    before, random = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
+    found = what_follows(model, torch.randn(8, 400))
+    torch.set_rng_state(random)
+    assert {name: (one.activation, one.is_output) for name, one in found.items()} == {
+        "head": ("", True),
+        "second": ("relu", False),
+        "first": ("leaky_relu", False),
+    }
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.seen is None
+    assert all(module.training and not module._forward_hooks for module in model.modules())
+    initialize_(model, x=torch.randn(8, 400))
+    assert _spread(model.first) == pytest.approx(math.sqrt(2 / 400), rel=0.02)
+    assert _spread(model.second) == pytest.approx(math.sqrt(2 / 300), rel=0.02)
+    assert _spread(model.head) == pytest.approx(0.3 / math.sqrt(300), rel=0.05)
+    with pytest.raises(UserError, match=r"fails on inputs of the shape \(8, 3\)"):
+        initialize_(model, x=torch.randn(8, 3))
+
+
+def test_a_trace_and_a_run_see_the_same():
+    for model, x in ((_Functional(), torch.randn(4, 1, 8, 8)), (mlp(6, 2, activation="maxout"), torch.randn(4, 6))):
+        run = run_graph(model, x, is_leaf=_Tracer().is_leaf_module)
+        layers = {name for name, module in model.named_modules() if isinstance(module, WEIGHTED)}
+        assert {name: (one.activation, one.is_output) for name, one in _from_trace(model, run, layers).items()} == {
+            name: (one.activation, one.is_output) for name, one in what_follows(model).items() if name != "frozen"
+        }
 
 
 def test_activations_that_are_told_win_over_what_is_seen():

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from babysit.nn.following import WEIGHTED, activation_name, activation_of, nodes_after, traced, what_follows
+from babysit.nn.following import WEIGHTED, activation_name, activation_of, nodes_after, steps_of, what_follows
 from babysit.records.problem import UserError
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -27,24 +27,25 @@ def insert_batch_norm(model: Model, *, x: Tensor | None = None) -> Model:
     optimizer from the copy.
 
     In an `nn.Sequential` the norm stands behind its layer; elsewhere the layer becomes a Sequential of `layer` and
-    `norm` under the same name. What follows a layer is read from a symbolic trace; where the model cannot be traced
-    (it branches on values), the order in which its modules were registered decides, and a warning says so.
+    `norm` under the same name. What follows a layer is read from a symbolic trace; a model that cannot be traced (it
+    branches on values) is run on x; without x, the order in which its modules were registered decides, and a warning
+    says so.
 
     Args:
         model: any module; it is not changed.
-        x: a batch to try the copy on; dense layers over more than two axes are told only with it.
+        x: a batch to run the model and the copy on; dense layers over more than two axes are told only with it.
 
     Raises:
         UserError: there is no place for BatchNorm, a layer has no weights yet, or the copy fails on x.
     """
-    graph, problem = traced(model)
+    graph, problem = steps_of(model, x)
     if graph is None:
         warnings.warn(
             f"{type(model).__name__} cannot be traced ({problem}); BatchNorm was put behind layers by the order in "
-            "which the modules were registered, which may not be the order in which they run",
+            "which the modules were registered, which may not be the order in which they run: give a batch as x",
             stacklevel=2,
         )
-    places = _places(model, graph)
+    places = _places(model, graph, x)
     if not places:
         raise UserError(
             "there is no hidden layer with an activation after it that is not normalized yet",
@@ -61,11 +62,11 @@ def insert_batch_norm(model: Model, *, x: Tensor | None = None) -> Model:
     return result
 
 
-def _places(model: nn.Module, graph: fx.Graph | None) -> list[str]:
+def _places(model: nn.Module, graph: fx.Graph | None, x: Tensor | None) -> list[str]:
     done = _normalized_by_order(model) if graph is None else _normalized_in(graph, model)
     return [
         name
-        for name, after in what_follows(model).items()
+        for name, after in what_follows(model, x).items()
         if after.activation not in ("", "softmax") and not after.is_output and name not in done
     ]
 

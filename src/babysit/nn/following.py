@@ -1,4 +1,4 @@
-"""Which activation follows each layer that holds weights, found without running any data."""
+"""Which activation follows each layer that holds weights, found without running any data where that is possible."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
-import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from babysit.nn.maxout import Maxout
+from babysit.nn.ran import kept_as_it_was, run_graph
 
 # What an operation is called, by the name of its module, function or method in lower case without "_".
 _NAMES = {
@@ -50,25 +50,32 @@ class Following:
     is_output: bool = False  # no other weighted layer comes after it
 
 
-def what_follows(model: nn.Module) -> dict[str, Following]:
+def what_follows(model: nn.Module, x: Tensor | None = None) -> dict[str, Following]:
     """For the name of each dense or convolutional layer, what comes after it.
 
-    The forward pass is traced symbolically, which sees functional calls and modules that are used several times. Where
-    it cannot be traced (it branches on values), the order in which modules were registered has to do.
+    The steps are those of `steps_of`. Where they cannot be known, the order in which modules were registered has to do.
+    Raises UserError when the model has to run on x and fails.
     """
     layers = {name for name, module in model.named_modules() if isinstance(module, WEIGHTED)}
-    graph, _ = traced(model)
+    graph, _ = steps_of(model, x)
     found = {} if graph is None else _from_trace(model, graph, layers)
     return {**_from_registration(model), **found}
 
 
-def traced(model: nn.Module) -> tuple[fx.Graph | None, str]:
-    """The steps of the forward pass, or None and why it cannot be traced; the random state stays as it was."""
+def steps_of(model: nn.Module, x: Tensor | None = None) -> tuple[fx.Graph | None, str]:
+    """The steps of the forward pass, or None and why they are not known; the random state stays as it was.
+
+    They are traced symbolically, which sees functional calls and modules that are used several times; a model that
+    branches on values, and so cannot be traced, runs on x instead, if there is one.
+    """
+    tracer = _Tracer()
     try:
-        with torch.random.fork_rng(devices=()):
-            return _Tracer().trace(model), ""
+        with kept_as_it_was(model):
+            return tracer.trace(model), ""
     # Tracing runs the user's code with stand-ins for tensors; it may fail in any way.
     except Exception as problem:
+        if x is not None:
+            return run_graph(model, x, is_leaf=tracer.is_leaf_module), ""
         return None, next(iter(str(problem).splitlines()), "")[:200] or type(problem).__name__
 
 

@@ -64,26 +64,25 @@ def initialize_(
             bad examples.
         activations: layer name -> activation that really follows, for what cannot be seen in the model.
         relu_bias: the bias of layers that are followed by ReLU or a relative (the lecture's 0.01 against early death).
-        x: a batch of real inputs, for "lsuv".
+        x: a batch of real inputs: "lsuv" needs them, and a model whose forward pass branches on values is run on
+            them to see what follows its layers (else the order in which its modules were registered decides).
         generator: where random numbers come from; PyTorch's global one when not given.
 
     Raises:
-        UserError: the scheme or a named layer is unknown, or a layer has no weights yet (a lazy one).
+        UserError: the scheme or a named layer is unknown, a layer has no weights yet (a lazy one), or the model fails
+            on x.
     """
     if scheme not in SCHEMES:
         raise UserError(f"there is no initialization {scheme!r:.60}", do=f"Known are {', '.join(SCHEMES)}")
-    if (x is None) == (scheme == "lsuv"):
-        raise UserError(
-            "lsuv scales weights by real data" if x is None else f"the scheme {scheme!r} takes no data",
-            do="Give a batch of inputs as x" if x is None else "Leave x out, or choose 'lsuv'",
-        )
-    following = what_follows(model)
+    if x is None and scheme == "lsuv":
+        raise UserError("lsuv scales weights by real data", do="Give a batch of inputs as x")
+    following = what_follows(model, x)
     following |= _named(activations or {}, following)
     with torch.no_grad():
         for name, layer in model.named_modules():
             if isinstance(layer, WEIGHTED) and name in following:
                 _initialize_layer(name, layer, scheme, following[name], relu_bias, generator)
-    if x is not None:
+    if x is not None and scheme == "lsuv":
         trained = {name for name in following if model.get_submodule(name).weight.requires_grad}
         scale_by_data_(model, x, {name: _OUTPUT_GAIN if following[name].is_output else 1.0 for name in trained})
     return model

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from babysit.nn.following import WEIGHTED
-from babysit.records.problem import UserError
+from babysit.nn.ran import undisturbed_run
 
 # Of Mishkin and Matas 2015, All you need is a good init: ten trials at most; their tolerance of 0.1 for the variance
 # is tightened, since a linear layer meets its goal with the first scaling.
@@ -25,26 +24,9 @@ def scale_by_data_(model: nn.Module, x: Tensor, goals: Mapping[str, float]) -> N
     gives the same value for everything, or that never runs, is left as it is. Raises UserError when the model cannot
     run on x.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = {name: value.clone() for name, value in model.named_buffers()}
-    model.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=()):
-            for name in _order(model, x, goals):
-                _scale_layer(model, name, x, goals[name])
-    except UserError:
-        raise
-    except Exception as problem:
-        raise UserError(
-            f"the model fails on inputs of the shape {tuple(x.shape)}: {type(problem).__name__}: {problem}",
-            do="Give a batch of real inputs",
-        ) from problem
-    finally:
-        for module, training in modes:
-            module.training = training
-        with torch.no_grad():
-            for name, value in model.named_buffers():
-                value.copy_(buffers[name])
+    with undisturbed_run(model, x):
+        for name in _order(model, x, goals):
+            _scale_layer(model, name, x, goals[name])
 
 
 def _order(model: nn.Module, x: Tensor, names: Mapping[str, float]) -> list[str]:
