@@ -47,6 +47,7 @@ class Workload:
     batch_size: int = 64  # likewise
     device: str = "auto"
     precision: str = "32"  # 32; auto: bfloat16 products where that is right and faster; bf16: wherever it is right
+    steps: int = 0  # how many lie ahead, of all members together, where that is known: whether preparing much pays
 
 
 @final
@@ -84,6 +85,11 @@ class Executor(Protocol):
     @property
     def width(self) -> int:
         """How many members to hand over at a time: it can train that many as cheaply as one."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of how it trained, one sentence each."""
         ...
 
     def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:

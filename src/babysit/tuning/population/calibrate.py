@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from typing import Final, NamedTuple, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from babysit.tuning.executor import Member
-from babysit.tuning.population.beginning import Measure, Shared, clock, endless, measured
+from babysit.tuning.population.beginning import clock
+from babysit.tuning.population.bench import COMPARED_MEMBERS, Bench
 from babysit.tuning.population.compiling import compiled_step, matmul_precision
 from babysit.tuning.population.examine import culprit, first_line
 from babysit.tuning.population.forms import (
     ONE_BY_ONE,
     SHARED_INPUT,
     SIDE_BY_SIDE,
-    Batch,
     Form,
-    Plan,
-    Stack,
     Step,
     step_of,
 )
-from babysit.tuning.population.member_state import Learned, bytes_each, stacked
-from babysit.tuning.population.noise import Noise
-from babysit.tuning.population.optimizers import coefficients
+from babysit.tuning.population.member_state import bytes_each
 
-COMPARED_STEPS: Final = 5
-COMPARED_MEMBERS: Final = 2
 # Two programs that are both right differ by rounding: 20 times what a disturbance by one rounding does, and no less
 # than 1e-4. Measured on MLPs and a CNN: right ones differ by up to 2e-6; a forgotten decay or bias correction by 1e-2.
 _FLOOR: Final = 1e-4
@@ -43,8 +34,10 @@ _ROUNDINGS: Final = 20
 _BF16_TOLERANCE: Final = 2e-2
 # bfloat16 changes results, so it must be worth it.
 _BF16_GAIN: Final = 1.2
-# Compiling took 1 to 5 s on a quiet core and saves at least half of what is left; below this it does not pay.
-COMPILE_PAYS_SECONDS: Final = 8.0
+# Plain PyTorch is taken when it is faster than the best form by more than timing errs (measured: 2 to 3 %).
+_PLAIN_LEAD: Final = 1.05
+# Compiling took 2 to 10 s of processor time and saves half or more of what is left; below this it does not pay.
+COMPILE_PAYS_SECONDS: Final = 20.0
 # Uncompiled forms this much slower than the best one are not compiled: none of them caught up (measured on MLPs, CNNs).
 _HOPELESS: Final = 2.0
 # A chunk's weights, gradients and moments should stay in the cache: at 154,000 weights each (1.8 MB), 4 members were
@@ -84,53 +77,6 @@ class Choice:
 
 class NothingWorksError(Exception):
     """No form gives what plain PyTorch gives; the text says why."""
-
-
-@final
-@dataclass(kw_only=True)
-class Bench:
-    """Where forms are tried: some members at their beginning, their first batches, and plain PyTorch's costs."""
-
-    plan: Plan
-    shared: Shared
-    members: Sequence[Learned]
-    fixed: dict[str, Tensor]
-    measures: Sequence[Measure]
-    batches: list[tuple[Tensor, Tensor]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        first = self.members[0]
-        self.batches = list(islice(endless(self.shared.train, first.recipe, first.member.seed), COMPARED_STEPS))
-
-    def lanes(self, width: int) -> list[Learned]:
-        """The members, again and again."""
-        compared = self.members[:COMPARED_MEMBERS] if width >= COMPARED_MEMBERS else self.members[:1]
-        return [compared[place % len(compared)] for place in range(width)]
-
-    def inputs(self, width: int) -> tuple[Stack, Iterator[Batch]]:
-        """A new stack of the members at their beginning, and their first steps."""
-        lanes = self.lanes(width)
-        stack = stacked(lanes, self.fixed, self.plan.traits.parts)
-        table = coefficients([one.recipe for one in lanes], step=0, epoch=0, steps=COMPARED_STEPS)
-        numbers = torch.from_numpy(table.astype(np.float32)).to(self.shared.device)
-        sites = self.plan.traits.sites
-        noise = Noise(lanes, sites, self.shared.device) if sites else None
-        return stack, (
-            Batch(
-                numbers=numbers[step],
-                noise=noise.draw(len(x), own=self.plan.own_noise) if noise else {},
-                x=x,
-                y=y,
-            )
-            for step, (x, y) in enumerate(self.batches)
-        )
-
-
-def bench_of(plan: Plan, shared: Shared, members: Sequence[Learned], fixed: dict[str, Tensor]) -> Bench:
-    """A bench for these members, all at their beginning; trains two of them in plain PyTorch for some steps."""
-    compared: list[Member] = [one.member for one in members[:COMPARED_MEMBERS]]
-    measures = [measured(member, shared, steps=COMPARED_STEPS) for member in compared]
-    return Bench(plan=plan, shared=shared, members=members, fixed=fixed, measures=measures)
 
 
 def only(form: Form, bench: Bench) -> Choice:
@@ -181,6 +127,8 @@ def choose(bench: Bench, *, count: int, steps: int, precision: str) -> Choice:
         ready[form] = ready[replace(form, matmul="")]
         tried.append(_timed(form, ready[form], bench))
     form = _fastest(tried, precision)
+    if plain * _PLAIN_LEAD < min(result.seconds for result in tried) and not pays:
+        raise NothingWorksError(f"no other way is faster for {count} of them")
     single = next(result.seconds for result in eager if result.form.way == ONE_BY_ONE)
     return Choice(form=form, step=ready[form], plain_seconds=plain, single_seconds=single, tried=tuple(tried))
 
@@ -228,7 +176,7 @@ def _other_matmul(tried: Sequence[Tried], ready: dict[Form, Step]) -> list[Form]
     before = torch.get_float32_matmul_precision()
     if before != "highest" or not true_float32("medium"):
         return []
-    return [replace(best.form, matmul="medium")]
+    return [replace(best.form, matmul="medium")] if best.form.way == SHARED_INPUT else []
 
 
 @lru_cache(maxsize=4)

@@ -62,7 +62,7 @@ def run_epoch(members: Sequence[Learned], runner: Runner, shared: Shared) -> Out
     Nothing is changed before the end: an epoch that raises or is interrupted can be done again.
     """
     began = time.perf_counter()
-    first, form = members[0], runner.form
+    form = runner.form
     lanes = [*members, *[members[-1]] * (form.width - len(members))]
     stack = stacked(lanes, runner.fixed, runner.plan.traits.parts)
     noise = Noise(lanes, runner.plan.traits.sites, shared.device) if runner.plan.traits.sites else None
@@ -73,7 +73,7 @@ def run_epoch(members: Sequence[Learned], runner: Runner, shared: Shared) -> Out
     taken_back(stack, members)
     states = noise.random_states() if noise else [one.random_state for one in lanes]
     for place, one in enumerate(members):
-        one.epoch = first.epoch + 1
+        one.epoch += 1
         one.step += len(outcome.costs[place]) - bool(outcome.stopped[place])
         one.random_state = states[place]
         one.initial_cost = watch.initial[place]

@@ -67,6 +67,8 @@ def first_line(problem: BaseException) -> str:
     """The kind of a problem and the first sentence of what it says."""
     lines = str(problem).strip().splitlines() or [""]
     text = lines[0].split(". ")[0]
+    if text.startswith("vmap:") and ".item()" in text:
+        return "it calls .item() or branches on the values of a tensor"
     return f"{type(problem).__name__}: {text[:160]}"
 
 
@@ -231,7 +233,9 @@ def _first_dense(template: nn.Module, x: Tensor, *, parts: Parts) -> str:
     for place, (name, plain) in enumerate(seen):
         module = template.get_submodule(name)
         if type(module) is nn.Linear:
-            alone = order.count(name) == 1 and f"{name}.weight" in parts.trained
+            weights = [id(weight) for _, weight in template.named_parameters(remove_duplicate=False)]
+            alone = order.count(name) == 1 and weights.count(id(module.weight)) == 1
+            alone = alone and f"{name}.weight" in parts.trained
             return name if plain and alone and name else ""
         moves = any(buffer.rpartition(".")[0] == name for buffer in parts.moving)
         if moves or isinstance(module, PreparedDropout) or place > 8:

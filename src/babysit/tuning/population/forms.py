@@ -90,6 +90,8 @@ def step_of(form: Form, plan: Plan) -> Step:
         SHARED_INPUT: _shared_input,
         ONE_BY_ONE: _one_by_one,
     }[form.way]
+    if form.way == SHARED_INPUT:
+        _behind_first(plan)  # made here, since a module cannot be copied while it is traced
 
     def step(stack: Stack, batch: Batch) -> Tensor:
         found, losses, moved = gradients(form, plan, stack, batch)

@@ -12,11 +12,11 @@ from torch import Tensor
 from babysit.data.batches import batch_bounds
 from babysit.records.problem import UserError
 from babysit.tuning.population.beginning import Shared, born, learned
+from babysit.tuning.population.bench import bench_of
 from babysit.tuning.population.calibrate import (
     COMPILE_PAYS_SECONDS,
     Choice,
     NothingWorksError,
-    bench_of,
     choose,
     only,
 )
@@ -62,15 +62,21 @@ class Group:
         first = members[0]
         self._most = max(self._most, len(members))
         bounds = batch_bounds(len(self.shared.train), first.recipe.batch_size)
-        self._work += len(members) * epochs * len(bounds)
+        self._work = max(self._work + len(members) * epochs * len(bounds), self.shared.workload.steps)
         own_noise = need_own(members) or (self._plan is not None and self._plan.own_noise)
         if self._plan is None or own_noise != self._plan.own_noise:
             self._plan = Plan(traits=self.traits, recipe=first.recipe, loss=self.shared.loss, own_noise=own_noise)
             self.choice = None
         if self.choice is None or self._worth_another_look(self.choice):
+            if self._not_worth_trying(members):
+                return False
             try:
                 self.choice = self._chosen(members)
             except NothingWorksError as problem:
+                # Members under way have no other state: what served them so far serves them on.
+                if self.choice is not None or first.step > 0:
+                    self._stepped_down = self._stepped_down or (PLAIN if self.choice is None else None)
+                    return True
                 self._note(f"trained one by one in plain PyTorch: {problem}")
                 return False
         return True
@@ -85,6 +91,12 @@ class Group:
         """What the forms have in common."""
         assert self._plan is not None
         return self._plan
+
+    def _not_worth_trying(self, members: Sequence[Learned]) -> bool:
+        """A single member with little to do; a step is about three forward passes."""
+        first = members[0]
+        alone = self._most == 1 and first.step == 0 and self.form is None and self.choice is None
+        return alone and self._work * 3 * first.forward_seconds < COMPILE_PAYS_SECONDS
 
     def _worth_another_look(self, choice: Choice) -> bool:
         """There are several members now, or so much work that compiling pays."""
@@ -134,14 +146,13 @@ class Group:
 
     @property
     def _form(self) -> Form:
-        assert self.choice is not None
-        return self._stepped_down or self.choice.form
+        return self._stepped_down or (PLAIN if self.choice is None else self.choice.form)
 
     def _runner(self, count: int) -> Runner:
-        assert self.choice is not None
         alone = self._form.width > 1 and count == 1 and self._alone_is_faster(1)
         form = PLAIN if alone else self._form
-        step = self.choice.step if form == self.choice.form else step_of(form, self.plan)
+        chosen = self.choice is not None and form == self.choice.form
+        step = self.choice.step if self.choice is not None and chosen else step_of(form, self.plan)
         return Runner(form=form, plan=self.plan, fixed=self.fixed, step=step)
 
     def _run(self, chunk: Sequence[Learned]) -> Iterator[Done]:
@@ -171,16 +182,21 @@ class Group:
     def _tell(self, choice: Choice) -> None:
         ratio = choice.plain_seconds / choice.seconds
         text = f"trained {choice.form}: {ratio:.1f} times as fast as one by one in plain PyTorch"
-        refused = {tried.form.way: tried.reason for tried in choice.tried if tried.reason}
-        usable = {tried.form.way for tried in choice.tried if not tried.reason}
-        whole = [f"not {way}, because of {why}" for way, why in refused.items() if way not in usable]
-        broken = [f"{tried.form} refused: {tried.reason}" for tried in choice.tried if tried.reason]
-        parts = [text, *(whole or broken)] if refused else [text]
-        self._note("; ".join(parts))
+        self._note("; ".join([text, *_refusals(choice)]))
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+
+def _refusals(choice: Choice) -> list[str]:
+    """What stands against the forms that cannot be used, each reason once."""
+    usable = {(tried.form.way, tried.form.compiled) for tried in choice.tried if not tried.reason}
+    told: dict[str, str] = {}
+    for form, _, reason in choice.tried:
+        if reason and (form.way, form.compiled) not in usable:
+            told.setdefault(reason, f"not {form.way}{' compiled' if form.compiled else ''}: {reason}")
+    return list(told.values())
 
 
 def _out_of_memory(problem: Exception) -> bool:

@@ -31,6 +31,7 @@ class Learned:
     random_state: Tensor
     dropped: tuple[float, ...]  # the share that each mask drops, in the order of the sites
     own_cost: float  # of the first batch, by its own module in plain PyTorch
+    forward_seconds: float  # what that took
     epoch: int = 0
     step: int = 0
     initial_cost: float = float("nan")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from babysit.data.samples import Samples
 from babysit.records.problem import UserError
-from babysit.tuning.abort import why_stop
 from babysit.tuning.executor import Advance, Member, Workload
 from babysit.tuning.in_process import InProcess
 from babysit.tuning.population import keeping
@@ -30,23 +28,17 @@ from babysit.tuning.population.beginning import (
 from babysit.tuning.population.chunk import DIFFERS
 from babysit.tuning.population.examine import OnlyPlainError, Traits, examine
 from babysit.tuning.population.forms import Form
-from babysit.tuning.population.group import Done, Group
+from babysit.tuning.population.group import Group
 from babysit.tuning.population.member_state import Learned
+from babysit.tuning.population.record import Progress, Record
 from babysit.tuning.population.structure import tensors_of
-from babysit.tuning.population.validation import Judged, judged, outputs
+from babysit.tuning.population.validation import outputs
 
 _PLAINLY: Final = "one by one in plain PyTorch"
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far an advance is."""
-
-    alive: int  # members of the present group that train on
-    steps: int  # steps of all members in this advance so far
-    seconds: float
-    form: str  # how they are trained
+_DIFFERENT: Final = (
+    "some members are trained one by one in plain PyTorch: their first cost is not that of the others' module with "
+    "their weights, so their code differs in something that cannot be seen from outside, such as a number in a closure"
+)
 
 
 @final
@@ -215,7 +207,7 @@ class Population:
             for one in alike:
                 yield from self._begin_plainly(one.member, epochs)
             return
-        record = _Record(alike)
+        record = Record(alike)
         alive = list(alike)
         for left in reversed(range(epochs)):
             done = group.epoch(alive)
@@ -234,7 +226,7 @@ class Population:
                 for advance in ended:
                     yield self._end(advance) if advance.stopped else advance
                 for one in different:
-                    self._note(f"member {one.member.number} is trained by itself in plain PyTorch: {DIFFERS}")
+                    self._note(_DIFFERENT)
                     yield from self._begin_plainly(one.member, epochs)
 
     def _begin_plainly(self, member: Member, epochs: int) -> Iterator[Advance]:
@@ -254,53 +246,6 @@ class Population:
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
-
-
-@final
-class _Record:
-    """What members did in one advance."""
-
-    def __init__(self, members: Sequence[Learned]) -> None:
-        self._costs: dict[int, list[float]] = {one.member.number: [] for one in members}
-        self._seconds = dict.fromkeys(self._costs, 0.0)
-        self._began = time.perf_counter()
-
-    def of(self, part: Done, group: Group, shared: Shared, *, last: bool) -> list[Advance]:
-        """Takes in an epoch of a chunk and gives the members that have ended: died, or come to the `last` epoch."""
-        live = [
-            one for place, one in enumerate(part.members) if not part.outcome.stopped[place] and last
-        ]  # fmt: skip
-        scores = judged(live, group.traits.template, group.fixed, part.form, shared) if live else []
-        by_number = {one.member.number: found for one, found in zip(live, scores, strict=True)}
-        ended = []
-        for place, one in enumerate(part.members):
-            number, stopped = one.member.number, part.outcome.stopped[place]
-            self._costs[number] += part.outcome.costs[place]
-            self._seconds[number] += part.outcome.seconds / len(part.members)
-            found = by_number.get(number)
-            if stopped != DIFFERS and (stopped or found is not None):
-                stopped = stopped or (why_stop(one.initial_cost, [found.loss]) if found else "")
-                ended.append(self._advance(one, stopped, found, part.form))
-        return ended
-
-    def progress(self, alive: int, form: Form) -> Progress:
-        """How far it is."""
-        steps = sum(len(costs) for costs in self._costs.values())
-        return Progress(alive=alive, steps=steps, seconds=time.perf_counter() - self._began, form=str(form))
-
-    def _advance(self, one: Learned, stopped: str, found: Judged | None, form: Form) -> Advance:
-        number = one.member.number
-        return Advance(
-            number=number,
-            step=one.step,
-            costs=tuple(self._costs[number]),
-            initial_cost=one.initial_cost,
-            metric=found.metric if found and not stopped else None,
-            metric_name=found.name if found else "",
-            stopped=stopped,
-            seconds=self._seconds[number],
-            backend=str(form),
-        )
 
 
 def _failed(member: Member, problem: Exception) -> Advance:
