@@ -52,6 +52,7 @@ class InProcess:
     """
 
     width: int = 1
+    notes: Sequence[str] = ()
 
     def __init__(self, workload: Workload) -> None:
         self._workload = workload

@@ -31,20 +31,21 @@ class Remembered:
             (int(result.advance["number"]), result.epochs): result for result in folder.results
         }
         self.known_at_first = len(self._known)
-        self.problem = ""  # why the last checkpoint could not be written
+        self._problems: list[str] = []
         self._reached: dict[int, int] = {}  # epochs that the search has asked for, by number
         self._held: dict[int, int] = {}  # epochs that the inner executor has trained
         if (checkpoint := folder.checkpoint()) is not None:
-            inner.load(checkpoint)
-            self._held = {
-                int(number): epochs
-                for number, epochs in msgspec.json.decode((checkpoint / _EPOCHS).read_bytes()).items()
-            }
+            self._load(checkpoint)
 
     @property
     def width(self) -> int:
         """That of the other."""
         return self._inner.width
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Those of the other, and what could not be written down or read."""
+        return [*self._inner.notes, *self._problems]
 
     def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
         """What is known, then what the other finds of the rest."""
@@ -103,10 +104,21 @@ class Remembered:
                 held = msgspec.json.encode({str(number): epochs for number, epochs in self._held.items()})
                 put(folder / _EPOCHS, held)
         except OSError as problem:
-            self.problem = (
+            said = (
                 f"the members in training could not be saved in {self._folder.path} ({problem.strerror or problem}); "
                 "after an interruption they would be trained from their beginning"
             )
+            if said not in self._problems:
+                self._problems.append(said)
+
+    def _load(self, checkpoint: Path) -> None:
+        try:
+            self._inner.load(checkpoint)
+        except UserError as problem:  # of another kind of executor, or damaged: training again gives the same
+            self._problems.append(f"members are trained again from their beginning: {problem}")
+            return
+        held = msgspec.json.decode((checkpoint / _EPOCHS).read_bytes(), type=dict[str, int])
+        self._held = {int(number): epochs for number, epochs in held.items()}
 
     def _catch_up(self, members: Sequence[Member], goals: dict[int, int], epochs: int) -> None:
         """Trains members up to where the search believes them: their results are known, their weights were lost."""

@@ -92,8 +92,7 @@ def search(
             interrupted = True
             again = "" if kept is None else f"; the same search in {kept.path} goes on from there"
             ledger.notes.append(f"interrupted after {len(ledger.trials)} trials; what had ended is kept{again}")
-        if remembered and remembered.problem:
-            ledger.notes.append(remembered.problem)
+        ledger.notes += (remembered or trainer).notes
     winner = finalists[0] if finalists else None
     first = settings.stages[0].name
     shares = importance(ledger.of(first), space)

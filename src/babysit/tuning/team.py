@@ -1,0 +1,269 @@
+"""Several workers as one executor: members are spread over them, and a worker that dies is replaced."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol, final
+
+import msgspec
+
+from babysit.records.problem import UserError
+from babysit.tuning.executor import Advance, Member
+from babysit.tuning.folder import put
+
+# A configuration that ends its worker so often while it is trained (out of memory, a crash in native code) is to blame.
+_DEATHS: Final = 3
+_HOMES: Final = "team.json"
+
+
+class WorkerDiedError(Exception):
+    """A worker ended before it had answered; how, in words."""
+
+
+class Crew(Protocol):
+    """The workers, wherever they are. Each hosts one executor (tuning/host.py) and answers one call after the other."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def call(self, place: int, what: str, *values: Any) -> Future[Any]:
+        """Asks one for something; the future raises WorkerDiedError when it ends instead."""
+        ...
+
+    def renew(self, place: int) -> None:
+        """Puts a new worker, which holds nothing, in the place of one that died."""
+        ...
+
+    def close(self) -> None:
+        """Ends all of them, whatever they are doing; may be called twice."""
+        ...
+
+
+@final
+@dataclass
+class _Post:
+    """What is known of the worker at one place."""
+
+    packed: list[Mapping[str, bytes]] = field(default_factory=list)  # what to begin again from
+    since: list[tuple[tuple[Member, ...], int]] = field(default_factory=list)  # trained since then
+    deaths: int = 0  # one after the other
+
+
+@final
+class Team:
+    """An `Executor` over a crew.
+
+    Members stay where they began, since that is where their weights are. Before they are trained further, what each
+    worker holds is fetched: a worker that dies is replaced, gets that back and repeats what it did since, which is at
+    most one rung. Members are moved when a rung has left them unevenly spread.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._posts = [_Post() for _ in range(crew.size)]
+        self._homes: dict[int, int] = {}
+        self._notes: list[str] = []
+        self._each = int(self._ask(0, "width"))
+
+    @property
+    def width(self) -> int:
+        """That of all workers together."""
+        return self._each * self._crew.size
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Those of the workers, each once, and which of them died."""
+        return self._notes
+
+    def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+        """Trains members on all workers at once; results come as they are ready."""
+        held = [member for member in members if member.number in self._homes]
+        if held:
+            self._pack()
+            self._spread(held)
+        yield from _Round(self._crew, self._posts, self._homes, self._notes, self._each).run(members, epochs)
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Frees what these members hold."""
+        homes = [(number, self._homes.pop(number)) for number in list(numbers) if number in self._homes]
+        for place in range(self._crew.size):
+            if gone := [number for number, home in homes if home == place]:
+                self._crew.call(place, "forget", gone)
+
+    def save(self, folder: Path) -> None:
+        """Writes what every worker holds into a folder of its own there."""
+        self._pack()
+        for place, post in enumerate(self._posts):
+            for order, files in enumerate(post.packed):
+                part = folder / f"worker-{place}-{order}"
+                part.mkdir()
+                for name, content in files.items():
+                    put(part / name, content)
+        put(folder / _HOMES, msgspec.json.encode({str(number): place for number, place in self._homes.items()}))
+
+    def load(self, folder: Path) -> None:
+        """Hands out what was saved there, also when it was saved by more workers or fewer."""
+        if not (folder / _HOMES).exists():
+            raise UserError("this is not the state of a team of workers", where=str(folder), do="Start anew without it")
+        homes = msgspec.json.decode((folder / _HOMES).read_bytes(), type=dict[str, int])
+        for part in sorted(folder.glob("worker-*")):
+            place = int(part.name.split("-")[1]) % self._crew.size
+            files = {file.name: file.read_bytes() for file in part.iterdir()}
+            self._ask(place, "unpack", files)
+            self._posts[place].packed.append(files)
+        self._homes.update({int(number): place % self._crew.size for number, place in homes.items()})
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._crew.close()
+        self._homes.clear()
+
+    def _ask(self, place: int, what: str, *values: Any) -> Any:
+        try:
+            return self._crew.call(place, what, *values).result()
+        except WorkerDiedError as problem:
+            self._replace(place, problem)
+            return self._crew.call(place, what, *values).result()
+
+    def _replace(self, place: int, problem: WorkerDiedError) -> None:
+        self._notes.append(f"worker {place} was replaced: {problem}")
+        _revive(self._crew, place, self._posts[place], self._homes)
+
+    def _pack(self) -> None:
+        """Fetches what the workers hold, unless nothing was trained since the last time."""
+        changed = [place for place, post in enumerate(self._posts) if post.since or len(post.packed) > 1]
+        asked = {place: self._crew.call(place, "pack") for place in changed}
+        for place, future in asked.items():
+            post = self._posts[place]
+            try:
+                post.packed = [future.result()]
+            except WorkerDiedError as problem:
+                self._replace(place, problem)
+                post.packed = [self._ask(place, "pack")]
+            post.since = []
+
+    def _spread(self, held: Sequence[Member]) -> None:
+        """Moves members from places that have too many of these to such as have too few."""
+        by_place: dict[int, list[int]] = {place: [] for place in range(self._crew.size)}
+        for member in held:
+            by_place[self._homes[member.number]].append(member.number)
+        fair = -(-len(held) // self._crew.size)
+        for giver, numbers in by_place.items():
+            for taker in range(self._crew.size):
+                others = by_place[taker]
+                count = min(len(numbers) - fair, fair - len(others))
+                if giver == taker or count <= 0:
+                    continue
+                moved = numbers[-count:]
+                staying = [number for number, place in self._homes.items() if place == giver and number not in moved]
+                for files in self._posts[giver].packed:
+                    self._ask(taker, "unpack", files)
+                    self._posts[taker].packed.append(files)
+                self._ask(taker, "forget", staying)
+                self._ask(giver, "forget", moved)
+                self._homes.update(dict.fromkeys(moved, taker))
+                others.extend(moved)
+                del numbers[-count:]
+
+
+@final
+class _Round:
+    """One advance: every worker has one chunk under way until all members have been trained."""
+
+    def __init__(self, crew: Crew, posts: list[_Post], homes: dict[int, int], notes: list[str], each: int) -> None:
+        self._crew, self._posts, self._homes, self._notes, self._each = crew, posts, homes, notes, each
+        self._under_way: dict[Future[Any], tuple[int, tuple[Member, ...]]] = {}
+
+    def run(self, members: Sequence[Member], epochs: int) -> Iterator[Advance]:
+        """Trains them; results come as they are ready."""
+        own: list[deque[tuple[Member, ...]]] = [
+            self._chunks([member for member in members if self._homes.get(member.number) == place])
+            for place in range(self._crew.size)
+        ]
+        new = self._chunks([member for member in members if member.number not in self._homes])
+        for place in range(self._crew.size):
+            self._give(place, own[place], new, epochs)
+        try:
+            while self._under_way:
+                done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    place, chunk = self._under_way.pop(future)
+                    try:
+                        results = self._taken(future, place, chunk, epochs)
+                    except WorkerDiedError as problem:
+                        results = self._after_death(place, chunk, own[place], problem)
+                    self._give(place, own[place], new, epochs)
+                    yield from results
+        except GeneratorExit:  # nobody wants the rest, but it has been trained
+            for future, (place, chunk) in self._under_way.items():
+                self._taken(future, place, chunk, epochs)
+            raise
+        for place in range(self._crew.size):
+            self._notes += [note for note in self._crew.call(place, "notes").result() if note not in self._notes]
+
+    def _taken(self, future: Future[Any], place: int, chunk: tuple[Member, ...], epochs: int) -> list[Advance]:
+        """What a worker has found, written down before it is told."""
+        results: list[Advance] = future.result()
+        post = self._posts[place]
+        post.deaths = 0
+        post.since.append((chunk, epochs))
+        self._homes.update({member.number: place for member in chunk})
+        return results
+
+    def _chunks(self, members: Sequence[Member]) -> deque[tuple[Member, ...]]:
+        """Parts of a size that a worker trains as cheaply as one member, smaller where workers would have none."""
+        size = max(1, min(self._each, -(-len(members) // self._crew.size)))
+        return deque(tuple(members[start : start + size]) for start in range(0, len(members), size))
+
+    def _give(self, place: int, own: deque[tuple[Member, ...]], new: deque[tuple[Member, ...]], epochs: int) -> None:
+        waiting = own or new
+        if waiting:
+            chunk = waiting.popleft()
+            self._under_way[self._crew.call(place, "advance", chunk, epochs)] = (place, chunk)
+
+    def _after_death(
+        self, place: int, chunk: tuple[Member, ...], own: deque[tuple[Member, ...]], problem: WorkerDiedError
+    ) -> list[Advance]:
+        """Replaces the worker; the chunk waits for it, or is given up when it has ended too many workers."""
+        post = self._posts[place]
+        post.deaths += 1
+        self._notes.append(f"worker {place} was replaced: {problem}")
+        _revive(self._crew, place, post, self._homes)
+        if post.deaths < _DEATHS:
+            own.appendleft(chunk)
+            return []
+        post.deaths = 0
+        said = f"failed: {_DEATHS} workers died on it ({problem})"
+        for member in chunk:
+            self._homes.pop(member.number, None)
+        return [
+            Advance(number=member.number, step=0, costs=(), initial_cost=float("nan"), stopped=said) for member in chunk
+        ]
+
+
+def _revive(crew: Crew, place: int, post: _Post, homes: Mapping[int, int]) -> None:
+    """A new worker that holds what the one before held: what was packed last, and what it has trained since."""
+    why = ""
+    for _ in range(_DEATHS):
+        crew.renew(place)
+        try:
+            for files in post.packed:
+                crew.call(place, "unpack", files).result()
+            for members, epochs in post.since:
+                living = tuple(member for member in members if homes.get(member.number) == place)
+                if living:
+                    crew.call(place, "advance", living, epochs).result()
+        except WorkerDiedError as problem:
+            why = str(problem)
+        else:
+            return
+    raise UserError(
+        f"{_DEATHS} workers ended while they were given back what they had trained ({why})",
+        do="There may be too little memory: use fewer workers, then go on with the same search",
+    )

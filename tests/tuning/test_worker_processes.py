@@ -1,0 +1,171 @@
+"""Worker processes: the same suite as every executor, and what only they can suffer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from babysit.records.problem import UserError
+from babysit.testing.executor_contract import ExecutorContract, build, close, member, workload
+from babysit.tuning.executor import Executor, Workload
+from babysit.tuning.in_process import InProcess
+from babysit.tuning.processes import ProcessCrew
+from babysit.tuning.team import Team
+
+pytestmark = pytest.mark.slow
+
+
+class Lasting:
+    """A crew that is used by one team after the other: beginning a process takes seconds."""
+
+    def __init__(self) -> None:
+        self.crew = ProcessCrew(2)
+        self.size = 2
+
+    def team(self, workload: Workload) -> Team:
+        self.crew.begin(workload, InProcess)
+        return Team(self)
+
+    def call(self, place: int, what: str, *values: Any) -> Future[Any]:
+        return self.crew.call(place, what, *values)
+
+    def renew(self, place: int) -> None:
+        self.crew.renew(place)
+
+    def close(self) -> None:
+        pass
+
+    def kill(self, place: int) -> None:
+        os.kill(self.crew._workers[place]._process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Lasting]:
+    crew = Lasting()
+    yield crew
+    crew.crew.close()
+
+
+class TestProcesses(ExecutorContract):
+    @pytest.fixture(autouse=True)
+    def _crew(self, lasting: Lasting) -> None:
+        self.crew = lasting
+
+    def make(self, workload: Workload) -> Executor:
+        return self.crew.team(workload)
+
+
+def test_members_are_trained_on_both_and_spread_anew_when_a_rung_left_them_on_one(lasting: Lasting):
+    members = [member(number, 10 ** -(1 + number / 4)) for number in range(6)]
+    alone = InProcess(workload())
+    expected = {result.number: result for result in alone.advance(members, epochs=1)}
+    later = {result.number: result for result in alone.advance(members, epochs=1)}
+    team = lasting.team(workload())
+    for result in team.advance(members, epochs=1):
+        assert close(result, expected[result.number])
+    assert set(team._homes.values()) == {0, 1}
+    on_one = [one for one in members if team._homes[one.number] == 0]
+    assert len(on_one) >= 2
+    team.forget([one.number for one in members if one not in on_one])
+    for result in team.advance(on_one, epochs=1):
+        assert close(result, later[result.number])
+    assert set(team._homes.values()) == {0, 1}
+
+
+def test_a_killed_worker_is_replaced_and_repeats_at_most_one_rung(lasting: Lasting):
+    members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
+    alone = InProcess(workload())
+    expected = [{r.number: r for r in alone.advance(members, epochs=1)} for _ in range(3)]
+    team = lasting.team(workload())
+    list(team.advance(members, epochs=1))
+    list(team.advance(members, epochs=1))
+    lasting.kill(0)
+    results = {result.number: result for result in team.advance(members, epochs=1)}
+    assert all(close(results[number], expected[2][number]) for number in range(4))
+    assert any("worker 0 was replaced: its process ended with signal 9" in note for note in team.notes)
+
+
+def test_a_worker_killed_in_the_middle_of_its_work_changes_no_number(lasting: Lasting):
+    members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
+    expected = {r.number: r for r in InProcess(workload()).advance(members, epochs=40)}
+    team = lasting.team(workload())
+    results = {}
+    for result in team.advance(members, epochs=40):
+        if not results:
+            lasting.kill(0)
+            lasting.kill(1)
+        results[result.number] = result
+    assert all(close(results[number], expected[number]) for number in range(4))
+
+
+def deadly(parameters: dict[str, Any]) -> nn.Module:
+    if parameters.get("deadly"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return build(parameters)
+
+
+def test_a_configuration_that_kills_every_worker_ends_alone(lasting: Lasting):
+    work = workload()
+    mortal = Workload(build=deadly, train=work.train, validation=work.validation, batch_size=16, device="cpu")
+    team = lasting.team(mortal)
+    results = {r.number: r for r in team.advance([member(0), member(1, deadly=True), member(2)], epochs=1)}
+    assert results[1].stopped.startswith("failed: 3 workers died on it (its process ended with signal 9)")
+    assert results[0].metric is not None
+    assert results[2].metric is not None
+
+
+def test_a_builder_made_inside_a_function_reaches_the_workers(lasting: Lasting):
+    width = 5
+    work = workload()
+    inner = Workload(
+        build=lambda parameters: nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3)),
+        train=work.train,
+        validation=work.validation,
+        device="cpu",
+    )
+    assert next(iter(lasting.team(inner).advance([member(0)], epochs=1))).stopped == ""
+
+
+def test_what_was_saved_by_two_is_loaded_by_one_and_refused_by_others(lasting: Lasting, tmp_path: Path):
+    members = [member(number) for number in range(3)]
+    team = lasting.team(workload())
+    list(team.advance(members, epochs=1))
+    team.save(tmp_path)
+    expected = {r.number: r for r in team.advance(members, epochs=1)}
+    again = lasting.team(workload())
+    again.load(tmp_path)
+    results = {r.number: r for r in again.advance(members, epochs=1)}
+    assert all(close(results[number], expected[number]) for number in range(3))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="not the state of a team"):
+        again.load(tmp_path / "empty")
+
+
+def test_workers_end_when_the_process_that_began_them_is_killed(tmp_path: Path):
+    program = (
+        "import time\n"
+        "from babysit.tuning.processes import ProcessCrew\n"
+        "crew = ProcessCrew(1)\n"
+        "crew._workers[0].call('width', ())\n"
+        "print(crew._workers[0]._process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    worker = int(driver.stdout.readline())
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists() and "Z" not in Path(f"/proc/{worker}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline, "the worker outlived its driver"
+        time.sleep(0.05)
