@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One part of the runs: the rows in which they differ; `known` is False when no run says anything of it."""
+    """One part of the runs: the rows in which they differ; `known` is False when not every run says something of it."""
 
     part: str
     rows: tuple[Row, ...]
@@ -63,11 +63,15 @@ def _change(part: str, described: list[dict[str, object]]) -> Change:
         values = tuple(one.get(name) for one in described)
         if any(_differ(values[0], value) for value in values[1:]):
             found.append(Row(short(str(name).replace("_", " "), 48), words_of(values)))
-    known = any(value not in (None, "") for one in described for value in one.values())
+    # Against nothing everything would differ, and that says nothing.
+    known = all(any(value not in (None, "") for value in one.values()) for one in described)
+    if not known:
+        return Change(part, (), known)
     return Change(part, tuple(found[:_MOST_ROWS]), known, max(0, len(found) - _MOST_ROWS))
 
 
 def _differ(one: object, other: object) -> bool:
+    one, other = (None if value == "" else value for value in (one, other))
     return one != other and not (_is_nan(one) and _is_nan(other))
 
 

@@ -45,7 +45,7 @@ def compare_renderable(comparison: Comparison) -> RenderableType:
     if same:
         parts.append(Text(f"The same in all: {', '.join(same)}."))
     if unknown:
-        parts.append(Text(f"Not recorded: {', '.join(unknown)}."))
+        parts.append(Text(f"Not recorded of every run: {', '.join(unknown)}."))
     parts += [Padding(Text(f"! {caution}", style="yellow"), (0, 0)) for caution in comparison.cautions]
     return Group(*parts)
 

@@ -98,6 +98,12 @@ def _curve(name: str) -> Callable[[Run, Finding], Line]:
     return lambda run, finding: finite(run.curves.get(name))
 
 
+def _between_samples(run: Run, finding: Finding) -> Line:
+    """How much the output differs from sample to sample; for a single output its whole spread tells."""
+    line = _over_layers("sample_std", _lowest)(run, finding)
+    return line if len(line) else _over_layers("output_std", _lowest)(run, finding)
+
+
 def _over_layers(statistic: str, how: Callable[[Array], Array]) -> Callable[[Run, Finding], Line]:
     """One statistic by step, over the layers of the finding, or over those with weights when it names none."""
 
@@ -176,7 +182,7 @@ _WATCHED: Final[dict[str, _Watched]] = {
     "A401": _Watched("share of dead units, the worst layer", _over_layers("dead", _highest), _of_rule("share")),
     "A402": _Watched("share saturated, the worst layer", _over_layers("saturated", _highest), _of_rule("share")),
     "A403": _Watched("share of units of one sign", _over_layers("one_signed", _highest), _of_rule("share")),
-    "A406": _Watched("spread from sample to sample", _over_layers("sample_std", _lowest), log=True),
+    "A406": _Watched("spread from sample to sample", _between_samples, log=True),
     "D108": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("prior_loss")),
     "F901": _Watched("validation loss", _curve(LOSS_VALIDATION), _of_evidence("best_validation", "rise", change=1.0)),
     "F902": _Watched("training loss", _curve(LOSS_TRAIN)),
