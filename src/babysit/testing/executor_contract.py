@@ -6,12 +6,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from babysit.data.samples import Samples
 from babysit.records.anatomy import Task
+from babysit.records.problem import UserError
 from babysit.records.trial import Value
 from babysit.tuning.abort import EXPLODED, INFINITE, NOT_A_NUMBER
 from babysit.tuning.executor import Advance, Executor, Member, Workload
@@ -114,6 +116,61 @@ class ExecutorContract(ABC):
         parts = (*first.costs, *second.costs)
         assert all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(parts, whole.costs, strict=True))
         assert second.metric == whole.metric
+
+    def test_several_members_advanced_twice_equal_them_advanced_once(self) -> None:
+        """Also when they are handed over in another order, and some not at all."""
+        members = [member(number, 10.0 ** (-1 - number)) for number in range(3)]
+        whole = self.advanced(*members, epochs=3)
+        with self.opened() as executor:
+            first = {advance.number: advance for advance in executor.advance(members, epochs=1)}
+            second = {advance.number: advance for advance in executor.advance([members[2], members[0]], epochs=2)}
+        for number in (0, 2):
+            parts = (*first[number].costs, *second[number].costs)
+            assert second[number].step == whole[number].step
+            assert all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(parts, whole[number].costs, strict=True))
+
+    def test_saved_members_go_on_to_the_same_numbers(self, tmp_path: Path) -> None:
+        """In a new executor, and in the one that wrote them."""
+        members = [member(0), member(1, 1e-3), member(2, 1e6, optimizer="sgd")]
+        with self.opened() as executor:
+            list(executor.advance(members, epochs=1))
+            executor.save(tmp_path)
+            written = {advance.number: advance for advance in executor.advance(members, epochs=2)}
+        with self.opened() as executor:
+            executor.load(tmp_path)
+            read = {advance.number: advance for advance in executor.advance(members, epochs=2)}
+        for number in (0, 1):
+            assert read[number].step == written[number].step == 8 * 3
+            assert read[number].initial_cost == written[number].initial_cost
+            assert close(read[number], written[number])
+        assert read[2].stopped in _DIVERGED
+        assert read[2].step == written[2].step
+
+    def test_loaded_members_stand_beside_those_already_there(self, tmp_path: Path) -> None:
+        """Saving again keeps both, and only the newest state."""
+        alone = self.advanced(member(0), epochs=2)[0]
+        with self.opened() as executor:
+            list(executor.advance([member(0)], epochs=1))
+            executor.save(tmp_path)
+        with self.opened() as executor:
+            list(executor.advance([member(1, 1e-3)], epochs=1))
+            executor.load(tmp_path)
+            executor.save(tmp_path)
+        with self.opened() as executor:
+            executor.load(tmp_path)
+            results = {advance.number: advance for advance in executor.advance([member(0), member(1, 1e-3)], epochs=1)}
+        assert results[0].step == results[1].step == 8 * 2
+        assert math.isclose(results[0].costs[-1], alone.costs[-1], rel_tol=1e-4)
+
+    def test_a_folder_without_a_state_is_told_in_one_line(self, tmp_path: Path) -> None:
+        """No traceback of whatever failed inside."""
+        told = ""
+        with self.opened() as executor:
+            try:
+                executor.load(tmp_path)
+            except UserError as problem:
+                told = str(problem)
+        assert str(tmp_path) in told
 
     def test_another_seed_is_another_beginning(self) -> None:
         """Weights and data order change."""

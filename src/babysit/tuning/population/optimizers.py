@@ -95,7 +95,7 @@ def update(recipe: Recipe, numbers: Tensor, *, parameters: Tensors, gradients: T
 
 def _clipped(gradients: Tensors, clip_norm: Tensor) -> dict[str, Tensor]:
     """Each member's gradients made shorter where their norm is above its own limit."""
-    squares = torch.stack([gradient.square().flatten(1).sum(1) for gradient in gradients.values()])
+    squares = torch.stack([gradient.square().reshape(len(gradient), -1).sum(1) for gradient in gradients.values()])
     shrink = (clip_norm / (squares.sum(0).sqrt() + _CLIP_SMALL)).clamp(max=1.0)
     return {name: gradient * shrink.reshape(-1, *[1] * (gradient.dim() - 1)) for name, gradient in gradients.items()}
 

@@ -1,0 +1,130 @@
+"""Every stacked optimizer against PyTorch's own, member by member, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from babysit.records.problem import UserError
+from babysit.testing.executor_contract import workload
+from babysit.tuning.population.optimizers import coefficients, slots, update
+from babysit.tuning.population.recipe import clip, optimizer_for, recipe_of, set_rate
+
+STEPS_AN_EPOCH, EPOCHS, MEMBERS = 20, 3, 3
+COMMON = [{"rate": 3e-3, "weight_decay": 0.0}, {"rate": 2e-2, "weight_decay": 0.1}, {"rate": 1e-4, "weight_decay": 3.0}]
+SCHEDULES = [{"rate_decay": 0.5}, {"rate_decay": 0.9, "warmup_steps": 7}, {"warmup_steps": 30}]
+CLIPPED = [{"clip_norm": 0.5}, {"clip_norm": 2.0}, {"clip_norm": 1e9}]
+MOMENTA = [{"momentum": 0.5}, {"momentum": 0.9}, {"momentum": 0.99}]
+BETAS = [{"beta1": 0.8, "beta2": 0.9}, {"beta1": 0.9, "beta2": 0.999}, {"beta1": 0.5, "beta2": 0.95}]
+NOTHING = [{}, {}, {}]
+
+
+class Curved(torch.nn.Module):
+    """Parameters of several shapes, and a loss whose gradient is neither small nor constant."""
+
+    def __init__(self, member: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(member)
+        self.matrix = torch.nn.Parameter(torch.randn(4, 3, generator=generator, dtype=torch.float64))
+        self.vector = torch.nn.Parameter(torch.randn(3, generator=generator, dtype=torch.float64))
+        self.number = torch.nn.Parameter(torch.randn((), generator=generator, dtype=torch.float64))
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        return ((x @ self.matrix).tanh() @ self.vector - 2 * self.number).square().mean() + self.number.cos()
+
+
+def inputs() -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(9)
+    return [torch.randn(8, 4, generator=generator, dtype=torch.float64) for _ in range(STEPS_AN_EPOCH * EPOCHS)]
+
+
+def by_torch(recipe, member):
+    model = Curved(member)
+    optimizer = optimizer_for(model, recipe)
+    for step, x in enumerate(inputs()):
+        set_rate(optimizer, recipe.rate_at(step, step // STEPS_AN_EPOCH))
+        optimizer.zero_grad()
+        model.loss(x).backward()
+        clip(model, recipe.clip_norm)
+        optimizer.step()
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def side_by_side(recipes):
+    models = [Curved(member) for member in range(MEMBERS)]
+    names = [name for name, _ in models[0].named_parameters()]
+    parameters = {name: torch.stack([model.get_parameter(name).detach() for model in models]) for name in names}
+    moments = {slot: {name: torch.zeros_like(parameters[name]) for name in names} for slot in slots(recipes[0])}
+    for epoch in range(EPOCHS):
+        table = coefficients(recipes, step=epoch * STEPS_AN_EPOCH, epoch=epoch, steps=STEPS_AN_EPOCH)
+        for step in range(STEPS_AN_EPOCH):
+            gradients = {name: [] for name in names}
+            for place, model in enumerate(models):
+                for name in names:
+                    model.get_parameter(name).data.copy_(parameters[name][place])
+                model.zero_grad()
+                model.loss(inputs()[epoch * STEPS_AN_EPOCH + step]).backward()
+                for name in names:
+                    gradients[name].append(model.get_parameter(name).grad.clone())
+            stacked = {name: torch.stack(found) for name, found in gradients.items()}
+            numbers = torch.from_numpy(table[step])
+            update(recipes[0], numbers, parameters=parameters, gradients=stacked, moments=moments)
+    return parameters
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw"])
+@pytest.mark.parametrize(
+    "extra",
+    [NOTHING, SCHEDULES, CLIPPED, MOMENTA, BETAS],
+    ids=["plain", "schedules", "clipped", "momenta", "betas"],
+)
+def test_a_member_of_a_stack_goes_where_pytorch_brings_it(optimizer, extra):
+    given = [{**common, **own, "optimizer": optimizer} for common, own in zip(COMMON, extra, strict=True)]
+    recipes = [recipe_of(words, workload()) for words in given]
+    found = side_by_side(recipes)
+    for place, recipe in enumerate(recipes):
+        for name, expected in by_torch(recipe, place).items():
+            error = (found[name][place] - expected).abs().max() / expected.abs().max()
+            assert error < 1e-12, name
+
+
+def test_a_member_that_is_not_a_number_leaves_the_others_alone():
+    recipes = [recipe_of({"rate": 1e-2, "optimizer": "adam", "clip_norm": 1.0}, workload())] * 2
+    table = torch.from_numpy(coefficients(recipes, step=0, epoch=0, steps=1))[0]
+    parameters = {"w": torch.ones(2, 3, dtype=torch.float64)}
+    moments = {slot: {"w": torch.zeros(2, 3, dtype=torch.float64)} for slot in slots(recipes[0])}
+    gradients = {"w": torch.tensor([[float("nan")] * 3, [1.0, 2.0, 3.0]], dtype=torch.float64)}
+    update(recipes[0], table, parameters=parameters, gradients=gradients, moments=moments)
+    assert parameters["w"][0].isnan().all()
+    assert torch.allclose(parameters["w"][1], torch.full((3,), 0.99, dtype=torch.float64), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ({"optimizer": "sgdd"}, "sgdd"),
+        ({"optimizer": "sgd", "momentum": 1.0}, "momentum is 1"),
+        ({"optimizer": "nesterov", "momentum": 0.0}, "nesterov"),
+        ({"beta1": 1.5}, "beta1"),
+        ({"beta2": -0.1}, "beta2"),
+        ({"rate": float("nan")}, "rate is nan"),
+        ({"rate": -1.0}, "rate"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"clip_norm": -1.0}, "clip_norm"),
+    ],
+)
+def test_a_number_that_no_training_can_use_is_refused_by_name(words, named):
+    with pytest.raises(UserError, match=named):
+        recipe_of(words, workload())
+
+
+def test_what_an_optimizer_does_not_know_is_left_unused():
+    recipe = recipe_of({"optimizer": "adagrad", "momentum": 0.9, "beta1": 0.5}, workload())
+    assert recipe.momentum is None
+    assert slots(recipe) == ("sum",)
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_from_epoch_to_epoch():
+    recipe = recipe_of({"rate": 1.0, "warmup_steps": 4, "rate_decay": 0.5}, workload())
+    assert [recipe.rate_at(step, 0) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert recipe.rate_at(100, 3) == 0.125
