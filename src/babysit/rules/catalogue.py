@@ -77,6 +77,13 @@ from babysit.rules.objective import (
     unreachable_target,
 )
 from babysit.rules.rule import Rule
+from babysit.rules.search import (
+    best_at_edge,
+    indistinct_winner,
+    linear_scale,
+    mostly_diverged,
+    unimportant_range,
+)
 from babysit.rules.tool import (
     measurement_gap,
 )
@@ -176,5 +183,10 @@ RULES: Final[tuple[Rule, ...]] = (
     over_regularized.RULE,  # F908
     oscillating_loss.RULE,  # F909
     redundant_depth.RULE,  # F910
+    best_at_edge.RULE,  # S001
+    linear_scale.RULE,  # S002
+    mostly_diverged.RULE,  # S003
+    indistinct_winner.RULE,  # S004
+    unimportant_range.RULE,  # S005
     measurement_gap.RULE,  # T001
 )

@@ -20,6 +20,7 @@ FAMILIES = {
     "W": "Wiring of the loop",
     "N": "Normalization and dropout",
     "F": "Fit",
+    "S": "Search",
     "T": "The tool itself",
 }
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from babysit.records.trial import Trial, TrialState
+from babysit.rules.search.placed import FINALISTS
 from babysit.tuning.climb import climb
 from babysit.tuning.executor import Executor, Member
 from babysit.tuning.halving import Plan
 from babysit.tuning.ledger import Ledger, in_words, merit
 from babysit.tuning.settings import SearchSettings, Stage
 
-STAGE: Final = "finalists"
 # A gain above two standard deviations of the seeds is hardly luck (95 % of a normal distribution lie within them).
 _SPREADS: Final = 2.0
 _NOISE_SEEDS: Final = 2  # new ones, beside the one that all trials begin with
@@ -45,7 +45,9 @@ def run_finalists(epochs: int, *, executor: Executor, ledger: Ledger, settings: 
     seeds = [settings.seed + 1 + place for place in range(settings.finalist_seeds)]
     if not chosen or not seeds:
         return ()
-    ended = _on_seeds(chosen, seeds, Stage(STAGE, len(chosen) * len(seeds), epochs), executor=executor, ledger=ledger)
+    ended = _on_seeds(
+        chosen, seeds, Stage(FINALISTS, len(chosen) * len(seeds), epochs), executor=executor, ledger=ledger
+    )
     finalists = [
         Finalist(trial=trial, metrics=tuple(result.metric or 0.0 for result in results))
         for trial, results in zip(chosen, ended, strict=True)

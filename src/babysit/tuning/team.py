@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -99,6 +100,8 @@ class Team:
     def save(self, folder: Path) -> None:
         """Writes what every worker holds into a folder of its own there."""
         self._pack()
+        for former in folder.glob("worker-*"):
+            shutil.rmtree(former)
         for place, post in enumerate(self._posts):
             for order, files in enumerate(post.packed):
                 part = folder / f"worker-{place}-{order}"

@@ -11,6 +11,8 @@ import numpy as np
 
 from babysit.records.trial import StageRange, Trial, TrialState
 
+FINALISTS: Final = "finalists"  # the stage of the best, trained again on new seeds
+
 # Where no other source is named, the numbers here were set so that the lecture's two published tables (CS231n 2017,
 # lecture 6, slides "Hyperparameter Optimization") come out as the lecturer read them: the learning rate must move up
 # after both stages, and regularization is left alone in the second.

@@ -1,0 +1,99 @@
+"""S001: the best value lies at the edge of its range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.run import Run
+from babysit.records.trial import StageRange
+from babysit.rules.rule import Limits, Rule
+from babysit.rules.search.made_up import peak, searched, sound
+from babysit.rules.search.placed import edge, place, position_in
+
+
+def last_ranges(run: Run) -> list[StageRange]:
+    """For each hyperparameter the range of the last stage that tried it."""
+    tried = {trial.stage for trial in run.trials}
+    last = {piece.parameter: piece for piece in run.ranges if piece.stage in tried and piece.high > piece.low}
+    return list(last.values())
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Asks for each hyperparameter whether the best trials lie at an end with the metric rising toward it."""
+    for piece in last_ranges(run):
+        trials = [trial for trial in run.trials if trial.stage == piece.stage]
+        placed = place(piece.parameter, position_in(piece), trials, run.trials)
+        side = edge(placed)
+        if not side:
+            continue
+        name, end = piece.parameter, piece.high if side == "high" else piece.low
+        finished = [trial for trial in trials if trial.metric is not None and name in trial.parameters]
+        best = float(max(finished, key=lambda trial: (trial.level, trial.metric or 0.0)).parameters[name])
+        beyond = _beyond(piece, side)
+        way = "above" if side == "high" else "below"
+        yield Evidence(
+            numbers={
+                "parameter": name,
+                "stage": piece.stage,
+                "best": best,
+                "low": piece.low,
+                "high": piece.high,
+                "rank_correlation": placed.correlation,
+            },
+            meaning=f"In the {piece.stage} stage the best {name} was {best:.2g}, at the {side} end of {piece.low:.2g} "
+            f"to {piece.high:.2g}, and results improve toward that end (rank correlation {placed.correlation:+.2f}): "
+            f"the optimum may lie {way} {end:.2g}.",
+            advice=f"Search again with {name}={beyond[0]:.2g}..{beyond[1]:.2g}.",
+            treatments=(
+                Treatment(
+                    action="shift_range",
+                    target=name,
+                    value=f"{beyond[0]:.2g}..{beyond[1]:.2g}",
+                    say=f"Move the range of {name} past {end:.2g}.",
+                ),
+            ),
+        )
+
+
+def _beyond(piece: StageRange, side: str) -> tuple[float, float]:
+    """A range of the same width with the end in its middle."""
+    if piece.log and piece.low > 0:
+        half = math.sqrt(piece.high / piece.low)
+        middle = piece.high if side == "high" else piece.low
+        return middle / half, middle * half
+    half = (piece.high - piece.low) / 2
+    middle = piece.high if side == "high" else piece.low
+    return max(middle - half, 0.0) if piece.low >= 0 else middle - half, middle + half
+
+
+RULE = Rule(
+    code="S001",
+    name="best-at-edge",
+    severity=Severity.WARNING,
+    what="The best value of a hyperparameter lies at the edge of its range.",
+    why="The optimum may lie outside, where nothing was tried.",
+    advice="Shift the range so that the best value lies in its middle, and search again.",
+    find=find,
+    treatments=(Treatment(action="shift_range", say="Move the range past the end where the best lie."),),
+    false_positives=(
+        "Hyperparameters that saturate: beyond some value all results are alike, and the best lies there by chance.",
+    ),
+    sources=(
+        "CS231n lecture 6: the best of the fine search lies at the edge of its learning rates, so the range must move.",
+        "Google's tuning playbook: extend the search space when the best points lie at its boundary.",
+        "Measured: with eight trials and no effect at all it fires in fewer than 4 of 100 cases.",
+    ),
+    fires_on=(
+        lambda: searched(peak("rate", 3e-2), {"rate": (1e-5, 1e-3)}),
+        lambda: searched(peak("weight_decay", 1e-8), {"weight_decay": (1e-6, 1e-2)}),
+    ),
+    silent_on=(
+        sound,
+        # What lies beyond is known to diverge.
+        lambda: searched(
+            lambda values: None if values["rate"] > 2e-2 else peak("rate", 1.0)(values), {"rate": (1e-4, 1e-1)}
+        ),
+    ),
+)
