@@ -17,11 +17,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from babysit.plots.names import short
 from babysit.records.problem import UserError
 from babysit.reporting.live import pieces, shelf
-from babysit.reporting.live.following import Follower, events
+from babysit.reporting.live.following import Follower, Look, events
 from babysit.reporting.live.guard import Doors
 from babysit.reporting.live.library import Library
 from babysit.reporting.live.paper import ASSETS, asset, written
-from babysit.reporting.live.pieces import Shown
 from babysit.reporting.report import report
 
 # More than anybody writes about a run; a request beyond it is refused before it is read.
@@ -50,7 +49,7 @@ class Pages:
 
     async def home_events(self, request: Request) -> Response:
         """Changes of the list."""
-        return self._stream(partial(self._look_at_all, shelf.wanted(request.query_params)))
+        return self._stream(partial(self._look_at_all, shelf.wanted(request.query_params)), dict)
 
     async def run(self, request: Request) -> Response:
         """One run."""
@@ -61,7 +60,7 @@ class Pages:
             return self._problem(problem)
         return await self._page(
             "run.html",
-            partial(self._follower.look, summary.id),
+            partial(self._follower.look, [summary.id]),
             f"/events/run?id={quote(summary.id, safe='')}",
             summary=summary,
             secret=self._doors.secret,
@@ -71,17 +70,17 @@ class Pages:
 
     async def run_events(self, request: Request) -> Response:
         """Changes of one run."""
-        return self._stream(partial(self._follower.look, request.query_params.get("id", "latest")))
+        return self._followed([request.query_params.get("id", "latest")])
 
     async def compare(self, request: Request) -> Response:
         """Several runs beside each other."""
         ids = request.query_params.getlist("run")
         address = f"/events/compare?{urlencode([('run', run_id) for run_id in ids])}"
-        return await self._page("compared.html", partial(self._follower.compare, ids), address)
+        return await self._page("compared.html", partial(self._follower.look, ids, compared=True), address)
 
     async def compare_events(self, request: Request) -> Response:
         """Changes of what is compared."""
-        return self._stream(partial(self._follower.compare, request.query_params.getlist("run")))
+        return self._followed(request.query_params.getlist("run"), compared=True)
 
     async def report(self, request: Request) -> Response:
         """The report of a run as a file to keep."""
@@ -129,24 +128,30 @@ class Pages:
         """Any other address."""
         return self._refused("There is no such page here", getattr(problem, "status_code", 404))
 
-    def _look_at_all(self, asked: shelf.Wanted) -> Shown:
+    def _look_at_all(self, asked: shelf.Wanted) -> dict[str, str]:
         summaries = self._library.ask(lambda store: store.list())
         return pieces.of_runs(shelf.matching(summaries, asked), kept=len(summaries))
 
-    async def _page(self, template: str, look: Callable[[], Shown], address: str, **context: Any) -> Response:
+    async def _page(self, template: str, look: Look, address: str, **context: Any) -> Response:
         """A page with everything in its place already; its stream only brings what changes."""
         try:
             shown, status = await asyncio.to_thread(look), 200
         except UserError as problem:
             # The page stays: its stream fills it as soon as the store can be read.
             shown, status = pieces.of_problem(str(problem)), 503
-        ready = defaultdict(Markup, {name: Markup(html) for name, html in shown.pieces.items()})  # by our own templates
+        ready = defaultdict(Markup, {name: Markup(html) for name, html in shown.items()})  # by our own templates
         page = written(template, pieces=ready, events=address, place=self._library.label, **context)
         return HTMLResponse(page, status)
 
-    def _stream(self, look: Callable[[], Shown]) -> Response:
+    def _followed(self, run_ids: list[str], *, compared: bool = False) -> Response:
+        look, draw = (partial(act, run_ids, compared=compared) for act in (self._follower.look, self._follower.draw))
+        return self._stream(look, draw)
+
+    def _stream(self, look: Look, draw: Look) -> Response:
         return StreamingResponse(
-            events(look, closing=self._closing), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+            events(look, draw, closing=self._closing),
+            media_type="text/event-stream",
+            headers={"x-accel-buffering": "no"},
         )
 
     def _problem(self, problem: UserError) -> Response:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, NamedTuple, final
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,14 +26,6 @@ _BEST_TRIALS = 10
 _SHARE_OF_CURVE = 30
 
 
-@final
-class Shown(NamedTuple):
-    """What a page shows at one moment."""
-
-    pieces: Mapping[str, str]
-    figures: Mapping[str, str] = MappingProxyType({})  # as JSON: title, words, wide, specification
-
-
 class Stage(NamedTuple):
     """One stage of a search as far as it has come."""
 
@@ -46,22 +37,23 @@ class Stage(NamedTuple):
     ranges: tuple[str, ...]
 
 
-def of_runs(summaries: Sequence[RunSummary], *, kept: int) -> Shown:
+def of_runs(summaries: Sequence[RunSummary], *, kept: int) -> dict[str, str]:
     """The rows of the list of runs; `kept` is how many the store has, shown or not."""
-    return Shown(
-        {"rows": written("rows.html", runs=summaries), "count": written("count.html", runs=summaries, kept=kept)}
-    )
+    return {
+        "rows": written("rows.html", runs=summaries),
+        "count": written("count.html", runs=summaries, kept=kept),
+    }
 
 
-def of_problem(words: str) -> Shown:
+def of_problem(words: str) -> dict[str, str]:
     """Why nothing new can be shown; what was shown before stays."""
-    return Shown({"problem": written("problem.html", problem=words)})
+    return {"problem": written("problem.html", problem=words)}
 
 
-def of_run(run: Run, summary: RunSummary) -> Shown:
+def of_run(run: Run, summary: RunSummary) -> dict[str, str]:
     """Everything about one run; `summary` tells whether anybody has judged it yet."""
     verdict = verdict_of(run, summary)
-    pieces = {
+    return {
         "verdict": written("verdict.html", verdict=verdict, run=run),
         "tiles": written("tiles.html", tiles=tiles(run)),
         "findings": written(
@@ -71,24 +63,25 @@ def of_run(run: Run, summary: RunSummary) -> Shown:
         "about": written("about.html", run=run),
         "cost": written("cost.html", run=run),
     }
-    return Shown(pieces, _figures(PLOTS, run))
 
 
-def of_comparison(comparison: Comparison) -> Shown:
+def of_comparison(comparison: Comparison) -> dict[str, str]:
     """Runs beside each other: what came of them, what differs, curves and layers."""
     context = {"comparison": comparison, "columns": columns(comparison)}
-    pieces = {
+    return {
         "head": written("comparison_head.html", **context),
         "sides": written("comparison_body.html", **context),
     }
-    return Shown(pieces, _figures(COMPARED, comparison.runs))
 
 
-def _figures(plots: Sequence[Plot], subject: Any) -> dict[str, str]:
+def figures(subject: Run | Comparison) -> dict[str, str]:
+    """The figures of a run or a comparison as JSON by name: place in the order, title, words, specification."""
+    plots: Sequence[Plot] = COMPARED if isinstance(subject, Comparison) else PLOTS
+    shown = subject.runs if isinstance(subject, Comparison) else subject
     order = {plot.name: place for place, plot in enumerate(plots)}
     return {
         panel.name: json.dumps({"place": order[panel.name], **panel._asdict()}, separators=(",", ":"), allow_nan=False)
-        for panel in page.panels(plots, subject)
+        for panel in page.panels(plots, shown)
     }
 
 

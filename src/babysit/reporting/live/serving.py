@@ -46,6 +46,15 @@ def bound(host: str, port: int) -> socket.socket:
 
 def serve(listening: socket.socket, url: str | None, doors: Doors, *, ready: Callable[[str], None]) -> None:
     """Answer at this socket until Ctrl-C or SIGTERM; `ready` is told the address to open, its token included."""
+    server = server_of(url, doors)
+    asset("vega.js")  # takes a second or two, once: now instead of at the first visit
+    ready(address(listening, doors))
+    with suppress(KeyboardInterrupt):  # the usual way to end it
+        server.run(sockets=[listening])
+
+
+def server_of(url: str | None, doors: Doors) -> uvicorn.Server:
+    """What answers over the store at this address, once it is run."""
     server: uvicorn.Server
     page = application(url, doors, closing=lambda: server.should_exit)
     server = uvicorn.Server(
@@ -60,10 +69,7 @@ def serve(listening: socket.socket, url: str | None, doors: Doors, *, ready: Cal
             timeout_graceful_shutdown=_END_SECONDS,
         )
     )
-    asset("vega.js")  # takes a second or two, once: now instead of at the first visit
-    ready(address(listening, doors))
-    with suppress(KeyboardInterrupt):  # the usual way to end it
-        server.run(sockets=[listening])
+    return server
 
 
 def address(listening: socket.socket, doors: Doors) -> str:

@@ -1,0 +1,228 @@
+"""What the page shows of a store, and how it follows it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+
+import msgspec
+import numpy as np
+import pytest
+
+from babysit.records.curves import LOSS_TRAIN, Curves, Series
+from babysit.records.finding import Finding, Severity
+from babysit.records.problem import UserError
+from babysit.records.run import Run, Status
+from babysit.records.trial import StageRange, Trial, TrialState
+from babysit.reporting.live import following, pieces, shelf
+from babysit.reporting.live.following import Follower
+from babysit.reporting.live.library import Library
+from babysit.store import place
+from babysit.store.store import Store
+from babysit.store.summary import RunSummary
+from babysit.testing import sick
+from babysit.testing.postgres_server import postgres_programs, postgres_server
+from babysit.testing.sample_runs import losses
+
+
+def read(stream, until):
+    """The events of a stream, up to the one in which `until` stands."""
+    got, deadline = [], time.monotonic() + 40
+    while time.monotonic() < deadline:
+        line = stream.readline().decode()
+        assert line, "the stream ended"
+        if line.startswith("data: "):
+            got.append(json.loads(line.removeprefix("data: ")))
+            if until in line:
+                return got
+    raise AssertionError(f"{until!r} did not come, but {got}")
+
+
+def follow(site, url):
+    with Store(url) as store:
+        began = Run(id="20260101-000000-bobobo", name="going on")
+        writer = store.open_writer(began)
+        stream = site.listen(f"/events/run?id={began.id}")
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        first = {event["name"]: event for event in read(stream, "cost")}
+        assert "Not judged yet" in first["verdict"]["html"]
+        assert "losses" not in first
+        writer.append(curves=losses(0, 30))
+        news = {event["name"]: event for event in read(stream, '"losses"')}
+        assert "30" in news["tiles"]["html"]
+        assert news["losses"]["specification"]["layer"]
+        assert "Training loss" in news["tiles"]["html"]
+        assert "search" not in news, "what did not change is not sent again"
+        found = Finding(code="O201", name="double-softmax", severity=Severity.ERROR, rank=1)
+        writer.update(findings=(found,))
+        news = {event["name"]: event for event in read(stream, "double softmax")}
+        assert "Sick" in news["verdict"]["html"]
+        writer.update(status=Status.FINISHED)
+        read(stream, "finished")
+        stream.close()
+
+
+def test_a_run_is_followed_while_another_connection_writes_it(serve, tmp_path):
+    follow(serve(tmp_path / "runs"), str(tmp_path / "runs"))
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.skipif(postgres_programs() is None, reason="PostgreSQL is not installed")
+def test_a_run_is_followed_in_postgresql(serve):
+    with postgres_server() as server:
+        url = server.empty_database()
+        follow(serve(url), url)
+
+
+def test_where_no_store_is_the_page_waits_for_one_and_makes_none(serve, tmp_path):
+    site = serve(tmp_path / "none")
+    answer = site.ask("/")
+    assert answer.status == 503
+    assert "no run has been kept here yet" in answer.text
+    assert not (tmp_path / "none").exists()
+    stream = site.listen("/events/runs")
+    read(stream, "no run has been kept")
+    with Store(str(tmp_path / "none")) as store:
+        store.save(sick.healthy_run())
+    read(stream, "digits")
+    stream.close()
+    assert "digits" in site.ask("/").text
+
+
+def test_an_empty_store_says_how_to_begin(serve, tmp_path):
+    Store(str(tmp_path)).close()
+    page = serve(tmp_path).ask("/").text
+    assert "babysit run digits" in page
+    assert "0 runs" in page
+
+
+def test_a_locked_store_is_said_to_be_so_and_read_once_it_is_free(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(place, "BUSY_SECONDS", 0.2)
+    with Store(str(tmp_path)) as store:
+        store.save(sick.healthy_run())
+    for beside in ("-wal", "-shm"):
+        (tmp_path / f"babysit.sqlite{beside}").unlink(missing_ok=True)
+    holder = sqlite3.connect(tmp_path / "babysit.sqlite", isolation_level=None)
+    holder.execute("PRAGMA locking_mode=EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    site = serve(tmp_path)
+    answer = site.ask("/")
+    assert answer.status == 503
+    assert "another program holds the store" in answer.text
+    holder.close()
+    assert "digits" in site.ask("/").text
+
+
+def test_a_file_that_is_no_store_is_said_to_be_none(serve, tmp_path):
+    (tmp_path / "babysit.sqlite").write_text("this is no database" * 100)
+    answer = serve(tmp_path).ask("/")
+    assert answer.status == 503
+    assert "not a store, or it is damaged" in answer.text
+
+
+def test_a_store_that_is_removed_meanwhile_is_missed_and_one_in_its_place_is_found(tmp_path):
+    library = Library(str(tmp_path))
+    with Store(str(tmp_path)) as store:
+        store.save(sick.healthy_run())
+    assert len(library.ask(lambda store: store.list())) == 1
+    for file in tmp_path.glob("babysit.sqlite*"):
+        file.unlink()
+    with pytest.raises(UserError):
+        library.ask(lambda store: store.list())
+    with Store(str(tmp_path)) as store:
+        store.save(sick.diverging_run())
+    assert [run.name for run in library.ask(lambda store: store.list())] == ["digits with rate 1.0"]
+
+
+def test_a_run_is_made_into_a_page_only_when_it_has_changed(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(following.pieces, "of_run", lambda run, summary: made.append(run.id) or {})
+    with Store(str(tmp_path)) as store:
+        run = sick.healthy_run()
+        store.save(run)
+        follower = Follower(Library(str(tmp_path)))
+        for _ in range(3):
+            follower.look(["latest"])
+        assert made == [run.id]
+        store.save(msgspec.structs.replace(run, name="changed"))
+        follower.look([run.id])
+        assert made == [run.id, run.id]
+
+
+def test_a_fault_in_one_look_is_told_and_the_stream_goes_on():
+    sent: dict[str, str] = {}
+    looks = iter([ZeroDivisionError("by <nothing>"), {"verdict": "well"}])
+
+    def look():
+        found = next(looks)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    ((trouble,), _) = following._news("piece", look, sent)
+    assert "ZeroDivisionError: by &lt;nothing&gt;" in trouble
+    assert len(following._news("piece", look, sent)[0]) == 2
+
+
+def test_two_runs_are_put_beside_each_other_and_what_cannot_be_compared_is_said(serve, tmp_path):
+    with Store(str(tmp_path)) as store:
+        one, other = sick.healthy_run(), sick.diverging_run()
+        store.save(one)
+        store.save(other)
+    site = serve(tmp_path)
+    page = site.ask(f"/compare?run={one.id}&run={other.id}").text
+    assert "What changed" in page
+    answer = site.ask(f"/compare?run={one.id}")
+    assert answer.status == 503
+    assert "at least two runs" in answer.text
+    assert site.ask(f"/compare?run={one.id}&run=nowhere").status == 503
+
+
+def test_the_list_shows_what_was_asked_for():
+    runs = [
+        RunSummary(id="a", name="Digits", status=Status.RUNNING),
+        RunSummary(id="b", name="other", status=Status.FINISHED, verdict="sick", diagnosis="O201 double-softmax"),
+        RunSummary(id="c", name="digits", status=Status.CRASHED, verdict="healthy", tags=("paper",)),
+    ]
+
+    def shown(**query):
+        return "".join(run.id for run in shelf.matching(runs, shelf.wanted(query)))
+
+    assert shown() == "abc"
+    assert shown(text="digits") == "ac"
+    assert shown(text="PAPER digits") == "c"
+    assert shown(text="softmax") == "b"
+    assert shown(status="live") == "a"
+    assert shown(status="crashed") == "c"
+    assert shown(verdict="sick") == "b"
+    assert shown(verdict="not judged") == "a"
+    assert shown(status="<script>") == "abc"
+
+
+def test_a_long_list_is_cut_unless_all_is_asked_for():
+    runs = [RunSummary(id=str(number)) for number in range(150)]
+    assert len(shelf.matching(runs, shelf.wanted({}))) == 100
+    assert len(shelf.matching(runs, shelf.wanted({"show": "all"}))) == 150
+
+
+def test_tiles_tell_the_mean_of_the_last_batches_and_a_loss_that_is_no_number():
+    values = np.linspace(2.0, 1.0, 300)
+    run = Run(id="x", curves=Curves(series={LOSS_TRAIN: Series(np.arange(300), values)}))
+    assert dict(pieces.tiles(run)) == {"Steps": "300", "Training loss": "1"}
+    values[-1] = np.nan
+    assert dict(pieces.tiles(run))["Training loss"] == "NaN"
+
+
+def test_a_search_is_told_stage_by_stage():
+    trials = (
+        Trial(number=0, stage="coarse", state=TrialState.COMPLETE, metric=0.5),
+        Trial(number=1, stage="coarse", state=TrialState.PRUNED, metric=float("nan")),
+        Trial(number=2, stage="fine", state=TrialState.RUNNING),
+    )
+    ranges = (StageRange(stage="coarse", parameter="rate", low=1e-5, high=0.1),)
+    coarse, fine = pieces.stages(Run(id="x", trials=trials, ranges=ranges))
+    assert (coarse.name, coarse.trials, coarse.stopped, coarse.best) == ("coarse", 2, 1, 0.5)
+    assert coarse.ranges == ("rate 1e-5 to 0.1",)
+    assert (fine.name, fine.running, fine.best) == ("fine", 1, None)
