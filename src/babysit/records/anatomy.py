@@ -49,6 +49,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     norm: bool = False  # a normalization layer itself
     is_output: bool = False  # the last layer before the loss
     source: str = ""  # the layer whose output, its activation aside, comes in here unchanged; "" when not known
+    dropout: float = 0.0  # rate of the dropout that follows before the next layer
+    momentum: float | None = None  # of a batch norm's running averages; None for anything else, or a plain mean
     softmax_size: int = 0  # most values that a softmax over its output ever ran over; 0 without one
     batch_axis: int = 0  # the axis that the layer itself takes for the batch (1: recurrent or attention, time first)
 

@@ -24,7 +24,9 @@ CAPTURED_STEPS: Final = 20
 class _Seen:
     """One layer as it ran."""
 
-    __slots__ = ("activation", "batch_axis", "input_shape", "op", "order", "output_shape", "softmax_size", "source")
+    __slots__ = (
+        "activation", "batch_axis", "dropout", "input_shape", "op", "order", "output_shape", "softmax_size", "source",
+    )  # fmt: skip
 
     def __init__(self, op: str, order: int) -> None:
         self.op = op
@@ -34,6 +36,7 @@ class _Seen:
         self.activation = ""
         self.source = ""
         self.softmax_size = 0
+        self.dropout = 0.0
         self.batch_axis = 0
 
 
@@ -77,6 +80,12 @@ class Anatomist:
         if seen is not None:
             seen.activation = seen.activation or op
             seen.softmax_size = max(seen.softmax_size, size or 0)
+
+    def dropout(self, place: str, rate: float) -> None:
+        """A dropout after a layer."""
+        seen = self._layers.get(place)
+        if seen is not None:
+            seen.dropout = max(seen.dropout, rate)
 
     def computed(self, loss: Node) -> None:
         """A loss function ran on this layer's output, whatever becomes of it."""
@@ -191,6 +200,8 @@ class Anatomist:
             norm="Norm" in place.kind or (seen is not None and seen.op in NORMS),
             is_output=place.name in self._outputs,
             source=seen.source if seen else "",
+            dropout=seen.dropout if seen else 0.0,
+            momentum=place.momentum,
             softmax_size=seen.softmax_size if seen else 0,
             batch_axis=seen.batch_axis if seen else 0,
         )

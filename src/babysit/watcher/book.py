@@ -51,11 +51,12 @@ class Held:
 class Place:
     """One place of the network that holds parameters directly: a row of the vitals."""
 
-    __slots__ = ("kind", "name", "parameters")
+    __slots__ = ("kind", "momentum", "name", "parameters")
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
+        self.momentum: float | None = None  # of a batch norm's running averages
         self.parameters: dict[str, Held] = {}
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -167,6 +168,8 @@ class ParameterBook:
             place = self.places[place_name] = Place(
                 place_name, type(module).__name__ if module is not None else "matmul"
             )
+            momentum = getattr(module, "momentum", None) if "BatchNorm" in place.kind else None
+            place.momentum = float(momentum) if isinstance(momentum, int | float) else None
         held = Held(tensor, name, place_name)
         place.parameters[name] = self._owner[id(tensor)] = self._all[name] = held
 

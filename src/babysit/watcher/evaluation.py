@@ -133,6 +133,9 @@ class Evaluation:
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
         """Nothing to note."""
 
+    def on_dropout(self, place: str, rate: float) -> None:
+        """Nothing to note."""
+
     def on_loss(self, node: Node, value: Tensor) -> None:
         """A loss of the model's output without gradient."""
         if value.numel() == 1 and node.meeting is not None and not self._from_train:

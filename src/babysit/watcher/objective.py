@@ -23,6 +23,8 @@ PLAIN: Final = TRANSPARENT | {
     "detach", "item", "broadcast_to", "model",
 }  # fmt: skip
 DISTANCE: Final = frozenset({"pow", "abs", "sqrt", "norm"})
+HINGE: Final = frozenset({"clamp", "relu", "pow", "max", "maximum"})
+SIDES: Final = frozenset({TargetKind.ZERO_ONE, TargetKind.INDICES, TargetKind.REAL})
 LOGARITHMS: Final = frozenset({"log", "log_softmax", "logsigmoid"})
 LABELS: Final = frozenset({TargetKind.ONE_HOT, TargetKind.ZERO_ONE, TargetKind.PROBABILITIES, TargetKind.UNIT_RANGE})
 MOST_CLASSES: Final = 10_000
@@ -149,6 +151,9 @@ def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str
             return "mse_loss", reduction, sign
         if "abs" in after:
             return "l1_loss", reduction, sign
+    # 1 - label x score, cut off at zero.
+    if node.op == "mul" and kind in SIDES and {"clamp", "relu"} & after and after <= HINGE | PLAIN:
+        return "hinge_loss", reduction, sign
     # An entry picked by its label, or all of them times one-hot labels; times anything else (a reward, an advantage)
     # it is no likelihood of the target any more.
     weighted = any(

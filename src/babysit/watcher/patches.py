@@ -126,6 +126,7 @@ def _install() -> None:
     _installed.extend([
         Patch(Tensor, "backward", _backward),
         Patch(torch.autograd, "backward", _backward),
+        Patch(torch.autograd, "grad", _grad),
         Patch(torch.optim.Optimizer, "__init__", _optimizer),
         Patch(torch.optim.Optimizer, "zero_grad", _zero_grad),
         Patch(nn.Module, "zero_grad", _zero_grad),
@@ -174,6 +175,21 @@ def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
             _in_backward = False
 
     return backward
+
+
+def _grad(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Gradients asked for by name train a network as well: told like a backward when they are of several weights."""
+
+    def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        wanted = inputs if isinstance(inputs, list | tuple) else ()
+        # Of inputs alone (a saliency, a gradient penalty), or to differentiate again: no training step.
+        weights = len(wanted) > 1 and all(isinstance(one, Tensor) and one.is_leaf for one in wanted)
+        if weights and not kwargs.get("create_graph"):
+            for listener in _listeners:
+                listener.on_backward(outputs)
+        return original(outputs, inputs, *args, **kwargs)
+
+    return grad
 
 
 def _zero_grad(original: Callable[..., Any]) -> Callable[..., Any]:

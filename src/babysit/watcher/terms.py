@@ -13,16 +13,14 @@ MOST_TERMS = 8
 def terms_of(loss: Node) -> list[tuple[str, float]]:
     """Kind and value of every summand of a scalar; [] when it is no sum, or one of very many. Reads the device."""
     found: list[tuple[str, float]] = []
-    waiting = [(node, float(value)) for node, value in loss.extra.get("summands", ())]
+    waiting = [(loss, 0.0, 1.0)]
     while waiting:
-        node, signed = waiting.pop(0)
-        inner = [(part, float(size)) for part, size in node.extra.get("summands", ())]
-        # What is subtracted as a whole turns the signs of its parts.
-        turned = -1.0 if signed * sum(size for _, size in inner) < 0 else 1.0
+        node, value, sign = waiting.pop(0)
+        inner = [(part, sign * own * float(size), sign * own) for part, size, own in node.extra.get("summands", ())]
         if inner:
-            waiting = [(part, turned * size) for part, size in inner] + waiting
-        elif node.parents:
-            found.append((_kind(node), signed))
+            waiting = inner + waiting
+        elif node.parents and node is not loss:
+            found.append((_kind(node), value))
         if len(found) + len(waiting) > MOST_TERMS:
             return []
     return found if len(found) > 1 else []

@@ -29,6 +29,9 @@ class Observer(Protocol):
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
         """An activation ran on what a layer gave."""
 
+    def on_dropout(self, place: str, rate: float) -> None:
+        """A dropout ran on what a layer gave."""
+
     def on_loss(self, node: Node, value: Tensor) -> None:
         """A loss function ran."""
 
@@ -128,8 +131,7 @@ class Trace(TorchFunctionMode):
         self._place(node, parents, given)
         if node.role == MODEL:
             self.current = node
-            if name in {"add", "sub"} and first.numel() == 1:
-                node.extra["summands"] = _summands(name, parents, given)
+            _note_summands(node, given)
             self._tell(node, given, args, kwargs, first)
         for tensor in results:
             # A parameter changed in place (an optimizer inside the step) stays a parameter.
@@ -191,7 +193,9 @@ class Trace(TorchFunctionMode):
             node.extra["negative"] = any(isinstance(value, int | float) and value < 0 for value in args)
             self._meet(node, given)
         elif "dropout" in name:
-            node.extra["value"] = float(kwargs.get("p", args[1] if len(args) > 1 else 0.5))
+            rate = node.extra["value"] = float(kwargs.get("p", args[1] if len(args) > 1 else 0.5))
+            if node.layer and kwargs.get("training", args[2] if len(args) > 2 else True):
+                self._observer.on_dropout(node.layer, rate)
 
     def _compare(self, node: Node, given: list[Tensor], result: Tensor) -> None:
         data = [t for t, p in zip(given, node.parents, strict=True) if p.role == DATA]
@@ -220,12 +224,15 @@ def _effective_role(parents: tuple[Node, ...]) -> int:
     return PARAMETER if PARAMETER in roles else DATA
 
 
-def _summands(name: str, parents: tuple[Node, ...], given: list[Tensor]) -> tuple[tuple[Node, Tensor], ...]:
-    """What a sum of scalars adds up, each with its value as it enters; () for anything else."""
-    if name not in {"add", "sub"} or any(tensor.numel() != 1 for tensor in given):
-        return ()
-    values = [given[0].detach(), *(-tensor.detach() if name == "sub" else tensor.detach() for tensor in given[1:])]
-    return tuple(zip(parents, values, strict=True))
+def _note_summands(node: Node, given: list[Tensor]) -> None:
+    """Remember what a sum adds up, each part with its mean as it enters; a mean over samples keeps the parts."""
+    if node.op in {"add", "sub"} and len(given) > 1 and all(t.shape == given[0].shape and t.dim() < 2 for t in given):
+        with torch.no_grad():
+            parts = [tensor.detach().mean() for tensor in given]
+        signs = [1.0, *(-1.0 if node.op == "sub" else 1.0 for _ in parts[1:])]
+        node.extra["summands"] = tuple(zip(node.parents, parts, signs, strict=True))
+    elif node.op == "mean" and "summands" in node.parents[0].extra:
+        node.extra["summands"] = node.parents[0].extra["summands"]
 
 
 def _describe_loss(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -155,6 +155,11 @@ class Window:
             size = self._trace.current.size if self._trace.current is not None else None
             self._anatomist.activation(place, op, size)
 
+    def on_dropout(self, place: str, rate: float) -> None:
+        """A dropout ran."""
+        if self.capturing:
+            self._anatomist.dropout(place, rate)
+
     def on_loss(self, node: Node, value: Tensor) -> None:
         """A loss ran; what matters is the one that backward is called on, and whether this became part of it."""
         if self.capturing and value.requires_grad:

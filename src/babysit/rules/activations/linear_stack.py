@@ -11,17 +11,27 @@ from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import RECURRENT, anatomy_of, weight_layers
+from babysit.rules.structure import RECURRENT, anatomy_of, is_batch_norm, weight_layers
 
 PLAIN = ("Linear", "Conv", "matmul")
 
 
-def _joined(before: Layer, after: Layer) -> bool:
+def _origin(run: Run, layer: Layer) -> str:
+    """The layer that feeds this one, batch norms without an activation passed over: they scale and shift only."""
+    source = layer.source
+    between = anatomy_of(run).layer(source)
+    while between is not None and is_batch_norm(between) and not between.activation:
+        source = between.source
+        between = anatomy_of(run).layer(source)
+    return source
+
+
+def _joined(run: Run, before: Layer, after: Layer) -> bool:
     """Whether one layer's output is, as far as shapes and notes tell, the next one's input."""
     if before.activation or not before.kind.startswith(PLAIN) or not after.kind.startswith(PLAIN):
         return False
     if after.source:
-        return after.source == before.name
+        return _origin(run, after) == before.name
     # Parallel branches have equal inputs; a chain has one's output as the other's input.
     return bool(before.output_shape) and before.output_shape == after.input_shape != before.input_shape
 
@@ -32,9 +42,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     kinds = {layer.kind for layer in anatomy_of(run).layers}
     # In these, what stands beside each other is not a chain, and what is between is inside the module.
     special = kinds & RECURRENT or any("Attention" in kind or "Transformer" in kind for kind in kinds)
-    if special or any(layer.norm for layer in anatomy_of(run).layers):
+    if special or any(layer.norm and not is_batch_norm(layer) for layer in anatomy_of(run).layers):
         return
-    pairs = [(a, b) for a, b in pairwise(layers) if _joined(a, b)]
+    pairs = [(a, b) for a, b in pairwise(layers) if _joined(run, a, b)]
     if not pairs:
         return
     names = tuple(dict.fromkeys(layer.name for pair in pairs for layer in pair))

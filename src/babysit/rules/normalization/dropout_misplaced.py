@@ -21,7 +21,18 @@ def _dropped(objective: Objective) -> Operation | None:
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for dropout between the last layer and a loss."""
+    """Looks for dropout between the last layer and a loss, then for extreme rates between layers."""
+    extreme = [one for one in anatomy_of(run).layers if one.dropout >= limits["extreme"] and not one.is_output]
+    if extreme and poor(run, below=limits["learned"]):
+        worst = max(layer.dropout for layer in extreme)
+        yield Evidence(
+            layers=tuple(layer.name for layer in extreme),
+            first_step=0,
+            confidence=0.9,
+            numbers={"rate": worst, "layers": len(extreme)},
+            meaning=f"Dropout of {worst:g} after {', '.join(layer.name for layer in extreme[:4])}: in training only "
+            f"{100 * (1 - worst):.0f} units of 100 pass anything on. (In Keras of old the number said what is kept.)",
+        )
     for number, objective in enumerate(anatomy_of(run).objectives):
         step = _dropped(objective)
         if step is None:
@@ -46,7 +57,11 @@ RULE = Rule(
     advice="Keep dropout between hidden layers, at 0.1 to 0.5.",
     find=find,
     needs=("anatomy",),
-    limits={"rate": Limit(0.3, "three outputs of ten are wiped out in every step")},
+    limits={
+        "extreme": Limit(0.75, "a quarter of the units is left; 0.5 is the most that Srivastava et al. advise"),
+        "learned": Limit(0.8, "a network that learns the task all the same has units to spare"),
+        "rate": Limit(0.3, "three outputs of ten are wiped out in every step"),
+    },
     leads_to=(*NOT_LEARNING, "F908", "O211", "O207"),
     treatments=(
         Treatment(

@@ -18,6 +18,24 @@ from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of, is_batch_norm
 
 
+def _slow(run: Run, norms: list[Layer], limits: Limits) -> Iterator[Evidence]:
+    """A momentum so small that, after all steps, much of the first guess (mean 0, variance 1) is left."""
+    momenta = [layer.momentum for layer in norms if layer.momentum is not None]
+    steps = run.events.steps
+    if not momenta or steps < limits["steps"]:
+        return
+    left = (1 - min(momenta)) ** steps
+    if left > limits["left"]:
+        yield Evidence(
+            layers=tuple(layer.name for layer in norms),
+            first_step=0,
+            numbers={"momentum": min(momenta), "steps": steps, "left_of_the_start": left},
+            meaning=f"With a momentum of {min(momenta):g} the running averages still hold {100 * left:.0f} % of where "
+            f"they began after {steps} steps: in eval mode the network sees another scale than in training.",
+            confidence=0.8,
+        )
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the train/eval probe; else looks for a validation loss above chance from the first look to the last."""
     probe = run.probe("train-eval-agreement")
@@ -25,6 +43,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(numbers=dict(probe.measured), meaning=probe.message)
         return
     norms = [layer for layer in anatomy_of(run).layers if is_batch_norm(layer)]
+    yield from _slow(run, norms, limits)
     prior, (_, train) = prior_loss(run), values_of(run.curves.get(LOSS_TRAIN))
     _, validation = values_of(run.curves.get(LOSS_VALIDATION))
     if not norms or prior is None or len(validation) < 3 or len(train) < 10:
@@ -51,6 +70,8 @@ RULE = Rule(
     find=find,
     needs=("anatomy",),
     limits={
+        "steps": Limit(100, "torch's own momentum of 0.1 has forgotten its start after fifty"),
+        "left": Limit(0.05, "a twentieth of the first guess"),
         "above": Limit(1.2, "a fifth worse than a constant answer at every look"),
         "below": Limit(0.5, "training removed half of the prior loss"),
     },
@@ -70,6 +91,15 @@ RULE = Rule(
             layers=(*dense_layers((20, 64, 10)), Layer(name="norm", kind="BatchNorm1d", order=1, norm=True)),
             curves={"loss/validation": np.full(10, 8.0)},
         ),
+        lambda: example_run(
+            layers=(*dense_layers((20, 64, 10)), Layer(name="n", kind="BatchNorm1d", order=1, norm=True, momentum=3e-3))
+        ),
     ),
-    silent_on=(healthy, lambda: example_run(curves={"loss/validation": falling(2.3, 0.3, steps=20)})),
+    silent_on=(
+        lambda: example_run(
+            layers=(*dense_layers((20, 64, 10)), Layer(name="n", kind="BatchNorm1d", order=1, norm=True, momentum=0.1))
+        ),
+        healthy,
+        lambda: example_run(curves={"loss/validation": falling(2.3, 0.3, steps=20)}),
+    ),
 )

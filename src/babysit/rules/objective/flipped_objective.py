@@ -7,17 +7,36 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from babysit.records.anatomy import Anatomy, Term
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
-from babysit.rules.rule import Limits, Rule
+from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import BOUNDED_LOSSES, adversarial, anatomy_of
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
+
+
+def _driven_down(anatomy: Anatomy, limits: Limits) -> Iterator[Evidence]:
+    """A penalty below zero that only ever sinks while the data's part stays what it is: its sign is turned round."""
+    data = sum(abs(term.first) for term in anatomy.terms if term.kind == "data")
+    for term in anatomy.terms:
+        deep = term.last < -limits["times"] * max(abs(term.first), data)
+        if term.kind != "data" and data and deep:
+            yield Evidence(
+                first_step=0,
+                numbers={"first": term.first, "last": term.last, "data_loss": data},
+                meaning=f"A part of the loss that no target enters went from {term.first:.3g} to {term.last:.3g} and "
+                "has no floor: it is minimized where it should be maximized, or the reverse. Its sign is wrong.",
+                confidence=0.9,
+            )
+            return
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires when a loss that measures error is negated, or maximized by its optimizer, outside adversarial training."""
     anatomy = anatomy_of(run)
+    if not adversarial(run):
+        yield from _driven_down(anatomy, limits)
     # Several objectives: one of them may be pushed up on purpose (domain adaptation, entropy bonus).
     if adversarial(run) or len(anatomy.objectives) != 1 or anatomy.objectives[0].loss not in BOUNDED_LOSSES:
         return
@@ -43,6 +62,7 @@ RULE = Rule(
     advice="Drop the minus sign (or maximize=True): optimizers minimize.",
     find=find,
     needs=("anatomy",),
+    limits={"times": Limit(3.0, "an entropy bonus is bounded by the data's own loss; three times it is not")},
     leads_to=(*BLOWING_UP, *NOT_LEARNING, *LOST_UNITS, "O207", "O208", "U601"),
     treatments=(
         Treatment(action="set_sign", value=1.0, say="Minimize the loss itself.", code="loss.backward()  # not (-loss)"),
@@ -50,10 +70,19 @@ RULE = Rule(
     false_positives=("Gradient ascent on a trained network (adversarial examples, unlearning).",),
     sources=("torch.optim: step() descends unless maximize=True.",),
     fires_on=(
+        lambda: example_run(
+            facts={"terms": (Term(kind="data", first=44.0, last=43.0), Term(kind="outputs", first=-0.5, last=-900.0))}
+        ),
         lambda: example_run(objective=regression(sign=-1.0), loss=np.asarray(-diverging(1.0, broken=False))),
         lambda: example_run(
             objective=regression(), facts={"optimizers": (msgspec.structs.replace(optimizer("SGD"), maximize=True),)}
         ),
     ),
-    silent_on=(healthy, lambda: example_run(objective=regression(loss="custom", sign=-1.0), loss=falling(1.0, 0.1))),
+    silent_on=(
+        lambda: example_run(
+            facts={"terms": (Term(kind="data", first=2.3, last=0.4), Term(kind="outputs", first=-0.7, last=-1.1))}
+        ),
+        healthy,
+        lambda: example_run(objective=regression(loss="custom", sign=-1.0), loss=falling(1.0, 0.1)),
+    ),
 )

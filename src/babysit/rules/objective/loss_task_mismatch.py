@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from babysit.records.anatomy import Objective, TargetKind, Task
+from babysit.records.anatomy import Objective, TargetKind, Task, ValueSummary
 from babysit.records.curves import ACCURACY_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
@@ -17,6 +17,7 @@ from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 # More different whole numbers than this are amounts, counts or ages rather than names of classes.
 FEW_CLASSES: Final = 20
+SIDED_LOSSES: Final = frozenset({"hinge_loss", "soft_margin_loss", "hinge_embedding_loss"})
 
 
 def _cross_entropy_on_reals(objective: Objective) -> str:
@@ -53,6 +54,14 @@ def _distance_on_class_numbers(run: Run, objective: Objective) -> str:
     return ""
 
 
+def _sides_as_numbers(objective: Objective) -> str:
+    """Losses that want -1 and +1 and are given 0 and 1: every sample of class 0 is left out."""
+    numbered = objective.target.whole and objective.target.low == 0 and objective.target.high == 1
+    if objective.loss in SIDED_LOSSES and numbered:
+        return f"{objective.loss} wants labels -1 and +1 and gets 0 and 1: times 0, the samples of class 0 say nothing"
+    return ""
+
+
 def _binary_on_exclusive(objective: Objective) -> str:
     if objective.loss in BINARY_LOSSES and objective.target_kind is TargetKind.ONE_HOT and objective.outputs > 2:
         return f"{objective.loss} treats {objective.outputs} exclusive classes as independent questions"
@@ -64,7 +73,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if adversarial(run):
         return  # least-squares GANs use squared error on zeros and ones with good reason
     for number, objective in enumerate(anatomy_of(run).objectives):
-        contradiction = _cross_entropy_on_reals(objective)
+        contradiction = _cross_entropy_on_reals(objective) or _sides_as_numbers(objective)
         mild = _distance_on_classes(objective) or _binary_on_exclusive(objective)
         numbered = "" if mild else _distance_on_class_numbers(run, objective)
         mild = mild or numbered
@@ -113,6 +122,11 @@ RULE = Rule(
     ),
     sources=("Hui & Belkin 2021 (arXiv 2006.07322): squared error can match cross-entropy, hence harm is asked for.",),
     fires_on=(
+        lambda: example_run(
+            objective=classes(
+                loss="hinge_loss", target_kind=TargetKind.ZERO_ONE, target=ValueSummary(whole=True, high=1.0)
+            )
+        ),
         lambda: example_run(objective=binary("sigmoid", loss="l1_loss"), loss=flat(0.5)),
         lambda: example_run(objective=classes(target_kind=TargetKind.REAL), loss=flat(2.0)),
     ),

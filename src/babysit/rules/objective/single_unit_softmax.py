@@ -39,6 +39,13 @@ def _wrong(objective: Objective) -> str:
         if _over_the_batch(operation, objective):
             size = objective.prediction.shape[0]
             return f"{operation.name} runs over the {size} samples of the batch, not over the classes of each sample"
+        # Classes flattened before the loss: the softmax must have run over as many values as there are classes.
+        plain = meaningful(objective.chain)[-1] is operation
+        if plain and objective.loss == "nll_loss" and operation.size not in (None, objective.outputs):
+            return (
+                f"{operation.name} runs over {operation.size} values, and the loss tells {objective.outputs} classes "
+                "apart: it runs over another axis than the classes"
+            )
     if objective.loss == "cross_entropy" and objective.outputs == 1:
         return "cross_entropy over a single output is 0 (or a constant), whatever the network answers"
     return ""
@@ -115,6 +122,7 @@ RULE = Rule(
         lambda: example_run(
             objective=classes(loss="nll_loss", chain=(Operation(name="log_softmax", dim=0, size=64),)), loss=flat(4.1)
         ),
+        lambda: example_run(objective=classes(loss="nll_loss", chain=(Operation(name="log_softmax", dim=1, size=12),))),
         lambda: example_run(layers=dense_layers((20, 1, 10), activation="softmax", softmax_size=1)),
     ),
     silent_on=(

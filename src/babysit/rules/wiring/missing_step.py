@@ -24,6 +24,15 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares backward passes with steps, optimizer by optimizer, and looks for a rate that is always zero."""
     facts, backwards = anatomy_of(run).optimizers, run.events.counts.get("backward", 0)
     steps, discarded = max((one.steps or 0 for one in facts), default=0), run.events.counts.get("discarded", 0)
+    if discarded >= limits["all"] * backwards > 0 and backwards >= limits["backwards"] and steps >= backwards / 2:
+        yield Evidence(
+            first_step=0,
+            numbers={"backward": backwards, "discarded": discarded, "steps": steps},
+            meaning=f"In {discarded} of {backwards} steps the gradients were cleared between backward and step: the "
+            "optimizer has nothing to step with.",
+            advice="Call zero_grad() before backward() or after step(), never between the two.",
+        )
+        return
     rare = 0 < steps < limits["few"] or (steps > 0 and poor(run))
     if discarded >= limits["discarded"] * max(1, steps) and rare:
         yield Evidence(
@@ -83,6 +92,7 @@ RULE = Rule(
     find=find,
     needs=("events",),
     limits={
+        "all": Limit(0.9, "nearly all: a step without gradients is no step"),
         "discarded": Limit(4.0, "four of five gradients thrown away; one or two a step are an attack or a look"),
         "few": Limit(200, "adversarial training discards as many, over thousands of steps"),
         "backwards": Limit(10, "fewer backward passes may be a mere look at gradients"),
