@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,10 @@ class Host:
         # Workers share the cores of their machine; two threads each would get in each other's way.
         torch.set_num_threads(1)
         self._executor = inner(workload)
+
+    def process_id(self) -> int:
+        """The operating system's number of the worker."""
+        return os.getpid()
 
     def width(self) -> int:
         """That of the executor."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from babysit.store.writer import Writer
+    from babysit.tuning.population.record import Progress as Running
     from babysit.tuning.study_file import StudyFile
 
 
@@ -101,6 +102,13 @@ class Ledger:
             rate = self._steps / max(time.perf_counter() - self._began, 1e-9)
             words = f"{self._stage} search:{self._where}{self._so_far()}, {rate:,.0f} steps x configs/s"
             self._progress.update(self._bar, advance=epochs, description=words)
+
+    def tick(self, now: Running) -> None:
+        """Members are under way; shown between two results that are more than a moment apart."""
+        if self._progress is not None and self._bar is not None:
+            rate = now.steps / max(now.seconds, 1e-9)
+            words = f"{self._stage} search:{self._where}{self._so_far()}, {rate:,.0f} steps x configs/s"
+            self._progress.update(self._bar, description=words)
 
     def add(self, trial: Trial) -> None:
         """A trial has ended."""

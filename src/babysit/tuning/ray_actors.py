@@ -46,13 +46,13 @@ def ray_actors(workers: int = 0, *, address: str = "", inner: Inner = InProcess)
 class ActorCrew:
     """A `Crew` of Ray actors, which can be given one workload after the other."""
 
-    def __init__(self, workers: int, *, address: str, on_gpu: bool = False) -> None:
+    def __init__(self, workers: int, *, address: str = "", on_gpu: bool = False, own_cpus: int | None = None) -> None:
         self._ray = ray = _imported()
         self._own = not ray.is_initialized()
         self._actors: list[Any] = []
         self._given: tuple[Any, ...] = ()
         if self._own:
-            _connect(ray, address)
+            _connect(ray, address, own_cpus or workers or None)
         resource = "GPU" if on_gpu else "CPU"
         there = int(ray.cluster_resources().get(resource, 0))
         if there < max(workers, 1):
@@ -139,11 +139,13 @@ def _imported() -> Any:
     return ray
 
 
-def _connect(ray: Any, address: str) -> None:
+def _connect(ray: Any, address: str, cpus: int | None) -> None:
+    """Joins a cluster, or begins one on this machine with as many workers as it may use at once."""
+    own: dict[str, Any] = {} if address else {"include_dashboard": False, "num_cpus": cpus}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of Ray about its own settings
-            ray.init(address=address or "local", include_dashboard=False if not address else None, log_to_driver=True)
+            ray.init(address=address or "local", **own)
     except (ConnectionError, TimeoutError, ValueError, RuntimeError, OSError) as problem:
         said = str(problem).strip().splitlines()
         raise UserError(

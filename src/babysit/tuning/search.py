@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from babysit.data.batches import batch_bounds
 from babysit.records.trial import Trial
 from babysit.rules.search.placed import edge, place
 from babysit.tuning.builder import check_build
@@ -18,6 +19,7 @@ from babysit.tuning.folder import STUDY, SearchFolder
 from babysit.tuning.importance import importance, in_a_sentence
 from babysit.tuning.in_process import InProcess
 from babysit.tuning.ledger import Ledger, best_of, in_words
+from babysit.tuning.population.population import Population
 from babysit.tuning.remembered import Remembered
 from babysit.tuning.replay import Replayed, replay
 from babysit.tuning.result import SearchResult
@@ -40,7 +42,7 @@ def search(
     *,
     space: Space,
     settings: SearchSettings | None = None,
-    executor: Callable[[Workload], Executor] = InProcess,
+    executor: Callable[[Workload], Executor] | None = None,
     writer: Writer | None = None,
     progress: Progress | None = None,
     folder: Path | str | None = None,
@@ -54,7 +56,8 @@ def search(
         splits: training and validation samples.
         space: the ranges to begin with.
         settings: stages, sampler, seed.
-        executor: who trains; in this process unless told otherwise.
+        executor: who trains; None trains members of one shape as one, in this process. Others: `InProcess` (one by one
+            in plain PyTorch), `processes(workers)`, `ray_actors(workers)`.
         writer: where trials and ranges are kept as they come.
         progress: where trials and the best so far are shown.
         folder: where the search is written down, so that it can go on after any interruption: call again with the same
@@ -67,14 +70,14 @@ def search(
     settings = settings or SearchSettings()
     check_build(build, space)
     began = time.perf_counter()
-    workload = _workload(build, splits, settings)
+    workload = _workload(build, splits, space, settings)
     with ExitStack() as stack:
         kept, study_file = None, None
         if folder is not None:
             kept = stack.enter_context(SearchFolder(folder, asked=_asked(workload, space, settings)))
             study_file = StudyFile(kept.path / STUDY, name=kept.path.resolve().parent.name or "search")
         ledger = Ledger(writer=writer, progress=progress, study_file=study_file)
-        trainer = executor(workload)
+        trainer = executor(workload) if executor else Population(workload, told=ledger.tick)
         stack.callback(trainer.close)
         remembered = Remembered(trainer, kept) if kept else None
         if kept and remembered and remembered.known_at_first:
@@ -113,17 +116,26 @@ def search(
     )
 
 
-def _workload(build: Build, splits: Splits, settings: SearchSettings) -> Workload:
+def _workload(build: Build, splits: Splits, space: Space, settings: SearchSettings) -> Workload:
     return Workload(
         build=build,
         train=splits.train,
         validation=splits.validation,
+        steps=_steps(splits, space, settings),
+        precision=settings.precision,
         optimizer=settings.optimizer,
         rate=settings.rate,
         weight_decay=settings.weight_decay,
         batch_size=settings.batch_size,
         device=settings.device,
     )
+
+
+def _steps(splits: Splits, space: Space, settings: SearchSettings) -> int:
+    """About how many steps of training the planned stages take."""
+    rungs = [rung for stage in settings.stages for rung in plans(stage, space, settings, width=1)]
+    epochs = sum(rung.cost_epochs for rung in rungs)
+    return epochs * len(batch_bounds(len(splits.train), settings.batch_size))
 
 
 def _asked(workload: Workload, space: Space, settings: SearchSettings) -> dict[str, Any]:

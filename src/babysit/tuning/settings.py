@@ -56,6 +56,7 @@ class SearchSettings:
     rate: float = 1e-3  # likewise
     weight_decay: float = 0.0  # likewise
     device: str = "auto"
+    precision: str = "32"  # auto: bfloat16 products where they are right and faster; bf16: wherever they are right
 
     def __post_init__(self) -> None:
         """Refuses a search without stages, and numbers without meaning."""

@@ -15,6 +15,9 @@ _VALID: Final[dict[str, tuple[float, float]]] = {
     "dropout": (0.0, 0.95),
     "momentum": (0.0, 0.999),
     "label_smoothing": (0.0, 0.9),
+    "beta1": (0.0, 0.9999),
+    "beta2": (0.0, 0.99999),
+    "rate_decay": (0.0, 1.0),
 }
 _EVERYTHING: Final = (-math.inf, math.inf)
 

@@ -11,7 +11,7 @@ from babysit.records.trial import Value
 from babysit.tuning.space import Choice, Dimension, Scale, Space, When
 
 # Shares of something: they add up rather than multiply, and zero is one of their values.
-_SHARES: Final = frozenset({"dropout", "momentum", "label_smoothing"})
+_SHARES: Final = frozenset({"dropout", "momentum", "label_smoothing", "beta1", "beta2", "rate_decay"})
 _EXAMPLE: Final = "Write e.g. rate=1e-4..1e-1 dropout=0..0.5:linear hidden=32,64"
 # Between two hyperparameters: a space, or a comma before the next `name=`.
 _BETWEEN: Final = re.compile(r"\s+|,(?=[A-Za-z_]\w*=)")
@@ -20,9 +20,9 @@ _BETWEEN: Final = re.compile(r"\s+|,(?=[A-Za-z_]\w*=)")
 def read_space(text: str | Iterable[str]) -> Space:
     """A space from its text form, given as one text or as a list of parts, separated by spaces or commas.
 
-    `name=low..high` is a range, logarithmic unless `:linear` follows (dropout, momentum and label_smoothing are linear
-    by themselves; `:log` overrides); `name=a,b,c` is a choice and `name=a` a fixed value. With `@other=a,b` behind it
-    a hyperparameter exists only where the other one is a or b: `momentum=0.5..0.99@optimizer=sgd`.
+    `name=low..high` is a range, logarithmic unless `:linear` follows (shares such as dropout, momentum or beta1 are
+    linear by themselves; `:log` overrides); `name=a,b,c` is a choice and `name=a` a fixed value. With `@other=a,b` behind
+    it a hyperparameter exists only where the other one is a or b: `momentum=0.5..0.99@optimizer=sgd`.
 
     Raises:
         UserError: a part cannot be read; the message holds it.
