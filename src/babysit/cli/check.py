@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from babysit.cli.settings import Settings
+    from babysit.records.anatomy import Anatomy
     from babysit.records.dataprofile import DataProfile
+    from babysit.routine.prepare import Prepared
 
 # An experiment that fails says that training cannot work as things are; a warning that it will be hurt.
 SEVERITY = {Outcome.FAIL: Severity.ERROR, Outcome.WARN: Severity.WARNING}
@@ -122,7 +124,27 @@ def _experimented(data: str, material: Material, settings: Settings, progress: P
     run = begin_run("check", {"source": data, **material.told})
     own = CheckSettings(seed=material.seed)
     probes = check_all(ready.model(material.seed), ready.splits.train, settings=own, progress=progress)
-    return msgspec.structs.replace(run, probes=probes, data=ready.profile, status=Status.FINISHED, ended=now())
+    run = msgspec.structs.replace(run, probes=probes, data=ready.profile, anatomy=_anatomy(ready, material.seed))
+    return msgspec.structs.replace(run, status=Status.FINISHED, ended=now())
+
+
+def _anatomy(ready: Prepared, seed: int) -> Anatomy | None:
+    """Layers and objective as one watched step of a copy shows them: many rules need them to say anything."""
+    import torch
+
+    from babysit.nn.losses import loss_for
+    from babysit.probes.optimizers import make_optimizer
+    from babysit.probes.replica import device_of, replica
+    from babysit.watcher.watch import watch
+
+    train = ready.splits.train
+    with replica(ready.model(seed), seed=seed) as (model, _):
+        optimizer = make_optimizer("adam", model, rate=1e-3)
+        x, y = (part[:64].to(device_of(model)) for part in (train.x, train.y))  # as many as the experiments take
+        with watch(model, optimizer) as seen:
+            torch.autograd.backward(loss_for(train.task)(model(x), y))
+            optimizer.step()
+        return seen.run.anatomy
 
 
 def worst(run: Run) -> int:
