@@ -37,7 +37,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     engine.dispose()
 
 
-SLOW = {"processes_may_open_and_write_at_once"}  # they start fresh processes
+SLOW = {"processes_may_open_and_write_at_once", "a_kill_without_warning_loses_nothing_that_was_flushed"}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from babysit.testing.sample_runs import full_run, losses, same
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(place_module, "BUSY_SECONDS", 0.1)
     monkeypatch.setattr(sink_module, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(sink_module, "_TELL_SECONDS", 0.0)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
@@ -199,10 +200,38 @@ def test_playing_a_spool_twice_changes_nothing(file: Path) -> None:
 
 
 def test_a_spool_of_a_living_writer_is_left_to_it(file: Path) -> None:
-    _, path = spooled(file)
-    mine = path.rename(path.with_name(path.name + ".open"))
-    Store(str(file)).close()
-    assert mine.exists()
+    with Store(str(file)) as store, locked(file):
+        writer = store.open_writer(Run(id="a"))
+        writer.append(curves=losses(0, 3))
+        writer.flush()
+        (mine,) = file.parent.glob("*.spool.open")
+        assert list(spool.waiting(store._place)) == []
+        assert mine.exists()
+    with Store(str(file)) as again:
+        assert steps_of(again, "a") == [0, 1, 2]
+
+
+def test_a_spool_that_can_grow_no_more_is_followed_by_another(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, begun = spool._add, set()
+
+    def once(path: Path, frames: bytes) -> None:
+        if path in begun:
+            raise OSError(27, "File too large")
+        begun.add(path)
+        real(path, frames)
+
+    monkeypatch.setattr(spool, "_add", once)
+    store = Store(str(file))
+    with locked(file):
+        writer = store.open_writer(Run(id="a"))
+        for step in range(4):
+            writer.append(curves=losses(step, step + 1))
+            writer.flush()
+        store.close()
+    assert len(list(file.parent.glob("*.spool"))) == 5
+    with Store(str(file)) as again:
+        assert steps_of(again, "a") == [0, 1, 2, 3]
+        assert again.problems == ()
 
 
 def test_a_spool_of_a_dead_writer_is_brought_in(file: Path) -> None:

@@ -23,11 +23,21 @@ _waited: list[bool] = []
 _open: WeakSet[Connection] = WeakSet()
 
 
+# Another thread's transaction is waited for at most this long: one takes a second at worst, and a database that hangs
+# may not take the whole program with it.
+_TURN_SECONDS = 10.0
+
+
 @contextmanager
 def undivided() -> Iterator[None]:
-    """No fork happens within this block."""
-    with _lock:
+    """No fork happens within this block; raises TimeoutError when another thread's block does not end."""
+    lock = _lock
+    if not lock.acquire(timeout=_TURN_SECONDS):
+        raise TimeoutError(f"the store has not answered for {_TURN_SECONDS:.0f} seconds")
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def guard(connection: Connection) -> None:

@@ -58,7 +58,7 @@ class Place:
         try:
             with forking.undivided(), self.engine.connect() as connection, connection.begin():
                 yield connection
-        except (SQLAlchemyError, sqlite3.Error) as problem:
+        except (SQLAlchemyError, sqlite3.Error, TimeoutError) as problem:
             raise _told(problem, self.label) from problem
 
     @contextmanager
@@ -67,13 +67,14 @@ class Place:
         try:
             with forking.undivided(), self.connect_for_writing() as connection, connection.begin():
                 yield connection
-        except (SQLAlchemyError, sqlite3.Error) as problem:
+        except (SQLAlchemyError, sqlite3.Error, TimeoutError) as problem:
             raise _told(problem, self.label) from problem
 
     def give_back(self) -> None:
         """Lets the disk have what deleted runs took; PostgreSQL does so by itself."""
+        missed = suppress(SQLAlchemyError, sqlite3.Error, TimeoutError)  # then the next deletion does it
         if self.file is not None:
-            with suppress(SQLAlchemyError, sqlite3.Error), forking.undivided(), self.engine.connect() as connection:
+            with missed, forking.undivided(), self.engine.connect() as connection:
                 # As a script: a statement without rows is stepped once by Python, which frees one page.
                 connection.connection.cursor().executescript("PRAGMA incremental_vacuum")
 
@@ -245,7 +246,7 @@ def _prepare(place: Place) -> None:
             with forking.undivided(), place.connect_for_writing() as connection, connection.begin():
                 prepare(connection)
             return
-        except (SQLAlchemyError, sqlite3.Error) as problem:
+        except (SQLAlchemyError, sqlite3.Error, TimeoutError) as problem:
             # Many may open a new store at the same time: one makes the tables, the others look again.
             if time.monotonic() > deadline or not _passes(problem):
                 raise _told(problem, place.label) from problem
@@ -257,11 +258,18 @@ def _code(problem: BaseException) -> str:
     return str(getattr(origin, "sqlite_errorname", "")) if isinstance(origin, sqlite3.Error) else ""
 
 
+def is_busy(problem: BaseException) -> bool:
+    """Whether others were writing for so long that our turn did not come."""
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html: lock_not_available
+    state = getattr(getattr(problem, "orig", None) or problem, "sqlstate", "")
+    return _code(problem).startswith("SQLITE_BUSY") or state == "55P03"
+
+
 def _passes(problem: BaseException) -> bool:
     """Whether the same may go well a moment later: another program was writing, or made the tables first."""
     origin = getattr(problem, "orig", None) or problem
     if isinstance(origin, sqlite3.Error):
-        return _code(problem).startswith("SQLITE_BUSY")
+        return is_busy(problem)
     return isinstance(problem, sa.exc.ProgrammingError | sa.exc.IntegrityError)
 
 

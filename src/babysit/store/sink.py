@@ -15,16 +15,23 @@ from sqlalchemy import Connection
 from babysit.records.problem import UserError
 from babysit.store import forking
 from babysit.store.changes import Change, SegmentRow, apply
-from babysit.store.place import Place, reason
+from babysit.store.place import Place, is_busy, reason
 from babysit.store.schema import RUNS
 from babysit.store.spool import Spool
-from babysit.store.tidying import bound, gather
+from babysit.store.tidying import bound, fewer, gather
 
 # So many small segments are joined into one: measured, a run of 50,000 commits reads in 0.6 s instead of 5.5 s.
 _GATHER_SEGMENTS = 512
 
 # After a failure the spool is used for this long before the store is tried again: a locked database costs a wait.
 _PAUSE_SECONDS = 5.0
+
+
+# Records that had to wait beside the store for less than this, because others were writing, are not worth a word.
+_TELL_SECONDS = 30.0
+
+# How often the last records try a store in which others write; each try waits BUSY_SECONDS.
+_LAST_TRIES = 4
 
 
 @final
@@ -42,6 +49,8 @@ class Sink:
         self._sequence = 0
         self._pause_until = 0.0
         self._failure = ""  # why the store could not be written
+        self._failed_at = 0.0
+        self._busy = False
         self._small: Counter[str] = Counter()  # segments of each run since they were last gathered
         self._gathered: dict[str, int] = {}  # up to which sequence that was
 
@@ -64,9 +73,11 @@ class Sink:
     def write(self, changes: Sequence[Change], *, last: bool = False) -> None:
         """Writes changes, after those that still wait; the last ones try the store whatever happened before."""
         self._memory += changes
-        if not self._memory and self._spool.path is None:
+        if not self._memory and not self._spool.paths:
             return
         if (last or time.monotonic() >= self._pause_until) and self._into_store():
+            return
+        if last and any(self._busy and self._into_store() for _ in range(1, _LAST_TRIES)):
             return
         self._into_spool()
 
@@ -79,8 +90,11 @@ class Sink:
         except Exception as problem:
             self._disconnect()
             self._pause_until = time.monotonic() + _PAUSE_SECONDS
-            self._failure = reason(problem)
+            self._busy = is_busy(problem)
+            if not self._failure:  # the first reason tells most, and is told once
+                self._failure, self._failed_at = reason(problem), time.monotonic()
             return False
+        self._failure = ""
         self._tidy(connection)
         self._memory.clear()
         with suppress(OSError):  # played again later, it changes nothing
@@ -116,17 +130,39 @@ class Sink:
         if not self._memory:
             return
         try:
-            folder = self._spool.append(self._memory).parent
+            self._spool.append(self._memory)
             self._memory.clear()
-            self.tell(
-                f"the store {self._place.label} cannot be written ({self._failure}); records wait in {folder} "
-                "and go in as soon as they can, at the latest when the store is next opened"
-            )
+            if time.monotonic() - self._failed_at > _TELL_SECONDS:
+                self._tell_of_spool()
         except Exception as problem:
+            self._memory = fewer(self._memory, most_bytes=self.most_bytes)
             self.tell(
                 f"the store {self._place.label} cannot be written ({self._failure}), nor can records wait on disk "
                 f"({reason(problem)}); they wait in memory until this program ends"
             )
+
+    def _tell_of_spool(self) -> None:
+        for folder in dict.fromkeys(path.parent for path in self._spool.paths):
+            self.tell(
+                f"the store {self._place.label} cannot be written ({self._failure}); records wait in {folder} "
+                "and go in as soon as they can, at the latest when the store is next opened"
+            )
+
+    def rescue(self, changes: Sequence[Change]) -> None:
+        """Puts what is being written, and these changes, on disk: for the thread that does not wait any longer.
+
+        If they arrive after all, the spool changes nothing.
+        """
+        spool = Spool(self._place)
+        try:
+            folder = spool.append([*self._memory, *changes]).parent
+            spool.close()
+            self.tell(
+                f"the store {self._place.label} does not answer; the end of the run waits in {folder} and goes in when "
+                "the store is next opened"
+            )
+        except Exception as problem:
+            self.tell(f"the store {self._place.label} does not answer; the end of the run is lost ({reason(problem)})")
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -136,11 +172,12 @@ class Sink:
 
     def close(self) -> None:
         """Ends the connection; what waits is for the next who opens the store."""
-        with forking.undivided():
+        with suppress(TimeoutError), forking.undivided():
             self._disconnect()
+        self._tell_of_spool()
         try:
             self._spool.close()
         except OSError as problem:
-            self.tell(f"records wait in {self._spool.path} ({problem})")
+            self.tell(f"records wait beside the store ({problem}); they go in when it is next opened")
         if self._memory:
             self.tell(f"{len(self._memory)} records could not be kept anywhere and are lost")

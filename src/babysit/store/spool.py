@@ -13,6 +13,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -42,54 +43,63 @@ class Header(msgspec.Struct, frozen=True):
     owner: Owner
 
 
+# Files that a writer of this process may still add to.
+_held: set[Path] = set()
+
+
 @final
 class Spool:
-    """The file of one writer; it exists only while something waits in it."""
+    """The files of one writer: mostly one, another when the first can grow no more; none while nothing waits."""
 
     def __init__(self, place: Place) -> None:
         self._places = place.spools
         self._token = secrets.token_hex(6)
-        self.path: Path | None = None
+        self.paths: list[Path] = []
 
     def append(self, changes: Sequence[RunRow | PartRow | SegmentRow]) -> Path:
         """Adds changes and waits until the disk has them; raises OSError when no folder takes them."""
         frame = _framed(to_bytes(changes))
-        if self.path is not None:
-            _add(self.path, frame)
-            return self.path
-        header = _framed(to_bytes(Header(SCHEMA_VERSION, this_process())))
-        for last, (folder, prefix) in enumerate(self._places, start=1):
-            path = folder / f"{prefix}.{self._token}{_OPEN}"
+        with suppress(OSError):
+            if self.paths:
+                _add(self.paths[-1], frame)
+                return self.paths[-1]
+        return self._begin(_framed(to_bytes(Header(SCHEMA_VERSION, this_process()))) + frame)
+
+    def _begin(self, frames: bytes) -> Path:
+        last: OSError | None = None
+        for folder, prefix in self._places:
+            path = folder / f"{prefix}.{self._token}-{len(self.paths)}{_OPEN}"
             try:
                 _own(folder)
-                _add(path, header + frame)
-            except OSError:
-                path.unlink(missing_ok=True)
-                if last == len(self._places):
-                    raise
+                _add(path, frames)
+            except OSError as problem:
+                last = problem
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
             else:
-                self.path = path
-                break
-        assert self.path is not None
-        return self.path
+                self.paths.append(path)
+                _held.add(path)
+                return path
+        raise last or OSError("there is no folder for records that wait")
 
     def changes(self) -> Changes:
-        """What waits, in order; nothing when someone removed the file."""
-        if self.path is None or not self.path.exists():
-            self.path = None
-            return []
-        return read(self.path)[0]
+        """What waits, in order; nothing when someone removed the files."""
+        self.paths = [path for path in self.paths if path.exists()]
+        return [change for path in self.paths for change in read(path)[0]]
 
     def discard(self) -> None:
         """What waited has arrived."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-            self.path = None
+        for path in list(self.paths):
+            path.unlink(missing_ok=True)
+            self.paths.remove(path)
+            _held.discard(path)
 
     def close(self) -> None:
         """Nothing more will be added: whoever opens the store next may take what waits."""
-        if self.path is not None:
-            self.path = self.path.rename(self.path.with_suffix(""))
+        paths, self.paths = self.paths, []
+        _held.difference_update(paths)
+        for path in paths:
+            path.rename(path.with_suffix(""))
 
 
 def _framed(payload: bytes) -> bytes:
@@ -134,7 +144,10 @@ def waiting(place: Place) -> Iterator[Path]:
 
 def _is_abandoned(path: Path) -> bool:
     header = next(_payloads(path.read_bytes()), None)
-    alive = is_alive(from_bytes(header, Header).owner) if header is not None else None
+    owner = from_bytes(header, Header).owner if header is not None else None
+    if owner == this_process():
+        return path not in _held
+    alive = is_alive(owner) if owner is not None else None
     return time.time() - path.stat().st_mtime > _ABANDONED_SECONDS if alive is None else not alive
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
@@ -18,6 +19,10 @@ from babysit.store.changes import (
     VITALS,
     WHOLE_CURVES,
     WHOLE_VITALS,
+    Change,
+    PartRow,
+    RunRow,
+    SegmentRow,
     joined,
 )
 from babysit.store.merge import join_curves, join_vitals
@@ -93,3 +98,23 @@ def _marks(connection: Connection, run_id: str) -> Marks:
     parts = {row.name: bytes(row.payload) for row in connection.execute(sa.select(PARTS).where(wanted))}
     findings = from_bytes(parts["findings"], tuple[Finding, ...]) if "findings" in parts else ()
     return marks_of(findings, from_bytes(parts["events"], Events) if "events" in parts else Events())
+
+
+def fewer(changes: Sequence[Change], *, most_bytes: float) -> list[Change]:
+    """The changes of one run as long as they are small; else what they come to, with rows left out beyond the bound."""
+    segments = [change for change in changes if isinstance(change, SegmentRow)]
+    adding = all(segment.kind in (CURVES, VITALS) for segment in segments)
+    if sum(len(segment.payload) for segment in segments) <= most_bytes or not adding:
+        return list(changes)
+    begun = [change for change in changes if isinstance(change, RunRow) and change.create]
+    told = [change for change in changes if isinstance(change, RunRow) and not change.create]
+    parts = {change.name: change for change in changes if isinstance(change, PartRow)}
+    curves, vitals = joined((segment.kind, segment.payload) for segment in segments)
+    rows = thin(curves, vitals, marks=Marks(), most_bytes=most_bytes * _REMAINS)
+    last = {segment.kind: segment for segment in segments}
+    pieces = [
+        msgspec.structs.replace(last[kind], payload=to_bytes(piece))
+        for kind, piece in zip((CURVES, VITALS), rows, strict=True)
+        if kind in last
+    ]
+    return sorted([*begun[-1:], *parts.values(), *pieces, *told[-1:]], key=lambda change: change.sequence)

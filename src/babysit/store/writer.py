@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Any, Final, final
 
@@ -15,16 +16,24 @@ from babysit.records.curves import Curves
 from babysit.records.run import Run
 from babysit.records.vitals import Vitals
 from babysit.store.changes import Change
+from babysit.store.merge import join_curves, join_vitals
 from babysit.store.place import BUSY_SECONDS, Place
 from babysit.store.recorder import Fields, Item, Recorder, Rewind, Rows
 from babysit.store.sink import Sink
 from babysit.store.summary import HEARTBEAT_SECONDS
+from babysit.store.thinning import Marks, thin
 
 # What a kill without warning can cost; a page that follows the run live looks four times a second at most.
 COMMIT_SECONDS: Final = 0.25
 
 # The store is busy for BUSY_SECONDS at most, then the spool takes over; the rest is for a slow disk.
 _END_SECONDS: Final = 6 * BUSY_SECONDS
+
+
+# Of items that wait; one is a microsecond's work and about a kilobyte: 100 MB, and many seconds of logging.
+MOST_WAITING: Final = 100_000
+
+Told = Item | threading.Event | None
 
 
 @final
@@ -39,7 +48,10 @@ class Writer:
         self.run_id = run.id
         self._process = os.getpid()
         self._sink = Sink(place)
-        self._queue: SimpleQueue[Item | threading.Event | None] = SimpleQueue()
+        self._recorder = Recorder(run, self._sink, most_bytes=self._sink.most_bytes)
+        self._queue: SimpleQueue[Told] = SimpleQueue()
+        self._turn = threading.Lock()
+        self._most_waiting = MOST_WAITING
         self._hurry = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._work, args=(run,), name=f"babysit-store-{run.id}", daemon=True)
@@ -88,9 +100,16 @@ class Writer:
         self._hurry.set()
         self._thread.join(_END_SECONDS)
         if self._thread.is_alive():
-            self._sink.tell(
-                f"the store did not answer for {_END_SECONDS:.0f} seconds; the end of the run may be missing"
-            )
+            self._rescue()
+
+    def _rescue(self) -> None:
+        """The thread hangs in the database: what it has not got to yet is put on disk from here."""
+        items = [item for item in _drained(self._queue) if item is not None and not isinstance(item, threading.Event)]
+        self._queue.put(None)  # should it ever come back, it ends
+        try:
+            self._sink.rescue(self._recorder.changes(items))
+        except Exception as problem:
+            self._sink.tell(f"the end of the run was not recorded: {type(problem).__name__}: {problem}")
 
     def _is_mine(self) -> bool:
         return os.getpid() == self._process
@@ -99,13 +118,22 @@ class Writer:
         if self._closed:
             self._sink.tell("something was recorded after the end of the run and is not kept")
         elif self._is_mine():
+            with self._turn:
+                self._queue.put(item)
+                if self._queue.qsize() > self._most_waiting:
+                    self._condense()
+
+    def _condense(self) -> None:
+        """The store is slower than what it is told, or hangs: what waits is joined, within the bound of a run."""
+        for item in condensed(_drained(self._queue), most_bytes=self._sink.most_bytes):
             self._queue.put(item)
+        self._most_waiting = 2 * self._queue.qsize() + MOST_WAITING
 
     def _work(self, run: Run) -> None:
         self._sink.follow(run.id)
-        recorder = Recorder(run, self._sink, most_bytes=self._sink.most_bytes)
+        recorder = self._recorder
         self._write(partial(recorder.beginning, run))
-        taken: list[Item | threading.Event | None] = []
+        taken: list[Told] = []
         while None not in taken:
             taken = self._gather()
             items = [item for item in taken if item is not None and not isinstance(item, threading.Event)]
@@ -116,15 +144,14 @@ class Writer:
                     item.set()
         self._sink.close()
 
-    def _gather(self) -> list[Item | threading.Event | None]:
+    def _gather(self) -> list[Told]:
         """Waits for something to write and gathers what comes within a moment; nothing when nothing came for long."""
-        taken: list[Item | threading.Event | None] = []
+        taken: list[Told] = []
         with suppress(Empty):
             taken.append(self._queue.get(timeout=HEARTBEAT_SECONDS))
             self._hurry.wait(COMMIT_SECONDS)
             self._hurry.clear()
-            while True:
-                taken.append(self._queue.get_nowait())
+            taken += _drained(self._queue)
         return taken
 
     def _write(self, made: Callable[[], Sequence[Change]], *, last: bool = False) -> None:
@@ -132,3 +159,34 @@ class Writer:
             self._sink.write(made(), last=last)
         except Exception as problem:  # a fault of ours may cost a record, never the training
             self._sink.tell(f"something was not recorded: {type(problem).__name__}: {problem}")
+
+
+def _drained(queue: SimpleQueue[Told]) -> list[Told]:
+    taken: list[Told] = []
+    with suppress(Empty):
+        while True:
+            taken.append(queue.get_nowait())
+    return taken
+
+
+def condensed(items: Iterable[Told], *, most_bytes: float) -> list[Told]:
+    """The same items, neighbours joined: rows into one piece within the bound of a run, fields to their last value."""
+    made: list[Told] = []
+    for kind, group in groupby(items, key=type):
+        same: list[Any] = list(group)
+        try:
+            if kind is Rows:
+                same = [_one_piece(same, most_bytes)]
+            elif kind is Fields:
+                same = [Fields({name: value for one in same for name, value in one.values.items()})]
+        except Exception:  # one of them is wrong in itself: the recorder says which
+            made += same
+        else:
+            made += same
+    return made
+
+
+def _one_piece(rows: Sequence[Rows], most_bytes: float) -> Rows:
+    curves = join_curves([one.curves for one in rows if one.curves is not None])
+    vitals = join_vitals([one.vitals for one in rows if one.vitals is not None])
+    return Rows(*thin(curves, vitals, marks=Marks(), most_bytes=most_bytes))

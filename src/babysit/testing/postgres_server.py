@@ -99,11 +99,26 @@ class PostgresServer:
             process.send_signal(signal.SIGQUIT)
             process.wait(_START_SECONDS)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within this block it answers nobody, and does not say so: as a machine without a network, or a full disk."""
+        self._signal_all(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal_all(signal.SIGCONT)
+
     def empty_database(self) -> str:
         """The address of a database that was not there before."""
         name = f"store_{next(self._numbers)}"
         self._call("createdb", "-h", str(self._folder), "-U", USER, name)
         return f"postgresql+psycopg://{USER}@/{name}?host={self._folder}"
+
+    def _signal_all(self, number: int) -> None:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for process in (self._process.pid, *map(int, children)):
+            os.kill(process, number)
 
     def _answers(self) -> bool:
         asked = [str(self._programs / "pg_isready"), "-q", "-h", str(self._folder)]

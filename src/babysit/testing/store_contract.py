@@ -7,22 +7,28 @@ def test_the_store_keeps_the_contract(check, address_of_an_empty_store):
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from babysit.records.curves import LOSS_TRAIN, Curves, Series
-from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.records.vitals import Vitals
 from babysit.store.identity import new_run_id
 from babysit.store.store import Store
 from babysit.testing.sample_runs import full_run, losses, same
+from babysit.testing.store_contract_hard import (
+    a_kill_without_warning_loses_nothing_that_was_flushed,
+    a_long_run_stays_within_its_bound,
+    a_run_whose_process_ended_is_interrupted,
+    an_id_that_could_be_a_path_is_refused,
+    hostile_names_do_no_harm,
+    processes_may_open_and_write_at_once,
+    threads_may_write_at_once,
+    told,
+)
 
 
 def a_saved_run_comes_back_bit_for_bit(address: str) -> None:
@@ -117,24 +123,16 @@ def the_list_is_newest_first_and_says_what_happened(address: str) -> None:
 def a_run_is_found_by_its_beginning(address: str) -> None:
     """A beginning that one run has, or `latest`; anything else is told kindly."""
     with Store(address) as store:
-        assert "no run" in _told(lambda: store.load("latest"))
+        assert "no run" in told(lambda: store.load("latest"))
         for run_id in ("amber", "amber-2", "birch_1", "birchx1"):
             store.save(Run(id=run_id, name=run_id))
         assert store.load("amber").name == "amber"
         assert store.load("birch_").name == "birch_1"
         assert store.load("latest").name == "birchx1"
-        assert "amber, " in _told(lambda: store.load("am")) or ", amber" in _told(lambda: store.load("am"))
-        assert "no run 'cedar'" in _told(lambda: store.load("cedar"))
-        assert "no run ''" in _told(lambda: store.load(""))
-        assert "no run 'Amber'" in _told(lambda: store.load("Amber"))
-
-
-def _told(action: Callable[[], object]) -> str:
-    try:
-        action()
-    except UserError as problem:
-        return str(problem)
-    raise AssertionError("a UserError was expected")
+        assert "amber, " in told(lambda: store.load("am")) or ", amber" in told(lambda: store.load("am"))
+        assert "no run 'cedar'" in told(lambda: store.load("cedar"))
+        assert "no run ''" in told(lambda: store.load(""))
+        assert "no run 'Amber'" in told(lambda: store.load("Amber"))
 
 
 def a_deleted_run_stays_deleted(address: str) -> None:
@@ -150,7 +148,7 @@ def a_deleted_run_stays_deleted(address: str) -> None:
         writer.close()
         assert [line.id for line in store.list()] == ["stays"]
         assert same(store.load("stays"), full_run("stays"))
-        assert "no run" in _told(lambda: store.delete("goes"))
+        assert "no run" in told(lambda: store.delete("goes"))
         store.save(Run(id="goes"))
         assert len(store.load("goes").curves.series) == 0
 
@@ -199,81 +197,6 @@ def what_cannot_be_recorded_is_told_and_the_rest_kept(address: str) -> None:
         assert name in told, name
 
 
-def threads_may_write_at_once(address: str) -> None:
-    """Each its own run, in one process."""
-    with Store(address) as store:
-        threads = [threading.Thread(target=_write_run, args=(store, f"thread-{n}", 30)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        _expect_runs(store, [f"thread-{n}" for n in range(4)], 30)
-
-
-def processes_may_open_and_write_at_once(address: str) -> None:
-    """Four processes open a store that is not there yet, and each writes two runs."""
-    context = multiprocessing.get_context("spawn")
-    gate = context.Barrier(4)
-    processes = [context.Process(target=_write_two, args=(address, number, gate)) for number in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
-    with Store(address) as store:
-        _expect_runs(store, [f"process-{number}-{run}" for number in range(4) for run in "ab"], 40)
-
-
-def _write_two(address: str, number: int, gate: Any) -> None:
-    gate.wait()
-    with Store(address) as store:
-        for run in "ab":
-            _write_run(store, f"process-{number}-{run}", 40)
-
-
-def _write_run(store: Store, run_id: str, rows: int) -> None:
-    writer = store.open_writer(Run(id=run_id))
-    for step in range(rows):
-        writer.append(curves=losses(step, step + 1))
-        if step % 4 == 0:
-            writer.flush()
-    writer.update(status=Status.FINISHED)
-    writer.close()
-    assert writer.problems == (), writer.problems
-
-
-def _expect_runs(store: Store, ids: Sequence[str], rows: int) -> None:
-    assert sorted(line.id for line in store.list()) == sorted(ids)
-    for run_id in ids:
-        run = store.load(run_id)
-        assert run.status is Status.FINISHED
-        assert run.curves.get(LOSS_TRAIN).steps.tolist() == list(range(rows)), run_id
-
-
-def a_run_whose_process_ended_is_interrupted(address: str) -> None:
-    """And what it wrote until then is there; a run of a living process runs."""
-    process = multiprocessing.get_context("spawn").Process(target=_write_and_end, args=(address,))
-    process.start()
-    process.join(60)
-    with Store(address) as store:
-        writer = store.open_writer(Run(id="alive"))
-        assert {line.id: line.status for line in store.list()} == {
-            "alive": Status.RUNNING,
-            "ended": Status.INTERRUPTED,
-        }
-        run = store.load("ended")
-        writer.close()
-    assert run.status is Status.INTERRUPTED
-    assert run.curves.get(LOSS_TRAIN).steps.tolist() == [0, 1, 2]
-
-
-def _write_and_end(address: str) -> None:
-    writer = Store(address).open_writer(Run(id="ended"))
-    writer.append(curves=losses(0, 3))
-    writer.flush()
-    os._exit(9)
-
-
 STORE_CONTRACT: Final[tuple[Callable[[str], None], ...]] = (
     a_saved_run_comes_back_bit_for_bit,
     appended_rows_come_back_in_order,
@@ -289,4 +212,8 @@ STORE_CONTRACT: Final[tuple[Callable[[str], None], ...]] = (
     threads_may_write_at_once,
     processes_may_open_and_write_at_once,
     a_run_whose_process_ended_is_interrupted,
+    a_kill_without_warning_loses_nothing_that_was_flushed,
+    hostile_names_do_no_harm,
+    an_id_that_could_be_a_path_is_refused,
+    a_long_run_stays_within_its_bound,
 )
