@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, final
+from typing import Final, TypeVar, final
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -15,6 +15,8 @@ from babysit.store.place import DATABASE_NAME, RUNS_FOLDER
 from babysit.store.store import Store
 
 Answer = TypeVar("Answer")
+
+NOT_BEGUN: Final = "no run has been kept here yet"
 
 
 @final
@@ -50,7 +52,7 @@ class Library:
                 file = _file(self._url)
                 if file is not None and not file.exists():
                     raise UserError(
-                        "no run has been kept here yet",
+                        NOT_BEGUN,
                         where=str(file.absolute()),
                         do="Begin one: babysit run digits. This page shows it as soon as it begins",
                     )

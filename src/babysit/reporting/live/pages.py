@@ -19,7 +19,7 @@ from babysit.records.problem import UserError
 from babysit.reporting.live import pieces, shelf
 from babysit.reporting.live.following import Follower, Look, events
 from babysit.reporting.live.guard import Doors
-from babysit.reporting.live.library import Library
+from babysit.reporting.live.library import NOT_BEGUN, Library
 from babysit.reporting.live.paper import ASSETS, asset, written
 from babysit.reporting.report import report
 
@@ -138,7 +138,7 @@ class Pages:
             shown, status = await asyncio.to_thread(look), 200
         except UserError as problem:
             # The page stays: its stream fills it as soon as the store can be read.
-            shown, status = pieces.of_problem(str(problem)), 503
+            shown, status = pieces.of_problem(str(problem)), 200 if problem.what == NOT_BEGUN else 503
         ready = defaultdict(Markup, {name: Markup(html) for name, html in shown.items()})  # by our own templates
         page = written(template, pieces=ready, events=address, place=self._library.label, **context)
         return HTMLResponse(page, status)

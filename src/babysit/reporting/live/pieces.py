@@ -103,7 +103,7 @@ def tiles(run: Run) -> list[tuple[str, str]]:
         line = smooth_end(run, name, averaged=name == ACCURACY_TRAIN)
         told += [(words, percent(line))] if line is not None else []
     told += [pair for pair in story.results(run) if pair[0].startswith("Test")]
-    if run.overhead is not None and run.overhead.steps:
+    if run.overhead is not None and run.overhead.share > 0:
         told.append(("Cost of watching", percent(run.overhead.share)))
     return told
 

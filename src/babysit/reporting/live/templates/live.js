@@ -128,6 +128,7 @@
     const next = document.createElement("div");
     const controls = document.createElement("div");
     next.className = figure.view ? "next" : "";
+    next.setAttribute("aria-hidden", "true"); // the sentence around it says it all
     figure.drawing.append(next);
     try {
       const made = await vegaEmbed(next, panel.specification, {
