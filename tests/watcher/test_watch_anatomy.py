@@ -259,3 +259,64 @@ def test_an_optimizer_that_never_steps_is_taken_down() -> None:
     anatomy = watching.run.anatomy
     assert anatomy is not None
     assert sorted(facts.steps or 0 for facts in anatomy.optimizers) == [0, 30]
+
+
+def test_a_loop_that_asks_for_gradients_and_steps_by_hand_is_seen_whole() -> None:
+    torch.manual_seed(0)
+    weight, bias = torch.randn(4, 2).requires_grad_(), torch.zeros(2, requires_grad=True)
+    x, y = torch.randn(16, 4), torch.randn(16, 2)
+    with babysit.watch() as looking:
+        for _ in range(40):
+            loss = ((x @ weight + bias - y) ** 2).mean()
+            gradients = torch.autograd.grad(loss, [weight, bias])
+            with torch.no_grad():
+                for parameter, gradient in zip((weight, bias), gradients, strict=True):
+                    parameter -= 0.05 * gradient
+    run = looking.run
+    assert run.events.counts["backward"] == 40
+    assert run.anatomy.objectives[0].loss == "mse_loss"
+    assert run.anatomy.objectives[0].target.shape == (16, 2)
+
+
+def test_a_gradient_penalty_on_inputs_is_no_training_step() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(4, 1).requires_grad_()
+    x = torch.randn(16, 4, requires_grad=True)
+    with babysit.watch() as looking:
+        torch.autograd.grad((x @ weight).sum(), x, create_graph=True)
+        torch.autograd.grad((x @ weight).sum(), [x])
+    assert looking.run.events.counts.get("backward", 0) == 0
+
+
+def test_a_hand_written_likelihood_is_no_squared_error() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.Adam(network.parameters())
+    x, y = torch.randn(16, 4), torch.randn(16, 1)
+    with babysit.watch() as looking:
+        for _ in range(5):
+            mean, deviation = network(x).chunk(2, 1)
+            loss = (0.5 * ((y - mean) / deviation.exp()) ** 2 + deviation).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    assert [objective.loss for objective in looking.run.anatomy.objectives] == ["custom"]
+
+
+def test_the_terms_of_a_loss_and_gradients_thrown_away_are_counted() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    x, y = torch.randn(16, 4), torch.randn(16, 2)
+    with babysit.watch() as looking:
+        for _ in range(6):
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = torch.nn.functional.mse_loss(network(x), y) + 0.5 * network.weight.abs().sum()
+                loss.backward()
+            optimizer.step()
+    run = looking.run
+    assert run.events.counts["discarded"] == 12
+    kinds = {term.kind: term for term in run.anatomy.terms}
+    assert set(kinds) == {"data", "weights"}
+    assert kinds["weights"].last < kinds["weights"].first

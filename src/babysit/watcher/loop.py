@@ -156,13 +156,14 @@ class Loop:
         loss = scalar_of(tensors)
         if loss is None:
             return
+        if self.window.active:
+            with self.guard.unseen("backward"):
+                self.window.backward(loss)
+        # Without an optimizer a step lasts from one backward to the next.
         if self._manual and self._losses and self._stepping_by_hand():
             self.recorder.scalar(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
             self._step_done(None)
         self._losses.add(loss)
-        if self.window.active:
-            with self.guard.unseen("backward"):
-                self.window.backward(loss)
 
     def on_zero_grad(self, _owner: object) -> None:
         """Gradients are about to be cleared."""

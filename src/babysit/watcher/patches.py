@@ -180,14 +180,15 @@ def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
 def _grad(original: Callable[..., Any]) -> Callable[..., Any]:
     """Gradients asked for by name train a network as well: told like a backward when they are of several weights."""
 
+    backward = _backward(original)
+
     def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         wanted = inputs if isinstance(inputs, list | tuple) else ()
         # Of inputs alone (a saliency, a gradient penalty), or to differentiate again: no training step.
         weights = len(wanted) > 1 and all(isinstance(one, Tensor) and one.is_leaf for one in wanted)
-        if weights and not kwargs.get("create_graph"):
-            for listener in _listeners:
-                listener.on_backward(outputs)
-        return original(outputs, inputs, *args, **kwargs)
+        if not weights or kwargs.get("create_graph"):
+            return original(outputs, inputs, *args, **kwargs)
+        return backward(outputs, inputs, *args, **kwargs)
 
     return grad
 

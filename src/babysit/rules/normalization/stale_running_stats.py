@@ -25,10 +25,14 @@ def _slow(run: Run, norms: list[Layer], limits: Limits) -> Iterator[Evidence]:
     if not momenta or steps < limits["steps"]:
         return
     left = (1 - min(momenta)) ** steps
+    _, train = values_of(run.curves.get(LOSS_TRAIN))
+    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    apart = len(validation) and validation[-1] > limits["apart"] * train[-max(5, len(train) // 10) :].mean()
     if left > limits["left"]:
         yield Evidence(
             layers=tuple(layer.name for layer in norms),
             first_step=0,
+            severity=Severity.WARNING if apart else Severity.INFO,
             numbers={"momentum": min(momenta), "steps": steps, "left_of_the_start": left},
             meaning=f"With a momentum of {min(momenta):g} the running averages still hold {100 * left:.0f} % of where "
             f"they began after {steps} steps: in eval mode the network sees another scale than in training.",
@@ -71,6 +75,7 @@ RULE = Rule(
     needs=("anatomy",),
     limits={
         "steps": Limit(100, "torch's own momentum of 0.1 has forgotten its start after fifty"),
+        "apart": Limit(1.3, "in eval mode three tenths more loss than in training"),
         "left": Limit(0.05, "a twentieth of the first guess"),
         "above": Limit(1.2, "a fifth worse than a constant answer at every look"),
         "below": Limit(0.5, "training removed half of the prior loss"),
@@ -92,7 +97,11 @@ RULE = Rule(
             curves={"loss/validation": np.full(10, 8.0)},
         ),
         lambda: example_run(
-            layers=(*dense_layers((20, 64, 10)), Layer(name="n", kind="BatchNorm1d", order=1, norm=True, momentum=3e-3))
+            layers=(
+                *dense_layers((20, 64, 10)),
+                Layer(name="n", kind="BatchNorm1d", order=1, norm=True, momentum=3e-3),
+            ),
+            curves={"loss/validation": np.full(10, 1.4)},
         ),
     ),
     silent_on=(
