@@ -270,8 +270,8 @@ def test_a_loop_that_asks_for_gradients_and_steps_by_hand_is_seen_whole() -> Non
             loss = ((x @ weight + bias - y) ** 2).mean()
             gradients = torch.autograd.grad(loss, [weight, bias])
             with torch.no_grad():
-                for parameter, gradient in zip((weight, bias), gradients, strict=True):
-                    parameter -= 0.05 * gradient
+                weight -= 0.05 * gradients[0]
+                bias -= 0.05 * gradients[1]
     run = looking.run
     assert run.events.counts["backward"] == 40
     assert run.anatomy.objectives[0].loss == "mse_loss"
