@@ -111,7 +111,7 @@ def hand_over(words: list[str]) -> list[str]:
     """
     if words[:1] == ["watch"]:
         return _script_after_dashes(words)
-    if "--resume" in words and words[0] == "run":
+    if "--resume" in words and words[0] in ("run", "search"):
         after = words.index("--resume") + 1
         if after == len(words) or words[after].startswith("-"):
             return [*words[:after], "latest", *words[after:]]

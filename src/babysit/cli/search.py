@@ -2,29 +2,150 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, final
 
 from cyclopts import Group, Parameter
 
-from babysit.cli.keeping import open_store
+from babysit.cli.keeping import open_store, runs_folder
 from babysit.cli.material import DEFAULT_MATERIAL, Data, Material, prepared
 from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, exit_code, judged, settle
 from babysit.cli.terminal import progress_bars
+from babysit.records.problem import UserError
 from babysit.records.run import Status
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from babysit.records.run import Run
+    from babysit.store.store import Store
+    from babysit.tuning.executor import Executor, Workload
+    from babysit.tuning.settings import SearchSettings
+
 SEARCHING = Group("Searching", sort_key=6)
+WORKING = Group("Working", sort_key=7)
 USUAL = ("rate=1e-4..1e-1", "weight_decay=1e-6..1e-2")  # the lecture's two, in the ranges usual for Adam
+LATEST: Final = "latest"
 
 
-def search(
-    data: Data,
-    /,
-    *space: Annotated[str, Parameter(help="What is searched [rate=1e-4..1e-1 weight_decay=1e-6..1e-2].")],
-    coarse: Annotated[int, Parameter(group=SEARCHING, help="Trials over the whole ranges.")] = 16,
-    fine: Annotated[int, Parameter(group=SEARCHING, help="Trials around the best; 0 for none.")] = 8,
+@Parameter(name="*")
+@final
+@dataclass(frozen=True, kw_only=True)
+class Searching:
+    """How many configurations are tried, for how long, and who chooses them."""
+
+    trials: Annotated[
+        int, Parameter(name=("--trials", "--coarse"), group=SEARCHING, help="Trials over the whole ranges.")
+    ] = 16
+    epochs: Annotated[int, Parameter(group=SEARCHING, help="Epochs of each of these, at most.")] = 2
+    fine: Annotated[int, Parameter(group=SEARCHING, help="Trials around the best; 0 for none.")] = 8
+    fine_epochs: Annotated[
+        int, Parameter(group=SEARCHING, show_default=False, help="Epochs of each of these [twice --epochs].")
+    ] = 0
+    stages: Annotated[int, Parameter(group=SEARCHING, help="Stages in all: coarse, fine, and finer ones.")] = 2
     sampler: Annotated[
-        Literal["random", "grid", "qmc", "tpe"], Parameter(group=SEARCHING, help="Who chooses what to try.")
-    ] = "random",
+        Literal["random", "grid", "qmc", "tpe", "gp"], Parameter(group=SEARCHING, help="Who chooses what to try.")
+    ] = "random"
+    halving: Annotated[
+        float, Parameter(group=SEARCHING, help="At each rung one trial in so many goes on; 1 trains all to the end.")
+    ] = 3.0
+    ensemble: Annotated[
+        int, Parameter(group=SEARCHING, show_default=False, help="Ask so many of the best together, too.")
+    ] = 0
+    optimizer: Annotated[str, Parameter(group=SEARCHING, help="Where the space has none.")] = "adam"
+    batch_size: Annotated[int, Parameter(group=SEARCHING, help="Where the space has none.")] = 64
+    precision: Annotated[
+        Literal["32", "auto", "bf16"],
+        Parameter(group=SEARCHING, help="auto: bfloat16 products where they are measured right and faster."),
+    ] = "32"
+
+    def settings(self, seed: int) -> SearchSettings:
+        """The same as the search takes it."""
+        from babysit.tuning.settings import SearchSettings, Stage
+
+        fine_epochs = self.fine_epochs or 2 * self.epochs
+        stages = [Stage("coarse", self.trials, self.epochs)]
+        for order in range(max(self.stages, 1) - 1 if self.fine else 0):
+            name = ("fine", "finer")[order] if order < 2 else f"finer {order}"
+            stages.append(Stage(name, self.fine, fine_epochs))
+        return SearchSettings(
+            stages=tuple(stages),
+            sampler=self.sampler,
+            seed=seed,
+            halving=self.halving,
+            ensemble=self.ensemble,
+            optimizer=self.optimizer,
+            batch_size=self.batch_size,
+            precision=self.precision,
+        )
+
+
+@Parameter(name="*")
+@final
+@dataclass(frozen=True, kw_only=True)
+class Working:
+    """Who trains."""
+
+    executor: Annotated[
+        Literal["population", "inprocess", "processes", "ray"],
+        Parameter(
+            group=WORKING,
+            help="population: members of one shape as one; inprocess: one by one in plain PyTorch; processes: on the "
+            "cores of this machine; ray: on a cluster.",
+        ),
+    ] = "population"
+    workers: Annotated[
+        int, Parameter(group=WORKING, show_default=False, help="Of processes or ray [one a core or CPU].")
+    ] = 0
+    address: Annotated[
+        str, Parameter(group=WORKING, show_default=False, help="Of a Ray cluster; without it one begins here.")
+    ] = ""
+
+    def make(self) -> Callable[[Workload], Executor] | None:
+        """The executor; None for the usual one."""
+        if self.executor == "inprocess":
+            from babysit.tuning.in_process import InProcess
+
+            return InProcess
+        if self.executor == "population":
+            return None
+        from babysit.tuning.population.population import Population
+
+        if self.executor == "processes":
+            from babysit.tuning.processes import processes
+
+            return processes(self.workers, inner=Population)
+        from babysit.tuning.ray_actors import ray_actors
+
+        return ray_actors(self.workers, address=self.address, inner=Population)
+
+
+DEFAULT_SEARCHING: Final = Searching()
+DEFAULT_WORKING: Final = Working()
+
+
+def search(  # noqa: PLR0913  one argument for each group of options
+    data: Data = "",
+    /,
+    *space: Annotated[
+        str, Parameter(show_default=False, help="What is searched [rate=1e-4..1e-1 weight_decay=1e-6..1e-2].")
+    ],
+    more: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--space",
+            group=SEARCHING,
+            negative="",
+            show_default=False,
+            help="The same as one word: rate=1e-4..1e-1,hidden=32,64.",
+        ),
+    ] = (),
+    resume: Annotated[
+        str, Parameter(show_default=False, help="Go on with an interrupted search: its id, or nothing for the latest.")
+    ] = "",
+    searching: Searching = DEFAULT_SEARCHING,
+    working: Working = DEFAULT_WORKING,
     material: Material = DEFAULT_MATERIAL,
     judging: Judging = DEFAULT_JUDGING,
     store: Keeping = DEFAULT_KEEPING,
@@ -32,22 +153,37 @@ def search(
 ) -> int:
     """Search hyperparameters: many short trainings over wide ranges, then longer ones around the best."""
     settings = settle(judging, store=store, threads=material.threads)
+    if not data and not resume:
+        raise UserError("there is no data to search on", do="Name some: babysit search digits")
+    if data and resume:
+        raise UserError("a search that goes on has its data already", where=data, do=f"Leave {data} out")
     from babysit.tuning.space_text import read_space
 
-    wanted = read_space(space or USUAL)
     with progress_bars() as progress, open_store(settings) as kept:
+        former = _resumable(kept, resume) if resume else None
+        if former is not None:
+            data, space, material, searching = _asked(former, material)
+        words = (*space, *more) or USUAL
+        wanted = read_space(words)
+        own = searching.settings(material.seed)
         ready = prepared(data, material, settings, progress)
-        from babysit.routine.journal import Journal, begin_run, now
+        from babysit.routine.journal import Journal, begin_run, begins_again, now
         from babysit.tuning.search import search as search_all
-        from babysit.tuning.settings import SearchSettings, Stage
 
-        stages = (Stage("coarse", coarse, 2), *([Stage("fine", fine, 4)] if fine else []))
-        own = SearchSettings(stages=stages, sampler=sampler, seed=material.seed)
-        run = begin_run("search", {"source": data, "space": " ".join(space or USUAL), **material.told})
+        told = {"source": data, "space": " ".join(words), **material.told, **asdict(searching)}
+        run = begins_again(former) if former else begin_run("search", told)
+        folder = _folder(former) or (runs_folder(settings) / run.id / "search").absolute()
         with Journal(run, kept, stages=("searched",)) as journal:
-            journal.keep(data=ready.profile)
+            journal.keep(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
             found = search_all(
-                ready.build, ready.splits, space=wanted, settings=own, writer=journal.writer, progress=progress
+                ready.build,
+                ready.splits,
+                space=wanted,
+                settings=own,
+                executor=working.make(),
+                writer=journal.writer,
+                progress=progress,
+                folder=folder,
             )
             reason = "stopped by the user" if found.interrupted else ""
             status = Status.INTERRUPTED if found.interrupted else Status.FINISHED
@@ -59,5 +195,39 @@ def search(
     if json:
         show_report(run, format="json")
     else:
-        show_search(run, found.notes)
+        again = (f"go on with: babysit search --resume {run.id}{kept.option}",) if found.interrupted else ()
+        show_search(run, (*found.notes, *again))
     return 130 if found.interrupted else exit_code(run, settings, exit_zero=judging.exit_zero)
+
+
+def _resumable(store: Store, wanted: str) -> Run:
+    """The run of that id, or the latest search that has not been finished; also one that was killed."""
+    if wanted == LATEST:
+        for line in store.list():
+            if line.kind == "search" and line.status != Status.FINISHED:
+                return store.load(line.id)
+        raise UserError("there is no interrupted search to go on with", do="Begin one: babysit search digits")
+    run = store.load(wanted)
+    if run.kind != "search":
+        raise UserError(f"run {run.id} is a {run.kind} run", do="Resume one that `babysit search` began")
+    if run.status is Status.FINISHED:
+        raise UserError(f"run {run.id} is finished", do=f"See it with `babysit runs {run.id}`, or begin a new search")
+    return run
+
+
+def _asked(run: Run, material: Material) -> tuple[str, tuple[str, ...], Material, Searching]:
+    """What an interrupted search was asked, as it was kept with the run."""
+    told: dict[str, Any] = dict(run.config)
+    known = {name: told[name] for name in DEFAULT_MATERIAL.told if name in told}
+    searching = {name: told[name] for name in asdict(DEFAULT_SEARCHING) if name in told}
+    return (
+        str(told["source"]),
+        tuple(str(told["space"]).split()),
+        replace(material, **known),
+        Searching(**searching),
+    )
+
+
+def _folder(run: Run | None) -> Path | None:
+    """Where an interrupted search was written down."""
+    return Path(run.artifacts["search"]) if run is not None and "search" in run.artifacts else None

@@ -9,7 +9,7 @@ import inspect
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,23 +20,32 @@ from torch import Tensor, nn
 from babysit.records.problem import UserError
 
 
-def import_model(name: str, samples_shape: Sequence[int], outputs: int, *, batch: Tensor | None = None) -> nn.Module:
+def import_model(
+    name: str,
+    samples_shape: Sequence[int],
+    outputs: int,
+    *,
+    batch: Tensor | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """Make the model that a factory gives, and try it on a batch.
 
     The factory is called with those of these keyword arguments that it accepts: `inputs` (values of one sample),
-    `input_shape` (shape of one sample), `outputs` (what the network must give for each sample).
+    `input_shape` (shape of one sample), `outputs` (what the network must give for each sample), and the hyperparameters
+    of a search by their names.
 
     Args:
         name: "package.module:factory" or "path/to/file.py:factory"; modules are also looked for in the working folder.
         samples_shape: shape of one sample.
         outputs: classes, or target columns.
         batch: real inputs to try the model on; zeros when not given.
+        parameters: the hyperparameters; only those that the factory takes are read.
 
     Raises:
         UserError: for everything that can go wrong on this way, saying which part of the name is at fault.
     """
     factory = _factory(name)
-    model = _made(factory, name, samples_shape, outputs)
+    model = _made(factory, name, samples_shape, outputs, parameters or {})
     check_output(model, torch.zeros(2, *samples_shape) if batch is None else batch, outputs, where=name)
     return model
 
@@ -130,9 +139,12 @@ def _module_of_file(path: Path) -> ModuleType:
     return module
 
 
-def _made(factory: Callable[..., Any], name: str, shape: Sequence[int], outputs: int) -> nn.Module:
-    offered = {"inputs": math.prod(shape), "input_shape": tuple(shape), "outputs": outputs}
-    accepted = _accepted(factory, name, offered)
+def _made(
+    factory: Callable[..., Any], name: str, shape: Sequence[int], outputs: int, parameters: Mapping[str, Any]
+) -> nn.Module:
+    own = {"inputs": math.prod(shape), "input_shape": tuple(shape), "outputs": outputs}
+    taken = _accepted(factory, name, dict.fromkeys(parameters.keys()) | own)
+    accepted = {key: own[key] if key in own else parameters[key] for key in taken}
     try:
         model = factory(**accepted)
     except (Exception, SystemExit) as problem:

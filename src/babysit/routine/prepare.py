@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,9 +59,7 @@ class Reading:
     progress: Progress | None = None  # where the reading of many images is shown
 
 
-def prepare(
-    source: str, *, target: str = "", model: str = "", seed: int = 0, reading: Reading = Reading()
-) -> Prepared:
+def prepare(source: str, *, target: str = "", model: str = "", seed: int = 0, reading: Reading = Reading()) -> Prepared:
     """Read and split the data, and build models that begin with their preprocessing.
 
     Its statistics are those of the training split alone. Being the model's first layer, it is saved with the model
@@ -69,14 +68,15 @@ def prepare(
     samples = load_data(source, target=target or None, skip_bad=reading.skip_bad, progress=reading.progress)
     splits = split(samples, seed=seed)
     core = _core(samples, model)
+    fitted = preprocessing(splits.train)
 
     def build(parameters: dict[str, Value]) -> nn.Module:
-        return nn.Sequential(OrderedDict(preprocessing=preprocessing(splits.train), model=core(parameters)))
+        return nn.Sequential(OrderedDict(preprocessing=copy.deepcopy(fitted), model=core(parameters)))
 
     if model:  # a model that cannot be made, or does not fit, is told before anything is recorded
         with torch.random.fork_rng(devices=[]):
             build({})
-    measured = msgspec.structs.replace(profile(splits), preprocessing=preprocessing(splits.train).words)
+    measured = msgspec.structs.replace(profile(splits), preprocessing=fitted.words)
     return Prepared(splits=splits, profile=measured, build=build)
 
 
@@ -94,18 +94,17 @@ def preprocessing(train: Samples) -> Center | Standardize:
 
 
 def _core(samples: Samples, model: str) -> Callable[[dict[str, Value]], nn.Module]:
+    shape, outputs = samples.input_shape, samples.outputs  # not the samples themselves: recipes are sent to workers
     if model:
-        return lambda parameters: import_model(model, samples.input_shape, samples.outputs)
+        return lambda parameters: import_model(model, shape, outputs, parameters=parameters)
     if samples.kind == "image":
         return lambda parameters: cnn(
-            samples.input_shape,
-            samples.outputs,
+            shape,
+            outputs,
             channels=_widths(parameters, "channels", CHANNELS),
             **_shape(parameters),
         )
-    return lambda parameters: mlp(
-        samples.input_shape[0], samples.outputs, hidden=_widths(parameters, "hidden", HIDDEN), **_shape(parameters)
-    )
+    return lambda parameters: mlp(shape[0], outputs, hidden=_widths(parameters, "hidden", HIDDEN), **_shape(parameters))
 
 
 def _widths(parameters: dict[str, Value], name: str, usual: tuple[int, int]) -> tuple[int, int]:
