@@ -25,8 +25,6 @@ def test_modes_that_disagree_are_named_n804_and_the_layers_are_known(tmp_path, m
         main(["check", "digits", "--model", "own_slow_norm:slow_norm", "--json"])
     assert end.value.code == 1
     told = json.loads(capsys.readouterr().out)
-    run = told.get("run", told)
-    codes = {finding["code"] for finding in run["findings"]}
-    assert "N804" in codes
-    kinds = [layer["kind"] for layer in run["anatomy"]["layers"]]
-    assert kinds[-3:] == ["Linear", "BatchNorm1d", "Linear"]
+    assert "N804" in {finding["code"] for finding in told["findings"]}
+    outcomes = {probe["name"]: probe["outcome"] for probe in told["run"]["probes"]}
+    assert outcomes["rate-trials"] == "pass"

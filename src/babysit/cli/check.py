@@ -20,9 +20,14 @@ from babysit.records.run import Run, Status
 from babysit.records.serial import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.progress import Progress
+    from torch import nn
 
     from babysit.cli.settings import Settings
+    from babysit.data.samples import Samples
+    from babysit.probes.rate_trials import RateTrial
     from babysit.records.anatomy import Anatomy
     from babysit.records.dataprofile import DataProfile
     from babysit.routine.prepare import Prepared
@@ -122,10 +127,19 @@ def _experimented(data: str, material: Material, settings: Settings, progress: P
     from babysit.routine.journal import begin_run, now
 
     run = begin_run("check", {"source": data, **material.told})
-    own = CheckSettings(seed=material.seed)
+    own = CheckSettings(seed=material.seed, try_rates=_try_rates)
     probes = check_all(ready.model(material.seed), ready.splits.train, settings=own, progress=progress)
     run = msgspec.structs.replace(run, probes=probes, data=ready.profile, anatomy=_anatomy(ready, material.seed))
     return msgspec.structs.replace(run, status=Status.FINISHED, ended=now())
+
+
+def _try_rates(
+    model: nn.Module, samples: Samples, rates: Sequence[float], steps: int, seed: int
+) -> Sequence[RateTrial]:
+    """Every rate as one member of the search's population, which advances them together."""
+    from babysit.tuning.population.rates import rates_side_by_side
+
+    return rates_side_by_side(model, samples, rates=rates, steps=steps, seed=seed)
 
 
 def _anatomy(ready: Prepared, seed: int) -> Anatomy | None:

@@ -21,6 +21,7 @@ TITLES: Final = {
     "initial-loss-regularized": "initial loss, regularized",
     "overfit-tiny": "overfit 20 samples",
     "rate-range": "learning rates",
+    "rate-trials": "rates side by side",
     "step-cost": "one step",
 }
 
@@ -85,6 +86,10 @@ def _rates(measured: Numbers, expected: Numbers) -> tuple[str, str]:
     return f"{measured['low']:.1e} to {measured['high']:.1e}", f"take {measured['suggested']:.1e}"
 
 
+def _trials(measured: Numbers, expected: Numbers) -> tuple[str, str]:
+    return f"{measured['first_loss']:.3g} to {measured['loss']:.3g} at {measured['best']:.0e}", "a fall"
+
+
 def _cost(measured: Numbers, expected: Numbers) -> tuple[str, str]:
     time = f"{measured['step_milliseconds']:.3g} ms, {measured['megabytes']:.3g} MB"
     return time, f"{measured['epoch_seconds']:.2g} s an epoch"
@@ -101,5 +106,6 @@ _WORDS: Final[dict[str, Callable[[Numbers, Numbers], tuple[str, str]]]] = {
     "initial-loss-regularized": _regularized,
     "overfit-tiny": _overfit,
     "rate-range": _rates,
+    "rate-trials": _trials,
     "step-cost": _cost,
 }

@@ -18,6 +18,7 @@ from babysit.probes.initial_signal import initial_signal
 from babysit.probes.input_dependence import input_dependence
 from babysit.probes.overfit_tiny import overfit_tiny
 from babysit.probes.rate_range import rate_range
+from babysit.probes.rate_trials import TryRates, rate_trials
 from babysit.probes.sample_isolation import sample_isolation
 from babysit.probes.step_cost import step_cost
 from babysit.probes.symmetric_units import symmetric_units
@@ -40,6 +41,7 @@ class CheckSettings:
     regularization: float | None = None  # strength of the L2 penalty; None: one that raises the loss by a third
     loss: Loss | None = None  # called with (output, target); None: the one that suits the task
     optimizer: Optimizer | None = None  # the sweep of rates takes its kind; None: Adam
+    try_rates: TryRates | None = None  # trains the model at several rates, each from the same weights; None: not done
 
 
 def check(
@@ -70,7 +72,8 @@ def check(
 def _probes(model: nn.Module, samples: Samples, settings: CheckSettings) -> dict[str, Callable[[], ProbeResult]]:
     """Every experiment by its name: first what is wired wrongly, then what begins wrongly, then what can be learned."""
     seed, loss, size = settings.seed, settings.loss, settings.batch_size
-    strength, optimizer = settings.regularization, settings.optimizer
+    strength, optimizer, try_rates = settings.regularization, settings.optimizer, settings.try_rates
+    side_by_side = try_rates and {"rate-trials": lambda: rate_trials(model, samples, try_rates=try_rates, seed=seed)}
     return {
         "sample-isolation": lambda: sample_isolation(model, samples, seed=seed),
         "input-dependence": lambda: input_dependence(model, samples, seed=seed),
@@ -84,6 +87,7 @@ def _probes(model: nn.Module, samples: Samples, settings: CheckSettings) -> dict
         ),
         "overfit-tiny": lambda: overfit_tiny(model, samples, loss=loss, seed=seed),
         "rate-range": lambda: rate_range(model, samples, optimizer=optimizer, loss=loss, batch_size=size, seed=seed),
+        **(side_by_side or {}),
         "step-cost": lambda: step_cost(model, samples, optimizer=optimizer, loss=loss, batch_size=size, seed=seed),
     }
 
