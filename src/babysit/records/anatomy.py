@@ -143,6 +143,7 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
     unoptimized: tuple[str, ...] = ()  # trainable, and in no optimizer
     unreached: tuple[str, ...] = ()  # trainable and optimized, and the loss does not depend on them
     idle_losses: tuple[str, ...] = ()  # layers whose loss was computed and took no part in any backward
+    unused_inputs: tuple[str, ...] = ()  # tensors that a model is called with and no loss depends on
     terms: tuple[Term, ...] = ()  # the summands of the first loss, where it is a sum
     compiled: bool = False
     module_kinds: dict[str, int] = {}  # how many modules of each class the model holds, those without parameters too

@@ -18,6 +18,7 @@ from babysit.watcher.trace import Trace
 
 # The first steps are captured in full: two optimizers or two losses may take turns. Labels are counted meanwhile.
 CAPTURED_STEPS: Final = 20
+FEWEST_CALLS: Final = 5
 
 
 @final
@@ -53,6 +54,7 @@ class Anatomist:
         self._optimizers: dict[int, OptimizerFacts] = {}
         self._reached: set[str] = set()
         self._computed: set[str] = set()
+        self._inputs: dict[str, list[bool]] = {}
         self._terms: tuple[Term, ...] = ()
         self.compiled = False
         self.target_moments = (0.0, 0.0)
@@ -90,6 +92,10 @@ class Anatomist:
     def computed(self, loss: Node) -> None:
         """A loss function ran on this layer's output, whatever becomes of it."""
         self._computed.add(output_layer(loss))
+
+    def given(self, name: str, *, used: bool) -> None:
+        """A model was given a tensor, and a loss depends on it or not."""
+        self._inputs.setdefault(name, []).append(used)
 
     def terms(self, loss: Node) -> None:
         """What the scalar that backward was called on adds up."""
@@ -170,6 +176,9 @@ class Anatomist:
             unreached=tuple(one.name for one in trainable if one.name in stepped and one.name not in self._reached),
             idle_losses=tuple(sorted(self._computed - self._outputs - {""})),
             terms=self._terms,
+            unused_inputs=tuple(
+                name for name, used in self._inputs.items() if len(used) >= FEWEST_CALLS and not any(used)
+            ),
             module_kinds=dict(self._book.module_kinds),
             compiled=self.compiled,
         )

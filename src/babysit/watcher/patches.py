@@ -179,7 +179,6 @@ def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _grad(original: Callable[..., Any]) -> Callable[..., Any]:
     """Gradients asked for by name train a network as well: told like a backward when they are of several weights."""
-
     backward = _backward(original)
 
     def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:

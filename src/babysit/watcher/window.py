@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, final
 
@@ -41,6 +42,8 @@ class Window:
         self._depth = 0
         self._untouched = 0  # depth at which a module began that must run without the mode
         self._fed: Tensor | None = None
+        self._given: list[tuple[str, weakref.ref[Tensor]]] = []  # what whole models were called with
+        self._reached: set[int] = set()  # nodes that some loss of this step depends on
         self.name_of: Callable[[nn.Module], str] = lambda _module: ""
         self.active = False
         self.capturing = True
@@ -50,6 +53,7 @@ class Window:
         """Begin to look; untraced, at weights, gradients and updates only."""
         self.active, self._paused, self._depth, self._untouched = True, not traced, 0, 0
         self._fed, self.accuracy = None, None
+        self._given, self._reached = [], set()
         self._trace.clear()
         self._gauge.begin()
         if not traced:
@@ -69,6 +73,8 @@ class Window:
             for hook in self._hooks:
                 hook.remove()
             self._hooks, self._fed = [], None
+            if self.capturing and self._reached and not self._anatomist.compiled:
+                self._note_inputs()
             self._trace.clear()
 
     def pause(self) -> None:
@@ -93,6 +99,7 @@ class Window:
             for inner, _ in loss_nodes(node):
                 inner.extra["reconstruction"] = self._is_input(inner)
             self._anatomist.loss(node)
+            self._reached.update(id(one) for one in node.ancestors())
         if self.capturing or loss.is_cpu:  # elsewhere reading them would wait for the device
             self._anatomist.terms(node)
         for inner, _ in loss_nodes(node)[:1]:
@@ -106,6 +113,14 @@ class Window:
         target = inner.meeting[1]
         return target.data_ptr() == self._fed.data_ptr() and target.numel() == self._fed.numel()
 
+    def _note_inputs(self) -> None:
+        """Say of each tensor that a model was given whether a loss came to depend on it."""
+        for name, reference in self._given:
+            tensor = reference()
+            if tensor is not None:
+                node = self._trace.node(tensor)
+                self._anatomist.given(name, used=node is not None and id(node) in self._reached)
+
     # -- modules
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -115,10 +130,15 @@ class Window:
         try:
             if self._depth == 1 and holds_parameters(module):
                 self._book.register(module, self.name_of(module))
+                if self.capturing:
+                    tensors = [one for one in inputs if isinstance(one, Tensor) and one.is_floating_point()]
+                    kind = type(module).__name__
+                    self._given += [(f"{kind} input {place}", weakref.ref(one)) for place, one in enumerate(tensors, 1)]
             must_run_alone = is_compiled(module) or (isinstance(module, FUSED) and not module.training)
             if must_run_alone and not self._untouched:
                 self._anatomist.compiled |= is_compiled(module)
                 self._untouched = self._depth
+                self._given = []
                 remove(self._trace)
         except Exception as problem:
             self._on_problem("module call", problem)

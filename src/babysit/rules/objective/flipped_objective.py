@@ -8,11 +8,13 @@ import msgspec
 import numpy as np
 
 from babysit.records.anatomy import Anatomy, Term
+from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
+from babysit.rules.loss_curve import blocks, levels, values_of
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BOUNDED_LOSSES, adversarial, anatomy_of
+from babysit.rules.structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 
@@ -32,11 +34,30 @@ def _driven_down(anatomy: Anatomy, limits: Limits) -> Iterator[Evidence]:
             return
 
 
+def _without_a_floor(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """A loss of the user's own that falls below zero, ever faster: a likelihood is minimized, or a distance."""
+    level, objective = levels(run), main_objective(run)
+    if level is None or level.broken_at is not None or objective is None or objective.loss != "custom":
+        return
+    means = blocks(values_of(run.curves.get(LOSS_TRAIN))[1])
+    middle = len(means) // 2
+    faster = (means[middle] - means[-1]) > limits["faster"] * max(means[0] - means[middle], 0.0)
+    if level.end < -limits["deep"] * max(1.0, abs(level.start)) and faster and len(means) >= limits["looks"]:
+        yield Evidence(
+            first_step=0,
+            numbers={"start_loss": level.start, "end_loss": level.end},
+            meaning=f"The loss went from {level.start:.3g} to {level.end:.3g} and falls ever faster: it has no floor. "
+            "What should be made large is made small: a minus sign is missing or too many.",
+            confidence=0.8,
+        )
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires when a loss that measures error is negated, or maximized by its optimizer, outside adversarial training."""
     anatomy = anatomy_of(run)
     if not adversarial(run):
-        yield from _driven_down(anatomy, limits)
+        terms = list(_driven_down(anatomy, limits))
+        yield from terms or _without_a_floor(run, limits)
     # Several objectives: one of them may be pushed up on purpose (domain adaptation, entropy bonus).
     if adversarial(run) or len(anatomy.objectives) != 1 or anatomy.objectives[0].loss not in BOUNDED_LOSSES:
         return
@@ -62,7 +83,12 @@ RULE = Rule(
     advice="Drop the minus sign (or maximize=True): optimizers minimize.",
     find=find,
     needs=("anatomy",),
-    limits={"times": Limit(3.0, "an entropy bonus is bounded by the data's own loss; three times it is not")},
+    limits={
+        "times": Limit(3.0, "an entropy bonus is bounded by the data's own loss; three times it is not"),
+        "deep": Limit(10.0, "ten times below where it began, or below -10; likelihoods of data level off before"),
+        "faster": Limit(1.5, "the second half fell half as much again as the first; what has a floor slows down"),
+        "looks": Limit(20, "fewer values show no curvature"),
+    },
     leads_to=(*BLOWING_UP, *NOT_LEARNING, *LOST_UNITS, "O207", "O208", "U601"),
     treatments=(
         Treatment(action="set_sign", value=1.0, say="Minimize the loss itself.", code="loss.backward()  # not (-loss)"),
@@ -70,6 +96,7 @@ RULE = Rule(
     false_positives=("Gradient ascent on a trained network (adversarial examples, unlearning).",),
     sources=("torch.optim: step() descends unless maximize=True.",),
     fires_on=(
+        lambda: example_run(objective=regression(loss="custom"), loss=1.0 - 1e-3 * np.arange(400.0) ** 2),
         lambda: example_run(
             facts={"terms": (Term(kind="data", first=44.0, last=43.0), Term(kind="outputs", first=-0.5, last=-900.0))}
         ),
@@ -79,6 +106,7 @@ RULE = Rule(
         ),
     ),
     silent_on=(
+        lambda: example_run(objective=regression(loss="custom"), loss=falling(2.0, -30.0)),
         lambda: example_run(
             facts={"terms": (Term(kind="data", first=2.3, last=0.4), Term(kind="outputs", first=-0.7, last=-1.1))}
         ),
