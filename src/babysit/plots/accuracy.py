@@ -16,6 +16,7 @@ from babysit.records.run import Run
 
 _METRICS = ("accuracy", "r2")
 _COLOURS = {"train": BLUE, "validation": VERMILION}
+_DASHES = {"train": DASHES[0], "validation": DASHES[1]}
 
 
 class Numbers(NamedTuple):
@@ -63,18 +64,20 @@ def draw(numbers: Numbers) -> Figure:
     axis = alt.Axis(title=numbers.metric, format=".0%" if numbers.metric == "accuracy" else "~g")
     y = alt.Y("value:Q", axis=axis, scale=alt.Scale(domain=[low - room, high], nice=False, clamp=True))
     layers = [area(numbers.gap, y)] if numbers.gap.steps else []
-    layers += [layer for split, line in numbers.lines.items() for layer in _line(split, line, y)]
+    layers += [layer for split in numbers.lines for layer in _line(split, numbers.lines, y)]
     return themed(alt.layer(*layers, *marks.hover(numbers.lines, y)))
 
 
-def _line(split: str, line: Line, y: alt.Y) -> list[Figure]:
-    domain = list(_COLOURS)
+def _line(split: str, lines: dict[str, Line], y: alt.Y) -> list[Figure]:
+    domain, line = list(lines), lines[split]
     chart = alt.Chart(rows(step=line.steps, value=line.values, split=split))
-    colour = alt.Color("split:N", scale=alt.Scale(domain=domain, range=list(_COLOURS.values())), legend=legend(domain))
-    dash = alt.StrokeDash("split:N", scale=alt.Scale(domain=domain, range=list(DASHES[:2])))
+    colour = alt.Color(
+        "split:N", scale=alt.Scale(domain=domain, range=[_COLOURS[known] for known in domain]), legend=legend(domain)
+    )
+    dash = alt.StrokeDash("split:N", scale=alt.Scale(domain=domain, range=[_DASHES[known] for known in domain]))
     drawn = [chart.mark_line(clip=True).encode(x=step_axis(), y=y, color=colour, strokeDash=dash)]
     if len(line) <= 60:
-        shape = SHAPES[domain.index(split)]
+        shape = SHAPES[list(_COLOURS).index(split)]
         points = chart.mark_point(size=24, filled=True, opacity=1, shape=shape, color=_COLOURS[split])
         drawn.append(points.encode(x="step:Q", y=y))
     return drawn

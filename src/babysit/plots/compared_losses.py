@@ -11,7 +11,7 @@ import numpy as np
 from babysit.plots import marks
 from babysit.plots.points import Line, finite, rows, smooth, thin
 from babysit.plots.theme import COLOURS, Figure, log_axis, log_scale, step_axis, themed
-from babysit.plots.words import number
+from babysit.plots.words import number, percent
 from babysit.records.run import Run
 
 # What runs are called where they are compared; no more can be told apart by colour.
@@ -55,8 +55,9 @@ def of_metric(runs: Sequence[Run], metric: str) -> Numbers | None:
 
 def describe(numbers: Numbers) -> str:
     """Where each line ended, in one sentence."""
+    write = percent if numbers.metric == "accuracy" else number
     ends = [
-        f"{label} {split} {number(float(line.values[-1]))} (step {int(line.steps[-1]):,})"
+        f"{label} {split} {write(float(line.values[-1]))} (step {int(line.steps[-1]):,})"
         for (label, split), line in numbers.lines.items()
     ]
     return f"{numbers.metric.capitalize()} at the end: {', '.join(ends)}."

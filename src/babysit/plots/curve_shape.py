@@ -55,7 +55,7 @@ def _growth(share: Array, power: float, last: float) -> Array:
 _SCALES: Final = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.24]  # of decay, as shares of the training
 SHAPES: Final = (
     Shape("rate too low", _straight, np.linspace(0, 0.5, 11).tolist(), [0.0], (0.25, 0.0), (1.0, "top")),
-    Shape("rate too high", _decay, np.linspace(0.45, 0.95, 11).tolist(), _SCALES[:5], (0.55, 0.03), (1.0, "bottom")),
+    Shape("rate too high", _decay, np.linspace(0.45, 0.95, 11).tolist(), _SCALES[:5], (0.55, 0.03), (0.6, "bottom")),
     Shape("rate far too high", _growth, [0.3, 1.0, 3.0], [1.1, 1.3, 1.6, _TOP], (3.0, _TOP), (0.86, "middle")),
     Shape("good rate", _decay, np.linspace(0, 0.4, 9).tolist(), _SCALES[2:], (0.08, 0.14), (1.0, "bottom")),
 )

@@ -36,6 +36,8 @@ from babysit.records.run import Run
 _WINDOW_SHARE = 30
 # A loss that falls by less than this factor is read more easily on a linear axis.
 _LOG_FROM = 20.0
+# The part of a page-wide figure that the words of the expected loss take.
+_FIFTH = 0.22
 
 
 class Numbers(NamedTuple):
@@ -168,18 +170,18 @@ def _reference(numbers: Numbers, y: alt.Y) -> list[Figure]:
     # The words stand on the side of the line where there is more room.
     upper = abs((numbers.expected or 0) - numbers.low) > abs(numbers.high - (numbers.expected or 0))
     words = alt.Chart(data).mark_text(
-        align="left", baseline="top" if upper else "bottom", dy=4 if upper else -3, opacity=0.85
+        align="right", baseline="top" if upper else "bottom", dy=4 if upper else -3, opacity=0.85
     )
     return [
         alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3], strokeWidth=1.5).encode(y=y),
-        words.encode(x=alt.value(alt.ExprRef(f"width * {start}")), y=y, text="words:N"),
+        words.encode(x=alt.value(alt.ExprRef(f"width * {start + _FIFTH} - 6")), y=y, text="words:N"),
     ]
 
 
 def _crowded(numbers: Numbers, start: float) -> tuple[int, float]:
     """How many marks and curves run through a fifth of the training from `start` on, beside the expected loss."""
     last = max(int(line.steps[-1]) for line in numbers.lines.values())
-    end = start + 0.22
+    end = start + _FIFTH
     upright = sum(start * last <= marker.step <= min(end * last, last - 1) for marker in numbers.markers)
     apart = [
         abs(float(value) - (numbers.expected or 0.0))
