@@ -106,7 +106,8 @@ class Panel:
         self._ended.set()
         if os.getpid() == self._process:  # a forked child has neither the thread nor a right to the terminal
             self._thread.join(_END_WAIT_SECONDS)
-            self._screen.leave()
+            with suppress(OSError):  # the terminal went away
+                self._screen.leave()
 
     def _draw(self) -> None:
         encoding = (getattr(sys.stderr, "encoding", None) or "ascii").lower()

@@ -102,6 +102,12 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     for name, words in ((ACCURACY_TRAIN, "Training accuracy"), (ACCURACY_VALIDATION, "Validation accuracy")):
         line = smooth_end(run, name, averaged=name == ACCURACY_TRAIN)
         told += [(words, percent(line))] if line is not None else []
+    if run.trials:
+        best = best_trials(run)[:1]
+        told += [
+            ("Trials", f"{len(run.trials):,}"),
+            *(("Best trial", number(trial.metric or 0.0, 4)) for trial in best),
+        ]
     told += [pair for pair in story.results(run) if pair[0].startswith("Test")]
     if run.overhead is not None and run.overhead.share > 0:
         told.append(("Cost of watching", percent(run.overhead.share)))
