@@ -12,7 +12,7 @@ from babysit.records.curves import Curves, Series
 from babysit.records.dataprofile import DataProfile, SplitProfile
 from babysit.records.probe import Outcome, ProbeResult
 from babysit.records.run import Environment, Overhead, Run, Status
-from babysit.records.trial import StageRange, Trial, TrialState
+from babysit.records.trial import Rung, StageRange, Trial, TrialState
 from babysit.records.vitals import Vitals
 
 _ENVIRONMENT: Final = Environment(
@@ -184,10 +184,16 @@ def trials(*, best_rate: float = 3e-3) -> tuple[Trial, ...]:
                 number=number, stage=stage, parameters={"rate": float(rate), "weight_decay": float(decay)},
                 state=TrialState.PRUNED if failed else TrialState.COMPLETE, metric=None if failed else float(metric),
                 reason="cost above 3x the initial cost" if failed else "", step=7 if failed else 80, initial_cost=2.31,
-                seconds=0.1 if failed else 0.8,
+                seconds=0.1 if failed else 0.8, rungs=() if failed else rungs(float(metric), generator),
             )
         )  # fmt: skip
     return tuple(made)
+
+
+def rungs(metric: float, generator: np.random.Generator) -> tuple[Rung, ...]:
+    """A comparison after one epoch and one at the end."""
+    early = metric - 0.1 + 0.02 * float(generator.normal())
+    return Rung(epochs=1, step=20, metric=early), Rung(epochs=4, step=80, metric=metric)
 
 
 def ranges() -> tuple[StageRange, ...]:

@@ -1,0 +1,331 @@
+"""How long a whole search takes: the lecture's coarse stage, beside Optuna with a plain loop and Ray Tune with ASHA.
+
+Run with `python benchmarks/search_job.py` on a quiet machine. The stage (CS231n 2017, lecture 6): 100 configurations,
+rate and weight decay from 10 ** uniform(-6, -3) and 10 ** uniform(-5, 5), five epochs each; CIFAR-10 with 49,000
+training and 1,000 validation images, the mean image subtracted; a network 3072-50-10 with weights 1e-4 * randn; batches
+of 100, momentum 0.9, the rate multiplied by 0.9 each epoch. All conditions try the same 100 configurations from the same
+seeds on the same data for the same epochs. `--lecture` then goes on from coarse to fine, without help.
+
+Times include everything: starting workers, calibrating, compiling, sampling, storage. Beside the clock stands processor
+time, of workers too, which other work on the machine disturbs less. The share of sampling and storage is all that was
+not spent in training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from babysit.data.samples import Samples
+from babysit.data.sources import load_data
+from babysit.data.splits import Splits
+from babysit.records.anatomy import Task
+from babysit.records.trial import Value
+from babysit.tuning.executor import Advance, Executor, Member, Workload
+from babysit.tuning.population.population import Population
+from babysit.tuning.processes import processes
+from babysit.tuning.search import SearchResult, search
+from babysit.tuning.settings import SearchSettings, Stage
+from babysit.tuning.space import Choice, Scale, Space
+
+SHARED = Path(os.environ.get("BABYSIT_SHARED", Path(__file__).parents[2] / "shared"))
+ARCHIVE = SHARED / "data" / "cifar10-jpeg.tar.xz"
+TRIALS, EPOCHS, BATCH, VALIDATION = 100, 5, 100, 1000
+SPACE = Space({"rate": Scale(1e-6, 1e-3), "weight_decay": Scale(1e-5, 1e5), "rate_decay": Choice((0.9,))})
+
+
+def cifar() -> Splits:
+    """49,000 training and 1,000 validation images, the mean image subtracted; decoded once and cached."""
+    cache = Path(tempfile.gettempdir()) / "babysit-cifar10.npz"
+    if not cache.exists():
+        samples = load_data(str(ARCHIVE))
+        np.savez(cache, x=samples.x.to(torch.uint8).numpy(), y=samples.y.numpy())
+    with np.load(cache) as kept:
+        x, y = torch.from_numpy(kept["x"]), torch.from_numpy(kept["y"])
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(x)))[:50_000]
+    x, y = x[order].flatten(1).float(), y[order]
+    x -= x[: 50_000 - VALIDATION].mean(0)
+    names = tuple(map(str, range(10)))
+    whole = Samples(x=x, y=y, task=Task.CLASSES, kind="table", class_names=names, source="cifar10")
+    train, validation = whole.take(range(50_000 - VALIDATION)), whole.take(range(50_000 - VALIDATION, 50_000))
+    return Splits(train=train, validation=validation, test=validation)
+
+
+def network(_: dict[str, Value]) -> nn.Module:
+    """The lecture's, with its small weights."""
+    model = nn.Sequential(nn.Linear(3072, 50), nn.ReLU(), nn.Linear(50, 10))
+    for layer in (model[0], model[2]):
+        nn.init.normal_(layer.weight, std=1e-4)
+        nn.init.zeros_(layer.bias)
+    return model
+
+
+@dataclass
+class Row:
+    name: str
+    seconds: float
+    best: float
+    trials: int
+    steps: int
+    processor_seconds: float | None = None
+    share: float | None = None  # of sampling and storage
+
+
+def processor_seconds() -> float:
+    """Of this process and of all that it began and that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+class Timed:
+    """An executor that measures the time spent in another one."""
+
+    def __init__(self, inner: Executor) -> None:
+        self.inner, self.seconds, self.steps = inner, 0.0, 0
+        self.width = inner.width
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self.inner.notes
+
+    def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+        results = iter(self.inner.advance(members, epochs=epochs))
+        while True:
+            began = time.perf_counter()
+            result = next(results, None)
+            self.seconds += time.perf_counter() - began
+            if result is None:
+                return
+            self.steps += len(result.costs)
+            yield result
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        self.inner.forget(numbers)
+
+    def save(self, folder: Path) -> None:
+        self.inner.save(folder)
+
+    def load(self, folder: Path) -> None:
+        self.inner.load(folder)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def ours(
+    name: str, splits: Splits, make: Callable[[Workload], Executor], *, halving: float, precision: str
+) -> tuple[Row, SearchResult]:
+    """The coarse stage as babysit searches it, written down in a folder as every search of the command line is."""
+    settings = SearchSettings(
+        stages=(Stage("coarse", TRIALS, EPOCHS),),
+        halving=halving,
+        precision=precision,
+        finalists=0,
+        extra_stages=0,
+        optimizer="momentum",
+        batch_size=BATCH,
+    )
+    timed: list[Timed] = []
+
+    def executor(workload: Workload) -> Executor:
+        began = time.perf_counter()
+        timed.append(Timed(make(workload)))
+        timed[0].seconds += time.perf_counter() - began
+        return timed[0]
+
+    with tempfile.TemporaryDirectory() as folder:
+        began, spent = time.perf_counter(), processor_seconds()
+        result = search(network, splits, space=SPACE, settings=settings, executor=executor, folder=folder)
+        seconds, spent = time.perf_counter() - began, processor_seconds() - spent
+    assert result.best is not None
+    share = 1 - timed[0].seconds / seconds
+    for note in (*result.plans, *result.notes):
+        print(f"    {note}")
+    return Row(name, seconds, result.best.metric or 0.0, len(result.trials), timed[0].steps, spent, share), result
+
+
+def plain_training(
+    x: torch.Tensor, y: torch.Tensor, *, rate: float, decay: float, held: tuple[torch.Tensor, torch.Tensor]
+) -> Iterator[tuple[float, int]]:
+    """A plain eager loop as one writes it; the validation accuracy and the steps of each epoch. NaN ends it."""
+    torch.manual_seed(0)
+    model = network({})
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=decay)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    for epoch in range(EPOCHS):
+        order = torch.from_numpy(np.random.default_rng((0, epoch)).permutation(len(x)))
+        loss = torch.zeros(())
+        for start in range(0, len(x), BATCH):
+            places = order[start : start + BATCH]
+            loss = F.cross_entropy(model(x[places]), y[places])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        schedule.step()
+        with torch.no_grad():
+            accuracy = float((model(held[0]).argmax(1) == held[1]).double().mean())
+        yield accuracy, math.ceil(len(x) / BATCH)
+        if not math.isfinite(float(loss)):
+            return
+
+
+def optuna_plain(splits: Splits, configurations: Sequence[dict[str, Any]], threads: int) -> Row:
+    """Optuna's own loop around a plain training, the same configurations enqueued; the study in SQLite, as usual."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    train, held = splits.train, (splits.validation.x, splits.validation.y)
+    steps = 0
+
+    def objective(trial: optuna.Trial) -> float:
+        nonlocal steps
+        rate = trial.suggest_float("rate", 1e-6, 1e-3, log=True)
+        decay = trial.suggest_float("weight_decay", 1e-5, 1e5, log=True)
+        accuracy = 0.0
+        for epoch, (accuracy, count) in enumerate(plain_training(train.x, train.y, rate=rate, decay=decay, held=held)):
+            steps += count
+            trial.report(accuracy, epoch)
+        return accuracy
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        began, spent = time.perf_counter(), processor_seconds()
+        study = optuna.create_study(
+            direction="maximize", storage=f"sqlite:///{folder}/study.db", sampler=optuna.samplers.RandomSampler(seed=0)
+        )
+        for configuration in configurations:
+            study.enqueue_trial({name: configuration[name] for name in ("rate", "weight_decay")})
+        study.optimize(objective, n_trials=len(configurations))
+        seconds, spent = time.perf_counter() - began, processor_seconds() - spent
+    torch.set_num_threads(before)
+    name = f"Optuna, plain PyTorch, {threads} thread{'s' * (threads > 1)}"
+    return Row(name, seconds, study.best_value, len(configurations), steps, spent)
+
+
+def ray_tune(splits: Splits, configurations: Sequence[dict[str, Any]]) -> Row:
+    """Ray Tune with ASHA on two workers, one thread each; the samples in its object store."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import ray
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+
+    def trainable(config: dict[str, Any], data: Any = None) -> None:
+        torch.set_num_threads(1)
+        x, y, held_x, held_y = (torch.from_numpy(array) for array in data)
+        chosen = config["chosen"]
+        training = plain_training(x, y, rate=chosen["rate"], decay=chosen["weight_decay"], held=(held_x, held_y))
+        for accuracy, count in training:
+            tune.report({"accuracy": accuracy, "steps": count})
+
+    arrays = [part.numpy() for part in (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y)]
+    wanted = [{name: one[name] for name in ("rate", "weight_decay")} for one in configurations]
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        tuner = tune.Tuner(
+            tune.with_parameters(trainable, data=arrays),
+            param_space={"chosen": tune.grid_search(wanted)},
+            tune_config=tune.TuneConfig(
+                metric="accuracy", mode="max", scheduler=ASHAScheduler(max_t=EPOCHS, grace_period=1, reduction_factor=3)
+            ),
+            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+        )
+        results = tuner.fit()
+        seconds = time.perf_counter() - began
+        ray.shutdown()
+    frame = results.get_dataframe(filter_metric="accuracy", filter_mode="max")
+    steps = int((results.get_dataframe()["training_iteration"] * 490).sum())
+    return Row("Ray Tune, ASHA, 2 workers", seconds, float(frame["accuracy"].max()), len(configurations), steps)
+
+
+def lecture(splits: Splits) -> None:
+    """Coarse, then fine, from the lecture's ranges, without help."""
+    settings = SearchSettings(
+        stages=(Stage("coarse", TRIALS, EPOCHS), Stage("fine", 45, 15)),
+        precision="auto",
+        finalists=3,
+        finalist_seeds=3,
+        optimizer="momentum",
+        batch_size=BATCH,
+    )
+    began = time.perf_counter()
+    result = search(network, splits, space=SPACE, settings=settings)
+    print(f"\nthe lecture's search, coarse to fine: {time.perf_counter() - began:.0f} s")
+    for piece in result.ranges:
+        print(f"    {piece.stage}: {piece.parameter} {piece.low:.2g} to {piece.high:.2g}, {piece.why}")
+    for stage in dict.fromkeys(trial.stage for trial in result.trials):
+        metrics = [trial.metric for trial in result.trials if trial.stage == stage and trial.metric is not None]
+        diverged = sum(t.stage == stage and t.reason.startswith("cost ") for t in result.trials)
+        print(f"    {stage}: best {max(metrics):.3f} of {len(metrics)}, {diverged} diverged")
+    print(f"    best: {result.best}\n    mean over new seeds {result.mean} ± {result.spread}")
+    for note in (*result.plans, *result.notes):
+        print(f"    {note}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=["ours", "optuna", "ray"], help="ours, optuna, ray")
+    parser.add_argument("--lecture", action="store_true", help="also the fine stage, on our side alone")
+    chosen = parser.parse_args()
+    if not ARCHIVE.exists():
+        raise SystemExit(f"CIFAR-10 is not here ({ARCHIVE})")
+    splits = cifar()
+    torch.set_num_threads(1)
+    two = processes(2, inner=Population)
+    conditions = [
+        ("babysit, all to the end", Population, 1.0, "32"),
+        ("babysit, all to the end, bf16 where right", Population, 1.0, "auto"),
+        ("babysit, halving", Population, 3.0, "32"),
+        ("babysit, halving, bf16 where right", Population, 3.0, "auto"),
+        ("babysit, all to the end, 2 processes", two, 1.0, "32"),
+        ("babysit, halving, 2 processes", two, 3.0, "32"),
+        ("babysit, halving, bf16, 2 processes", two, 3.0, "auto"),
+    ]
+    rows: list[Row] = []
+    configurations: list[dict[str, Any]] = []
+    for name, make, halving, precision in conditions if "ours" in chosen.only else conditions[:1]:
+        print(name, flush=True)
+        row, result = ours(name, splits, make, halving=halving, precision=precision)
+        rows.append(row)
+        configurations = [dict(trial.parameters) for trial in result.trials]
+        print(f"    {row.seconds:.1f} s, best {row.best:.3f}", flush=True)
+    baselines: list[Callable[[], Row]] = []
+    if "optuna" in chosen.only:
+        baselines += [partial(optuna_plain, splits, configurations, threads) for threads in (1, 2)]
+    if "ray" in chosen.only:
+        baselines.append(partial(ray_tune, splits, configurations))
+    for baseline in baselines:
+        rows.append(baseline())
+        print(f"{rows[-1].name}: {rows[-1].seconds:.1f} s, best {rows[-1].best:.3f}", flush=True)
+    fastest = min((row.seconds for row in rows if not row.name.startswith("babysit")), default=math.nan)
+    print(
+        "\n| condition | seconds | times faster than the best other | processor seconds | best accuracy | steps | "
+        "sampling and storage |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for row in rows:
+        share = "" if row.share is None else f"{row.share:.1%}"
+        times = f"{fastest / row.seconds:.1f}"
+        spent = "" if row.processor_seconds is None else f"{row.processor_seconds:.1f}"
+        print(f"| {row.name} | {row.seconds:.1f} | {times} | {spent} | {row.best:.3f} | {row.steps:,} | {share} |")
+    if chosen.lecture:
+        lecture(splits)
+
+
+if __name__ == "__main__":
+    main()
