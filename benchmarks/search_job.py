@@ -2,9 +2,9 @@
 
 Run with `python benchmarks/search_job.py` on a quiet machine. The stage (CS231n 2017, lecture 6): 100 configurations,
 rate and weight decay from 10 ** uniform(-6, -3) and 10 ** uniform(-5, 5), five epochs each; CIFAR-10 with 49,000
-training and 1,000 validation images, the mean image subtracted; a network 3072-50-10 with weights 1e-4 * randn; batches
-of 100, momentum 0.9, the rate multiplied by 0.9 each epoch. All conditions try the same 100 configurations from the same
-seeds on the same data for the same epochs. `--lecture` then goes on from coarse to fine, without help.
+training and 1,000 validation images, the mean image subtracted; a network 3072-50-10 with weights 1e-4 * randn;
+batches of 100, momentum 0.9, the rate multiplied by 0.9 each epoch. All conditions try the same 100 configurations from
+the same seeds on the same data for the same epochs. `--lecture` then goes on from coarse to fine, without help.
 
 Times include everything: starting workers, calibrating, compiling, sampling, storage. Beside the clock stands processor
 time, of workers too, which other work on the machine disturbs less. The share of sampling and storage is all that was
