@@ -24,14 +24,14 @@ _END_SECONDS: Final = 2
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes any. Raises UserError when that is impossible, with a port that is free."""
+    if not 0 <= port <= 65_535:
+        raise UserError(f"there is no port {port}", do="Give one from 1024 to 65535, or 0 for any")
     try:
         return _listen(host, port)
     except socket.gaierror as problem:
         raise UserError(
             f"{host!r} is no address of this machine", do="Name 127.0.0.1, or 0.0.0.0 for all of its addresses"
         ) from problem
-    except OverflowError as problem:
-        raise UserError(f"there is no port {port}", do="Give one from 1024 to 65535, or 0 for any") from problem
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE:
             raise UserError(f"port {port} is taken by another program", do=_suggestion(host, port)) from problem
