@@ -51,7 +51,7 @@ def numbers_only(table: Any, truths: Mapping[str, bool]) -> tuple[Any, int]:
 
     wrong = None
     for name, is_truth in truths.items():
-        text = compute.utf8_trim_whitespace(table.column(name))
+        text = compute.utf8_trim_whitespace(table.column(name).cast("string"))  # Parquet's categories are text, too
         fine = compute.match_substring_regex(text, _TRUTH if is_truth else _NUMBER)
         bad = compute.fill_null(compute.invert(fine), False)  # noqa: FBT003  pyarrow's own order
         wrong = bad if wrong is None else compute.or_(wrong, bad)

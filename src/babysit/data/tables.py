@@ -240,9 +240,7 @@ def _without_stray_text(table: Any, target: str, path: Path, *, skip_bad: bool) 
         found = stray_text(plain)
         if found and not skip_bad:
             refuse_stray_text(name, found, path)
-        if found:
-            typed[name] = False
-            table = table.set_column(table.column_names.index(name), name, plain)
+        typed |= {name: False} if found else {}
     return numbers_only(table, typed)[0]
 
 
