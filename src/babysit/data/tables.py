@@ -232,7 +232,7 @@ def numbers_of(column: Any) -> NDArray[np.float64] | None:
 
 def _without_stray_text(table: Any, target: str, path: Path, *, skip_bad: bool) -> Any:
     """The table with columns of numbers that hold some text as numbers; refused, unless such rows may be left out."""
-    typed = {}
+    typed: dict[str, bool] = {}
     for name in table.column_names:
         plain = plain_column(table.column(name))
         if name == target or not is_text(plain) or len(plain.unique()) <= MOST_CATEGORIES:
