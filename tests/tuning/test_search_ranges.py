@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.records.trial import Trial, TrialState
-from babysit.tuning.abort import EXPLODED
 from babysit.rules.search.placed import Placed, edge, place
+from babysit.tuning.abort import EXPLODED
 from babysit.tuning.ranges import next_dimension
 from babysit.tuning.space import Choice, Scale, Space
 

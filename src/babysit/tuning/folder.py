@@ -121,6 +121,11 @@ class SearchFolder:
         if former is not None:
             shutil.rmtree(former, ignore_errors=True)
 
+    def finished(self) -> None:
+        """The search is over: nobody will go on from the members."""
+        for folder in self.path.glob("members-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _require_same(self) -> None:
         file = self.path / _ASKED
         asked = msgspec.json.decode(msgspec.json.encode(self._asked))

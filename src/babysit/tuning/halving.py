@@ -20,8 +20,9 @@ from babysit.tuning.settings import Stage
 
 # Below this rank correlation the order at a rung hardly foretells the order at the next.
 _FORETELLS: Final = 0.3
-# And fewer trials than these can have any correlation by chance.
+# Fewer trials than these can have any correlation by chance; fewer than these are not worth advice.
 _LEAST_TRIALS: Final = 6
+_LEAST_FOR_ADVICE: Final = 10
 
 
 @final
@@ -86,7 +87,7 @@ def correlations(trials: Sequence[Trial]) -> list[str]:
             continue
         correlation = rank_correlation([first for first, _ in both], [second for _, second in both])
         said.append(f"{correlation:+.2f} from epoch {early} to {late} ({len(both)} trials)")
-        weak = weak or correlation < _FORETELLS
+        weak = weak or (correlation < _FORETELLS and len(both) >= _LEAST_FOR_ADVICE)
     if not said:
         return []
     advice = "; early ranks foretell little here: halve less (--halving 1 trains all to the end)" if weak else ""

@@ -91,6 +91,8 @@ def search(
             best = finalists[0].trial if finalists else ledger.best
             compare = executor is not InProcess and bool(finalists)
             replayed = _replayed(best, ledger.trials, workload, settings=settings, compare=compare)
+            if kept is not None:
+                kept.finished()
         except KeyboardInterrupt:
             interrupted = True
             again = "" if kept is None else f"; the same search in {kept.path} goes on from there"

@@ -20,8 +20,8 @@ _BETWEEN: Final = re.compile(r"\s+|,(?=[A-Za-z_]\w*=)")
 def read_space(text: str | Iterable[str]) -> Space:
     """A space from its text form, given as one text or as a list of parts, separated by spaces or commas.
 
-    `name=low..high` is a range, logarithmic unless `:linear` follows (shares such as dropout, momentum or beta1 are
-    linear by themselves; `:log` overrides); `name=a,b,c` is a choice and `name=a` a fixed value. With `@other=a,b` behind
+    `name=low..high` is a range, logarithmic unless `:linear` follows (shares such as dropout or momentum are linear by
+    themselves; `:log` overrides); `name=a,b,c` is a choice and `name=a` a fixed value. With `@other=a,b` behind
     it a hyperparameter exists only where the other one is a or b: `momentum=0.5..0.99@optimizer=sgd`.
 
     Raises:
