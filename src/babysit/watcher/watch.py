@@ -102,10 +102,12 @@ class Watch:
 
     def log(self, name: str, value: float, *, step: int | None = None) -> None:
         """Record a scalar of your own, such as `w.log("loss/validation", loss)` after an epoch."""
-        with self._loop.guard.contained("log"):  # a slip in logging must not end a training; T001 tells of it
+        try:  # a slip in logging must not end a training; T001 tells of it
             if not isinstance(name, str):
                 raise TypeError(f"the name of a curve is text, not {type(name).__name__}")
-            self._loop.recorder.scalar(name, self.steps if step is None else int(step), float(value))
+            self._loop.recorder.scalar(name, self._loop.steps if step is None else int(step), float(value))
+        except Exception as problem:  # a context manager would cost a microsecond, of which a step has ten
+            self._loop.guard.problem("log", problem)
 
     def note(self, **run_fields: Any) -> None:
         """Set parts of the run: config, data, probes, trials, ranges, result, artifacts, command, stop_reason."""
