@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from babysit.records.problem import UserError
 from babysit.store import forking
 from babysit.store.migrations import is_ready, prepare
+from babysit.store.schema import SEGMENTS
 
 RUNS_FOLDER: Final = "babysit_runs"
 DATABASE_NAME: Final = "babysit.sqlite"
@@ -71,12 +72,14 @@ class Place:
             raise _told(problem, self.label) from problem
 
     def give_back(self) -> None:
-        """Lets the disk have what deleted runs took; PostgreSQL does so by itself."""
-        missed = suppress(SQLAlchemyError, sqlite3.Error, TimeoutError)  # then the next deletion does it
-        if self.file is not None:
-            with missed, forking.undivided(), self.engine.connect() as connection:
+        """Makes what was deleted free for others: SQLite gives it to the disk, PostgreSQL to the rows to come."""
+        missed = suppress(SQLAlchemyError, sqlite3.Error, TimeoutError)  # then the next time does it
+        with missed, forking.undivided(), self.engine.connect() as connection:
+            if self.file is not None:
                 # As a script: a statement without rows is stepped once by Python, which frees one page.
                 connection.connection.cursor().executescript("PRAGMA incremental_vacuum")
+            elif connection.dialect.name == "postgresql":  # which does so by itself too, but minutes later
+                connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(f"VACUUM {SEGMENTS.name}")
 
     def check_there(self) -> None:
         """Raises FileNotFoundError when the file was removed: SQLite would go on writing to what nobody can find."""

@@ -113,18 +113,22 @@ class Sink:
         self._small.update(grown)
         try:
             with forking.undivided(), connection.begin():
-                for run_id in grown:
-                    self._tidy_run(connection, run_id)
+                thinned = [self._tidy_run(connection, run_id) for run_id in grown]
         except Exception:  # nothing depends on it; the next time takes these along
             self._disconnect()
+            return
+        if any(thinned):
+            self._place.give_back()
 
-    def _tidy_run(self, connection: Connection, run_id: str) -> None:
-        last = bound(connection, run_id, writer=self.writer, most_bytes=self.most_bytes)
+    def _tidy_run(self, connection: Connection, run_id: str) -> bool:
+        """Joins or thins what has grown; whether it was thinned."""
+        thinned = last = bound(connection, run_id, writer=self.writer, most_bytes=self.most_bytes)
         if last is None and self._small[run_id] >= _GATHER_SEGMENTS:
             last = gather(connection, run_id, writer=self.writer, after=self._gathered.get(run_id, 0))
         if last is not None:
             self._gathered[run_id] = last
             del self._small[run_id]
+        return thinned is not None
 
     def _into_spool(self) -> None:
         if not self._memory:
