@@ -96,3 +96,21 @@ def test_a_rate_of_twenty_is_named_with_the_step_at_which_it_blew_up(seed: int) 
     assert first.first_step is not None
     assert 0 <= first.first_step <= 20
     assert f"step {first.first_step}" in first.meaning
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "cause"), [(1e6, "U601"), (1e-2, "D101")])
+def test_raw_bytes_are_the_cause_unless_the_rate_is_too_high_for_any_input(rate: float, cause: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = 255 * torch.rand(512, 192, generator=generator), torch.randint(0, 10, (512,), generator=generator)
+
+    def train() -> None:
+        model = nn.Sequential(nn.Linear(192, 50), nn.ReLU(), nn.Linear(50, 10))
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        for rows in trainings.epochs(10, 64, rows=512):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x[rows]), y[rows]).backward()
+            optimizer.step()
+
+    run, _ = judged(train)
+    assert causes(run)[0] == cause

@@ -8,13 +8,15 @@ from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import weight_layers
+from babysit.rules.structure import anatomy_of, weight_layers
 from babysit.rules.vital_signs import of, whole
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the share of units all of whose weight gradients have one sign, where the inputs have one sign too."""
-    layers = [layer for layer in weight_layers(run, trainable=True) if layer.fan_in > 1]
+    # In a batch of a few samples an input has one sign by chance alone.
+    few = 0 < anatomy_of(run).batch_size < limits["batch"]
+    layers = [layer for layer in weight_layers(run, trainable=True) if layer.fan_in > 1 and not few]
     signed, inputs = of(layers, whole(run, "one_signed")), of(layers, whole(run, "input_one_sided"))
     shares = {
         name: share
@@ -42,6 +44,7 @@ RULE = Rule(
     needs=("anatomy", "vitals"),
     limits={
         "share": Limit(0.5, "half of the units; with centred inputs it is 2 to the minus fan-in"),
+        "batch": Limit(4, "of three samples all have one sign one time in four"),
         "inputs": Limit(0.9, "nearly every input has a single sign"),
     },
     treatments=(

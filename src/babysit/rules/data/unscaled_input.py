@@ -14,6 +14,7 @@ from babysit.rules.progress import POOR_SKILL, poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of, feeds_ids
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
+from babysit.rules.updates.rate_too_high import ratios
 
 
 def fed(run: Run) -> SplitProfile | None:
@@ -46,6 +47,13 @@ def magnitude(ratio: float) -> float:
     return float(np.clip(0.6 + 0.1 * np.log10(max(ratio, 1.0)), 0.0, 1.0))
 
 
+def _too_far_anyway(run: Run, size: float, limits: Limits) -> bool:
+    """Whether even inputs of unit scale, with their smaller gradients, would be stepped too far: then it is the rate."""
+    sizes = ratios(run)
+    opening = sizes[np.isfinite(sizes)][:3]
+    return bool(len(opening)) and float(opening.max()) > limits["leap"] * max(size, 1.0)
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the size of the inputs as a whole and feature by feature; an alarm when training is poor."""
     split = fed(run)
@@ -62,6 +70,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         first_step=0,
         severity=Severity.WARNING
         if poor(run, below=limits["learned"] if size > limits["wild"] else POOR_SKILL)
+        and not _too_far_anyway(run, size, limits)
         else Severity.INFO,
         confidence=magnitude(size / limits["large"]) if large else 0.6,
         numbers={"size": size, "low": split.low, "high": split.high, "feature_ratio": spread},
@@ -82,6 +91,7 @@ RULE = Rule(
     needs=("anatomy", "data"),
     limits={
         "large": Limit(10.0, "ten times the unit scale for which initializations are made (He, Xavier)"),
+        "leap": Limit(1.0, "the whole size of the weights in one step, after allowing for the scale of the inputs"),
         "wild": Limit(30.0, "raw bytes of a photograph lie near 130, of sparse drawings near 80; 0..30 is milder"),
         "learned": Limit(0.8, "with inputs that wild, a fifth of the loss left over is reason enough to scale them"),
         "small": Limit(0.02, "a fiftieth of it; sparse counts and pixels in 0..1 stay above"),
