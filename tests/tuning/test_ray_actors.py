@@ -26,6 +26,7 @@ class Lasting:
 
     def __init__(self) -> None:
         pytest.importorskip("ray")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # at its usual 15, actors wait for everything else in a suite
         self.crew = ActorCrew(2, address="", own_cpus=2)
         self.size = 2
 
