@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace as replace_struct
+from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
@@ -21,9 +24,12 @@ from babysit.store.identity import new_run_id
 from babysit.store.store import Store
 from babysit.testing.executor_contract import build as build_blobs
 from babysit.testing.executor_contract import workload as blobs
-from babysit.tuning.executor import Workload
+from babysit.tuning.executor import Member, Workload
+from babysit.tuning.finalists import best_configurations
 from babysit.tuning.in_process import InProcess
-from babysit.tuning.search import SearchResult, search
+from babysit.tuning.replay import replay
+from babysit.tuning.result import SearchResult
+from babysit.tuning.search import search
 from babysit.tuning.settings import SearchSettings, Stage
 from babysit.tuning.space import Choice, Scale, Space
 from babysit.tuning.space_text import read_space
@@ -44,7 +50,8 @@ def digits_splits() -> Splits:
 
 
 def search_blobs(space: Space = RATE, settings: SearchSettings = QUICK, **arguments: Any) -> SearchResult:
-    return search(arguments.pop("build", build_blobs), blob_splits(), space=space, settings=settings, **arguments)
+    build = arguments.pop("build", build_blobs)
+    return search(build, blob_splits(), space=space, settings=settings, **({"executor": InProcess} | arguments))
 
 
 class Notebook:
@@ -328,3 +335,87 @@ def test_an_error_in_the_users_model_names_the_line_it_came_from():
 
     with pytest.raises(UserError, match=r"no such head \(test_search.py, line \d+\)"):
         search_blobs(build=lambda parameters: Broken())
+
+
+def test_a_stage_that_brings_no_more_than_seeds_differ_ends_the_search_and_says_so():
+    # Once the rate is good, all that is left are differences by chance.
+    space = Space({"rate": Scale(8e-3, 1.2e-2)})
+    stages = (Stage("coarse", 6, 6), Stage("fine", 4, 6), Stage("finer", 4, 6))
+    result = search_blobs(space, SearchSettings(batch_size=16, stages=stages, finalists=0, extra_stages=0))
+    names = list(dict.fromkeys(trial.stage for trial in result.trials))
+    assert names == ["coarse", "fine", "fine on other seeds"]
+    assert any("is no more than the seeds differ" in note for note in result.notes)
+    repeated = [trial for trial in result.trials if trial.stage == "fine on other seeds"]
+    assert {trial.seed for trial in repeated} == {1, 2}
+
+
+def test_a_stage_that_brings_more_than_seeds_differ_is_followed_by_the_next():
+    space = Space({"rate": Scale(1e-5, 1e-2)})
+    stages = (Stage("coarse", 8, 1), Stage("fine", 6, 4), Stage("finer", 4, 4))
+    result = search_blobs(space, SearchSettings(batch_size=16, stages=stages, finalists=0, extra_stages=0))
+    assert "finer" in {trial.stage for trial in result.trials}
+
+
+def test_the_winner_of_a_population_is_trained_again_alone_and_compared():
+    result = search_blobs(executor=None)
+    note = next(note for note in result.notes if note.startswith("trained again alone"))
+    assert "keeps what it promised" in note
+    assert result.best is not None
+    assert f"accuracy {result.best.metric:.3f} where {result.best.metric:.3f} was recorded" in note
+
+
+def test_a_winner_that_does_not_repeat_is_told():
+    trial = replace_struct(search_blobs().best, last_costs=(0.001,) * 20)
+    told = replay([trial], Workload(**vars(blobs())), compare=True)
+    assert "does not quite keep what it promised" in told.note
+
+
+def test_the_best_asked_together_are_compared_with_the_winner_alone():
+    settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 8, 4),), finalists=0, extra_stages=0, ensemble=3)
+    result = search_blobs(settings=settings)
+    assert result.ensemble is not None
+    assert 0.5 < result.ensemble <= 1.0
+    assert any(note.startswith("the best 3 asked together: accuracy") for note in result.notes)
+    # By hand: the mean of the probabilities of the best three, each trained alone.
+    executor = InProcess(Workload(**{**vars(blobs()), "batch_size": 16, "optimizer": "adam"}))
+    probabilities = []
+    for trial in best_configurations(result.trials, 3):
+        list(executor.advance([Member(number=trial.number, parameters=trial.parameters)], epochs=4))
+        probabilities.append(executor.outputs(trial.number).softmax(1))
+    together = torch.stack(probabilities).mean(0).argmax(1)
+    assert result.ensemble == pytest.approx(float((together == blobs().validation.y).double().mean()))
+
+
+def test_records_are_rows_that_a_table_takes_as_they_are():
+    pandas = pytest.importorskip("pandas")
+    result = search_blobs(Space({"rate": Scale(1e-3, 1e-1), "seed": Choice((1, 2))}), build=seeded)
+    frame = pandas.DataFrame(result.records())
+    assert len(frame) == len(result.trials)
+    assert list(frame["metric"]) == [trial.metric for trial in result.trials]
+    assert list(frame["rate"]) == [trial.parameters["rate"] for trial in result.trials]
+    assert set(frame["parameter_seed"]) == {1, 2}  # the trial's own seed has a column of that name already
+    assert set(frame["seed"]) == {trial.seed for trial in result.trials}
+
+
+def seeded(parameters: dict[str, Any]) -> nn.Module:
+    assert parameters["seed"] in (1, 2)
+    return build_blobs(parameters)
+
+
+def test_a_hyperparameter_exists_only_beside_its_optimizer_through_a_whole_search():
+    space = read_space("rate=1e-3..1e-1 optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd")
+    result = search_blobs(space, SearchSettings(batch_size=16, stages=QUICK.stages, sampler="tpe", finalists=2))
+    for trial in result.trials:
+        assert ("momentum" in trial.parameters) == (trial.parameters["optimizer"] == "sgd")
+    assert result.best is not None
+
+
+def test_the_plan_is_told_before_a_stage_begins():
+    console = Console(file=io.StringIO(), force_terminal=True, width=160)
+    settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 9, 3),), finalists=0, extra_stages=0)
+    with Progress(console=console) as progress:
+        result = search_blobs(settings=settings, progress=progress)
+    plan = "coarse: 9 trials to epoch 1, the best 3 on to 3; 15 epochs of training in all, 56% of the 27 for all"
+    assert result.plans == (plan,)
+    assert plan in console.file.getvalue()  # type: ignore[attr-defined]
+    assert [len(trial.rungs) for trial in result.trials].count(2) == 3

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit.records.trial import Trial, TrialState
+from babysit.records.trial import Rung, Trial, TrialState
 from babysit.rules.search.placed import Placed, edge, place
 from babysit.tuning.abort import EXPLODED
 from babysit.tuning.ranges import next_dimension
@@ -133,6 +133,46 @@ def test_a_range_is_not_moved_into_a_region_that_is_known_to_diverge():
     narrowed, why = next_dimension("rate", scale, trials_at([*rising, *diverged]))
     assert narrowed.high == pytest.approx(2e-2)
     assert "3 of 3 trials diverged" in why
+
+
+def test_a_range_is_not_moved_past_what_diverged_in_a_former_stage():
+    """Seen on CIFAR-10: an extra stage went up to 1.1e-2 although all from 4.1e-3 on had diverged before."""
+    coarse = trials_at([(1e-4, 0.2), (1e-3, 0.5), (4.1e-3, None), (6e-3, None), (9e-3, None)])
+    fine = trials_at([(1e-3 * 4 ** (place / 11), 0.5 + place / 100) for place in range(12)])
+    scale = Scale(1e-3, 4.1e-3)
+    assert edge(place("rate", scale.position, fine)) == "high"
+    assert edge(place("rate", scale.position, fine, [*coarse, *fine])) == ""
+    kept, _ = next_dimension("rate", scale, fine, [*coarse, *fine])
+    assert kept.high <= 4.1e-3 * 1.0001
+    # Where what diverged lies further away, the range moves as far as that and says so.
+    further = trials_at([(6e-3, None), (9e-3, None)])
+    moved, why = next_dimension("rate", scale, fine, [*further, *fine])
+    assert moved.high == pytest.approx(6e-3)
+    assert "from 0.006 upwards 2 of 2 trials diverged" in why
+    # A single one may have diverged for another hyperparameter's sake.
+    moved, _ = next_dimension("rate", scale, fine, [*further[:1], *fine])
+    assert moved.high > 6e-3
+
+
+def test_trials_that_halving_dropped_speak_by_how_far_they_came():
+    rates = [1e-4 * 10 ** (number / 4) for number in range(9)]
+    halved = [
+        Trial(
+            number=number,
+            stage="coarse",
+            parameters={"rate": rate},
+            state=TrialState.COMPLETE if number > 5 else TrialState.PRUNED,
+            reason="" if number > 5 else "not among the best 3 of 9 after 1 epoch",
+            # After one epoch metrics are higher than after three for the others: they must not be compared.
+            metric=0.9 + number / 100 if number <= 5 else 0.5 + number / 100,
+            rungs=tuple(Rung(epochs=level, step=level, metric=0.5) for level in ((1,) if number <= 5 else (1, 3))),
+        )
+        for number, rate in enumerate(rates)
+    ]
+    placed = place("rate", Scale(1e-4, 1e-2).position, halved)
+    assert placed.finished[0] == pytest.approx(1.0)
+    assert placed.correlation == pytest.approx(1.0)
+    assert edge(placed) == "high"
 
 
 def test_trials_that_the_user_interrupted_do_not_count_as_diverged():

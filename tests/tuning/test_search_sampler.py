@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import optuna
 import pytest
 
 from babysit.records.problem import UserError
-from babysit.tuning.sampler import SAMPLERS, ask, grid, new_study
+from babysit.records.trial import Rung, Trial, TrialState
+from babysit.tuning.sampler import SAMPLERS, ask, carry, grid, holds, new_study, tell, turns
 from babysit.tuning.space import Choice, Scale, Space
+from babysit.tuning.space_text import read_space
+from babysit.tuning.stages import next_space
 
 SPACE = Space({"rate": Scale(1e-4, 1e-1), "weight_decay": Scale(1e-6, 1e-2), "hidden": Choice((32, 64))})
+CONDITIONAL = read_space("optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd rate=1e-4..1e-1")
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -60,3 +67,77 @@ def test_optunas_verbosity_is_left_as_it_was():
     before = optuna.logging.get_verbosity()
     new_study(SPACE, seed=0, trials=1)
     assert optuna.logging.get_verbosity() == before
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_leaves_out_what_does_not_exist(sampler: str):
+    study = new_study(CONDITIONAL, sampler, seed=0, trials=24)
+    asked = ask(study, CONDITIONAL, 24)
+    assert {trial.params["optimizer"] for trial in asked} == {"sgd", "adam"}
+    for trial in asked:
+        assert holds(CONDITIONAL, trial.params)
+        assert ("momentum" in trial.params) == (trial.params["optimizer"] == "sgd")
+
+
+def test_the_gaussian_process_finds_the_peak_and_refuses_more_trials_than_it_can_propose_in_time():
+    space = read_space("rate=1e-5..1e-1")
+    study = new_study(space, "gp", seed=0, trials=24)
+    number = 0
+    for count in turns("gp", 24, 1):
+        for trial in ask(study, space, count):
+            metric = -abs(math.log10(trial.params["rate"]) + 3)
+            tell(study, trial, ended(number, trial.params, metric))
+            number += 1
+    late = [trial.params["rate"] for trial in study.trials[-8:]]
+    assert sum(3e-4 < rate < 3e-3 for rate in late) >= 5
+    with pytest.raises(UserError, match="too slow for 65 trials"):
+        new_study(space, "gp", seed=0, trials=65)
+
+
+def ended(number: int, parameters: dict[str, Any], metric: float | None, *, level: int = 1) -> Trial:
+    return Trial(
+        number=number,
+        stage="coarse",
+        parameters=parameters,
+        state=TrialState.PRUNED if metric is None else TrialState.COMPLETE,
+        reason="cost is NaN" if metric is None else "",
+        metric=metric,
+        rungs=(Rung(epochs=level, step=level, metric=metric),),
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fewer_than_15_percent_of_the_second_generation_diverge(seed: int):
+    # Rates above 1e-1 diverge: a third of the range. The metric rises toward that border.
+    space = read_space("rate=1e-5..1e1 weight_decay=1e-6..1e-2")
+    first = new_study(space, "random", seed=seed, trials=32)
+    known = [
+        ended(number, dict(trial.params), None if trial.params["rate"] > 0.1 else math.log10(trial.params["rate"]))
+        for number, trial in enumerate(ask(first, space, 32))
+    ]
+    assert sum(trial.metric is None for trial in known) >= 5
+    narrowed, _ = next_space(space, known, known=known)
+    second = new_study(narrowed, "tpe", seed=seed, trials=32)
+    carry(second, known, narrowed, level=1)
+    rates = [trial.params["rate"] for trial in ask(second, narrowed, 32)]
+    assert sum(rate > 0.1 for rate in rates) / 32 < 0.15
+
+
+def test_what_is_carried_over_is_comparable_only():
+    space = read_space("rate=1e-5..1e-1")
+    study = new_study(space, "tpe", seed=0, trials=8)
+    outside = ended(0, {"rate": 1.0}, 0.9)
+    short = ended(1, {"rate": 1e-3}, 0.9, level=1)
+    same = ended(2, {"rate": 1e-2}, 0.8, level=4)
+    dead = ended(3, {"rate": 5e-2}, None)
+    carry(study, [outside, short, same, dead], space, level=4)
+    assert [trial.user_attrs["number"] for trial in study.trials] == [2, 3]
+    assert study.trials[0].value == 0.8
+    assert study.trials[1].state is optuna.trial.TrialState.PRUNED
+
+
+def test_samplers_that_learn_are_asked_in_turns_and_others_at_once():
+    assert turns("random", 100, 64) == [100]
+    assert turns("tpe", 40, 1) == [10, 10, 10, 10]
+    assert turns("tpe", 20, 1) == [8, 8, 4]
+    assert turns("tpe", 100, 64) == [64, 36]

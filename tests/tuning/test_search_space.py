@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.records.problem import UserError
-from babysit.tuning.space import Choice, Scale, Space
-from babysit.tuning.space_text import read_space
+from babysit.tuning.space import Choice, Scale, Space, When
+from babysit.tuning.space_text import read_space, text_of
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,43 @@ def test_position_and_value_are_inverse(low: float, factor: float, position: flo
 def test_the_middle_of_a_log_range_is_its_geometric_mean():
     assert Scale(1e-4, 1e-2).value(0.5) == pytest.approx(1e-3)
     assert Scale(0, 10, linear=True).value(0.5) == pytest.approx(5)
+
+
+def test_a_condition_is_read_and_written_and_only_active_where_it_holds():
+    text = "optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd beta1=0.8..0.95@optimizer=adam rate=1e-4..1e-1"
+    space = read_space(text)
+    assert space.when == {"momentum": When("optimizer", ("sgd",)), "beta1": When("optimizer", ("adam",))}
+    assert read_space(text_of(space)) == space
+    assert space.ordered.index("optimizer") < space.ordered.index("momentum")
+    assert space.active("momentum", {"optimizer": "sgd"})
+    assert not space.active("momentum", {"optimizer": "adam"})
+    assert space.active("rate", {})
+
+
+def test_a_space_in_one_word_is_read_with_commas_between_its_parts():
+    space = read_space(
+        "rate=1e-6..1e-3,hidden=32,64,momentum=0.5..0.9@optimizer=sgd,nesterov,optimizer=sgd,nesterov,adam"
+    )
+    assert list(space.dimensions) == ["rate", "hidden", "momentum", "optimizer"]
+    assert space.dimensions["hidden"] == Choice((32, 64))
+    assert space.when["momentum"].values == ("sgd", "nesterov")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("momentum=0.5..0.9@optimizer=sgd", "depends on optimizer, which is not one of the choices"),
+        ("optimizer=adam,sgd momentum=0.5..0.9@optimizer=sdg", "optimizer is never sdg"),
+        ("optimizer=adam,sgd momentum=0.5..0.9@optimizer", "behind @ stands no condition"),
+        ("a=1,2@b=1 b=1,2@a=1", "in a circle"),
+    ],
+)
+def test_a_condition_that_cannot_hold_is_refused_in_one_line(text: str, words: str):
+    with pytest.raises(UserError, match=words):
+        read_space(text)
+
+
+def test_a_hyperparameter_falls_away_when_its_condition_can_no_longer_hold():
+    space = read_space("optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd beta1=0.8..0.95@optimizer=adam")
+    left = space.narrowed({**space.dimensions, "optimizer": Choice(("adam",))})
+    assert list(left.dimensions) == ["optimizer", "beta1"]

@@ -45,13 +45,19 @@ COMMANDS: Final = (
     Command(
         "search",
         "Search hyperparameters: many short trainings over wide ranges, then longer ones around the best.",
-        "Ranges are `name=low..high` (logarithmic) and choices `name=a,b,c`. Known names: rate, weight_decay, "
-        "momentum, optimizer and batch_size; for the models built here also hidden (tables), channels (images), "
-        "activation and dropout.",
+        "Ranges are `name=low..high` (logarithmic, or `:linear`), choices `name=a,b,c`, and `@other=a` behind one "
+        "means only where other is a. Known names: rate, weight_decay, optimizer, batch_size, momentum, beta1, beta2, "
+        "rate_decay, warmup_steps, clip_norm and init_scale; for the models built here also hidden (tables), channels "
+        "(images), activation and dropout; for your own model the names that its factory takes. Stopped in any way, "
+        "also by a kill, a search goes on with `--resume`.",
         (
             "babysit search digits",
-            "babysit search digits rate=1e-4..1e-1 hidden=32,64,128",
+            "babysit search digits --space rate=1e-4..1e-1,hidden=32,64,128 --trials 64 --epochs 9",
+            "babysit search digits rate=1e-4..1e-1 optimizer=nesterov,adam --sampler tpe",
             "babysit search people.csv --target income rate=1e-5..1e-2 dropout=0..0.5 --fine 16",
+            "babysit search pictures/ --model mine.nets:build width=16,32 --executor processes --workers 4",
+            "babysit search pictures/ --executor ray --address auto --trials 200 --epochs 9",
+            "babysit search --resume",
         ),
     ),
     Command(
