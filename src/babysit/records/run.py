@@ -37,6 +37,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     platform: str = ""
     device: str = ""
     threads: int = 0
+    script: str = ""  # the program that was started; "" in a notebook or an interactive session
+    code: str = ""  # changes when that program's text changes
+    commit: str = ""  # of the git repository around it, "+" behind it when files had changed since
 
 
 class Overhead(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,18 +1,25 @@
-"""Where a run takes place."""
+"""Where a run takes place, and which code it runs."""
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import subprocess
 import sys
+from functools import cache
+from pathlib import Path
 
 import torch
 
 import babysit
 from babysit.records.run import Environment
 
+GIT_SECONDS = 1.0  # a repository on a slow disk is not waited for
+
 
 def environment(device: str = "") -> Environment:
-    """Versions, platform, device and number of threads of this process."""
+    """Versions, platform, device, number of threads and code of this process."""
+    script = _script()
     return Environment(
         python=platform.python_version(),
         torch=str(torch.__version__),  # a subclass of str, which records do not hold
@@ -20,4 +27,36 @@ def environment(device: str = "") -> Environment:
         platform=f"{sys.platform} {platform.machine()}",
         device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
         threads=torch.get_num_threads(),
+        script=script.name if script else "",
+        code=_digest(script) if script else "",
+        commit=_commit(script.parent) if script else "",
     )
+
+
+def _script() -> Path | None:
+    """The Python file that was started, or None."""
+    started = Path(sys.argv[0]) if sys.argv and sys.argv[0] else None
+    return started if started is not None and started.suffix == ".py" and started.is_file() else None
+
+
+def _digest(script: Path) -> str:
+    try:
+        return hashlib.sha256(script.read_bytes()).hexdigest()[:12]
+    except OSError:
+        return ""
+
+
+@cache
+def _commit(folder: Path) -> str:
+    """The commit of the repository around a folder, or "" where there is none or no git."""
+    answers = []
+    for question in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *question],
+                capture_output=True, text=True, timeout=GIT_SECONDS, check=True,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            return ""
+        answers.append(done.stdout.strip())
+    return answers[0] + ("+" if answers[1] else "")
