@@ -282,7 +282,7 @@ def in_terminal(folder, *words, output=None, **environment):
             break
         stream.feed(read)
         moments.append("\n".join(screen.display))
-    return process.wait(60), moments, moments[-1]
+    return process.wait(180), moments, moments[-1]
 
 
 def weights(text):

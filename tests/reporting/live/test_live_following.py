@@ -28,7 +28,7 @@ from babysit.testing.sample_runs import losses
 
 def read(stream, until):
     """The events of a stream, up to the one in which `until` stands."""
-    got, deadline = [], time.monotonic() + 40
+    got, deadline = [], time.monotonic() + 120
     while time.monotonic() < deadline:
         line = stream.readline().decode()
         assert line, "the stream ended"
