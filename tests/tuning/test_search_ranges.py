@@ -131,7 +131,7 @@ def test_a_range_is_not_moved_into_a_region_that_is_known_to_diverge():
     assert edge(place("rate", scale.position, trials_at(rising))) == "high"
     assert edge(place("rate", scale.position, trials_at([*rising, *diverged]))) == ""
     narrowed, why = next_dimension("rate", scale, trials_at([*rising, *diverged]))
-    assert narrowed.high == pytest.approx(2e-2)
+    assert narrowed.high == pytest.approx(1.5e-2)
     assert "3 of 3 trials diverged" in why
 
 
@@ -144,14 +144,14 @@ def test_a_range_is_not_moved_past_what_diverged_in_a_former_stage():
     assert edge(place("rate", scale.position, fine, [*coarse, *fine])) == ""
     kept, _ = next_dimension("rate", scale, fine, [*coarse, *fine])
     assert kept.high <= 4.1e-3 * 1.0001
-    # Where what diverged lies further away, the range moves as far as that and says so.
-    further = trials_at([(6e-3, None), (9e-3, None)])
+    # Where what diverged lies further away, the range moves half the way to it and says so.
+    further = trials_at([(4.8e-3, None), (9e-3, None)])
     moved, why = next_dimension("rate", scale, fine, [*further, *fine])
-    assert moved.high == pytest.approx(6e-3)
-    assert "from 0.006 upwards 2 of 2 trials diverged" in why
+    assert moved.high == pytest.approx((4.1e-3 * 4.8e-3) ** 0.5)
+    assert "from 0.0048 upwards 2 of 2 trials diverged" in why
     # A single one may have diverged for another hyperparameter's sake.
     moved, _ = next_dimension("rate", scale, fine, [*further[:1], *fine])
-    assert moved.high > 6e-3
+    assert moved.high > 4.8e-3
 
 
 def test_trials_that_halving_dropped_speak_by_how_far_they_came():

@@ -119,7 +119,12 @@ def test_fewer_than_15_percent_of_the_second_generation_diverge(seed: int):
     narrowed, _ = next_space(space, known, known=known)
     second = new_study(narrowed, "tpe", seed=seed, trials=32)
     carry(second, known, narrowed, level=1)
-    rates = [trial.params["rate"] for trial in ask(second, narrowed, 32)]
+    rates: list[float] = []
+    for count in turns("tpe", 32, 1):
+        for trial in ask(second, narrowed, count):
+            rate = trial.params["rate"]
+            tell(second, trial, ended(32 + len(rates), dict(trial.params), None if rate > 0.1 else math.log10(rate)))
+            rates.append(rate)
     assert sum(rate > 0.1 for rate in rates) / 32 < 0.15
 
 

@@ -45,8 +45,9 @@ def _narrowed(scale: Scale, placed: Placed) -> tuple[Scale, str]:
     half = _half_width(placed)
     low, high = max(placed.median - half, 0.0), min(placed.median + half, 1.0)
     remark = ""
-    if placed.ceiling < high:
-        high = placed.ceiling
+    if placed.highest < high and math.isfinite(placed.ceiling):
+        # Not up to where divergence began: samplers crowd at the end of a range toward which results improve.
+        high = placed.highest
         remark = _diverged_from(scale, placed)
     count, top = len(placed.finished), len(placed.top)
     if high - low >= _WHOLE:
@@ -66,8 +67,8 @@ def _moved(name: str, scale: Scale, placed: Placed, side: Literal["low", "high"]
     remark = ""
     if side == "high":
         low, high = min(placed.median - half, *placed.top), 1 + half
-        if placed.ceiling < high:
-            high, remark = placed.ceiling, _diverged_from(scale, placed)
+        if (1 + placed.ceiling) / 2 < high:  # half the way to what diverged
+            high, remark = (1 + placed.ceiling) / 2, _diverged_from(scale, placed)
     else:
         low, high = -half, max(placed.median + half, *placed.top)
     moved = _within(_between(scale, low, high), name, scale)

@@ -64,10 +64,18 @@ class Placed:
                 return start
         return math.inf
 
-    def beyond(self, start: float) -> tuple[int, int]:
+    @property
+    def highest(self) -> float:
+        """The highest position below the ceiling that did not diverge."""
+        return max(position for position in (*self.finished, *self.survived) if position < self.ceiling)
+
+    def beyond(self, start: float, until: float = math.inf) -> tuple[int, int]:
         """How many trials from that position on diverged, and how many did not."""
         survived = self.survived or self.finished
-        return sum(position >= start for position in self.stopped), sum(position >= start for position in survived)
+        return (
+            sum(start <= position <= until for position in self.stopped),
+            sum(start <= position <= until for position in survived),
+        )
 
     @property
     def mirrored(self) -> Placed:
@@ -143,7 +151,7 @@ def _at_the_high_end(placed: Placed) -> bool:
         return False
     # The outer tenth, or all that lies above the best ones.
     border = min(1 - _BEST_AT_EDGE, max(placed.top))
-    stopped, survived = placed.beyond(math.nextafter(border, math.inf))
+    stopped, survived = placed.beyond(math.nextafter(border, math.inf), until=1 + _ROOM)
     feasible = stopped == 0 or stopped < _INFEASIBLE * (stopped + survived)
     return feasible and placed.ceiling > 1 + _ROOM
 
