@@ -226,3 +226,17 @@ def test_a_search_is_told_stage_by_stage():
     assert (coarse.name, coarse.trials, coarse.stopped, coarse.best) == ("coarse", 2, 1, 0.5)
     assert coarse.ranges == ("rate 1e-5 to 0.1",)
     assert (fine.name, fine.running, fine.best) == ("fine", 1, None)
+
+
+def test_hostile_names_in_findings_layers_and_figures_stay_text():
+    run = sick.hostile_names_run()
+    written = pieces.of_run(run, RunSummary(id=run.id, verdict="sick"))
+    assert "alert(1)" in written["findings"], "the hostile name is there"
+    for html in written.values():
+        assert "<script" not in html
+        assert "<img" not in html
+        assert not any(mark in html for mark in ("\x1b", "\u202e", "\x00"))
+        html.encode()  # halves of characters were replaced
+    for text in pieces.figures(run).values():
+        assert "\n" not in text, "an event is one line"
+        assert json.loads(text)["specification"]
