@@ -320,3 +320,19 @@ def test_the_terms_of_a_loss_and_gradients_thrown_away_are_counted() -> None:
     kinds = {term.kind: term for term in run.anatomy.terms}
     assert set(kinds) == {"data", "weights"}
     assert kinds["weights"].last < kinds["weights"].first
+
+
+def test_a_hand_written_binary_cross_entropy_is_known_though_its_targets_are_no_labels() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.Sigmoid())
+    optimizer = torch.optim.Adam(network.parameters())
+    x, y = torch.randn(16, 4), 2 * torch.rand(16) - 1
+    with babysit.watch() as looking:
+        for _ in range(5):
+            p = network(x).squeeze(1).clamp(1e-7, 1 - 1e-7)
+            loss = -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    objective = looking.run.anatomy.objectives[0]
+    assert (objective.loss, objective.sign) == ("binary_cross_entropy", 1.0)

@@ -160,7 +160,8 @@ def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str
         step.op == "mul" and any(parent.role == DATA or parent.cut for parent in step.parents) for step in path
     )
     picked = node.op in {"gather", "getitem", "index_select"} and kind is TargetKind.INDICES and not weighted
-    multiplied = node.op == "mul" and kind in LABELS
+    # log(p) and log(1 - p) beside each other are a binary cross-entropy, whatever the targets are.
+    multiplied = node.op == "mul" and (kind in LABELS or {"log", "rsub"} <= before)
     if logarithm and (picked or multiplied) and after <= LOGARITHMS | PLAIN:
         # The minus of a negative log-likelihood is part of the loss, not a flip of it.
         binary = not {"softmax", "log_softmax"} & before and node.op == "mul"
