@@ -7,7 +7,7 @@ CASES ?= ../shared/cases
 # A copy of CIFAR-10 for the lecture's experiments; scikit-learn's digits where it is absent.
 EXAMPLES_DATA ?= ../shared/data/cifar10-jpeg.tar.xz
 
-.PHONY: run system test check lint types imports tests docs bench score examples clean
+.PHONY: run system test check lint types imports tests docs bench bench-search screenshots score examples clean
 
 run: $(STAMP)
 	$(BIN)/babysit run digits
@@ -45,6 +45,17 @@ tests: $(STAMP)
 
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/overhead.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/report.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/store.py
+
+bench-search: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/search.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/search_job.py
+
+# Pictures of the pages, light and dark, in build/screenshots.
+screenshots: $(STAMP)
+	BABYSIT_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reporting/live -m browser
 
 score: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python $(CASES)/score.py $(CASES) --jobs 2
