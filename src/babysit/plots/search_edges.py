@@ -83,7 +83,9 @@ def draw(numbers: Numbers) -> Figure:
     else:
         scale, axis = alt.Scale(zero=False, padding=8), alt.Axis(title=label, format="~g")
     x = alt.X("value:Q", scale=scale, axis=axis)
-    y = alt.Y("metric:Q", axis=alt.Axis(title="metric", format=".3~g"), scale=alt.Scale(zero=False, padding=8))
+    # Room above the marks for the bars of the ranges.
+    room = alt.Scale(zero=False, nice=False, padding=18 + 9 * len(numbers.stages))
+    y = alt.Y("metric:Q", axis=alt.Axis(title="metric", format=".3~g"), scale=room)
     names = [short(stage.name, 20) for stage in numbers.stages]
     data = rows(
         value=[value for stage in numbers.stages for value, _ in stage.points],

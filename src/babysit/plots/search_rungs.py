@@ -53,7 +53,9 @@ def describe(numbers: Numbers) -> str:
 def draw(numbers: Numbers) -> Figure:
     """The figure: one line a trial, the best one on top."""
     others = {trial: path for trial, path in numbers.paths.items() if trial != numbers.best}
-    x = alt.X("epochs:Q", axis=alt.Axis(title="epochs trained", tickMinStep=1), scale=alt.Scale(nice=False, padding=8))
+    rungs = sorted({epochs for path in numbers.paths.values() for epochs, _ in path})
+    axis = alt.Axis(title="epochs trained", values=rungs, format="d")
+    x = alt.X("epochs:Q", axis=axis, scale=alt.Scale(nice=False, padding=8))
     y = alt.Y("metric:Q", axis=alt.Axis(title="metric", format=".3~g"), scale=alt.Scale(zero=False, padding=8))
     tooltip = [alt.Tooltip("trial:Q"), alt.Tooltip("metric:Q", format=".4~g"), alt.Tooltip("ended:N")]
     layers: list[Figure] = []
