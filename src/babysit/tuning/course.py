@@ -1,0 +1,73 @@
+"""The course of a search: stage after stage, each where the one before it pointed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from babysit.records.trial import Trial
+from babysit.rules.search.placed import edge, place
+from babysit.tuning.executor import Executor
+from babysit.tuning.finalists import brought_nothing
+from babysit.tuning.ledger import Ledger, best_of, in_words
+from babysit.tuning.settings import SearchSettings, Stage
+from babysit.tuning.space import Space
+from babysit.tuning.stages import next_space, plan_in_words, plans, run_stage
+
+
+def run_stages(space: Space, *, executor: Executor, ledger: Ledger, settings: SearchSettings) -> Stage:
+    """Runs the stages, and more of them while the best lie at an edge; gives the last one."""
+    why = dict.fromkeys(space.dimensions, "as asked for")
+    why |= {name: f"as asked for; {warning}" for name, warning in space.warnings.items()}
+    ledger.notes += [f"{name}: {warning}" for name, warning in space.warnings.items()]
+    stages = list(settings.stages)
+    extra = settings.extra_stages
+    done = 0
+    while done < len(stages):
+        stage, before = stages[done], ledger.best
+        _run(stage, space, why, order=done, executor=executor, ledger=ledger, settings=settings)
+        done += 1
+        trials = ledger.of(stage.name)
+        at_edge = _at_edge(space, trials, ledger.trials)
+        more = done < len(stages)
+        moved, why = next_space(space, trials, known=ledger.trials, only=None if more else at_edge)
+        follow = bool(at_edge) and moved != space and extra > 0
+        if before is not None and (more or follow) and not (at_edge and done <= len(settings.stages)):
+            nothing = brought_nothing(stage, before, executor=executor, ledger=ledger, settings=settings)
+            if nothing:
+                ledger.notes.append(nothing)
+                break
+        if not more and follow:
+            extra -= 1
+            stages.append(Stage(f"moved {settings.extra_stages - extra}", stage.trials, stage.epochs))
+        elif not more:
+            ledger.notes += [f"{name}: {_advice(name, moved, why[name])}" for name in at_edge if moved != space]
+        space = moved
+    if ledger.best is None and ledger.trials:
+        ledger.notes.append(_nothing_finished(ledger.trials))
+    return stages[done - 1]
+
+
+def _run(stage: Stage, space: Space, why: dict[str, str], *, order: int, executor: Executor, **rest: Any) -> None:
+    ledger, settings = rest["ledger"], rest["settings"]
+    rungs = plans(stage, space, settings, width=executor.width)
+    cost = sum(rung.cost_epochs for rung in rungs)
+    ledger.begin(stage, space, why, plan=plan_in_words(rungs), epochs=cost)
+    run_stage(stage, space, executor=executor, ledger=ledger, settings=settings, seed=settings.seed + order)
+
+
+def _at_edge(space: Space, trials: Sequence[Trial], known: Sequence[Trial]) -> list[str]:
+    """The names whose best values lie at an end, or the rate when nothing finished."""
+    if best_of(trials) is None:
+        return ["rate"] if "rate" in space.scales else []
+    return [name for name, scale in space.scales.items() if edge(place(name, scale.position, trials, known))]
+
+
+def _advice(name: str, moved: Space, why: str) -> str:
+    scale = moved.scales[name]
+    return f"{why}; search again with {name}={scale.low:.2g}..{scale.high:.2g}"
+
+
+def _nothing_finished(trials: Sequence[Trial]) -> str:
+    reasons = {trial.reason for trial in trials}
+    return f"none of {len(trials)} trials finished ({'; '.join(sorted(reasons))}): {in_words(trials[-1])} was the last"
