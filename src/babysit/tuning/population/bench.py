@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,6 +11,7 @@ from typing import Final, final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from babysit.tuning.executor import Member
 from babysit.tuning.population.beginning import Measure, Shared, endless, measured
@@ -20,6 +22,10 @@ from babysit.tuning.population.optimizers import coefficients
 
 COMPARED_STEPS: Final = 5
 COMPARED_MEMBERS: Final = 2
+# How far a member's first cost may be from what its own module gives, relatively: beyond rounding it means that the
+# members do not compute the same function. bfloat16 keeps 8 bits (4e-3), float32 24.
+_SAME_COST: Final = 1e-3
+_SAME_COST_BF16: Final = 5e-2
 
 
 @final
@@ -60,6 +66,25 @@ class Bench:
             )
             for step, (x, y) in enumerate(self.batches)
         )
+
+
+def same_function(one: Learned, plan: Plan, fixed: dict[str, Tensor], shared: Shared) -> bool:
+    """Whether the group's module with this member's tensors gives what the member's own module gave at first."""
+    x, y = next(endless(shared.train, one.recipe, one.member.seed))
+    sites = plan.traits.sites
+    masks = Noise([one], sites, shared.device).draw(len(x), own=False) if sites else {}
+    moving = {name: tensor.clone() for name, tensor in one.moving.items()}
+    values = {**one.parameters, **moving, **fixed, **{f"{name}.noise": mask for name, mask in masks.items()}}
+    with torch.no_grad():
+        cost = float(plan.loss(functional_call(plan.template, values, (x,)), y))
+    return same_cost(cost, one.own_cost)
+
+
+def same_cost(one: float, other: float, *, bf16: bool = False) -> bool:
+    """Whether two members' first costs say that they compute the same function."""
+    if not (math.isfinite(one) and math.isfinite(other)):
+        return math.isfinite(one) == math.isfinite(other)
+    return abs(one - other) <= (_SAME_COST_BF16 if bf16 else _SAME_COST) * max(abs(other), 1e-6)
 
 
 def bench_of(plan: Plan, shared: Shared, members: Sequence[Learned], fixed: dict[str, Tensor]) -> Bench:

@@ -116,7 +116,7 @@ def choose(bench: Bench, *, count: int, steps: int, precision: str) -> Choice:
     eager = [attempt(form) for form in _eager_forms(bench, count)]
     best = min(result.seconds for result in eager)
     if best == math.inf:
-        raise NothingWorksError("; ".join(f"{result.form}: {result.reason}" for result in eager))
+        raise NothingWorksError("; ".join(refusals(eager)))
     pays = steps * best > COMPILE_PAYS_SECONDS
     for result in _widest_first(eager, best) if pays else []:
         if time.monotonic() < deadline:
@@ -128,9 +128,19 @@ def choose(bench: Bench, *, count: int, steps: int, precision: str) -> Choice:
         tried.append(_timed(form, ready[form], bench))
     form = _fastest(tried, precision)
     if plain * _PLAIN_LEAD < min(result.seconds for result in tried) and not pays:
-        raise NothingWorksError(f"no other way is faster for {count} of them")
+        raise NothingWorksError("; ".join([f"no other way is faster for {count} of them", *refusals(tried)]))
     single = next(result.seconds for result in eager if result.form.way == ONE_BY_ONE)
     return Choice(form=form, step=ready[form], plain_seconds=plain, single_seconds=single, tried=tuple(tried))
+
+
+def refusals(tried: Sequence[Tried]) -> list[str]:
+    """What stands against the ways that cannot be taken, each reason once."""
+    usable = {(one.form.way, one.form.compiled) for one in tried if not one.reason}
+    told: dict[str, str] = {}
+    for form, _, reason in tried:
+        if reason and (form.way, form.compiled) not in usable:
+            told.setdefault(reason, f"not {form.way}{' compiled' if form.compiled else ''}: {reason}")
+    return list(told.values())
 
 
 def _eager_forms(bench: Bench, count: int) -> list[Form]:

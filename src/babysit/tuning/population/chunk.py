@@ -14,6 +14,7 @@ from torch import Tensor
 from babysit.data.batches import batch_bounds, batches
 from babysit.tuning.abort import FACTOR, KEPT_COSTS, why_stop
 from babysit.tuning.population.beginning import Shared
+from babysit.tuning.population.bench import same_cost
 from babysit.tuning.population.compiling import matmul_precision
 from babysit.tuning.population.forms import Batch, Form, Plan, Stack, Step, step_of
 from babysit.tuning.population.member_state import Learned, stacked, taken_back
@@ -22,11 +23,6 @@ from babysit.tuning.population.optimizers import coefficients
 
 # Steps between two looks at the costs. A look waits for the device; a member that died in between trains on in vain.
 LOOK_EVERY: Final = 32
-
-# How far a member's first cost may be from what its own module gives, relatively: beyond rounding it means that the
-# members do not compute the same function. bfloat16 keeps 8 bits (4e-3), float32 24.
-_SAME_COST: Final = 1e-3
-_SAME_COST_BF16: Final = 5e-2
 
 DIFFERS: Final = "its first cost is not that of its own module"
 
@@ -113,7 +109,7 @@ class _Watch:
 
     def __init__(self, members: Sequence[Learned], *, bf16: bool) -> None:
         self._members = members
-        self._tolerance = _SAME_COST_BF16 if bf16 else _SAME_COST
+        self._bf16 = bf16
         self.initial = [one.initial_cost for one in members]
         self.costs: list[list[float]] = [[] for _ in members]
         self.stopped = [""] * len(members)
@@ -128,7 +124,7 @@ class _Watch:
         for place, one in enumerate(self._members):
             if not one.last_costs and not self.costs[place]:
                 self.initial[place] = float(block[0, place])
-                if not _same(self.initial[place], one.own_cost, self._tolerance):
+                if not same_cost(self.initial[place], one.own_cost, bf16=self._bf16):
                     self.stopped[place] = DIFFERS
         # Only a cost that is not finite or above the factor can stop a member: all others are not looked at one by one.
         calm = np.all(block <= FACTOR * np.array(self.initial), axis=0).tolist()
@@ -145,9 +141,3 @@ class _Watch:
             if self.stopped[place]:
                 return column[:count]
         return column
-
-
-def _same(one: float, other: float, tolerance: float) -> bool:
-    if not (np.isfinite(one) and np.isfinite(other)):
-        return bool(np.isfinite(one) == np.isfinite(other))
-    return abs(one - other) <= tolerance * max(abs(other), 1e-6)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from babysit.tuning.population.forms import Batch, Form, Plan, Stack, Step, step_of
 
@@ -23,8 +22,10 @@ def compiled_step(form: Form, plan: Plan, stack: Stack, batch: Batch) -> Step:
     Raises:
         Exception: whatever tracing or compiling raises; no C++ compiler, for one.
     """
+    # Imported here, since it takes a second that only those who compile should wait.
     import torch._inductor
     from torch._inductor import config
+    from torch.fx.experimental.proxy_tensor import make_fx
 
     names = _names(stack, batch)
     step = step_of(form, plan)

@@ -12,13 +12,14 @@ from torch import Tensor
 from babysit.data.batches import batch_bounds
 from babysit.records.problem import UserError
 from babysit.tuning.population.beginning import Shared, born, learned
-from babysit.tuning.population.bench import bench_of
+from babysit.tuning.population.bench import bench_of, same_function
 from babysit.tuning.population.calibrate import (
     COMPILE_PAYS_SECONDS,
     Choice,
     NothingWorksError,
     choose,
     only,
+    refusals,
 )
 from babysit.tuning.population.chunk import Outcome, Runner, run_epoch
 from babysit.tuning.population.examine import Traits, culprit, first_line
@@ -26,10 +27,22 @@ from babysit.tuning.population.forms import ONE_BY_ONE, Form, Plan, step_of
 from babysit.tuning.population.member_state import Learned
 from babysit.tuning.population.noise import need_own
 
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Refused:
+    """That plain PyTorch it must be, why, and how many steps lay ahead when that was found."""
+
+    reason: str
+    work: int
+
+
 PLAIN: Final = Form(way=ONE_BY_ONE, width=1)
 # Compiled programs and what was measured, for populations of the same models to come; the oldest give way.
-_KNOWN: OrderedDict[tuple[object, ...], Choice] = OrderedDict()
+_KNOWN: OrderedDict[tuple[object, ...], Choice | _Refused] = OrderedDict()
 _KEPT_CHOICES: Final = 16
+# Plain PyTorch was the fastest for little work; with so many times as much, compiling may pay after all.
+_MUCH_MORE: Final = 4
 
 
 class Done(NamedTuple):
@@ -115,17 +128,21 @@ class Group:
             *(self.shared.train.task, min(self._most, 64).bit_length()),
         )
         known = _KNOWN.get(key)
-        if known is None or self._worth_another_look(known):
+        if isinstance(known, _Refused) and self._work < _MUCH_MORE * known.work:
+            raise NothingWorksError(known.reason)
+        if not isinstance(known, Choice) or self._worth_another_look(known):
             reborn = [learned(born(one.member, self.shared), self.traits, self.shared) for one in members[:2]]
-            bench = bench_of(self.plan, self.shared, reborn, self.fixed)
+            alike = [reborn[0], *(one for one in reborn[1:] if same_function(one, self.plan, self.fixed, self.shared))]
+            bench = bench_of(self.plan, self.shared, alike, self.fixed)
             if self.form is not None:
                 known = only(self.form, bench)
             else:
-                known = choose(bench, count=self._most, steps=self._work, precision=workload.precision)
-            _KNOWN[key] = known
-            while len(_KNOWN) > _KEPT_CHOICES:
-                _KNOWN.popitem(last=False)
-        _KNOWN.move_to_end(key)
+                try:
+                    known = choose(bench, count=self._most, steps=self._work, precision=workload.precision)
+                except NothingWorksError as problem:
+                    _remember(key, _Refused(reason=str(problem), work=self._work))
+                    raise
+        _remember(key, known)
         self._tell(known)
         return known
 
@@ -156,6 +173,9 @@ class Group:
         return Runner(form=form, plan=self.plan, fixed=self.fixed, step=step)
 
     def _run(self, chunk: Sequence[Learned]) -> Iterator[Done]:
+        if len(chunk) > self._form.width:  # a chunk before this one found memory too short
+            yield from self.epoch(chunk)
+            return
         runner = self._runner(len(chunk))
         try:
             outcome = run_epoch(chunk, runner, self.shared)
@@ -182,21 +202,18 @@ class Group:
     def _tell(self, choice: Choice) -> None:
         ratio = choice.plain_seconds / choice.seconds
         text = f"trained {choice.form}: {ratio:.1f} times as fast as one by one in plain PyTorch"
-        self._note("; ".join([text, *_refusals(choice)]))
+        self._note("; ".join([text, *refusals(choice.tried)]))
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 
 
-def _refusals(choice: Choice) -> list[str]:
-    """What stands against the forms that cannot be used, each reason once."""
-    usable = {(tried.form.way, tried.form.compiled) for tried in choice.tried if not tried.reason}
-    told: dict[str, str] = {}
-    for form, _, reason in choice.tried:
-        if reason and (form.way, form.compiled) not in usable:
-            told.setdefault(reason, f"not {form.way}{' compiled' if form.compiled else ''}: {reason}")
-    return list(told.values())
+def _remember(key: tuple[object, ...], known: Choice | _Refused) -> None:
+    _KNOWN[key] = known
+    _KNOWN.move_to_end(key)
+    while len(_KNOWN) > _KEPT_CHOICES:
+        _KNOWN.popitem(last=False)
 
 
 def _out_of_memory(problem: Exception) -> bool:

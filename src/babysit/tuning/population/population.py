@@ -37,7 +37,7 @@ from babysit.tuning.population.validation import outputs
 _PLAINLY: Final = "one by one in plain PyTorch"
 _DIFFERENT: Final = (
     "some members are trained one by one in plain PyTorch: their first cost is not that of the others' module with "
-    "their weights, so their code differs in something that cannot be seen from outside, such as a number in a closure"
+    "their weights, so their code differs in something that cannot be seen from outside"
 )
 
 
@@ -218,7 +218,7 @@ class Population:
                     ended = record.of(part, group, self._shared, last=left == 0) if part is not None else []
                 if part is None:
                     break
-                gone = {advance.number for advance in ended}
+                gone = {advance.number for advance in ended if advance.stopped}
                 different = [one for one, why in zip(part.members, part.outcome.stopped, strict=True) if why == DIFFERS]
                 alive = [one for one in alive if one.member.number not in gone and one not in different]
                 if self._told is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
@@ -16,6 +18,7 @@ from babysit.tuning.population.recipe import Recipe
 # Modules whose random numbers are one draw of a mask, so that it can be drawn beforehand and shared.
 _WHOLE: Final = (nn.Dropout,)
 _BY_CHANNEL: Final = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_LONG: Final = 100  # a longer list holds data, not settings
 _PLAIN: Final = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.Size)
 
 
@@ -88,8 +91,8 @@ def signature(model: nn.Module, recipe: Recipe) -> str:
     """Equal for models that compute the same function of their trained weights, as far as can be seen.
 
     Names, shapes, kinds and settings of the modules, which parameters are shared or frozen, and the words that change
-    the step itself: batch size, optimizer, whether there is momentum or clipping. What cannot be seen (a number in a
-    closure) is found when a member's first cost differs from that of its own module.
+    the step itself: batch size, optimizer, whether there is momentum or clipping. What cannot be seen (a number in an
+    object without a __dict__) is found when a member's first cost differs from that of its own module.
     """
     facts: list[object] = [
         recipe.batch_size, recipe.optimizer, recipe.momentum is None, recipe.clip_norm == float("inf")
@@ -97,7 +100,7 @@ def signature(model: nn.Module, recipe: Recipe) -> str:
     names: dict[int, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         dropout = type(module) in (*_WHOLE, *_BY_CHANNEL)
-        facts.append((name, type(module).__module__, type(module).__qualname__))
+        facts.append((name, type(module).__module__, type(module).__qualname__, shown(type(module).forward)))
         facts.append(sorted((key, shown(value)) for key, value in _settings(module) if not (dropout and key == "p")))
         for kind, group in (("parameter", module._parameters), ("buffer", module._buffers)):
             for key, tensor in group.items():
@@ -116,19 +119,41 @@ def contents(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def shown(value: object) -> str:
-    """A setting of a module as text: plain values by value, functions by name, tensors by content."""
+def shown(value: object, depth: int = 4) -> str:
+    """A setting of a module as text: plain values by value, tensors by content, functions with what they close over."""
     if isinstance(value, _PLAIN):
         return repr(value)
     if isinstance(value, Tensor):
         return contents({"": value})
+    if isinstance(value, tuple | list | dict) and len(value) > _LONG:
+        return f"{type(value).__qualname__} of {len(value)}"
+    if isinstance(value, nn.Module) or depth == 0:  # modules are looked at by themselves
+        return type(value).__qualname__
+    deeper = depth - 1
     if isinstance(value, tuple | list):
-        return f"[{', '.join(shown(part) for part in value)}]"
+        return f"[{', '.join(shown(part, deeper) for part in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {shown(part)}' for key, part in value.items())}}}"
-    if callable(value) and hasattr(value, "__qualname__"):
-        return str(value.__qualname__)
-    return type(value).__qualname__
+        return f"{{{', '.join(f'{key!r}: {shown(part, deeper)}' for key, part in value.items())}}}"
+    if isinstance(value, functools.partial | types.MethodType | types.FunctionType):
+        return _function_shown(value, deeper)
+    return f"{type(value).__qualname__}{shown(getattr(value, '__dict__', None), deeper)}"
+
+
+def _function_shown(value: functools.partial[object] | types.MethodType | types.FunctionType, depth: int) -> str:
+    if isinstance(value, functools.partial):
+        return shown([value.func, list(value.args), value.keywords], depth)
+    if isinstance(value, types.MethodType):
+        return shown(value.__func__, depth)
+    closed = [cell.cell_contents for cell in value.__closure__ or () if not _is_empty(cell)]
+    return f"{value.__module__}.{value.__qualname__}{shown([closed, value.__defaults__], depth)}"
+
+
+def _is_empty(cell: types.CellType) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:  # a name that was never given a value
+        return True
+    return False
 
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:

@@ -1,0 +1,104 @@
+"""Which form is taken, and what is said of the others."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from babysit.testing.executor_contract import workload
+from babysit.tuning.executor import Member
+from babysit.tuning.population import calibrate, group
+from babysit.tuning.population.calibrate import true_float32
+from babysit.tuning.population.compiling import matmul_precision
+from babysit.tuning.population.population import Population
+
+pytestmark = pytest.mark.usefixtures("never_plain")
+PLENTY = 10_000_000
+
+
+def dense(_):
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+def chosen(count=8, **changes):
+    group._KNOWN.clear()
+    population = Population(replace(workload(), build=dense, **changes))
+    members = [Member(number=n, parameters={"rate": 1e-3 * (n + 1)}, seed=0) for n in range(count)]
+    advances = list(population.advance(members, epochs=1))
+    (choice,) = group._KNOWN.values() or (None,)
+    return choice, population.notes, {advance.backend for advance in advances}
+
+
+def test_little_work_is_not_worth_compiling():
+    choice, notes, backends = chosen()
+    assert not any(tried.form.compiled for tried in choice.tried)
+    assert backends == {str(choice.form)}
+    assert "times as fast" in notes[0]
+
+
+def test_a_machine_without_a_compiler_is_told_and_goes_on_uncompiled(monkeypatch):
+    def compiled_step(*_):
+        raise RuntimeError("g++ was not found. Install a compiler")
+
+    monkeypatch.setattr(calibrate, "compiled_step", compiled_step)
+    choice, notes, _ = chosen(steps=PLENTY)
+    assert any(tried.form.compiled for tried in choice.tried)
+    assert not choice.form.compiled
+    assert "g++ was not found" in notes[0]
+
+
+def test_a_compiled_program_with_other_costs_is_refused(monkeypatch):
+    def compiled_step(form, plan, _stack, _batch):
+        step = calibrate.step_of(form, plan)
+        return lambda stack, batch: step(stack, batch._replace(x=batch.x * 1.01))
+
+    monkeypatch.setattr(calibrate, "compiled_step", compiled_step)
+    choice, notes, _ = chosen(steps=PLENTY)
+    assert not choice.form.compiled
+    assert "where plain PyTorch gives" in notes[0]
+
+
+def test_bfloat16_is_tried_only_when_it_is_allowed():
+    exact, _, _ = chosen()
+    assert not any(tried.form.bf16 for tried in exact.tried)
+    half, _, backends = chosen(precision="bf16")
+    assert half.form.bf16
+    assert all("bfloat16" in backend for backend in backends)
+
+
+def test_one_member_with_little_to_do_is_trained_plainly_without_trying():
+    choice, notes, backends = chosen(count=1)
+    assert choice is None
+    assert notes == []
+    assert backends == {"one by one in plain PyTorch"}
+
+
+def test_whether_products_are_true_float32_is_measured(monkeypatch):
+    assert true_float32("highest")
+    true_float32.cache_clear()
+    true_product = torch.Tensor.__matmul__
+
+    def rounded(one, other):
+        return true_product(one.bfloat16(), other.bfloat16()).float() if one.dtype == torch.float32 else one @ other
+
+    monkeypatch.setattr(
+        torch.Tensor, "__matmul__", lambda a, b: true_product(a, b) if a.dtype == torch.float64 else rounded(a, b)
+    )
+    try:
+        assert not true_float32("medium")
+    finally:
+        true_float32.cache_clear()
+
+
+def test_the_matmul_precision_is_put_back_also_after_an_error():
+    before = torch.get_float32_matmul_precision()
+    inside = []
+    with contextlib.suppress(ValueError), matmul_precision("medium"):
+        inside.append(torch.get_float32_matmul_precision())
+        raise ValueError
+    assert inside == ["medium"]
+    assert torch.get_float32_matmul_precision() == before

@@ -1,0 +1,81 @@
+"""Every form of a step gives the costs of plain PyTorch, alone and in company."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from babysit.tuning.population.forms import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Form
+from babysit.tuning.population.population import Population
+
+EAGER = [
+    Form(way=SIDE_BY_SIDE, width=8),
+    Form(way=SIDE_BY_SIDE, width=3),
+    Form(way=SHARED_INPUT, width=8),
+    Form(way=SHARED_INPUT, width=8, matmul="medium"),
+    Form(way=ONE_BY_ONE, width=1),
+]
+COMPILED = [
+    Form(way=SIDE_BY_SIDE, width=8, compiled=True),
+    Form(way=SHARED_INPUT, width=8, compiled=True),
+    Form(way=ONE_BY_ONE, width=1, compiled=True),
+]
+
+
+def furthest(found, expected):
+    """The largest relative difference between the costs of two sets of members."""
+    assert found.keys() == expected.keys()
+    return max(
+        abs(one - other) / abs(other)
+        for number in expected
+        for one, other in zip(found[number].costs, expected[number].costs, strict=True)
+    )
+
+
+def trained(workload, members, form, epochs=3):
+    population = Population(workload, form=form)
+    found = {advance.number: advance for advance in population.advance(members, epochs=epochs)}
+    assert {advance.backend for advance in found.values()} == {str(form)}, population.notes
+    population.close()
+    return found
+
+
+def check(form, workload, members, plainly):
+    found = trained(workload, members, form)
+    assert furthest(found, plainly) < 1e-5
+    for number, advance in found.items():
+        assert advance.step == plainly[number].step
+        assert advance.initial_cost == pytest.approx(plainly[number].initial_cost, rel=1e-6)
+        assert advance.metric == plainly[number].metric
+    # The same kernels and the same width: what stands beside a member changes not one bit of it.
+    alone = trained(workload, members[3:4], form)
+    assert alone[3].costs == found[3].costs
+
+
+@pytest.mark.parametrize("form", EAGER, ids=str)
+def test_a_form_gives_what_plain_pytorch_gives(form, rich_workload, rich_members, plainly):
+    check(form, rich_workload, rich_members, plainly)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", COMPILED, ids=str)
+def test_a_compiled_form_gives_what_plain_pytorch_gives(form, rich_workload, rich_members, plainly):
+    check(form, rich_workload, rich_members, plainly)
+
+
+@pytest.mark.parametrize("way", [SHARED_INPUT, ONE_BY_ONE])
+def test_bfloat16_differs_by_its_rounding_and_no_more(way, rich_workload, rich_members, plainly):
+    form = Form(way=way, width=4 if way == SHARED_INPUT else 1, bf16=True)
+    difference = furthest(trained(rich_workload, rich_members[:4], form), {n: plainly[n] for n in range(4)})
+    assert 1e-5 < difference < 0.05
+
+
+def test_the_switches_of_the_process_are_put_back(rich_workload, rich_members):
+    torch.set_float32_matmul_precision("high")
+    try:
+        trained(rich_workload, rich_members[:4], Form(way=SHARED_INPUT, width=4, matmul="medium"), epochs=1)
+        assert torch.get_float32_matmul_precision() == "high"
+        assert not torch.is_autocast_enabled("cpu")
+        assert torch.is_grad_enabled()
+    finally:
+        torch.set_float32_matmul_precision("highest")

@@ -1,0 +1,265 @@
+"""What cannot be trained side by side is trained another way, and it is said why; never a wrong number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from babysit.testing.executor_contract import workload
+from babysit.tuning.executor import Member
+from babysit.tuning.in_process import InProcess
+from babysit.tuning.population import chunk, group
+from babysit.tuning.population.forms import SIDE_BY_SIDE, Form
+from babysit.tuning.population.population import Population
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.memory = nn.GRU(2, 8, batch_first=True)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.out(self.memory(x.view(-1, 3, 2))[0][:, -1])
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside, self.out = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        inside = self.inside(x)
+        if inside.mean().item() > 0:
+            inside = inside * 1.5
+        return self.out(inside.relu())
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out, self.calls = nn.Linear(6, 3), 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.out(x) * (1 + 0.01 * self.calls)
+
+
+class Noisy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.out(x + 0.1 * torch.randn_like(x))
+
+
+class Following(nn.Module):
+    """A buffer that is assigned anew, not changed in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+        self.register_buffer("mean", torch.zeros(6))
+
+    def forward(self, x):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+        return self.out(x - self.mean)
+
+
+class Tied(nn.Module):
+    """One weight used twice, one never, one that is frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.out = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.two.weight = self.one.weight
+        self.unused = nn.Linear(4, 4)
+        self.out.bias.requires_grad_(False)
+
+    def forward(self, x):
+        return self.out(self.two(self.one(x).relu()).relu())
+
+
+class Hidden(nn.Module):
+    """A hyperparameter in a closure."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.one, self.out = nn.Linear(6, 9), nn.Linear(9, 3)
+        self.bend = [lambda x: torch.tanh(factor * x)]
+
+    def forward(self, x):
+        return self.out(self.bend[0](self.one(x)))
+
+
+class Box:
+    """What nobody can look into."""
+
+    __slots__ = ("factor",)
+
+    def __init__(self, factor):
+        self.factor = factor
+
+
+class Boxed(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.one, self.out, self.box = nn.Linear(6, 9), nn.Linear(9, 3), Box(factor)
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.box.factor * self.one(x)))
+
+
+class Rising(nn.Module):
+    """A hyperparameter that makes no difference to the first cost."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.one, self.out = nn.Linear(6, 9), nn.Linear(9, 3)
+        self.share = nn.Parameter(torch.zeros(()))
+        self.bend = lambda x: factor * x
+
+    def forward(self, x):
+        inside = self.one(x)
+        return self.out(inside + self.share * self.bend(inside.tanh()))
+
+
+def with_norm(**options):
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, **options), nn.ReLU(), nn.Linear(8, 3))
+
+
+NETWORKS = {
+    "recurrent": (lambda _: Recurrent(), ""),
+    "item": (lambda _: Branching(), ".item()"),
+    "counting": (lambda _: Counting(), "Counting.calls changes in every forward pass"),
+    "noisy": (lambda _: Noisy(), "Noisy draws random numbers of its own"),
+    "following": (lambda _: Following(), ""),
+    "tied": (lambda _: Tied(), ""),
+    "hidden": (lambda given: Hidden(1 + 50 * given["rate"]), ""),
+    "boxed": (lambda given: Boxed(1 + 50 * given["rate"]), "cannot be seen from outside"),
+    "rising": (lambda given: Rising(1 + 50 * given["rate"]), ""),
+    "cumulative norm": (lambda _: with_norm(momentum=None), "BatchNorm1d '1'"),
+    "batch norm": (lambda _: with_norm(), ""),
+    "weight norm": (
+        lambda _: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 8)), nn.ReLU(), nn.Linear(8, 3)),
+        "",
+    ),
+    "spectral norm": (
+        lambda _: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 8)), nn.Linear(8, 3)),
+        "_SpectralNorm",
+    ),
+    "alpha dropout": (lambda _: nn.Sequential(nn.Linear(6, 8), nn.AlphaDropout(0.1), nn.Linear(8, 3)), "AlphaDropout"),
+    "shapes": (
+        lambda given: nn.Sequential(nn.Linear(6, 8 if given["rate"] > 0.01 else 5), nn.ReLU(), nn.LazyLinear(3)),
+        "",
+    ),
+    "channels dropped": (
+        lambda given: nn.Sequential(
+            nn.Unflatten(1, (1, 6)),
+            nn.Conv1d(1, 4, 3),
+            nn.Dropout1d(10 * given["rate"]),
+            nn.Flatten(),
+            nn.Linear(16, 3),
+        ),
+        "",
+    ),
+    "slopes": (lambda given: nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(given["rate"]), nn.Linear(8, 3)), ""),
+}
+
+
+def members(count=4):
+    return [
+        Member(number=number, parameters={"rate": 10 ** (-1.5 - number / 4), "weight_decay": 1e-3}, seed=7)
+        for number in range(count)
+    ]
+
+
+def by_number(executor, given, epochs=1):
+    return {advance.number: advance for advance in executor.advance(given, epochs=epochs)}
+
+
+def same(found, expected):
+    assert found.keys() == expected.keys()
+    for number, advance in expected.items():
+        assert found[number].costs == pytest.approx(advance.costs, rel=1e-5)
+        assert found[number].metric == advance.metric
+        assert found[number].stopped == advance.stopped
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whatever_the_network_does_the_numbers_are_those_of_plain_pytorch(name):
+    build, reason = NETWORKS[name]
+    if name == "shapes":
+
+        def build(given):
+            width = 8 if given["rate"] > 0.01 else 5
+            return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3))
+
+    given = replace(workload(), build=build)
+    population = Population(given)
+    same(by_number(population, members()), by_number(InProcess(given), members()))
+    assert reason in " ".join(population.notes)
+
+
+def test_a_program_that_breaks_in_the_middle_is_replaced_and_nothing_is_lost(monkeypatch):
+    given = replace(workload(), build=lambda _: with_norm())
+    expected = by_number(InProcess(given), members(), epochs=3)
+    population = Population(given, form=Form(way=SIDE_BY_SIDE, width=4))
+    calls = 0
+    true_look = chunk._Watch.look
+
+    def look(self, pending):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise RuntimeError("a kernel broke")
+        true_look(self, pending)
+
+    monkeypatch.setattr(chunk._Watch, "look", look)
+    same(by_number(population, members(), epochs=3), expected)
+    assert any("a kernel broke" in note and "nothing was lost" in note for note in population.notes)
+
+
+def test_when_memory_is_short_half_as_many_are_trained_at_once(monkeypatch):
+    given = replace(workload(), build=lambda _: with_norm())
+    expected = by_number(InProcess(given), members(8))
+    widths = []
+    true_stacked = chunk.stacked
+
+    def stacked(lanes, fixed, parts):
+        widths.append(len(lanes))
+        if len(lanes) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999 bytes")
+        return true_stacked(lanes, fixed, parts)
+
+    monkeypatch.setattr(chunk, "stacked", stacked)
+    population = Population(given, form=Form(way=SIDE_BY_SIDE, width=8))
+    same(by_number(population, members(8)), expected)
+    assert widths == [8, 4, 2, 2, 2, 2]
+    assert "2 wide" in population.notes[-1]
+
+
+def test_a_form_that_rounds_its_way_to_other_costs_is_refused(monkeypatch):
+    """A forgotten weight decay is what a careless optimizer would do."""
+    from babysit.tuning.population import forms
+
+    true_update = forms.update
+
+    def careless(recipe, numbers, *, parameters, gradients, moments):
+        numbers = numbers.clone()
+        numbers[1] = 0.0
+        true_update(recipe, numbers, parameters=parameters, gradients=gradients, moments=moments)
+
+    given = replace(workload(), optimizer="sgd", weight_decay=0.5)
+    expected = by_number(InProcess(given), [Member(number=n, parameters={"rate": 0.05 + n / 100}) for n in range(4)])
+    monkeypatch.setattr(forms, "update", careless)
+    group._KNOWN.clear()
+    population = Population(given)
+    found = by_number(population, [Member(number=n, parameters={"rate": 0.05 + n / 100}) for n in range(4)])
+    same(found, expected)
+    assert "where plain PyTorch gives" in population.notes[0]

@@ -1,0 +1,151 @@
+"""Members die, are packed closer, stop in the middle and go on, and the search hears of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from babysit.testing.executor_contract import workload
+from babysit.tuning.executor import Member
+from babysit.tuning.in_process import InProcess
+from babysit.tuning.population import calibrate, group
+from babysit.tuning.population.forms import ONE_BY_ONE, SIDE_BY_SIDE, Form
+from babysit.tuning.population.population import Population
+
+FORM = Form(way=SIDE_BY_SIDE, width=4)
+
+
+def dense(_):
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def at_rates(*rates, **words):
+    return [
+        Member(number=number, parameters={"rate": rate, "optimizer": "sgd", **words}, seed=3)
+        for number, rate in enumerate(rates)
+    ]
+
+
+def by_number(executor, members, epochs):
+    return {advance.number: advance for advance in executor.advance(members, epochs=epochs)}
+
+
+@pytest.fixture
+def given():
+    return replace(workload(), build=dense)
+
+
+def test_each_member_dies_at_the_very_step_at_which_it_would_die_alone(given):
+    members = at_rates(0.01, 1e6, 3.0, 30.0, 0.1, 1e12, 10.0, 1e-4)
+    found = by_number(Population(given, form=FORM), members, 3)
+    expected = by_number(InProcess(given), members, 3)
+    died = [number for number, advance in expected.items() if advance.stopped]
+    assert 2 <= len(died) <= 6
+    for number, advance in expected.items():
+        assert found[number].stopped == advance.stopped
+        assert found[number].step == advance.step
+        assert len(found[number].costs) == len(advance.costs)
+        assert found[number].metric == advance.metric
+
+
+def test_the_living_are_packed_closer_after_every_epoch(given, monkeypatch):
+    sizes = []
+    true_run = group.run_epoch
+
+    def run_epoch(members, runner, shared):
+        sizes.append(len(members))
+        return true_run(members, runner, shared)
+
+    monkeypatch.setattr(group, "run_epoch", run_epoch)
+    members = at_rates(*[1e9, 0.01] * 6)
+    found = by_number(Population(given, form=FORM), members, 2)
+    assert sum(not advance.stopped for advance in found.values()) == 6
+    assert sizes == [4, 4, 4, 4, 2]
+
+
+def test_an_advance_that_was_left_in_the_middle_is_gone_on_with(given):
+    members = at_rates(0.01, 0.02, 0.03, 0.04, 0.05, 0.06)
+    whole = by_number(InProcess(given), members, 2)
+    population = Population(given, form=FORM)
+    begun = population.advance(members, epochs=1)
+    first = {next(begun).number}
+    begun.close()
+    rest = by_number(population, members[4:], 1)
+    second = by_number(population, members, 1)
+    assert first == {0}
+    assert set(rest) == {4, 5}
+    for number, advance in second.items():
+        assert advance.step == whole[number].step
+        assert advance.costs == pytest.approx(whole[number].costs[-len(advance.costs) :], rel=1e-5)
+
+
+def test_it_tells_how_far_it_is(given):
+    heard = []
+    population = Population(given, form=FORM, told=heard.append)
+    by_number(population, at_rates(0.01, 1e9, 0.02, 0.03, 0.04), 2)
+    assert [progress.alive for progress in heard] == [4, 4, 4]
+    assert [progress.steps for progress in heard][-1] > 8 * 2 * 4
+    assert all(progress.form == str(FORM) for progress in heard)
+    assert heard[-1].seconds > 0
+
+
+def test_other_batch_sizes_optimizers_and_seeds_are_trained_apart(given):
+    members = [
+        Member(number=number, parameters={"rate": 0.01, "batch_size": size, "optimizer": kind}, seed=seed)
+        for number, (size, kind, seed) in enumerate(
+            [(16, "sgd", 0), (16, "adam", 0), (8, "sgd", 0), (16, "sgd", 1), (16, "sgd", 0)]
+        )
+    ]
+    found = by_number(Population(given, form=FORM), members, 2)
+    expected = by_number(InProcess(given), members, 2)
+    for number, advance in expected.items():
+        assert found[number].costs == pytest.approx(advance.costs, rel=1e-5)
+    assert found[0].costs == found[4].costs
+
+
+@pytest.mark.usefixtures("never_plain")
+def test_what_was_found_out_serves_the_next_population(given, monkeypatch):
+    by_number(Population(given), at_rates(0.01, 0.02), 1)
+    assert len(group._KNOWN) == 1
+
+    def choose(*_, **__):
+        raise AssertionError("tried again")
+
+    monkeypatch.setattr(group, "choose", choose)
+    by_number(Population(given), at_rates(0.03, 0.04), 1)
+
+
+def test_that_plain_pytorch_is_the_fastest_is_found_out_once(given, monkeypatch):
+    group._KNOWN.clear()
+    monkeypatch.setattr(calibrate, "_PLAIN_LEAD", 0.0)
+    calls = []
+    true_choose = group.choose
+    monkeypatch.setattr(group, "choose", lambda *given, **words: calls.append(1) or true_choose(*given, **words))
+    for rates in ((0.01, 0.02), (0.03, 0.04)):
+        population = Population(given)
+        found = by_number(population, at_rates(*rates), 1)
+        assert {advance.backend for advance in found.values()} == {"one by one in plain PyTorch"}
+        assert "no other way is faster" in population.notes[0]
+    assert calls == [1]
+    group._KNOWN.clear()
+
+
+def test_what_is_remembered_is_bounded(given, monkeypatch):
+    group._KNOWN.clear()
+    monkeypatch.setattr(group, "_KEPT_CHOICES", 2)
+    for width in (2, 3, 4):
+        by_number(Population(given, form=Form(way=SIDE_BY_SIDE, width=width)), at_rates(0.01, 0.02), 1)
+    assert len(group._KNOWN) == 2
+
+
+@pytest.mark.parametrize("form", [FORM, Form(way=ONE_BY_ONE, width=1)], ids=str)
+def test_the_outputs_of_a_member_are_those_of_its_network(given, form):
+    members = at_rates(0.01, 0.02)
+    population, plain = Population(given, form=form), InProcess(given)
+    by_number(population, members, 2)
+    by_number(plain, members, 2)
+    for number in (0, 1):
+        assert torch.allclose(population.outputs(number), plain.outputs(number), atol=1e-5)
