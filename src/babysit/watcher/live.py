@@ -14,6 +14,10 @@ from babysit.watcher.recorder import Sink
 # The first look falls at the end of the dense beginning, when layers, objective and first updates are known.
 FIRST_LOOK_STEPS: Final = 20
 LEAST_SECONDS: Final = 2.0
+# A fifth of the budget for looks; sampling takes half of it (schedule.py).
+JUDGING: Final = 0.2
+# While a run is young its user waits for a first word: the looks of the first seconds may cost more.
+YOUNG_LOOKS: Final = 3
 # A warning is told when two looks in a row see it, an error at once: a contradiction does not go away with more steps.
 LOOKS_FOR_A_WARNING: Final = 2
 LAST_WAIT_SECONDS: Final = 5.0
@@ -24,7 +28,8 @@ class Live:
     """Looks at a run now and then; findings open when they are sure and resolve when the evidence turns."""
 
     def __init__(self, overhead: float, tell: Callable[[int, str, str], None], writer: Sink | None = None) -> None:
-        self._overhead = overhead
+        self._overhead = JUDGING * overhead
+        self._looks = 0
         self._tell = tell  # step, kind of event, code and name
         self._writer = writer
         self._closed = False
@@ -69,7 +74,9 @@ class Live:
             self._tell(step, "measurement_gap", f"live judging: {type(problem).__name__}: {problem}")
         seconds = time.perf_counter() - start
         # A look costs the interpreter its time: the next one waits until this one was a small share.
-        self._next_time = time.perf_counter() + max(LEAST_SECONDS, seconds / self._overhead)
+        self._looks += 1
+        share = self._overhead if self._looks > YOUNG_LOOKS else self._overhead / JUDGING
+        self._next_time = time.perf_counter() + max(LEAST_SECONDS, seconds / share)
 
     def _compare(self, found: tuple[Finding, ...], step: int) -> None:
         now = {finding.code: finding for finding in found if finding.severity != Severity.INFO}

@@ -37,10 +37,10 @@ class Listener(Protocol):
         """A module was put into train or eval mode."""
 
     def on_gradient_off(self) -> None:
-        """Gradients were switched off: by no_grad, inference_mode or set_grad_enabled."""
+        """A block without gradients begins: no_grad, inference_mode or set_grad_enabled(False)."""
 
     def on_gradient_on(self) -> None:
-        """They are on again, or about to be."""
+        """It ends."""
 
     def on_clip(self, norm: Any, limit: float) -> None:
         """Gradients were clipped."""
@@ -131,7 +131,10 @@ def _install() -> None:
         Patch(torch.optim.Optimizer, "zero_grad", _zero_grad),
         Patch(nn.Module, "zero_grad", _zero_grad),
         Patch(nn.Module, "train", _mode),
-        Patch(torch.set_grad_enabled, "__init__", _gradient_switch),  # no_grad and enable_grad call it as well
+        Patch(torch.no_grad, "__enter__", _gradient_off),
+        Patch(torch.no_grad, "__exit__", _gradient_on),
+        # As a context only: every optimizer calls it as a function in each step, and should not pay for it.
+        Patch(torch.set_grad_enabled, "__enter__", _gradient_switch),
         Patch(torch.set_grad_enabled, "__exit__", _gradient_switch),
         Patch(torch.inference_mode, "__enter__", _gradient_off),
         Patch(torch.inference_mode, "__exit__", _gradient_on),
@@ -211,19 +214,17 @@ def _optimizer(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _gradient_switch(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Tell when gradients really go off or on: a nested no_grad changes nothing."""
+    """Tell of a `with torch.set_grad_enabled(False)`, at both of its ends."""
+    begins = original.__name__ == "__enter__"
 
-    def switch(self: Any, *args: Any, **kwargs: Any) -> Any:
-        before = torch.is_grad_enabled()
-        result = original(self, *args, **kwargs)
-        after = torch.is_grad_enabled()
-        if before != after:
+    def switch(self: Any, *args: Any) -> Any:
+        if not self.mode:
             for listener in _listeners:
-                if after:
-                    listener.on_gradient_on()
-                else:
+                if begins:
                     listener.on_gradient_off()
-        return result
+                else:
+                    listener.on_gradient_on()
+        return original(self, *args)
 
     return switch
 

@@ -14,6 +14,9 @@ DENSE_STEPS: Final = 20
 GROWTH: Final = 1.25
 # Timings of the last so many steps of each kind; medians, since an evaluation or another program may sit in between.
 MEMORY: Final = 33
+# Half of the budget: the other half is for what a sample costs afterwards (caches, allocations), for judging and for
+# the hooks of every step. With all of it the default cost 2.5 % of a 2.2 ms step (docs/benchmarks/overhead.md).
+SAMPLING: Final = 0.5
 MOST_BETWEEN: Final = 10_000
 
 
@@ -27,6 +30,7 @@ class Schedule:
 
     def __init__(self, overhead: float) -> None:
         self.overhead = overhead
+        self._sampling = SAMPLING * overhead
         self._plain: deque[float] = deque(maxlen=MEMORY)
         self._sampled: deque[float] = deque(maxlen=MEMORY)
         self._next = 0
@@ -66,7 +70,7 @@ class Schedule:
     def _between_by_budget(self) -> int:
         if not self._plain:
             return 2
-        allowed = self.overhead * statistics.median(self._plain)
+        allowed = self._sampling * statistics.median(self._plain)
         return min(MOST_BETWEEN, round(self.cost_seconds / allowed)) if allowed > 0 else MOST_BETWEEN
 
     def share_at(self, step: int) -> float:
