@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from babysit.testing.executor_contract import workload
 from babysit.tuning.population.optimizers import coefficients, slots, update
 from babysit.tuning.population.recipe import clip, optimizer_for, recipe_of, set_rate
 
-STEPS_AN_EPOCH, EPOCHS, MEMBERS = 20, 3, 3
+STEPS_AN_EPOCH, EPOCHS, MEMBERS = 12, 2, 3
 COMMON = [{"rate": 3e-3, "weight_decay": 0.0}, {"rate": 2e-2, "weight_decay": 0.1}, {"rate": 1e-4, "weight_decay": 3.0}]
 SCHEDULES = [{"rate_decay": 0.5}, {"rate_decay": 0.9, "warmup_steps": 7}, {"warmup_steps": 30}]
 CLIPPED = [{"clip_norm": 0.5}, {"clip_norm": 2.0}, {"clip_norm": 1e9}]
@@ -33,6 +35,7 @@ class Curved(torch.nn.Module):
         return ((x @ self.matrix).tanh() @ self.vector - 2 * self.number).square().mean() + self.number.cos()
 
 
+@cache
 def inputs() -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(9)
     return [torch.randn(8, 4, generator=generator, dtype=torch.float64) for _ in range(STEPS_AN_EPOCH * EPOCHS)]
