@@ -68,3 +68,128 @@ def test_a_script_that_cannot_start_leaves_no_run_and_no_file(
         watch(Path(script), json=tmp_path / "out.json")
     assert not (tmp_path / "out.json").exists()
     assert not (tmp_path / "babysit_runs").exists()
+
+
+def _classes(seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(200, 8, generator=generator)
+    return x, (x @ torch.randn(8, 3, generator=generator)).argmax(1)
+
+
+def _train(network, optimizer, x, y, *, epochs=12, clear=None, each_step=None, after_epoch=None):
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(20):
+            (clear or optimizer.zero_grad)()
+            torch.nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()
+            if each_step:
+                each_step()
+            optimizer.step()
+        if after_epoch:
+            after_epoch()
+
+
+def test_clipping_in_every_step_hides_no_evaluation():
+    torch.manual_seed(0)
+    x, y = _classes()
+    network = torch.nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    loss = torch.nn.CrossEntropyLoss()
+
+    def evaluate():
+        with torch.no_grad():
+            loss(network(x[150:]), y[150:])
+
+    with babysit.watch() as looking:
+        _train(
+            network, optimizer, x[:150], y[:150],
+            each_step=lambda: torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0), after_epoch=evaluate,
+        )  # fmt: skip
+    # The last one has no step after it, and is taken when the watch closes.
+    assert len(looking.run.curves.get("loss/validation")) == 12
+
+
+def test_an_accuracy_of_the_training_batch_is_no_validation():
+    torch.manual_seed(0)
+    x, y = _classes()
+    network = torch.nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    with babysit.watch() as looking:
+        for _ in range(10):
+            for rows in torch.randperm(200).split(20):
+                optimizer.zero_grad()
+                output = network(x[rows])
+                torch.nn.functional.cross_entropy(output, y[rows]).backward()
+                optimizer.step()
+                with torch.no_grad():
+                    (output.argmax(1) == y[rows]).float().mean()
+    assert len(looking.run.curves.get("accuracy/validation")) == 0
+
+
+def test_gradients_cleared_by_hand_are_not_uncleared():
+    torch.manual_seed(0)
+    x, y = _classes()
+    network = torch.nn.Linear(8, 3)
+
+    def clear():
+        for parameter in network.parameters():
+            parameter.grad = None
+
+    with babysit.watch() as looking:
+        _train(network, torch.optim.SGD(network.parameters(), lr=0.1), x, y, clear=clear)
+    assert "W701" not in {finding.code for finding in looking.run.findings}
+
+
+def test_two_networks_trained_one_after_the_other_are_both_trained():
+    torch.manual_seed(0)
+    x, y = _classes()
+    with babysit.watch() as looking:
+        for _ in range(2):
+            network = torch.nn.Linear(8, 3)
+            _train(network, torch.optim.Adam(network.parameters(), lr=0.05), x, y)
+            with torch.no_grad():
+                network(x)
+    assert [finding.code for finding in looking.run.alarms] == []
+
+
+def test_padding_is_no_class():
+    torch.manual_seed(0)
+    x, y = _classes()
+    y = torch.where(torch.arange(200) % 4 == 0, y, -100)
+    network = torch.nn.Linear(8, 3)
+    with babysit.watch() as looking:
+        _train(network, torch.optim.Adam(network.parameters(), lr=0.05), x, y, epochs=40)
+    run = looking.run
+    assert [finding.code for finding in run.alarms] == []
+    assert run.curves.get("accuracy/train").values[-5:].mean() > 0.8
+
+
+def test_inputs_that_ask_for_gradients_are_no_parameters():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(1, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    with babysit.watch() as looking:
+        for _ in range(60):
+            t = torch.rand(32, 1).requires_grad_()
+            u = network(t)
+            slope = torch.autograd.grad(u.sum(), t, create_graph=True)[0]
+            loss = ((slope + u) ** 2).mean() + (network(torch.zeros(1, 1)) - 1).pow(2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    run = looking.run
+    assert {layer.name for layer in run.anatomy.layers} == {"0", "2"}
+    assert not [finding.code for finding in run.alarms if finding.code in {"D104", "W703"}]
+
+
+def test_training_on_another_thread_leaves_this_one_as_it_was():
+    import threading
+
+    torch.manual_seed(0)
+    x, y = _classes()
+    network = torch.nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    with babysit.watch(network, optimizer):
+        thread = threading.Thread(target=_train, args=(network, optimizer, x, y))
+        thread.start()
+        thread.join()
+    assert torch._C._len_torch_function_stack() == 0

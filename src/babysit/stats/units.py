@@ -22,7 +22,7 @@ class SilentUnits:
 
     def update(self, highest: Tensor) -> Tensor:
         """Take each unit's highest value of a sampled step; returns the share of units silent for the whole window."""
-        alive = highest > 0
+        alive = ~(highest <= 0)  # NaN is no silence
         if self._last_alive is None or self._last_alive.shape != alive.shape:
             self._last_alive = torch.full(alive.shape, -1, dtype=torch.int32, device=alive.device)
             self._index = 0

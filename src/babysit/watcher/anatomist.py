@@ -53,6 +53,7 @@ class Anatomist:
         self._majorities: dict[tuple[Any, ...], list[float]] = {}
         self._optimizers: dict[int, OptimizerFacts] = {}
         self._reached: set[str] = set()
+        self._seen_stepping: set[int] = set()  # optimizers whose gradients were looked at
         self._computed: set[str] = set()
         self._inputs: dict[str, list[bool]] = {}
         self._terms: tuple[Term, ...] = ()
@@ -135,6 +136,8 @@ class Anatomist:
 
     def optimizer(self, optimizer: torch.optim.Optimizer, number: int, *, stepping: bool = True) -> None:
         """An optimizer: its groups and, when it is about to step, which parameters have a gradient."""
+        if stepping:
+            self._seen_stepping.add(number)
         for group in optimizer.param_groups if stepping else ():
             for tensor in group["params"]:
                 name = self._book.name(tensor)
@@ -156,7 +159,8 @@ class Anatomist:
         known = self._book.known()
         trainable = [held for held in known if held.trainable]
         held = {name for facts in self._optimizers.values() for name in facts.parameter_names}
-        stepped = {name for key, facts in self._optimizers.items() if steps[key] for name in facts.parameter_names}
+        seen = [facts for key, facts in self._optimizers.items() if key in self._seen_stepping]
+        stepped = {name for facts in seen for name in facts.parameter_names}
         ordered = sorted(self._book.places.values(), key=lambda place: self._order(place.name))
         objectives = [
             msgspec.structs.replace(objective, batch_majority=_mean(self._majorities.get(key, [])))

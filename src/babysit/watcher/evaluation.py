@@ -22,8 +22,8 @@ from babysit.watcher.trace import Trace
 # A pass counts as one over training data when at least this share of its rows was among the training rows looked at
 # (a part of the epoch only); rows shared by chance or leaked are far fewer.
 SEEN_BEFORE: Final = 0.2
-# A block without gradient in each of so many steps in a row belongs to the training step (an average of weights, a
-# target network); it is then looked at on sampled steps only.
+# A block without gradient in each of so many steps in a row belongs to the training step (clipping, an average of
+# weights, a target network); blocks are then followed only from where a model is called in them.
 HABIT_STEPS: Final = 5
 CHOICES: Final = frozenset({"argmax", "max", "gt", "ge", "lt", "le", "round", "topk", "sign", "int", "long", "bool"})
 
@@ -46,6 +46,8 @@ class Evaluation:
         self._depth = 0
         self._hooks: list[Any] = []
         self._inside = 0
+        self._following = False
+        self._ran = False  # whether the network ran in this block at all
         self._from_train = False
         self._sums: dict[str, tuple[float, int]] = {}
         self.passes = 0
@@ -66,23 +68,29 @@ class Evaluation:
         self._last_step = step
         return self._in_a_row >= HABIT_STEPS
 
-    def begin(self) -> None:
-        """Gradients were switched off."""
+    def begin(self, *, waiting: bool = False) -> None:
+        """Gradients were switched off; while waiting, nothing is followed until a model is called."""
         self._depth += 1
         if self._depth == 1:
             self._trace.clear()
-            push_below(self._trace)
+            self._ran = False
             register = torch.nn.modules.module
-            self._hooks = [
-                register.register_module_forward_pre_hook(self._enter),
-                register.register_module_forward_hook(self._leave, always_call=True),
-            ]
+            self._hooks = [register.register_module_forward_pre_hook(self._enter)]
+            if not waiting:
+                self._follow()
+
+    def _follow(self) -> None:
+        """Look at what is done from now on."""
+        push_below(self._trace)
+        self._following = True
+        self._hooks.append(torch.nn.modules.module.register_module_forward_hook(self._leave, always_call=True))
 
     def end(self) -> bool:
         """Gradients may be on again; whether that ends the pass."""
         self._depth = max(0, self._depth - 1)
         if self._depth == 0:
             remove(self._trace)
+            self._following = False
             for hook in self._hooks:
                 hook.remove()
             self._hooks, self._inside = [], 0
@@ -98,6 +106,9 @@ class Evaluation:
         if self._inside == 0:
             if not holds_parameters(module):
                 return
+            if not self._following:
+                self._follow()
+            self._ran = True
             remove(self._trace)
             self.training = module.training
             tensor = next((value for value in inputs if isinstance(value, Tensor)), None)
@@ -122,13 +133,16 @@ class Evaluation:
             self.passes += 1
 
     def _add(self, name: str, value: float, count: int) -> None:
+        if not self._ran:  # of outputs made before, with gradients: of the training batch
+            return
         total, seen = self._sums.get(name, (0.0, 0))
         self._sums[name] = (total + value * count, seen + count)
 
     # -- the trace tells
 
     def on_layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
-        """A model written without modules ran; nothing to note."""
+        """A model written without modules ran."""
+        self._ran = True
 
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
         """Nothing to note."""

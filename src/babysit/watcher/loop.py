@@ -66,6 +66,7 @@ class Loop:
         self._modes: dict[str, bool] = {}
         self._last_time = self._last_flush = time.perf_counter()
         self.steps = 0
+        self._compiled_before = patches.compiled_frames()
         if model is not None:
             self._book.register(model)
             if is_compiled(model):
@@ -84,6 +85,7 @@ class Loop:
         """Listen to nothing for a while."""
         patches.forget(self)
         self.window.close()
+        self.window.leave()
         while self._evaluation.running:
             self._evaluation.end()
 
@@ -158,7 +160,7 @@ class Loop:
             return
         if self.window.active:
             with self.guard.unseen("backward"):
-                self.window.backward(loss)
+                self.window.backward(loss, first=not self._losses)
         # Without an optimizer a step lasts from one backward to the next.
         if self._manual and self._losses and self._stepping_by_hand():
             self.recorder.scalar(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
@@ -181,11 +183,11 @@ class Loop:
         if self._in_step or self._anatomist.compiled:
             return
         if not self._evaluation.running:
-            if self.steps == 0 or (self._evaluation.is_habit(self.steps) and not self.window.active):
+            if self.steps == 0:
                 return
             self.window.pause()
         with self.guard.contained("evaluation"):
-            self._evaluation.begin()
+            self._evaluation.begin(waiting=self._evaluation.is_habit(self.steps))
 
     def on_gradient_on(self) -> None:
         """It ends."""
@@ -217,7 +219,7 @@ class Loop:
 
     def _arm(self) -> None:
         """Look at the coming step."""
-        if not self._anatomist.compiled and patches.compiled_frames():
+        if not self._anatomist.compiled and patches.compiled_frames() > self._compiled_before:
             self.on_compile()
         self.window.capturing = self.steps < CAPTURED_STEPS
         self.window.open(traced=not self._anatomist.compiled)
@@ -293,6 +295,6 @@ class Loop:
             "data": self._batches.profile(counts, self._anatomist.target_moments),
             "vitals": self.recorder.vitals(self._anatomist.order()),
             "curves": self.recorder.curves(),
-            "events": self.recorder.events(self.steps, self._losses.counts()),
+            "events": self.recorder.events(self.steps, self._losses.counts() | self.window.gradients),
             "overhead": self._schedule.cost(self.steps),
         }

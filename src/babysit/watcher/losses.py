@@ -20,7 +20,7 @@ class Losses:
 
     def __init__(self) -> None:
         self._values: list[float | Tensor] = []
-        self._scaled: tuple[int, Tensor] | None = None
+        self._scaled: dict[int, Tensor] = {}  # by the identity of what backward will be called on
         self._unused = 0
         self.backwards = self.clears = self.discarded = 0
 
@@ -30,7 +30,7 @@ class Losses:
     def scale(self, loss: Any, scaled: Any) -> None:
         """Remember the loss itself when mixed precision multiplies it before backward."""
         if isinstance(loss, Tensor) and loss.numel() == 1:
-            self._scaled = (id(scaled), loss.detach())
+            self._scaled[id(scaled)] = loss.detach()
 
     def cleared(self, *, in_step: bool) -> None:
         """Gradients are about to be cleared: those of backward passes that no step has used are lost."""
@@ -47,13 +47,12 @@ class Losses:
         """Take the scalar that backward is called on."""
         self.backwards += 1
         self._unused += 1
-        if self._scaled is not None:
-            loss = self._scaled[1] if self._scaled[0] == id(loss) else loss
-            self._scaled = None
+        loss = self._scaled.pop(id(loss), loss) if self._scaled else loss
         # On the CPU reading a scalar costs nothing; elsewhere it would wait for the device, so it is read later.
         self._values.append(loss.item() if loss.is_cpu else loss.detach())
 
     def take(self, *, first_only: bool) -> float | Tensor:
         """One value for the step, and begin anew: the mean over micro-batches; for a closure, where it began."""
         values, self._values, self._unused = self._values, [], 0
+        self._scaled.clear()
         return values[0] if first_only else sum(values[1:], start=values[0]) / len(values)

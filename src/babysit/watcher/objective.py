@@ -71,8 +71,14 @@ def _sign(loss: Node, inner: Node) -> float:
 def describe(loss: Node, node: Node, sign: float) -> Objective:
     """What one loss is: its chain, what it compares, and the task this says it is."""
     prediction_values, target_values = node.meeting or (None, None)
+    whole = target_values
+    if target_values is not None and "ignored" in node.extra:  # padding is no class
+        counted = target_values[target_values != node.extra["ignored"]]
+        target_values = counted if counted.numel() else target_values
     prediction = summarize(prediction_values) if prediction_values is not None else ValueSummary()
     target = summarize(target_values) if target_values is not None else ValueSummary()
+    if whole is not None:
+        target = msgspec.structs.replace(target, shape=tuple(whole.shape))
     kind = target_kind(target_values, target) if target_values is not None else TargetKind.NONE
     chain, name, reduction = _chain(node), node.op, str(node.extra.get("reduction", "mean"))
     if node.op not in LOSSES:
@@ -237,7 +243,9 @@ def accuracy(node: Node) -> Tensor | None:
         return None
     prediction, target = node.meeting
     if node.op in INDEX_LOSSES and prediction.dim() > 1 and not target.is_floating_point():
-        return (prediction.argmax(1) == target).float().mean()
+        right = (prediction.argmax(1) == target).float()
+        counted = (target != node.extra["ignored"]).float() if "ignored" in node.extra else torch.ones_like(right)
+        return (right * counted).sum() / counted.sum()
     if node.op in INDEX_LOSSES and prediction.shape == target.shape and prediction.dim() > 1:
         return (prediction.argmax(1) == target.argmax(1)).float().mean()
     if node.op in BINARY_LOSSES and prediction.shape == target.shape:

@@ -287,7 +287,7 @@ def _clip(original: Callable[..., Any]) -> Callable[..., Any]:
     return clip_grad_norm_
 
 
-def compiled_frames() -> bool:
-    """Whether torch.compile has compiled anything in this process."""
+def compiled_frames() -> int:
+    """How many frames torch.compile has compiled in this process."""
     dynamo = sys.modules.get("torch._dynamo.utils")
-    return bool(dynamo is not None and dynamo.counters["frames"])
+    return sum(dynamo.counters["frames"].values()) if dynamo is not None else 0

@@ -94,6 +94,13 @@ class Trace(TorchFunctionMode):
         node.layer, node.shape = layer, tuple(tensor.shape)
         self._known[id(tensor)] = (weakref.ref(tensor), node)
 
+    def feed(self, tensor: Tensor) -> None:
+        """Say that a tensor is data although gradients are asked of it: a model is called with it."""
+        if tensor.requires_grad and tensor.is_leaf and self._book.place_of(tensor) is None:
+            node = Node("data", (), DATA, self._next())
+            node.shape = tuple(tensor.shape)
+            self._known[id(tensor)] = (weakref.ref(tensor), node)
+
     def clear(self) -> None:
         """Forget everything but the parameters."""
         self._known.clear()
@@ -226,7 +233,8 @@ def _effective_role(parents: tuple[Node, ...]) -> int:
 
 def _note_summands(node: Node, given: list[Tensor]) -> None:
     """Remember what a sum adds up, each part with its mean as it enters; a mean over samples keeps the parts."""
-    if node.op in {"add", "sub"} and len(given) > 1 and all(t.shape == given[0].shape and t.dim() < 2 for t in given):
+    alike = all(one.shape == given[0].shape and one.dim() < 2 and one.is_floating_point() for one in given)
+    if node.op in {"add", "sub"} and len(given) > 1 and alike:
         with torch.no_grad():
             parts = [tensor.detach().mean() for tensor in given]
         signs = [1.0, *(-1.0 if node.op == "sub" else 1.0 for _ in parts[1:])]
@@ -240,6 +248,9 @@ def _describe_loss(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     target = kwargs.get("target", args[1] if len(args) > 1 else None)
     if isinstance(prediction, Tensor) and isinstance(target, Tensor):
         node.meeting = (prediction.detach(), target.detach())
+    ignored = kwargs.get("ignore_index", -100) if node.op in {"cross_entropy", "nll_loss"} else None
+    if node.meeting is not None and ignored is not None and not node.meeting[1].is_floating_point():
+        node.extra["ignored"] = ignored
     node.extra["reduction"] = kwargs.get("reduction", "mean")
     node.extra["label_smoothing"] = float(kwargs.get("label_smoothing", 0.0) or 0.0)
     node.extra["weighted_classes"] = kwargs.get("weight") is not None or kwargs.get("pos_weight") is not None

@@ -43,6 +43,7 @@ class Window:
         self._untouched = 0  # depth at which a module began that must run without the mode
         self._fed: Tensor | None = None
         self._given: list[tuple[str, weakref.ref[Tensor]]] = []  # what whole models were called with
+        self.gradients = {"looks_before_backward": 0, "old_gradients": 0}  # whether earlier ones were still there
         self._reached: set[int] = set()  # nodes that some loss of this step depends on
         self.name_of: Callable[[nn.Module], str] = lambda _module: ""
         self.active = False
@@ -77,6 +78,10 @@ class Window:
                 self._note_inputs()
             self._trace.clear()
 
+    def leave(self) -> None:
+        """Take the mode off this thread, where it may have stayed while another thread trained."""
+        remove(self._trace)
+
     def pause(self) -> None:
         """Take the mode away for a while."""
         if self.active and not self._paused:
@@ -90,8 +95,13 @@ class Window:
             if not self._untouched:
                 push_below(self._trace)
 
-    def backward(self, loss: Tensor) -> None:
-        """Backward is about to run: read the objective off the graph."""
+    def backward(self, loss: Tensor, *, first: bool) -> None:
+        """Backward is about to run, for the first time since a step or again: read the objective off the graph."""
+        if first and (self.capturing or loss.is_cpu):
+            weights = [place.weight for place in self._book.places.values()]
+            old = any(one is not None and one.grad is not None and bool(one.grad.any()) for one in weights)
+            self.gradients["looks_before_backward"] += 1
+            self.gradients["old_gradients"] += old
         node = self._trace.node(loss)
         if node is None:
             return
@@ -130,6 +140,9 @@ class Window:
         try:
             if self._depth == 1 and holds_parameters(module):
                 self._book.register(module, self.name_of(module))
+                for tensor in inputs:
+                    if isinstance(tensor, Tensor):
+                        self._trace.feed(tensor)
                 if self.capturing:
                     tensors = [one for one in inputs if isinstance(one, Tensor) and one.is_floating_point()]
                     kind = type(module).__name__

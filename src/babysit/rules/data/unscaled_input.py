@@ -48,7 +48,7 @@ def magnitude(ratio: float) -> float:
 
 
 def _too_far_anyway(run: Run, size: float, limits: Limits) -> bool:
-    """Whether even inputs of unit scale, with their smaller gradients, would be stepped too far: then it is the rate."""
+    """Whether even inputs of unit scale, with smaller gradients, would be stepped too far: then it is the rate."""
     sizes = ratios(run)
     opening = sizes[np.isfinite(sizes)][:3]
     return bool(len(opening)) and float(opening.max()) > limits["leap"] * max(size, 1.0)

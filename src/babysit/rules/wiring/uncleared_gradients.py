@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
+from babysit.records.events import Events
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy
@@ -17,6 +20,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     steps, cleared = run.events.steps, run.events.counts.get("zero_grad", 0)
     # Without an optimizer the loop clears by hand, which is not seen.
     if not anatomy_of(run).optimizers or steps < limits["steps"]:
+        return
+    # Gradients may be cleared by hand (p.grad = None): then none are there when backward begins.
+    looks, old = (run.events.counts.get(name, 0) for name in ("looks_before_backward", "old_gradients"))
+    if looks >= limits["looks"] and old < looks / 2:
         return
     # Accumulation clears once for each step; only steps without clearing are a fault.
     if cleared < limits["share"] * steps:
@@ -38,6 +45,7 @@ RULE = Rule(
     find=find,
     needs=("anatomy", "events"),
     limits={
+        "looks": Limit(5, "a handful of looks just before backward"),
         "share": Limit(0.5, "fewer than every second step; accumulation clears at every step"),
         "steps": Limit(10, "shorter loops show nothing"),
     },
@@ -52,5 +60,11 @@ RULE = Rule(
     false_positives=("Gradients cleared by hand (`p.grad = None`) are not seen.",),
     sources=("torch.Tensor.backward accumulates gradients.",),
     fires_on=(lambda: example_run(events={"zero_grad": 0}),),
-    silent_on=(healthy, lambda: example_run(events={"backward": 1600})),
+    silent_on=(
+        lambda: msgspec.structs.replace(
+            example_run(), events=Events(counts={"backward": 400, "looks_before_backward": 30}, steps=400)
+        ),
+        healthy,
+        lambda: example_run(events={"backward": 1600}),
+    ),
 )

@@ -18,7 +18,9 @@ from babysit.rules.symptoms import NOT_LEARNING
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists parameters outside all optimizers; an alarm when the last layer is among them or training is poor."""
     anatomy = anatomy_of(run)
-    missing = [name for name in anatomy.unoptimized if name]
+    # What never ran with gradients (a target network, a spare part) is not forgotten by the optimizer.
+    resting = {name for layer in anatomy.layers if not layer.output_shape for name in layer.parameter_names}
+    missing = [name for name in anatomy.unoptimized if name and name not in resting]
     strangers = [one for one in anatomy.optimizers if one.stale and not one.parameter_names]
     if strangers:
         yield Evidence(
