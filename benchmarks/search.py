@@ -198,7 +198,10 @@ def measure(case: Case, *, rounds: int, block_seconds: float) -> None:
         batch_size=case.batch,
         device="cpu",
     )
-    conditions: dict[str, Block] = {"plain PyTorch": plain(case, workload), "plain PyTorch again": plain(case, workload)}
+    conditions: dict[str, Block] = {
+        "plain PyTorch": plain(case, workload),
+        "plain PyTorch again": plain(case, workload),
+    }
     notes: dict[str, list[str]] = {}
     for form in case.forms:
         conditions[str(form)], notes[str(form)] = engine(case, workload, form)
