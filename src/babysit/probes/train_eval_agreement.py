@@ -24,6 +24,7 @@ COMPARED: Final = 4  # batches, since one differs from the average by chance
 MOST_NOISE: Final = 1.2
 # The model's own momentum leaves at most 1.1 times that at 0.1, 1.1 to 8 times at 0.03, 2 to 30 times at 0.01.
 MOST_LAG: Final = 2.0
+USUAL_MOMENTUM: Final = 0.1  # torch.nn.BatchNorm1d
 # A momentum m needs about 3 / m steps until 5 % of the beginning are left. Counted in epochs of these data: early
 # stopping commonly waits 5 to 10 epochs, so statistics that lag longer decide when training stops.
 LONG_EPOCHS, HOPELESS_EPOCHS = 5, 20
@@ -118,7 +119,8 @@ def _judged(found: Compared) -> tuple[Outcome, str]:
         return Outcome.WARN, f"{told}, though there is no BatchNorm: look at what forward does with self.training"
     slowest = min((momentum for momentum in found.momenta if momentum), default=1.0)
     epochs = 3 / slowest / max(1, found.samples // batch_size)
-    if apart > MOST_LAG * noise and epochs > LONG_EPOCHS:
+    # PyTorch's own momentum settles in thirty steps: few data make many epochs of that, and no fault.
+    if slowest < USUAL_MOMENTUM and apart > MOST_LAG * noise and epochs > LONG_EPOCHS:
         return (Outcome.FAIL if epochs > HOPELESS_EPOCHS else Outcome.WARN), (
             f"{told}: with a momentum of {slowest:g} BatchNorm's running statistics need about {3 / slowest:,.0f} "
             f"steps, {epochs:,.0f} epochs of these data, to settle; 0.1 needs 30 steps"
