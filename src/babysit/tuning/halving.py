@@ -57,6 +57,10 @@ class Plan:
         return f"{said}; {_of(self.cost_epochs, 'epoch')} of training in all, {self.share:.0%} of the {full:,} for all"
 
 
+# Rungs closer together than a quarter are no rungs: a factor just above 1 asks for as many as there are numbers.
+_LEAST_FACTOR: Final = 1.25
+
+
 def _of(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
@@ -65,9 +69,9 @@ def plan(stage: Stage, trials: int, *, factor: float) -> Plan:
     """The rungs for that many trials of a stage: at each, about one in `factor` goes on to `factor` times the epochs.
 
     Nobody is dropped before one epoch is over (the grace rung), and at least `factor` reach the end. Without halving
-    (a factor of 1, too few trials, too few epochs) there is a single rung.
+    (a factor near 1, too few trials, too few epochs) there is a single rung.
     """
-    if factor <= 1 or trials < factor**2 or stage.epochs < factor:
+    if factor < _LEAST_FACTOR or trials < factor**2 or stage.epochs < factor:
         return Plan(stage.name, (stage.epochs,), (trials,))
     # As far down as half an epoch, rounded to one, and as far as the trials reach.
     depth = min(math.floor(math.log(2 * stage.epochs, factor)), math.floor(math.log(trials, factor) + 1e-9) - 1)
