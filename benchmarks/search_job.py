@@ -253,19 +253,29 @@ def ray_tune(splits: Splits, configurations: Sequence[dict[str, Any]]) -> Row:
     return Row("Ray Tune, ASHA, 2 workers", seconds, float(frame["accuracy"].max()), len(configurations), steps)
 
 
-def lecture(splits: Splits) -> None:
+def scaled(row: Row, part: int) -> Row:
+    """What all trials would take, from every so many-th; the name says so."""
+    if part == 1:
+        return row
+    spent = None if row.processor_seconds is None else row.processor_seconds * part
+    name = f"{row.name} (scaled up from {row.trials} of {TRIALS} trials)"
+    return Row(name, row.seconds * part, row.best, TRIALS, row.steps * part, spent)
+
+
+def lecture(splits: Splits, seed: int) -> None:
     """Coarse, then fine, from the lecture's ranges, without help."""
     settings = SearchSettings(
-        stages=(Stage("coarse", TRIALS, EPOCHS), Stage("fine", 45, 15)),
+        stages=(Stage("coarse", TRIALS, EPOCHS), Stage("fine", 30, 15)),
         precision="auto",
-        finalists=3,
-        finalist_seeds=3,
+        seed=seed,
+        finalists=2,
+        finalist_seeds=2,
         optimizer="momentum",
         batch_size=BATCH,
     )
     began = time.perf_counter()
     result = search(network, splits, space=SPACE, settings=settings)
-    print(f"\nthe lecture's search, coarse to fine: {time.perf_counter() - began:.0f} s")
+    print(f"\nthe lecture's search, coarse to fine, seed {seed}: {time.perf_counter() - began:.0f} s")
     for piece in result.ranges:
         print(f"    {piece.stage}: {piece.parameter} {piece.low:.2g} to {piece.high:.2g}, {piece.why}")
     for stage in dict.fromkeys(trial.stage for trial in result.trials):
@@ -279,8 +289,11 @@ def lecture(splits: Splits) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", default=["ours", "optuna", "ray"], help="ours, optuna, ray")
-    parser.add_argument("--lecture", action="store_true", help="also the fine stage, on our side alone")
+    parser.add_argument(
+        "--only", nargs="*", default=["ours", "optuna", "ray"], help="ours, quick (of ours), optuna, ray"
+    )
+    parser.add_argument("--lecture", type=int, nargs="*", default=[], help="seeds of coarse and fine, ours alone")
+    parser.add_argument("--part", type=int, default=1, help="others train every so many-th trial; times are scaled up")
     chosen = parser.parse_args()
     if not ARCHIVE.exists():
         raise SystemExit(f"CIFAR-10 is not here ({ARCHIVE})")
@@ -298,19 +311,21 @@ def main() -> None:
     ]
     rows: list[Row] = []
     configurations: list[dict[str, Any]] = []
-    for name, make, halving, precision in conditions if "ours" in chosen.only else conditions[:1]:
+    wanted = conditions if "ours" in chosen.only else conditions[2::-2] if "quick" in chosen.only else []
+    for name, make, halving, precision in wanted:
         print(name, flush=True)
         row, result = ours(name, splits, make, halving=halving, precision=precision)
         rows.append(row)
         configurations = [dict(trial.parameters) for trial in result.trials]
         print(f"    {row.seconds:.1f} s, best {row.best:.3f}", flush=True)
     baselines: list[Callable[[], Row]] = []
+    part = configurations[:: chosen.part]
     if "optuna" in chosen.only:
-        baselines += [partial(optuna_plain, splits, configurations, threads) for threads in (1, 2)]
+        baselines += [partial(optuna_plain, splits, part, threads) for threads in (1, 2)]
     if "ray" in chosen.only:
-        baselines.append(partial(ray_tune, splits, configurations))
+        baselines.append(partial(ray_tune, splits, part))
     for baseline in baselines:
-        rows.append(baseline())
+        rows.append(scaled(baseline(), chosen.part))
         print(f"{rows[-1].name}: {rows[-1].seconds:.1f} s, best {rows[-1].best:.3f}", flush=True)
     fastest = min((row.seconds for row in rows if not row.name.startswith("babysit")), default=math.nan)
     print(
@@ -323,8 +338,8 @@ def main() -> None:
         times = f"{fastest / row.seconds:.1f}"
         spent = "" if row.processor_seconds is None else f"{row.processor_seconds:.1f}"
         print(f"| {row.name} | {row.seconds:.1f} | {times} | {spent} | {row.best:.3f} | {row.steps:,} | {share} |")
-    if chosen.lecture:
-        lecture(splits)
+    for seed in chosen.lecture:
+        lecture(splits, seed)
 
 
 if __name__ == "__main__":
