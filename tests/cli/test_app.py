@@ -95,7 +95,7 @@ def test_every_command_has_help_with_examples(command, capsys):
     out = capsys.readouterr().out
     examples = out.split("Examples", 1)[1]
     assert all(example in " ".join(examples.split()) for example in command.examples)
-    assert "--json" in out
+    assert "--json" in out or command.name == "ui"  # a page is all it has to say
 
 
 def test_every_command_file_is_listed():

@@ -177,7 +177,7 @@ def trials(*, best_rate: float = 3e-3) -> tuple[Trial, ...]:
     for number in range(24):
         stage, low, high = ("coarse", -4.0, -1.0) if number < 16 else ("fine", -3.1, -2.0)
         rate, decay = 10 ** generator.uniform(low, high), 10 ** generator.uniform(-6, -2)
-        metric = 0.97 - 0.09 * np.log10(rate / best_rate) ** 2 + 0.02 * generator.normal()
+        metric = min(0.97 - 0.09 * np.log10(rate / best_rate) ** 2 + 0.01 * generator.normal(), 0.995)
         failed = rate > 0.0101
         made.append(
             Trial(
