@@ -34,15 +34,15 @@ def train(network: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 40)
 
 @pytest.mark.slow
 def test_both_see_their_own_and_the_weights_stay_the_same(tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
     plain = model()
     train(plain, torch.optim.SGD(plain.parameters(), lr=0.1))
 
     network = model()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     logged: list[str] = []
-    with wandb.init(project="beside", dir=str(tmp_path)) as run:
+    # Given here and not in the environment: wandb reads that once a process, and others may have asked before.
+    quiet = wandb.Settings(silent=True)
+    with wandb.init(project="beside", dir=str(tmp_path), mode="offline", settings=quiet) as run:
         record = run._log
         monkeypatch.setattr(run, "_log", lambda data, *a, **k: (logged.extend(data), record(data, *a, **k))[1])
         run.watch(network, log="all", log_freq=5)

@@ -41,6 +41,15 @@ outcome = run_script(sys.argv[1], sys.argv[2:])
 sys.exit(outcome.exit_code)
 """
 
+TELLING_RUNNER = """
+import signal, sys
+from babysit.watcher.script import run_script
+outcome = run_script(sys.argv[1])
+heard = signal.getsignal(signal.SIGTERM)
+print(outcome.run.status, len(outcome.run.curves.get("loss/train")), repr(heard))
+sys.exit(outcome.exit_code)
+"""
+
 
 def written(folder: Path, text: str, name: str = "train.py") -> str:
     path = folder / name
@@ -177,9 +186,10 @@ def test_a_missing_script_and_a_folder_are_said_in_one_line(tmp_path: Path) -> N
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to hear")
 def test_a_terminated_script_gives_its_records(tmp_path: Path) -> None:
+    # In a process of its own: a signal that nobody hears would end the whole test run.
     path = written(tmp_path, TRAINING + "\n    import signal; os.kill(os.getpid(), signal.SIGTERM)\n    print('never')")
-    outcome = run_script(path)
-    assert outcome.exit_code == 143
-    assert outcome.run.status == Status.INTERRUPTED
-    assert len(outcome.run.curves.get("loss/train")) == 60
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    command = [sys.executable, "-c", TELLING_RUNNER, path]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert told.returncode == 143
+    assert "never" not in told.stdout
+    assert told.stdout.splitlines()[-1] == f"{Status.INTERRUPTED} 60 {signal.SIG_DFL!r}"
