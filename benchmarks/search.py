@@ -85,7 +85,7 @@ CASES = {
         lecture,
         (3072,),
         128,
-        16,
+        32,
         8,
         (
             Form(way=SIDE_BY_SIDE, width=4),
@@ -103,10 +103,10 @@ CASES = {
         convolutions,
         (3, 32, 32),
         64,
-        4,
-        4,
+        24,
+        2,
         (
-            Form(way=SIDE_BY_SIDE, width=4),
+            Form(way=SIDE_BY_SIDE, width=2),
             Form(way=ONE_BY_ONE, width=1),
             Form(way=ONE_BY_ONE, width=1, compiled=True),
             Form(way=ONE_BY_ONE, width=1, compiled=True, bf16=True),

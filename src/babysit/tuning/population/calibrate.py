@@ -38,11 +38,15 @@ _BF16_GAIN: Final = 1.2
 _PLAIN_LEAD: Final = 1.05
 # Compiling took 2 to 10 s of processor time and saves half or more of what is left; below this it does not pay.
 COMPILE_PAYS_SECONDS: Final = 20.0
+# With so many times the work, the winner is compiled at the other width as well.
+_MUCH_TIMES: Final = 5
+# Of the time that lies ahead; on a slow or busy machine compiling takes long, and what was not begun by then is left.
+_COMPILE_SHARE: Final = 0.2
 # Uncompiled forms this much slower than the best one are not compiled: none of them caught up (measured on MLPs, CNNs).
 _HOPELESS: Final = 2.0
-# A chunk's weights, gradients and moments should stay in the cache: at 154,000 weights each (1.8 MB), 4 members were
-# the fastest, at 2,400 weights 64.
-_CACHE_BYTES: Final = 8_000_000
+# A chunk's weights, gradients and moments should stay in the cache: at 154,000 weights each (1.8 MB), 4 and 8 members
+# were the fastest, at 2,400 weights 64. This width and a quarter of it are timed.
+_CACHE_BYTES: Final = 16_000_000
 NARROWEST, WIDEST = 4, 64
 # A form is timed until its fastest step has been seen in so many seconds.
 _TIMED_SECONDS: Final = 0.12
@@ -101,36 +105,52 @@ def choose(bench: Bench, *, count: int, steps: int, precision: str) -> Choice:
     Raises:
         NothingWorksError: not even one member by itself gives what plain PyTorch gives.
     """
-    deadline = time.monotonic() + 60.0  # a cap on compiling, for machines much slower than any measured
     plain = min(measure.seconds for measure in bench.measures)
-    ready: dict[Form, Step] = {}
-    tried: list[Tried] = []
-
-    def attempt(form: Form) -> Tried:
-        result, step = attempted(form, bench)
-        tried.append(result)
-        if step is not None:
-            ready[form] = step
-        return result
-
-    eager = [attempt(form) for form in _eager_forms(bench, count)]
+    trials = _Trials(bench)
+    eager_forms = _eager_forms(bench, count)
+    eager = [trials.attempt(form) for form in eager_forms]
     best = min(result.seconds for result in eager)
     if best == math.inf:
         raise NothingWorksError("; ".join(refusals(eager)))
-    pays = steps * best > COMPILE_PAYS_SECONDS
+    ahead = steps * best
+    pays = ahead > COMPILE_PAYS_SECONDS
+    deadline = time.monotonic() + _COMPILE_SHARE * ahead
     for result in _widest_first(eager, best) if pays else []:
         if time.monotonic() < deadline:
-            attempt(replace(result.form, compiled=True))
-    for form in _half_precision(tried, precision, compiled=pays):
-        attempt(form)
-    for form in _other_matmul(tried, ready):
-        ready[form] = ready[replace(form, matmul="")]
-        tried.append(_timed(form, ready[form], bench))
-    form = _fastest(tried, precision)
-    if plain * _PLAIN_LEAD < min(result.seconds for result in tried) and not pays:
-        raise NothingWorksError("; ".join([f"no other way is faster for {count} of them", *refusals(tried)]))
+            trials.attempt(replace(result.form, compiled=True))
+    for form in _other_matmul(trials.tried, compiled=pays):
+        trials.attempt(form, trials.ready[replace(form, matmul="")])
+    for form in _half_precision(trials.tried, precision, compiled=pays):
+        trials.attempt(form)
+    if ahead > _MUCH_TIMES * COMPILE_PAYS_SECONDS and time.monotonic() < deadline:
+        form = _fastest(trials.tried, precision)
+        for width in {other.width for other in eager_forms if other.way == form.way} - {form.width}:
+            trials.attempt(replace(form, width=width))
+    form = _fastest(trials.tried, precision)
+    if plain * _PLAIN_LEAD < min(result.seconds for result in trials.tried):
+        reasons = [f"no other way is faster for {count} of them", *refusals(trials.tried)]
+        raise NothingWorksError("; ".join(reasons))
     single = next(result.seconds for result in eager if result.form.way == ONE_BY_ONE)
-    return Choice(form=form, step=ready[form], plain_seconds=plain, single_seconds=single, tried=tuple(tried))
+    step, tried = trials.ready[form], tuple(trials.tried)
+    return Choice(form=form, step=step, plain_seconds=plain, single_seconds=single, tried=tried)
+
+
+@final
+class _Trials:
+    """What was tried so far, and the steps that can be used."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.tried: list[Tried] = []
+        self.ready: dict[Form, Step] = {}
+
+    def attempt(self, form: Form, made: Step | None = None) -> Tried:
+        """Tries one form, with the step that was `made` for it already or a new one."""
+        result, step = attempted(form, self._bench, made)
+        self.tried.append(result)
+        if step is not None:
+            self.ready[form] = step
+        return result
 
 
 def refusals(tried: Sequence[Tried]) -> list[str]:
@@ -172,21 +192,23 @@ def _half_precision(tried: Sequence[Tried], precision: str, *, compiled: bool) -
         for result in sorted(tried, key=lambda result: result.seconds)
         if result.form.way in {SHARED_INPUT, ONE_BY_ONE} and result.form.compiled == compiled and not result.reason
     ]
-    return [replace(form, bf16=True) for form in forms[:1]]
+    return [replace(form, bf16=True, matmul="") for form in forms[:1]]
 
 
-def _other_matmul(tried: Sequence[Tried], ready: dict[Form, Step]) -> list[Form]:
-    """The fastest float32 form under the other matmul precision, where its products stay true float32.
+def _other_matmul(tried: Sequence[Tried], *, compiled: bool) -> list[Form]:
+    """The shared product in float32 under the other matmul precision, where that stays true float32.
 
     On processors without bfloat16 matrix units the setting only takes another library: measured 2.2 times as fast on
-    an AMD Zen 5, 1.1 times on a Zen 4, with errors of 6e-7 to 1e-6.
+    an AMD Zen 5, 1.2 times on a Zen 4, with errors of 6e-7 to 1e-6.
     """
-    usable = [result for result in tried if result.form in ready and not result.form.bf16]
-    best = min(usable, key=lambda result: result.seconds)
-    before = torch.get_float32_matmul_precision()
-    if before != "highest" or not true_float32("medium"):
+    forms = [
+        result.form
+        for result in sorted(tried, key=lambda result: result.seconds)
+        if result.form.way == SHARED_INPUT and result.form.compiled == compiled and not result.reason
+    ]
+    if torch.get_float32_matmul_precision() != "highest" or not true_float32("medium"):
         return []
-    return [replace(best.form, matmul="medium")] if best.form.way == SHARED_INPUT else []
+    return [replace(form, matmul="medium") for form in forms[:1]]
 
 
 @lru_cache(maxsize=4)
@@ -208,12 +230,15 @@ def _fastest(tried: Sequence[Tried], precision: str) -> Form:
     return half.form if half is not None and wanted else exact.form
 
 
-def attempted(form: Form, bench: Bench) -> tuple[Tried, Step | None]:
+def attempted(form: Form, bench: Bench, made: Step | None = None) -> tuple[Tried, Step | None]:
     """Makes a form ready, compares its costs with plain PyTorch's and times it; None when it cannot be used."""
     try:
         stack, batches = bench.inputs(form.width)
         first = next(batches)
-        step = compiled_step(form, bench.plan, stack, first) if form.compiled else step_of(form, bench.plan)
+        if made is not None:
+            step = made
+        else:
+            step = compiled_step(form, bench.plan, stack, first) if form.compiled else step_of(form, bench.plan)
         with torch.no_grad(), matmul_precision(form.matmul):
             rows = [step(stack, first).tolist()] + [step(stack, batch).tolist() for batch in batches]
     except Exception as problem:  # the user's model may hold anything, and so may the compiler
