@@ -41,8 +41,12 @@ class Bench:
     batches: list[tuple[Tensor, Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.batches = list(islice(self.coming(), COMPARED_STEPS))
+
+    def coming(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of the first member, without end."""
         first = self.members[0]
-        self.batches = list(islice(endless(self.shared.train, first.recipe, first.member.seed), COMPARED_STEPS))
+        return endless(self.shared.train, first.recipe, first.member.seed)
 
     def lanes(self, width: int) -> list[Learned]:
         """The members, again and again."""

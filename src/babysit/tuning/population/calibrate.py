@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple, final
 
 import torch
-from torch import Tensor
 
 from babysit.tuning.population.beginning import clock
 from babysit.tuning.population.bench import COMPARED_MEMBERS, Bench
@@ -265,16 +264,18 @@ def _difference(rows: list[list[float]], form: Form, bench: Bench) -> str:
 
 
 def _timed(form: Form, step: Step, bench: Bench) -> Tried:
-    """The fastest of several steps, a member."""
+    """The fastest of several steps, a member, with the gathering of each batch, which a chunk does once."""
     stack, batches = bench.inputs(form.width)
     batch = next(batches)
+    coming = bench.coming()
     fastest, spent = math.inf, 0.0
-    run: Callable[[], Tensor] = lambda: step(stack, batch)  # noqa: E731  a name for what is timed
     with torch.no_grad(), matmul_precision(form.matmul):
-        run()
+        step(stack, batch)
+        next(coming)  # the first also shuffles
         for _ in range(200):
             began = clock(bench.shared.device)
-            run()
+            x, y = next(coming)
+            step(stack, batch._replace(x=x, y=y))
             took = clock(bench.shared.device) - began
             fastest, spent = min(fastest, took), spent + took
             if spent > _TIMED_SECONDS:
