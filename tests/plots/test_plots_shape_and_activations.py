@@ -7,7 +7,11 @@ import json
 import msgspec
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
 
+import babysit
 from babysit.plots import activations, curve_shape, losses, watching_cost
 from babysit.plots.catalogue import PLOTS
 from babysit.plots.gap import between
@@ -70,6 +74,30 @@ def test_without_a_diagnosis_the_layer_that_stands_out_most_is_shown_first():
     numbers = activations.numbers(run)
     assert numbers.layers[numbers.first] == "c"
     np.testing.assert_array_equal(numbers.std, std.T)
+
+
+def test_histograms_over_time_follow_what_a_network_passes_on():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 3))
+    nn.init.normal_(network[0].weight, std=3.0)  # nearly every unit at -1 or 1: two heaps, one spread from the mean
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    with babysit.watch(network, optimizer) as watching:
+        for _ in range(30):
+            x = torch.randn(64, 16)
+            optimizer.zero_grad()
+            F.cross_entropy(network(x), x[:, :3].argmax(1)).backward()
+            optimizer.step()
+    numbers = activations.numbers(watching.run)
+    found = numbers.histograms
+    first = numbers.layers.index("0")
+    assert found.steps[0] == 0
+    assert found.ends[-1] == numbers.steps[-1] + 1
+    np.testing.assert_allclose(found.percent[first].sum(axis=-1), 100, atol=6)  # rounded to whole percents
+    outer, middle = found.percent[first][:, [3, 4, 7, 8]].sum(axis=-1), found.percent[first][:, [5, 6]].sum(axis=-1)
+    assert (outer > 80).all()
+    assert (middle < 20).all()
+    drawn = json.dumps(activations.draw(numbers).to_dict())
+    assert "histogram_steps" in drawn
 
 
 def test_of_a_thousand_layers_the_ones_that_stand_out_can_be_chosen():

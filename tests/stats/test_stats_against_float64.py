@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from babysit.records.anatomy import TargetKind
+from babysit.records.vitals import BIN_EDGES
 from babysit.stats import activations, parameters, values
 
 
@@ -113,3 +114,17 @@ def test_a_summary_survives_nan_infinity_and_nothing() -> None:
     assert (summary.nonfinite, summary.low, summary.high, summary.mean) == (2, 1.0, 3.0, 2.0)
     assert values.summarize(torch.full((3,), float("nan"))).nonfinite == 3
     assert values.summarize(torch.zeros(0, 4)).shape == (0, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tensors())
+def test_a_histogram_is_that_of_float64_around_mean_and_spread(batch: Tensor) -> None:
+    exact = batch.double().numpy().ravel()
+    if exact.std() <= 1e-3 * np.abs(exact).max():
+        return  # a constant has no spread to measure distances in
+    distance = (exact - exact.mean()) / exact.std()
+    found = activations.histogram(batch).numpy()
+    assert found.sum() == pytest.approx(1.0, abs=1e-6)
+    for place, edge in enumerate(BIN_EDGES):
+        below = found[: place + 1].sum()  # rounding decides about values that lie on an edge
+        assert (distance < edge - 1e-3).mean() - 1e-6 <= below <= (distance < edge + 1e-3).mean() + 1e-6

@@ -1,4 +1,4 @@
-"""What a layer passes on, over the training: its mean, its spread, and how much of it is zero or saturated."""
+"""What a layer passes on, over the training: its histogram, its mean, and how much of it is zero or saturated."""
 
 from __future__ import annotations
 
@@ -11,14 +11,25 @@ from babysit.plots.cells import time_edges
 from babysit.plots.names import distinct
 from babysit.plots.points import rows, significant
 from babysit.plots.reduce import Reduction, reduced
-from babysit.plots.theme import BLUE, GREY, PURPLE, VERMILION, Figure, themed
+from babysit.plots.theme import BLUE, GREY, INK, PURPLE, VERMILION, Figure, themed
 from babysit.plots.words import count, number, percent
 from babysit.records.arrays import Array
 from babysit.records.run import Run
+from babysit.records.vitals import BIN_EDGES, BINS
 
 # Layers offered in the list; beyond that the ones farthest from a spread of 1 or with the largest shares are kept.
 _MOST_LAYERS: Final = 40
 _SHARES: Final = {"zeros": "zeros", "dead": "dead units", "saturated": "saturated"}
+
+
+class Histograms(NamedTuple):
+    """How what a layer passes on is spread, by layer and column of time; the bins follow its mean and spread."""
+
+    steps: tuple[int, ...]  # where each column begins
+    ends: tuple[int, ...]  # and where the next one does
+    mean: Array  # (layers, columns)
+    std: Array
+    percent: Array  # (layers, columns, bins), whole percents; 0 where nothing was measured
 
 
 class Numbers(NamedTuple):
@@ -31,6 +42,7 @@ class Numbers(NamedTuple):
     shares: dict[str, Array]
     first: int  # the layer shown first
     measured: int  # layers measured in all
+    histograms: Histograms | None = None
 
 
 def numbers(run: Run) -> Numbers | None:
@@ -59,7 +71,23 @@ def numbers(run: Run) -> Numbers | None:
     names = [run.vitals.layers[index] for index in chosen]
     first = names.index(about[0]) if about and about[0] in names else first
     starts = tuple(int(step) for step in edges[:-1])
-    return Numbers(distinct(names), starts, table(mean), table(std), shares, first, len(known))
+    found = Numbers(distinct(names), starts, table(mean), table(std), shares, first, len(known))
+    if not set(BINS) <= set(run.vitals.values):
+        return found
+    bins = np.stack([table(run.vitals.values[name]) for name in BINS], axis=-1)
+    return found._replace(histograms=_histograms(found, bins, int(edges[-1])))
+
+
+def _histograms(found: Numbers, bins: Array, end: int) -> Histograms | None:
+    """The columns that hold histograms: they are taken on fewer steps than means are."""
+    usable = np.isfinite(bins).all(axis=-1) & np.isfinite(found.mean) & np.isfinite(found.std) & (found.std > 0)
+    columns = np.flatnonzero(usable.any(axis=0))
+    if not len(columns):
+        return None
+    starts = [found.steps[column] for column in columns]
+    percents = np.where(usable[..., None], np.round(100 * np.nan_to_num(bins)), 0).astype("int64")
+    mean, std = (np.where(usable, values, np.nan)[:, columns] for values in (found.mean, found.std))
+    return Histograms(tuple(starts), (*starts[1:], end), mean, std, percents[:, columns])
 
 
 def describe(numbers: Numbers) -> str:
@@ -82,7 +110,10 @@ def describe(numbers: Numbers) -> str:
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: mean and one standard deviation to each side, shares on the right axis, a list to choose a layer."""
+    """The figure: histograms or one standard deviation to each side, the mean, shares on the right axis.
+
+    A list chooses the layer.
+    """
     choice = alt.binding_select(options=list(range(len(numbers.layers))), labels=list(numbers.layers), name="Layer ")
     layer = alt.param(name="layer", value=numbers.first, bind=choice)
     steps = alt.param(name="activation_steps", value=list(numbers.steps))
@@ -93,6 +124,13 @@ def draw(numbers: Numbers) -> Figure:
         .transform_flatten(["mean", "std", *numbers.shares, "column"])
         .transform_calculate(step="activation_steps[datum.column]")
     )
+    if numbers.histograms is not None:
+        times = [
+            alt.param(name="histogram_steps", value=list(numbers.histograms.steps)),
+            alt.param(name="histogram_ends", value=list(numbers.histograms.ends)),
+        ]
+    else:
+        times = []
     spread = chosen.transform_filter("isValid(datum.mean) && isValid(datum.std)").transform_calculate(
         low="datum.mean - datum.std", high="datum.mean + datum.std"
     )
@@ -104,16 +142,54 @@ def draw(numbers: Numbers) -> Figure:
         alt.Tooltip("std:Q", title="spread (std)", format=".3~g"),
         *(alt.Tooltip(f"{name}:Q", title=words, format=".1%") for name, words in _drawn(numbers)),
     ]
-    area = spread.mark_area(color=BLUE, opacity=0.22).encode(x=x, y=y, y2="high:Q", tooltip=tooltip)
-    middle = spread.mark_line(color=BLUE, strokeWidth=2).encode(x=x, y=alt.Y("mean:Q"))
+    if numbers.histograms is None:
+        behind = spread.mark_area(color=BLUE, opacity=0.22).encode(x=x, y=y, y2="high:Q", tooltip=tooltip)
+        colour = BLUE
+    else:
+        behind, colour = _density(x, y), INK
+    middle = spread.mark_line(color=colour, strokeWidth=2).encode(x=x, y=alt.Y("mean:Q"), tooltip=tooltip)
     zero = alt.Chart(rows(value=[0.0])).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y="value:Q")
-    left = alt.layer(area, middle, zero)
+    left = alt.layer(behind, middle, zero)
     if numbers.shares:
         right = alt.layer(*_share_lines(chosen, numbers, x))
         left = alt.layer(left, right).resolve_scale(y="independent")
-    figure = themed(left.add_params(layer, steps), height=220)
+    figure = themed(left.add_params(layer, steps, *times), height=220)
     figure.data = _data(numbers)  # last: every step above copies what a figure holds
     return figure
+
+
+def _density(x: alt.X, y: alt.Y) -> Figure:
+    """A histogram a column of time: the more values lie in a bin, the stronger it is drawn."""
+    width = BIN_EDGES[1] - BIN_EDGES[0]
+    cells = (
+        alt.Chart()
+        .transform_filter("datum.layer === layer")
+        .transform_calculate(place="sequence(length(datum.bins))")
+        .transform_flatten(["bins", "place"])
+        .transform_calculate(bin=f"sequence({len(BINS)})")
+        .transform_flatten(["bins", "bin"])
+        .transform_filter("datum.bins > 0")
+        .transform_calculate(
+            step="histogram_steps[datum.place]",
+            end="histogram_ends[datum.place]",
+            under=f"datum.at[datum.place] + ({BIN_EDGES[0] - width} + {width} * datum.bin) * datum.wide[datum.place]",
+            high=f"datum.under + {width} * datum.wide[datum.place]",
+            # What a rectifier passes on is never below zero, though the bin that holds its zeros reaches there.
+            low="isValid(datum.dead) && isValid(datum.dead[0]) ? max(0, datum.under) : datum.under",
+        )
+        .transform_filter("datum.high > datum.low")
+    )
+    strength = alt.Opacity("bins:Q", scale=alt.Scale(type="sqrt", domain=[0, 100], range=[0.04, 1]), legend=None)
+    tooltip = [
+        alt.Tooltip("step:Q", format=","),
+        alt.Tooltip("low:Q", title="from", format=".3~g"),
+        alt.Tooltip("high:Q", title="to", format=".3~g"),
+        alt.Tooltip("bins:Q", title="percent of values"),
+    ]
+    drawn: Figure = cells.mark_rect(color=BLUE, stroke=None).encode(
+        x=x, x2="end:Q", y=y, y2="high:Q", opacity=strength, tooltip=tooltip
+    )
+    return drawn
 
 
 def _drawn(numbers: Numbers) -> list[tuple[str, str]]:
@@ -148,6 +224,16 @@ def _data(numbers: Numbers) -> alt.InlineData:
     def plain(values: Array) -> list[Any]:
         return [significant(float(value), 3) for value in values]
 
+    def histogram(index: int) -> dict[str, Any]:
+        found = numbers.histograms
+        if found is None:
+            return {}
+        return {
+            "bins": found.percent[index].tolist(),
+            "at": plain(found.mean[index]),
+            "wide": plain(found.std[index]),
+        }
+
     return alt.InlineData(
         values=[
             {
@@ -155,6 +241,7 @@ def _data(numbers: Numbers) -> alt.InlineData:
                 "mean": plain(numbers.mean[index]),
                 "std": plain(numbers.std[index]),
                 **{name: plain(numbers.shares[name][index]) for name, _ in _drawn(numbers)},
+                **histogram(index),
             }
             for index in range(len(numbers.layers))
         ]

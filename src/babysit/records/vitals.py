@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import msgspec
 import numpy as np
 
 from babysit.records.arrays import Array, empty
+
+# Where the bins of a layer's histogram meet, in standard deviations from its mean; the outer two are open.
+BIN_EDGES: Final = tuple(half / 2 for half in range(-5, 6))
+BINS: Final = tuple(f"bin_{place:02}" for place in range(len(BIN_EDGES) + 1))
+
+
+def _bins() -> dict[str, str]:
+    what = "share of what the layer passes on that lies"
+    spans = [f"from {low:+g} to {high:+g}" for low, high in itertools.pairwise(BIN_EDGES)]
+    words = [f"below {BIN_EDGES[0]:+g}", *spans, f"above {BIN_EDGES[-1]:+g}"]
+    return {name: f"{what} {span} standard deviations from its mean" for name, span in zip(BINS, words, strict=True)}
+
 
 # One line a statistic: its name is the key in `Vitals.values`, and the sentence is what reports say of it.
 STATISTICS: Final[dict[str, str]] = {
@@ -32,6 +45,7 @@ STATISTICS: Final[dict[str, str]] = {
     "gamma_mean": "mean of a normalization layer's scale",
     "beta_mean": "mean of a normalization layer's shift",
     "slope": "mean learned slope of a PReLU",
+    **_bins(),
 }
 
 

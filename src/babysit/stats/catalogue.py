@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from babysit.records.vitals import BINS
+
 MEASURED_BY: Final[dict[str, tuple[str, str]]] = {
     "activation_mean": ("activations.moments", "always"),
     "activation_std": ("activations.moments", "always"),
@@ -30,4 +32,5 @@ MEASURED_BY: Final[dict[str, tuple[str, str]]] = {
     "gamma_mean": ("parameters of a normalization layer", "always"),
     "beta_mean": ("parameters of a normalization layer", "always"),
     "slope": ("parameter of a PReLU", "always"),
+    **dict.fromkeys(BINS, ("activations.histogram", "always")),
 }

@@ -9,6 +9,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
+from babysit.records.vitals import BINS
 from babysit.stats import activations, parameters
 from babysit.stats.units import SilentUnits
 from babysit.watcher.book import ParameterBook, Place
@@ -78,6 +79,9 @@ class Gauge:
         self._counts[place, what] = values.numel()
         for key, scalar in activations.moments(values).items():
             self._raw[place, f"{what}.{key}"] = scalar
+        # An activation's replaces its layer's: of what is passed on, as all statistics of activations are.
+        for name, share in zip(BINS, activations.histogram(values).unbind(), strict=True):
+            self._raw[place, name] = share
 
     # -- around the optimizer's step
 
@@ -179,7 +183,7 @@ def _one_place(place: str, raw: dict[str, float], counts: dict[tuple[str, str], 
         passed = finished.get("activation", finished["output"])
         out.update(activation_mean=passed["mean"], activation_std=passed["std"], zeros=passed["zeros"])
     for name in ("dead", "saturated", "one_sided", "input_one_sided", "one_signed", "unit_similarity",
-                 "sample_std", "bias_rms", "gamma_mean", "beta_mean", "slope"):  # fmt: skip
+                 "sample_std", "bias_rms", "gamma_mean", "beta_mean", "slope", *BINS):  # fmt: skip
         if name in raw:
             out[name] = raw[name]
     out.update(_of_parameters(raw, max(1, counts.get((place, "weight"), 1))))
