@@ -34,8 +34,26 @@ def _decode(kind: type, value: Any) -> Any:
 
 
 def to_bytes(record: Any) -> bytes:
-    """A record as MessagePack; arrays keep their dtype and every bit."""
-    return msgspec.msgpack.encode(record, enc_hook=_encode)
+    """A record as MessagePack; arrays keep their dtype and every bit.
+
+    Halves of characters, which Python allows in names and files do not, become question marks.
+    """
+    try:
+        return msgspec.msgpack.encode(record, enc_hook=_encode)
+    except UnicodeEncodeError:
+        plain = msgspec.to_builtins(record, enc_hook=_encode, builtin_types=(bytes,))
+        return msgspec.msgpack.encode(_whole(plain))
+
+
+def _whole(value: Any) -> Any:
+    """Plain values whose texts hold no halves of characters."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in value]
+    return value
 
 
 def from_bytes(payload: bytes, kind: type[Record]) -> Record:
@@ -70,4 +88,4 @@ def _plain(value: Any) -> Any:
 def to_json(record: Any) -> str:
     """A record as indented JSON; arrays become lists, NaN and infinities become words."""
     plain = msgspec.to_builtins(record, enc_hook=_plain, builtin_types=(bytes,))
-    return msgspec.json.format(msgspec.json.encode(_plain(plain)), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(_whole(_plain(plain))), indent=2).decode()

@@ -197,6 +197,23 @@ def what_cannot_be_recorded_is_told_and_the_rest_kept(address: str) -> None:
         assert name in told, name
 
 
+def halves_of_characters_cost_themselves_alone(address: str) -> None:
+    """A name that no file can hold becomes one that it can; everything else of the run is there."""
+    half, whole = "lone \ud800 surrogate", "lone ? surrogate"
+    zeros = np.full((1, 1), 0.5, dtype="float32")
+    vitals = Vitals(layers=(half,), steps=np.arange(1), values={"zeros": zeros})
+    with Store(address) as store:
+        store.save(Run(id="half", name=half, vitals=vitals, config={half: half}))
+        writer = store.open_writer(Run(id="written", name=half))
+        writer.append(vitals=vitals)
+        writer.update(config={half: half})
+        writer.close()
+        assert writer.problems == ()
+        for kept in (store.load("half"), store.load("written")):
+            assert (kept.name, kept.vitals.layers, kept.config) == (whole, (whole,), {whole: whole})
+            assert kept.vitals.series("zeros", whole).tolist() == [0.5]
+
+
 STORE_CONTRACT: Final[tuple[Callable[[str], None], ...]] = (
     a_saved_run_comes_back_bit_for_bit,
     appended_rows_come_back_in_order,
@@ -209,6 +226,7 @@ STORE_CONTRACT: Final[tuple[Callable[[str], None], ...]] = (
     tags_and_notes_stay,
     saving_a_run_that_is_being_written_loses_nothing,
     what_cannot_be_recorded_is_told_and_the_rest_kept,
+    halves_of_characters_cost_themselves_alone,
     threads_may_write_at_once,
     processes_may_open_and_write_at_once,
     a_run_whose_process_ended_is_interrupted,
