@@ -66,6 +66,7 @@ class Loop:
         self._modes: dict[str, bool] = {}
         self._last_time = self._last_flush = time.perf_counter()
         self.steps = 0
+        self._calm_until, self._calm_before = 0, 0.0
         self._compiled_before = patches.compiled_frames()
         if model is not None:
             self._book.register(model)
@@ -219,6 +220,7 @@ class Loop:
 
     def _arm(self) -> None:
         """Look at the coming step."""
+        self._calm_until = 0
         if not self._anatomist.compiled and patches.compiled_frames() > self._compiled_before:
             self.on_compile()
         self.window.capturing = self.steps < CAPTURED_STEPS
@@ -229,7 +231,22 @@ class Loop:
         return not self._in_step and not self._optimizers.any_stepped and self._only is None
 
     def _step_done(self, optimizer: torch.optim.Optimizer | None) -> None:
-        now, sampled = time.perf_counter(), self.window.active
+        now = time.perf_counter()
+        if self.steps < self._calm_until and now < self._calm_before and not self._evaluation.passes:
+            self._schedule.plain(now - self._last_time)
+            self.steps += 1
+            self._last_time = now
+            return
+        self._look_around(optimizer, now)
+        # Until then a step is only counted and timed: that is what watching costs when nothing is looked at.
+        last = self.steps - self.steps % FLUSH_STEPS + FLUSH_STEPS - 1
+        calm = not self.window.active and self.steps >= CAPTURED_STEPS
+        self._calm_until = min(self._schedule.coming - 1, last) if calm else 0
+        self._calm_before = self._last_flush + SLOW_FLUSH_SECONDS
+
+    def _look_around(self, optimizer: torch.optim.Optimizer | None, now: float) -> None:
+        """All that may be due at the end of a step."""
+        sampled = self.window.active
         if sampled:
             self._end_window(optimizer)
         self._schedule.finished(self.steps, now - self._last_time, sampled=sampled)

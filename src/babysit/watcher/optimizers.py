@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import final
 
 import torch
@@ -18,6 +18,8 @@ class Optimizers:
         self._known: list[weakref.ref[torch.optim.Optimizer]] = []
         self._held: dict[int, weakref.ref[Tensor]] = {}  # the first parameter of each
         self._order: list[int] = []  # numbers of those that stepped, in the order of their first steps
+        # The one that stepped last, its number and place: most loops have no other, and this is asked in every step.
+        self._last: tuple[Callable[[], object | None], int, int] = (lambda: None, 0, 0)
         self.steps: list[int] = []  # by number
 
     def number(self, optimizer: torch.optim.Optimizer) -> int:
@@ -41,11 +43,15 @@ class Optimizers:
 
     def stepped(self, optimizer: torch.optim.Optimizer) -> int:
         """Count a step; returns the optimizer's place in the order of first steps."""
-        number = self.number(optimizer)
+        last, number, place = self._last
+        if last() is not optimizer:
+            number = self.number(optimizer)
+            if self.steps[number] == 0:
+                self._order.append(number)
+            place = self._order.index(number)
+            self._last = (self._known[number], number, place)
         self.steps[number] += 1
-        if self.steps[number] == 1:
-            self._order.append(number)
-        return self._order.index(number)
+        return place
 
     @property
     def any_stepped(self) -> bool:

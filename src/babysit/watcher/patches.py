@@ -9,10 +9,11 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import has_torch_function
 
 
 class Listener(Protocol):
@@ -51,6 +52,10 @@ class Listener(Protocol):
     def on_compile(self) -> None:
         """Something was handed to torch.compile."""
 
+
+# Which backward pass runs on this thread; torch's own checkpointing asks the same private function.
+_running_backward: Callable[[], int] = torch._C._current_graph_task_id
+_NONE: Final = -1
 
 # A tuple, replaced as a whole: a call that is under way keeps the listeners it began with.
 _listeners: tuple[Listener, ...] = ()
@@ -124,7 +129,7 @@ def _install() -> None:
     _hooks.append(HookHandle(register_optimizer_step_pre_hook(_before_step)))
     _hooks.append(HookHandle(register_optimizer_step_post_hook(_after_step)))
     _installed.extend([
-        Patch(Tensor, "backward", _backward),
+        # Tensor.backward calls it; patched alone, so that a backward costs one more Python call and not two.
         Patch(torch.autograd, "backward", _backward),
         Patch(torch.autograd, "grad", _grad),
         Patch(torch.optim.Optimizer, "__init__", _optimizer),
@@ -150,47 +155,40 @@ def _has_closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def _before_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    closure = _has_closure(args, kwargs)
     for listener in _listeners:
-        listener.on_before_step(optimizer, closure=_has_closure(args, kwargs))
+        listener.on_before_step(optimizer, closure=closure)
 
 
 def _after_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    closure = _has_closure(args, kwargs)
     for listener in _listeners:
-        listener.on_after_step(optimizer, closure=_has_closure(args, kwargs))
-
-
-_in_backward = False
+        listener.on_after_step(optimizer, closure=closure)
 
 
 def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Tell once of a backward: Tensor.backward calls torch.autograd.backward, but a mode may sit between the two."""
+    """Tell once of a backward: not of one inside another (checkpointing), nor before a mode that will call it again."""
 
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        global _in_backward
-        if _in_backward:
-            return original(tensors, *args, **kwargs)
-        for listener in _listeners:
-            listener.on_backward(tensors)
-        _in_backward = True
-        try:
-            return original(tensors, *args, **kwargs)
-        finally:
-            _in_backward = False
+        if _running_backward() == _NONE and not has_torch_function(tensors if type(tensors) is tuple else (tensors,)):
+            for listener in _listeners:
+                listener.on_backward(tensors)
+        return original(tensors, *args, **kwargs)
 
     return backward
 
 
 def _grad(original: Callable[..., Any]) -> Callable[..., Any]:
     """Gradients asked for by name train a network as well: told like a backward when they are of several weights."""
-    backward = _backward(original)
+    tell = _backward(lambda _outputs: None)
 
     def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         wanted = inputs if isinstance(inputs, list | tuple) else ()
         # Of inputs alone (a saliency, a gradient penalty), or to differentiate again: no training step.
         weights = len(wanted) > 1 and all(isinstance(one, Tensor) and one.is_leaf for one in wanted)
-        if not weights or kwargs.get("create_graph"):
-            return original(outputs, inputs, *args, **kwargs)
-        return backward(outputs, inputs, *args, **kwargs)
+        if weights and not kwargs.get("create_graph"):
+            tell(outputs)
+        return original(outputs, inputs, *args, **kwargs)
 
     return grad
 
