@@ -193,3 +193,35 @@ def test_training_on_another_thread_leaves_this_one_as_it_was():
         thread.start()
         thread.join()
     assert torch._C._len_torch_function_stack() == 0
+
+
+NETWORK_INPUTS = torch.randn(32, 4, generator=torch.Generator().manual_seed(1))
+REFUSED = {
+    "counted from 1": (lambda out: F.cross_entropy(out, LABELS + 1), "O205", "counted from 1"),
+    "marked -1": (lambda out: F.cross_entropy(out, torch.where(LABELS > 0, LABELS, -1)), "O205", "from -1 to 2"),
+    "a column": (lambda out: F.cross_entropy(out, LABELS[:, None]), "O205", "shape (32,), and gets a column"),
+    "as floats": (lambda out: F.cross_entropy(out, LABELS.float()), "O204", "target.long()"),
+    "logits": (lambda out: F.binary_cross_entropy(out, F.one_hot(LABELS, 3).float()), "O201", "wants probabilities"),
+    "one by one": (
+        lambda out: F.binary_cross_entropy_with_logits(out[:, :1], LABELS.clamp(max=1.0)),
+        "O206",
+        "(32, 1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_why_torch_refuses_a_loss_is_said_in_words(name: str) -> None:
+    loss, code, words = REFUSED[name]
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises((ValueError, RuntimeError, IndexError)) as plain:
+        loss(model(NETWORK_INPUTS))
+    watching = babysit.watch(model, optimizer)
+    with pytest.raises(plain.type) as watched, watching:
+        loss(model(NETWORK_INPUTS)).backward()
+    assert str(watched.value) == str(plain.value)
+    assert watching.run.diagnosis is not None
+    assert watching.run.diagnosis.code == code
+    assert words in watching.run.diagnosis.meaning

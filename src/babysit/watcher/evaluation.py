@@ -159,6 +159,9 @@ class Evaluation:
             if scale is not None:
                 self._add(LOSS_VALIDATION, float(value) * scale, samples)
 
+    def on_refused_loss(self, node: Node) -> None:
+        """Nothing to note."""
+
     def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
         """The model's choice was compared with labels."""
         chosen = any(parent.op in CHOICES for parent in node.ancestors() if parent is not node)

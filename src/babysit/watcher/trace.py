@@ -35,6 +35,9 @@ class Observer(Protocol):
     def on_loss(self, node: Node, value: Tensor) -> None:
         """A loss function ran."""
 
+    def on_refused_loss(self, node: Node) -> None:
+        """A loss function raised an error because of what it was given."""
+
     def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
         """Something from the model was compared with data (an accuracy, most likely)."""
 
@@ -70,12 +73,16 @@ class Trace(TorchFunctionMode):
     ) -> Any:
         """Run the function as it is, then look at what went in and came out."""
         kwargs = kwargs or {}
+        name = operation_name(func)
         self.inside += 1
         try:
             result = func(*args, **kwargs)
+        except Exception:
+            if name in LOSSES:
+                self._refused(name, args, kwargs)
+            raise
         finally:
             self.inside -= 1
-        name = operation_name(func)
         if name and isinstance(result, Tensor | tuple):
             try:
                 self._see(name, args, kwargs, result)
@@ -144,6 +151,16 @@ class Trace(TorchFunctionMode):
             # A parameter changed in place (an optimizer inside the step) stays a parameter.
             if self._book.place_of(tensor) is None:
                 self._known[id(tensor)] = (weakref.ref(tensor), node)
+
+    def _refused(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A loss could not be computed of what it was given: what that was says why."""
+        try:
+            given = list(_tensors(args))
+            node = Node(name, tuple(self._node_of(tensor) for tensor in given), MODEL, self._next())
+            _describe_loss(node, args, kwargs)
+            self._observer.on_refused_loss(node)
+        except Exception as problem:
+            self._observer.on_problem(name, problem)
 
     def _place(self, node: Node, parents: tuple[Node, ...], given: list[Tensor]) -> None:
         """Say which layer a result belongs to, and whether this operation is a layer's own."""

@@ -198,6 +198,11 @@ class Window:
         if self.capturing and value.requires_grad:
             self._anatomist.computed(node)
 
+    def on_refused_loss(self, node: Node) -> None:
+        """A loss raised an error: what it was given is looked at as if backward had been called on it."""
+        if self.capturing:
+            self._anatomist.loss(node)
+
     def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
         """An accuracy of the training batch; `backward` measures it anyway."""
 

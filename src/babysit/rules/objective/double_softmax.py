@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-from babysit.records.anatomy import Objective, Operation
+from babysit.records.anatomy import Objective, Operation, ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import classes, example_run, falling, flat, healthy
+from babysit.rules.examples import BATCH, binary, classes, example_run, falling, flat, healthy
 from babysit.rules.loss_curve import levels
 from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import CLASS_LOSSES, NORMALIZING, anatomy_of, last_operation, meaningful
+from babysit.rules.structure import CLASS_LOSSES, NORMALIZING, anatomy_of, by_hand, last_operation, meaningful
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 WANTS_LOGITS = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
@@ -57,6 +57,14 @@ def _wants_logarithms(objective: Objective, above: float) -> str:
     )
 
 
+def _wants_probabilities(objective: Objective, margin: float) -> str:
+    low, high = objective.prediction.low, objective.prediction.high
+    named = objective.loss == "binary_cross_entropy" and not by_hand(objective)
+    if not named or -margin <= low <= high <= 1 + margin:
+        return ""
+    return f"raw outputs from {low:.3g} to {high:.3g}, and {objective.loss} wants probabilities, 0 to 1"
+
+
 def _logarithm_of_logits(objective: Objective, run: Run) -> str:
     chain: tuple[Operation, ...] = meaningful(objective.chain)
     names = [operation.name.rstrip("_") for operation in chain]
@@ -73,6 +81,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         seen = (
             _twice(objective)
             or (_starts_or_ends_too_low(run, objective) and _wants_logarithms(objective, limits["log_probability"]))
+            or _wants_probabilities(objective, limits["log_probability"])
             or _logarithm_of_logits(objective, run)
         )
         if not seen:
@@ -125,6 +134,9 @@ RULE = Rule(
         lambda: example_run(objective=classes("softmax"), loss=falling(2.3, 1.9)),
         lambda: example_run(objective=classes(loss="nll_loss"), loss=flat(-40.0)),
         lambda: example_run(objective=classes("sigmoid", "log_softmax", loss="nll_loss"), loss=falling(2.3, 1.8)),
+        lambda: example_run(
+            objective=binary(loss="binary_cross_entropy", prediction=ValueSummary(shape=(BATCH, 1), low=-2.0, high=3.0))
+        ),
     ),
     silent_on=(
         healthy,

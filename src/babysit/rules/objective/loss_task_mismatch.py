@@ -23,6 +23,13 @@ SIDED_LOSSES: Final = frozenset({"hinge_loss", "soft_margin_loss", "hinge_embedd
 def _cross_entropy_on_reals(objective: Objective) -> str:
     if objective.loss != "cross_entropy" or objective.target.rows_sum_to_one:
         return ""
+    target = objective.target
+    if target.dtype.startswith(("int", "uint")):
+        return ""  # class numbers, the right ones or not (O205)
+    if target.whole and target.low >= 0 and len(target.shape) < len(objective.prediction.shape):
+        return (
+            f"cross_entropy gets class numbers as {target.dtype or 'float32'} and wants whole numbers: `target.long()`"
+        )
     if objective.target_kind is TargetKind.REAL:
         return "cross_entropy is asked to predict real numbers; it wants class numbers or probabilities"
     if objective.target_kind is TargetKind.ZERO_ONE and objective.target.shape == objective.prediction.shape:
@@ -128,7 +135,15 @@ RULE = Rule(
             )
         ),
         lambda: example_run(objective=binary("sigmoid", loss="l1_loss"), loss=flat(0.5)),
-        lambda: example_run(objective=classes(target_kind=TargetKind.REAL), loss=flat(2.0)),
+        lambda: example_run(
+            objective=classes(target_kind=TargetKind.REAL, target=ValueSummary(dtype="float32", low=-2.5, high=2.5)),
+            loss=flat(2.0),
+        ),
+        lambda: example_run(
+            objective=classes(
+                target_kind=TargetKind.REAL, target=ValueSummary(shape=(64,), dtype="float32", high=9.0, whole=True)
+            )
+        ),
     ),
     silent_on=(healthy,),
 )

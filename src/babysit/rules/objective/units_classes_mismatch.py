@@ -27,6 +27,30 @@ def _one_unit_for_many(objective: Objective) -> str:
     return ""
 
 
+def _number_without_output(objective: Objective) -> str:
+    """Class numbers that no output stands for; torch refuses them."""
+    target, last = objective.target, objective.outputs - 1
+    if objective.loss not in CLASS_LOSSES or not target.dtype.startswith(("int", "uint")) or last < 1:
+        return ""
+    if target.low < 0 or target.high > last:
+        seen = f"class numbers go from {target.low:.0f} to {target.high:.0f}"
+        counted = (
+            "; they seem to be counted from 1, and 0 comes first" if (target.low, target.high) == (1, last + 1) else ""
+        )
+        return f"{seen}, and {objective.outputs} outputs stand for 0 to {last}{counted}"
+    return ""
+
+
+def _column_of_numbers(objective: Objective) -> str:
+    """Class numbers as a column, where one number a sample is wanted; torch refuses them."""
+    target, output = objective.target.shape, objective.prediction.shape
+    if objective.loss in CLASS_LOSSES and len(target) == len(output) == 2 and target[1] == 1 < output[1]:
+        return (
+            f"{objective.loss} wants one class number a sample, shape ({target[0]},), and gets a column, shape {target}"
+        )
+    return ""
+
+
 def _stretched(objective: Objective) -> str:
     """One column of targets stretched over several outputs, so that all of them learn the same."""
     output, target = objective.prediction.shape, objective.target.shape
@@ -42,7 +66,12 @@ def _stretched(objective: Objective) -> str:
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares output units with classes seen and with the columns of the target."""
     for number, objective in enumerate(anatomy_of(run).objectives):
-        seen = _one_unit_for_many(objective) or _stretched(objective)
+        seen = (
+            _one_unit_for_many(objective)
+            or _number_without_output(objective)
+            or _column_of_numbers(objective)
+            or _stretched(objective)
+        )
         if seen:
             yield Evidence(
                 first_step=0,
@@ -58,7 +87,8 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="The output units do not fit the number of classes or the encoding of the target.",
     why="The right answer has no place in the output, so part of the classes can never be predicted.",
-    advice="Give the last layer one unit for each class with cross_entropy, or one unit for yes or no.",
+    advice="Give the last layer one unit for each class with cross_entropy, or one unit for yes or no; class numbers "
+    "begin at 0 and have shape (N,).",
     find=find,
     needs=("anatomy",),
     leads_to=(*NOT_LEARNING, "F906", "O204", "O206", "O207", "O208", "U602", "U603"),
@@ -84,6 +114,14 @@ RULE = Rule(
         ),
         lambda: example_run(
             objective=regression(prediction=ValueSummary(shape=(BATCH, 4)), outputs=4, broadcast=True), loss=flat(1.0)
+        ),
+        lambda: example_run(
+            objective=classes(
+                target=ValueSummary(shape=(BATCH,), dtype="int64", low=1, high=10, distinct=10, whole=True)
+            )
+        ),
+        lambda: example_run(
+            objective=classes(target=ValueSummary(shape=(BATCH, 1), dtype="int64", high=9, distinct=10, whole=True))
         ),
     ),
     silent_on=(healthy, lambda: example_run(objective=classes(class_counts=(50, 50, 0, 0, 0, 0, 0, 0, 0, 0)))),
