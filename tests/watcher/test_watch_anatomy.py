@@ -227,6 +227,26 @@ def test_gradient_accumulation_counts_optimizer_steps() -> None:
     np.testing.assert_allclose(run.curves.get("loss/train").values, np.mean(np.reshape(losses, (3, 4)), axis=1))
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("divide", [lambda loss: loss / 4, lambda loss: loss * 0.25, lambda loss: loss.div(4.0)])
+def test_losses_divided_by_hand_are_recorded_as_one_large_batch_would_be(divide, scaled: bool) -> None:
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", enabled=scaled)
+    losses = []
+    with babysit.watch(model, optimizer) as watching:
+        for step in range(14):  # the last step gets two micro-batches only
+            loss = F.cross_entropy(model(INPUTS), LABELS)
+            scaler.scale(divide(loss)).backward()
+            losses.append(loss.item())
+            if step % 4 == 3 or step == 13:
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad()
+    expected = [np.mean(losses[start : start + 4]) for start in (0, 4, 8, 12)]
+    np.testing.assert_allclose(watching.run.curves.get("loss/train").values, expected, rtol=1e-6)
+
+
 def test_a_model_and_optimizers_local_to_a_function_are_known_when_they_are_gone() -> None:
     def main() -> None:
         model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))

@@ -14,6 +14,17 @@ def scalar_of(tensors: Any) -> Tensor | None:
     return tensors if isinstance(tensors, Tensor) and tensors.numel() == 1 else None
 
 
+def divided_by(loss: Tensor) -> float:
+    """By how many micro-batches a script divides each of its losses before backward; 1 when it does not."""
+    last = loss.grad_fn
+    factor = getattr(last, "_saved_other", None)
+    if not isinstance(factor, Tensor) or factor.dim() > 0 or not factor.is_cpu:
+        return 1.0
+    name, value = type(last).__name__, float(factor)
+    number = value if name == "DivBackward0" else 1 / value if name == "MulBackward0" and value else 1.0
+    return float(round(number)) if number >= 2 and abs(number - round(number)) < 1e-3 * number else 1.0
+
+
 @final
 class Losses:
     """Collects one step's losses; several of them are micro-batches, or the tries of a closure."""
@@ -21,6 +32,7 @@ class Losses:
     def __init__(self) -> None:
         self._values: list[float | Tensor] = []
         self._scaled: dict[int, Tensor] = {}  # by the identity of what backward will be called on
+        self._divisor = 1.0
         self._unused = 0
         self.backwards = self.clears = self.discarded = 0
 
@@ -30,7 +42,7 @@ class Losses:
     def scale(self, loss: Any, scaled: Any) -> None:
         """Remember the loss itself when mixed precision multiplies it before backward."""
         if isinstance(loss, Tensor) and loss.numel() == 1:
-            self._scaled[id(scaled)] = loss.detach()
+            self._scaled[id(scaled)] = loss
 
     def cleared(self, *, in_step: bool) -> None:
         """Gradients are about to be cleared: those of backward passes that no step has used are lost."""
@@ -46,13 +58,21 @@ class Losses:
     def add(self, loss: Tensor) -> None:
         """Take the scalar that backward is called on."""
         self.backwards += 1
-        self._unused += 1
         loss = self._scaled.pop(id(loss), loss) if self._scaled else loss
+        if self._unused or self._divisor > 1:  # asked of micro-batches only: a loss alone may well be halved
+            self._divisor = divided_by(loss)
+        self._unused += 1
         # On the CPU reading a scalar costs nothing; elsewhere it would wait for the device, so it is read later.
         self._values.append(loss.item() if loss.is_cpu else loss.detach())
 
     def take(self, *, first_only: bool) -> float | Tensor:
-        """One value for the step, and begin anew: the mean over micro-batches; for a closure, where it began."""
+        """One value for the step, and begin anew: the mean over micro-batches; for a closure, where it began.
+
+        Micro-batches whose losses are divided by their number give what one large batch would have given.
+        """
         values, self._values, self._unused = self._values, [], 0
         self._scaled.clear()
-        return values[0] if first_only else sum(values[1:], start=values[0]) / len(values)
+        if first_only:
+            return values[0]
+        whole = self._divisor if len(values) <= self._divisor else 1.0
+        return sum(values[1:], start=values[0]) * (whole / len(values))
