@@ -1,9 +1,11 @@
 """What watching costs: plain and watched steps in interleaved blocks, with a second plain model as the control.
 
-Run with `make bench`. Every condition trains its own copy of the model on the same batches. A round runs one block of
-each in random order, and a block's cost is its process CPU time, which a busy machine disturbs less than the clock;
-the figure is the median over rounds of the ratio to the mean of the round's two plain blocks. Tools that are not
-installed are left out.
+Run with `make bench`. All of babysit's conditions train one and the same model in turns, since two copies of a model
+differ by a percent from where they lie in memory alone; other tools, which cannot be taken off for a block, train copies.
+A round runs one block of each in random order, and a block's cost is its process CPU time, which a busy machine
+disturbs less than the clock; the figure is the median over rounds of the ratio to the mean of the round's two plain
+blocks. Tools that are not installed are left out. What a watch costs that never samples is also told in microseconds,
+on a network so small that nothing else is left.
 """
 
 from __future__ import annotations
@@ -138,11 +140,9 @@ OTHERS = PLAIN | {
 class Condition:
     """One model trained in one way, block by block."""
 
-    def __init__(self, build: Callable[[], nn.Module], observer: type[Nobody]) -> None:
-        torch.manual_seed(0)
-        self.model = build()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
-        self.observer = observer(self.model, self.optimizer)
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, observer: type[Nobody]) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.observer = observer(model, optimizer)
 
     def block(self, batches: list[tuple[Tensor, Tensor]], steps: int) -> float:
         """Seconds of CPU that so many steps took."""
@@ -160,6 +160,47 @@ class Condition:
         return seconds
 
 
+def trainings(
+    build: Callable[[], nn.Module], observers: dict[str, type[Nobody]], *, copies: bool
+) -> dict[str, Condition]:
+    """One condition an observer, on one model for all or on a copy for each."""
+
+    def made() -> tuple[nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        model = build()
+        return model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    one = made()
+    return {name: Condition(*(made() if copies else one), observer) for name, observer in observers.items()}
+
+
+def idle(rounds: int) -> str:
+    """Microseconds a step that a watch costs which never samples, on a network of 100 weights."""
+    conditions = trainings(
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)),
+        {"plain": Nobody, "control": Nobody, "idle": BabysitIdle},
+        copies=False,
+    )
+    generator, steps = torch.Generator().manual_seed(1), 200
+    batches = [(torch.randn(16, 8, generator=generator), torch.randint(0, 3, (16,), generator=generator))]
+    for _ in range(30):  # far past the steps that are sampled whatever the budget
+        conditions["idle"].block(batches, steps)
+    found: dict[str, list[float]] = {"control": [], "idle": []}
+    order, plain_step = random.Random(0), []
+    for _ in range(rounds):
+        seconds = {
+            name: conditions[name].block(batches, steps) for name in order.sample(list(conditions), len(conditions))
+        }
+        plain_step.append(seconds["plain"] / steps)
+        for name, values in found.items():
+            values.append((seconds[name] - seconds["plain"]) / steps)
+    said = [f"Hooks alone, {rounds} rounds of {steps} steps of {1e6 * statistics.median(plain_step):.0f} us:"]
+    for name, values in found.items():
+        low, middle, high = (1e6 * value for value in statistics.quantiles(values, n=4))
+        said.append(f"{name} {middle:+.1f} us a step ({low:+.1f} … {high:+.1f})")
+    return " ".join(said)
+
+
 def measure(title: str, choice: dict[str, tuple[type[Nobody], str]], rounds: int) -> list[str]:
     """The rows of some conditions on one network, as lines of Markdown."""
     build, shape, steps = NETWORKS[title]
@@ -171,7 +212,7 @@ def measure(title: str, choice: dict[str, tuple[type[Nobody], str]], rounds: int
     wanted = {
         name: observer for name, (observer, needs) in choice.items() if not needs or importlib.util.find_spec(needs)
     }
-    conditions = {name: Condition(build, observer) for name, observer in wanted.items()}
+    conditions = trainings(build, wanted, copies=choice is OTHERS)
     for name, condition in conditions.items():  # past the dense beginning; the others only warm up
         condition.block(batches, 1500 if name.startswith("babysit") and steps > 100 else 4 * steps)
     ratios: dict[str, list[float]] = {name: [] for name in conditions}
@@ -202,6 +243,7 @@ def main() -> None:
     torch.set_num_threads(1)
     os.environ.setdefault("WANDB_SILENT", "true")
     with contextlib.suppress(BrokenPipeError):
+        print(f"{idle(6 * rounds)}\n", flush=True)
         for title in NETWORKS:
             print(f"### {title}\n\n| condition | overhead | quartiles | |\n|---|---|---|---|", flush=True)
             for choice, share in ((OURS, 1), (OTHERS, 4)):  # the others are so far off that fewer rounds tell

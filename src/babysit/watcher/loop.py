@@ -118,7 +118,7 @@ class Loop:
 
     def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
         """An optimizer is about to step."""
-        if not self._mine(optimizer):
+        if self._only is not None and self._only() is not optimizer:
             return
         self._in_step = True
         if self.window.active:
@@ -132,7 +132,7 @@ class Loop:
 
     def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
         """An optimizer has stepped."""
-        if not self._mine(optimizer):
+        if self._only is not None and self._only() is not optimizer:
             return
         self._in_step = self._manual = False
         index = self._optimizers.stepped(optimizer)
@@ -156,6 +156,8 @@ class Loop:
 
     def on_backward(self, tensors: Any) -> None:
         """Gradients are about to be computed: this scalar is the loss."""
+        if self.steps < self._calm_until and self._losses.add_simply(tensors):
+            return
         loss = scalar_of(tensors)
         if loss is None:
             return
@@ -291,9 +293,6 @@ class Loop:
             self.recorder.settle()
             if self._writer is not None:
                 self.recorder.send(self._writer, self._anatomist.order())
-
-    def _mine(self, optimizer: torch.optim.Optimizer) -> bool:
-        return self._only is None or self._only() is optimizer
 
     def _note_optimizers(self) -> None:
         """Take down every optimizer while it exists, those that have not stepped too."""

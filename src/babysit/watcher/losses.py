@@ -30,7 +30,7 @@ class Losses:
     """Collects one step's losses; several of them are micro-batches, or the tries of a closure."""
 
     def __init__(self) -> None:
-        self._values: list[float | Tensor] = []
+        self._values: list[float | Tensor] = []  # what backward was called on since the last step
         self._scaled: dict[int, Tensor] = {}  # by the identity of what backward will be called on
         self._divisor = 1.0
         self._unused = 0
@@ -55,15 +55,26 @@ class Losses:
         """How often backward and zero_grad were called, and how many backward passes were for nothing."""
         return {"backward": self.backwards, "zero_grad": self.clears, "discarded": self.discarded}
 
+    def add_simply(self, loss: Any) -> bool:
+        """Take the only loss of a step if it is a plain scalar on the CPU, with as little work as can be."""
+        alone = not self._values and not self._scaled and self._divisor == 1
+        if not alone or type(loss) is not Tensor or loss.dim() or not loss.is_cpu:
+            return False
+        self.backwards += 1
+        self._unused = 1
+        self._values.append(loss.item())
+        return True
+
     def add(self, loss: Tensor) -> None:
         """Take the scalar that backward is called on."""
         self.backwards += 1
         loss = self._scaled.pop(id(loss), loss) if self._scaled else loss
-        if self._unused or self._divisor > 1:  # asked of micro-batches only: a loss alone may well be halved
+        if self._values or self._divisor > 1:  # asked of micro-batches only: a loss alone may well be halved
             self._divisor = divided_by(loss)
         self._unused += 1
-        # On the CPU reading a scalar costs nothing; elsewhere it would wait for the device, so it is read later.
-        self._values.append(loss.item() if loss.is_cpu else loss.detach())
+        # On the CPU reading a scalar costs nothing. Elsewhere it would wait for the device, so it is read later, from a
+        # copy: a script may well sum its loss over processes in place.
+        self._values.append(loss.item() if loss.is_cpu else loss.detach().clone())
 
     def take(self, *, first_only: bool) -> float | Tensor:
         """One value for the step, and begin anew: the mean over micro-batches; for a closure, where it began.
@@ -71,8 +82,9 @@ class Losses:
         Micro-batches whose losses are divided by their number give what one large batch would have given.
         """
         values, self._values, self._unused = self._values, [], 0
-        self._scaled.clear()
-        if first_only:
+        if self._scaled:
+            self._scaled.clear()
+        if first_only or (len(values) == 1 and self._divisor == 1):
             return values[0]
         whole = self._divisor if len(values) <= self._divisor else 1.0
         return sum(values[1:], start=values[0]) * (whole / len(values))
