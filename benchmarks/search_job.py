@@ -265,7 +265,7 @@ def scaled(row: Row, part: int) -> Row:
 def lecture(splits: Splits, seed: int) -> None:
     """Coarse, then fine, from the lecture's ranges, without help."""
     settings = SearchSettings(
-        stages=(Stage("coarse", TRIALS, EPOCHS), Stage("fine", 30, 15)),
+        stages=(Stage("coarse", TRIALS, EPOCHS), Stage("fine", 40, 24)),
         precision="auto",
         seed=seed,
         finalists=2,
@@ -290,7 +290,7 @@ def lecture(splits: Splits, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--only", nargs="*", default=["ours", "optuna", "ray"], help="ours, quick (of ours), optuna, ray"
+        "--only", nargs="*", default=["ours", "optuna", "ray"], help="ours, quick or two (some of ours), optuna, ray"
     )
     parser.add_argument("--lecture", type=int, nargs="*", default=[], help="seeds of coarse and fine, ours alone")
     parser.add_argument("--part", type=int, default=1, help="others train every so many-th trial; times are scaled up")
@@ -306,12 +306,14 @@ def main() -> None:
         ("babysit, halving", Population, 3.0, "32"),
         ("babysit, halving, bf16 where right", Population, 3.0, "auto"),
         ("babysit, all to the end, 2 processes", two, 1.0, "32"),
+        ("babysit, all to the end, bf16, 2 processes", two, 1.0, "auto"),
         ("babysit, halving, 2 processes", two, 3.0, "32"),
         ("babysit, halving, bf16, 2 processes", two, 3.0, "auto"),
     ]
     rows: list[Row] = []
     configurations: list[dict[str, Any]] = []
-    wanted = conditions if "ours" in chosen.only else conditions[2::-2] if "quick" in chosen.only else []
+    ways = {"ours": conditions, "quick": conditions[2::-2], "two": conditions[4:]}
+    wanted = [condition for way, some in ways.items() if way in chosen.only for condition in some]
     for name, make, halving, precision in wanted:
         print(name, flush=True)
         row, result = ours(name, splits, make, halving=halving, precision=precision)

@@ -30,7 +30,9 @@ def numbers(run: Run) -> Numbers | None:
     if spent is None or not spent.steps or len(steps) < 2:
         return None
     gaps = Line(steps[1:], np.maximum(1, np.diff(steps)).astype("float64"))
-    return Numbers(gaps, spent.share, spent.budget, spent.seconds, len(steps), spent.steps)
+    # While a training goes on, samples may have come in that the cost was not told of yet.
+    seen = max(spent.steps, int(steps[-1]) + 1)
+    return Numbers(gaps, spent.share, spent.budget, spent.seconds, len(steps), seen)
 
 
 def describe(numbers: Numbers) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from babysit.reporting import facts, page, story
 from babysit.reporting.compare import Comparison
 from babysit.reporting.compare_html import columns
 from babysit.reporting.live.paper import written
+from babysit.reporting.sparkline import sparkline
 from babysit.store.summary import RunSummary
 
 _BEST_TRIALS = 10
@@ -57,7 +59,10 @@ def of_run(run: Run, summary: RunSummary) -> dict[str, str]:
         "verdict": written("verdict.html", verdict=verdict, run=run),
         "tiles": written("tiles.html", tiles=tiles(run)),
         "findings": written(
-            "findings.html", causes=story.causes(run, alarms=True), notes=story.causes(run, alarms=False)
+            "findings.html",
+            causes=story.causes(run, alarms=True),
+            notes=story.causes(run, alarms=False),
+            sparkline=functools.partial(sparkline, run),
         ),
         "search": written("search.html", stages=stages(run), trials=best_trials(run), run=run),
         "about": written("about.html", run=run),
