@@ -1,7 +1,7 @@
 """What watching costs: plain and watched steps in interleaved blocks, with a second plain model as the control.
 
 Run with `make bench`. All of babysit's conditions train one and the same model in turns, since two copies of a model
-differ by a percent from where they lie in memory alone; other tools, which cannot be taken off for a block, train copies.
+differ by a percent from where they lie in memory alone; other tools cannot be taken off for a block and train copies.
 A round runs one block of each in random order, and a block's cost is its process CPU time, which a busy machine
 disturbs less than the clock; the figure is the median over rounds of the ratio to the mean of the round's two plain
 blocks. Tools that are not installed are left out. What a watch costs that never samples is also told in microseconds,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
+from babysit.testing.executor_contract import workload
+from babysit.tuning.executor import Member
+from babysit.tuning.in_process import InProcess
 from babysit.tuning.population.forms import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Form
 from babysit.tuning.population.population import Population
 
@@ -79,3 +85,50 @@ def test_the_switches_of_the_process_are_put_back(rich_workload, rich_members):
         assert torch.is_grad_enabled()
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+IMAGES = Form(way=ONE_BY_ONE, width=1, channels_last=True)
+
+
+def convolutions(parameters):
+    layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(6, 3))
+
+
+def flattening_by_view(parameters):
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.out = nn.Conv2d(1, 4, 3, padding=1), nn.Linear(144, 3)
+
+        def forward(self, x):
+            return self.out(self.conv(x).view(len(x), -1))  # refused by torch when the channels come last
+
+    return Network()
+
+
+def of_images(build):
+    small = workload()
+    generator = torch.Generator().manual_seed(0)
+    shown = [
+        replace(part, x=torch.randn(len(part), 1, 6, 6, generator=generator))
+        for part in (small.train, small.validation)
+    ]
+    return replace(small, build=build, train=shown[0], validation=shown[1], optimizer="adam")
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_with_the_channels_last_the_costs_are_those_of_plain_pytorch(compiled):
+    given = of_images(convolutions)
+    members = [Member(number=number, parameters={"rate": 10.0 ** -(2 + number)}, seed=3) for number in range(2)]
+    expected = {advance.number: advance for advance in InProcess(given).advance(members, epochs=2)}
+    assert furthest(trained(given, members, replace(IMAGES, compiled=compiled), epochs=2), expected) < 1e-5
+
+
+def test_a_network_that_needs_the_channels_first_is_trained_so():
+    given = replace(of_images(flattening_by_view), steps=10)
+    members = [Member(number=number, parameters={"rate": 10.0 ** -(2 + number)}, seed=3) for number in range(2)]
+    expected = {advance.number: advance for advance in InProcess(given).advance(members, epochs=2)}
+    found = {advance.number: advance for advance in Population(given).advance(members, epochs=2)}
+    assert furthest(found, expected) < 1e-5
+    assert not any("channels last" in advance.backend for advance in found.values())

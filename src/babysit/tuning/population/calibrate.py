@@ -164,6 +164,9 @@ def refusals(tried: Sequence[Tried]) -> list[str]:
 
 def _eager_forms(bench: Bench, count: int) -> list[Form]:
     forms = [Form(way=ONE_BY_ONE, width=1)]
+    # Measured on a CNN of two 3x3 convolutions (AMD Zen 4): 1.5 times as fast, in bfloat16 1.9 times.
+    if any(tensor.dim() == 4 for tensor in bench.members[0].parameters.values()):
+        forms.append(Form(way=ONE_BY_ONE, width=1, channels_last=True))
     if count > 1:
         fitting = max(NARROWEST, min(WIDEST, _CACHE_BYTES // bytes_each(bench.members[0])))
         wide = 1 << (min(fitting, max(count, NARROWEST)).bit_length() - 1)
@@ -183,15 +186,21 @@ def _widest_first(eager: Sequence[Tried], best: float) -> list[Tried]:
 
 
 def _half_precision(tried: Sequence[Tried], precision: str, *, compiled: bool) -> list[Form]:
-    """bfloat16 variants of the fastest forms that have one."""
+    """bfloat16 variants of the fastest forms that have one.
+
+    With the channels last the uncompiled one as well: which of the two is faster depends on the network (AMD Zen 4, two
+    3x3 convolutions: 1.8 and 1.7 times plain PyTorch; by itself, without gathering and updating, up to 2.7).
+    """
     if precision == "32":
         return []
     forms = [
         result.form
         for result in sorted(tried, key=lambda result: result.seconds)
-        if result.form.way in {SHARED_INPUT, ONE_BY_ONE} and result.form.compiled == compiled and not result.reason
+        if result.form.way in {SHARED_INPUT, ONE_BY_ONE} and not result.reason
     ]
-    return [replace(form, bf16=True, matmul="") for form in forms[:1]]
+    wanted = [form for form in forms if form.compiled == compiled][:1]
+    wanted += [form for form in forms if form.channels_last and not form.compiled][:1]
+    return [replace(form, bf16=True, matmul="") for form in dict.fromkeys(wanted)]
 
 
 def _other_matmul(tried: Sequence[Tried], *, compiled: bool) -> list[Form]:

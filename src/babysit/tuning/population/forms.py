@@ -2,7 +2,8 @@
 
 - side by side: torch.vmap over stacked weights;
 - shared input: the same, but the first dense layer of all members is one matrix product, since all see the same batch;
-- one by one: a single member, rate and decay as tensors, so that compiled code serves every member.
+- one by one: a single member, rate and decay as tensors, so that compiled code serves every member; convolutions
+  perhaps with the channels last, which processors mostly do faster.
 
 Each may be compiled (model, gradient and optimizer as one program) and each but the first has a bfloat16 variant.
 """
@@ -37,11 +38,12 @@ class Form:
     compiled: bool = False
     bf16: bool = False  # products in bfloat16, weights and moments in float32
     matmul: str = ""  # torch's float32 matmul precision while it runs; "": as it is
+    channels_last: bool = False  # images and convolutions with the channels as the innermost axis; one by one only
 
     def __str__(self) -> str:
         words = [self.way, f"{self.width} wide" if self.width > 1 else ""]
         words += ["compiled" if self.compiled else "", "bfloat16" if self.bf16 else ""]
-        words += [f"{self.matmul} matmul precision" if self.matmul else ""]
+        words += [f"{self.matmul} matmul precision" if self.matmul else "", "channels last" * self.channels_last]
         return ", ".join(word for word in words if word)
 
 
@@ -190,10 +192,19 @@ def _behind_first(plan: Plan) -> nn.Module:
     return plan._given[""]
 
 
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
 def _one_by_one(form: Form, plan: Plan, stack: Stack, batch: Batch) -> Gradients:
     """Ordinary autograd on the only member of the stack, so that everything works that works in PyTorch."""
+    laid = _channels_last if form.channels_last else _as_it_is
     with torch.enable_grad():
-        parameters = {name: tensor[0].detach().requires_grad_() for name, tensor in stack.parameters.items()}
+        parameters = {name: laid(tensor[0].detach()).requires_grad_() for name, tensor in stack.parameters.items()}
         noise = _noise_buffers(batch)
         values = {
             **parameters,
@@ -202,7 +213,7 @@ def _one_by_one(form: Form, plan: Plan, stack: Stack, batch: Batch) -> Gradients
             **stack.fixed,
         }
         with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=form.bf16, cache_enabled=False):
-            loss, moved = _cost(plan.template, plan, values, (batch.x, batch.y))
+            loss, moved = _cost(plan.template, plan, values, (laid(batch.x), batch.y))
         found = torch.autograd.grad(loss, list(parameters.values()))
     return (
         {name: gradient[None] for name, gradient in zip(parameters, found, strict=True)},
