@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import operator
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,8 @@ from babysit.tuning.in_process import InProcess
 from babysit.tuning.population import chunk, group
 from babysit.tuning.population.forms import SIDE_BY_SIDE, Form
 from babysit.tuning.population.population import Population
+from babysit.tuning.population.recipe import recipe_of
+from babysit.tuning.population.structure import signature
 
 
 class Recurrent(nn.Module):
@@ -97,22 +101,34 @@ class Hidden(nn.Module):
         return self.out(self.bend[0](self.one(x)))
 
 
-class Box:
-    """What nobody can look into."""
-
-    __slots__ = ("factor",)
-
-    def __init__(self, factor):
-        self.factor = factor
-
-
 class Boxed(nn.Module):
+    """A hyperparameter where nobody can look."""
+
     def __init__(self, factor):
         super().__init__()
-        self.one, self.out, self.box = nn.Linear(6, 9), nn.Linear(9, 3), Box(factor)
+        self.one, self.out, self.times = nn.Linear(6, 9), nn.Linear(9, 3), operator.methodcaller("mul", factor)
 
     def forward(self, x):
-        return self.out(torch.tanh(self.box.factor * self.one(x)))
+        return self.out(torch.tanh(self.times(self.one(x))))
+
+
+class Headless(nn.Module):
+    """Members differ in what they compute and not in their first cost, which no activation reaches."""
+
+    def __init__(self, bend):
+        super().__init__()
+        self.one, self.out, self.bend = nn.Linear(6, 9), nn.Linear(9, 3), bend
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x):
+        return self.out(self.bend(self.one(x)))
+
+
+def bent(given):
+    """Two functions of one name."""
+    if given["rate"] > 0.01:
+        return Headless(lambda x: torch.relu(2 * x))
+    return Headless(lambda x: torch.tanh(2 * x))
 
 
 class Rising(nn.Module):
@@ -142,6 +158,11 @@ NETWORKS = {
     "tied": (lambda _: Tied(), ""),
     "hidden": (lambda given: Hidden(1 + 50 * given["rate"]), ""),
     "boxed": (lambda given: Boxed(1 + 50 * given["rate"]), "cannot be seen from outside"),
+    "headless": (bent, ""),
+    "headless, in C": (
+        lambda given: Headless(operator.methodcaller("relu" if given["rate"] > 0.01 else "tanh")),
+        "cannot be seen from outside",
+    ),
     "rising": (lambda given: Rising(1 + 50 * given["rate"]), ""),
     "cumulative norm": (lambda _: with_norm(momentum=None), "BatchNorm1d '1'"),
     "batch norm": (lambda _: with_norm(), ""),
@@ -204,6 +225,48 @@ def test_whatever_the_network_does_the_numbers_are_those_of_plain_pytorch(name):
     population = Population(given)
     same(by_number(population, members()), by_number(InProcess(given), members()))
     assert reason in " ".join(population.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    factor: float
+
+
+class WithClosure(nn.Module):
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+
+HELD = {
+    "code": (lambda x: x + 1, lambda x: x + 2),
+    "slots": (Slots(1.0), Slots(2.0)),
+    "a numpy number": (np.float32(1), np.float32(2)),
+    "an array": (np.zeros(3), np.ones(3)),
+    "a function of torch": (torch.relu, torch.tanh),
+    "a class": (nn.ReLU, nn.Tanh),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_a_module_holds_tells_members_apart(name):
+    recipe = recipe_of({}, workload())
+    one, other = (signature(WithClosure(held), recipe) for held in HELD[name])
+    assert one != other
+    assert one == signature(WithClosure(HELD[name][0]), recipe)
+
+
+def test_networks_with_hooks_are_one_group():
+    """torch counts hooks over all modules of a process."""
+    built = [nn.utils.parametrizations.weight_norm(nn.Linear(6, 8)) for _ in range(2)]
+    for module in built:
+        module.register_forward_hook(noticed)
+    recipe = recipe_of({}, workload())
+    assert signature(built[0], recipe) == signature(built[1], recipe)
+
+
+def noticed(_module, _inputs, _outputs):
+    """A hook."""
 
 
 def test_a_program_that_breaks_in_the_middle_is_replaced_and_nothing_is_lost(monkeypatch):

@@ -29,6 +29,7 @@ from babysit.tuning.population.chunk import DIFFERS
 from babysit.tuning.population.examine import OnlyPlainError, Traits, examine
 from babysit.tuning.population.forms import Form
 from babysit.tuning.population.group import Group
+from babysit.tuning.population.likeness import computes_the_same
 from babysit.tuning.population.member_state import Learned
 from babysit.tuning.population.record import Progress, Record
 from babysit.tuning.population.structure import tensors_of
@@ -36,8 +37,8 @@ from babysit.tuning.population.validation import outputs
 
 _PLAINLY: Final = "one by one in plain PyTorch"
 _DIFFERENT: Final = (
-    "some members are trained one by one in plain PyTorch: their first cost is not that of the others' module with "
-    "their weights, so their code differs in something that cannot be seen from outside"
+    "some members are trained one by one in plain PyTorch: their costs are not those of the others' module with their "
+    "weights, so their code differs in something that cannot be seen from outside"
 )
 
 
@@ -189,7 +190,12 @@ class Population:
                 form=self._form,
                 notes=self.notes,
             )
-        self._learned[number] = (kind.groups[contents], learned(one, kind.traits, self._shared))
+        group, found = kind.groups[contents], learned(one, kind.traits, self._shared)
+        if computes_the_same(one, found, kind.traits, group.fixed, self._shared):
+            self._learned[number] = (group, found)
+        else:
+            self._note(_DIFFERENT)
+            self._left_to_plain.add(number)
 
     def _traits(self, one: Born) -> Traits | None:
         x, y = first_batch(one, self._shared)

@@ -6,12 +6,14 @@ import copy
 import functools
 import hashlib
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from babysit.tuning.population.recipe import Recipe
 
@@ -91,8 +93,8 @@ def signature(model: nn.Module, recipe: Recipe) -> str:
     """Equal for models that compute the same function of their trained weights, as far as can be seen.
 
     Names, shapes, kinds and settings of the modules, which parameters are shared or frozen, and the words that change
-    the step itself: batch size, optimizer, whether there is momentum or clipping. What cannot be seen (a number in an
-    object without a __dict__) is found when a member's first cost differs from that of its own module.
+    the step itself: batch size, optimizer, whether there is momentum or clipping. What cannot be seen (a global that
+    changes, a number inside an object of C) is found by running both: likeness.py.
     """
     facts: list[object] = [
         recipe.batch_size, recipe.optimizer, recipe.momentum is None, recipe.clip_norm == float("inf")
@@ -101,6 +103,7 @@ def signature(model: nn.Module, recipe: Recipe) -> str:
     for name, module in model.named_modules(remove_duplicate=False):
         dropout = type(module) in (*_WHOLE, *_BY_CHANNEL)
         facts.append((name, type(module).__module__, type(module).__qualname__, shown(type(module).forward)))
+        facts.append(_class_shown(type(module)))
         facts.append(sorted((key, shown(value)) for key, value in _settings(module) if not (dropout and key == "p")))
         for kind, group in (("parameter", module._parameters), ("buffer", module._buffers)):
             for key, tensor in group.items():
@@ -120,32 +123,72 @@ def contents(tensors: Mapping[str, Tensor]) -> str:
 
 
 def shown(value: object, depth: int = 4) -> str:
-    """A setting of a module as text: plain values by value, tensors by content, functions with what they close over."""
+    """A setting of a module as text: plain values by value, tensors by content, functions by their code."""
     if isinstance(value, _PLAIN):
         return repr(value)
     if isinstance(value, Tensor):
         return contents({"": value})
-    if isinstance(value, tuple | list | dict) and len(value) > _LONG:
-        return f"{type(value).__qualname__} of {len(value)}"
-    if isinstance(value, nn.Module) or depth == 0:  # modules are looked at by themselves
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
+    if isinstance(value, type | types.BuiltinFunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, nn.Module | RemovableHandle) or depth == 0:  # modules are looked at by themselves
         return type(value).__qualname__
-    deeper = depth - 1
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(shown(part, deeper) for part in value)}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {shown(part, deeper)}' for key, part in value.items())}}}"
+    if isinstance(value, tuple | list | dict | set | frozenset):
+        return _collection_shown(value, depth - 1)
     if isinstance(value, functools.partial | types.MethodType | types.FunctionType):
-        return _function_shown(value, deeper)
-    return f"{type(value).__qualname__}{shown(getattr(value, '__dict__', None), deeper)}"
+        return _function_shown(value, depth - 1)
+    return f"{type(value).__qualname__}{shown([getattr(value, '__dict__', None), _slots(value)], depth)}"
+
+
+def _collection_shown(value: Collection[object], depth: int) -> str:
+    if len(value) > _LONG:
+        return f"{type(value).__qualname__} of {len(value)}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {shown(part, depth)}' for key, part in value.items())}}}"
+    parts = [shown(part, depth) for part in value]
+    return f"[{', '.join(sorted(parts) if isinstance(value, set | frozenset) else parts)}]"
 
 
 def _function_shown(value: functools.partial[object] | types.MethodType | types.FunctionType, depth: int) -> str:
     if isinstance(value, functools.partial):
         return shown([value.func, list(value.args), value.keywords], depth)
     if isinstance(value, types.MethodType):
-        return shown(value.__func__, depth)
+        return shown([value.__func__, value.__self__], depth)
     closed = [cell.cell_contents for cell in value.__closure__ or () if not _is_empty(cell)]
-    return f"{value.__module__}.{value.__qualname__}{shown([closed, value.__defaults__], depth)}"
+    held = shown([closed, value.__defaults__, value.__kwdefaults__], depth)
+    return f"{value.__module__}.{value.__qualname__}{_code_shown(value.__code__)}{held}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _code_shown(code: types.CodeType) -> str:
+    """Equal for the same instructions, wherever they stand."""
+    parts: list[str] = [
+        _code_shown(part) if isinstance(part, types.CodeType) else repr(part) for part in code.co_consts
+    ]
+    return hashlib.sha256(repr((code.co_code, parts, code.co_names)).encode()).hexdigest()
+
+
+def _slots(value: object) -> dict[str, object]:
+    """What an object keeps outside of a __dict__, by name."""
+    found: dict[str, object] = {}
+    for kind in type(value).__mro__:
+        names = vars(kind).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else tuple(names):
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                found[name] = getattr(value, name)
+    return found
+
+
+def _class_shown(kind: type) -> list[tuple[str, str]]:
+    """The code and the constants of a user's class: one made inside a function can differ from call to call."""
+    return [
+        (name, shown(value))
+        for base in kind.__mro__
+        if base.__module__.split(".")[0] not in ("torch", "builtins")
+        for name, value in vars(base).items()
+        if isinstance(value, types.FunctionType) or (isinstance(value, _PLAIN) and not name.startswith("__"))
+    ]
 
 
 def _is_empty(cell: types.CellType) -> bool:
@@ -158,4 +201,9 @@ def _is_empty(cell: types.CellType) -> bool:
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:
     hidden = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
-    return [(key, value) for key, value in vars(module).items() if key not in hidden]
+    # Hooks are filed under numbers that torch counts up for all modules of a process; only the hooks themselves speak.
+    return [
+        (key, list(value.values()) if "_hooks" in key and isinstance(value, dict) else value)
+        for key, value in vars(module).items()
+        if key not in hidden
+    ]
