@@ -19,13 +19,14 @@ from babysit.nn.builders import mlp
 from babysit.nn.preprocess import Standardize
 from babysit.records.problem import UserError
 from babysit.records.run import Run
-from babysit.records.trial import TrialState
+from babysit.records.trial import Trial, TrialState
 from babysit.store.identity import new_run_id
 from babysit.store.store import Store
 from babysit.testing.executor_contract import build as build_blobs
 from babysit.testing.executor_contract import workload as blobs
 from babysit.tuning.executor import Member, Workload
 from babysit.tuning.finalists import best_configurations
+from babysit.tuning.importance import importance
 from babysit.tuning.in_process import InProcess
 from babysit.tuning.replay import replay
 from babysit.tuning.result import SearchResult
@@ -322,6 +323,23 @@ def test_the_importance_names_the_hyperparameter_that_decides():
     assert next(iter(result.importance)) == "rate"
     assert result.importance["rate"] > 0.8
     assert any("what decided in the coarse stage: rate" in note for note in result.notes)
+
+
+def test_the_importance_of_a_hyperparameter_that_only_some_trials_have_is_left_out():
+    space = read_space("rate=1e-4..1e-1 optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd")
+    trials = [
+        Trial(
+            number=number,
+            stage="coarse",
+            parameters={"rate": 1e-4 * 1.4**number, "optimizer": kind} | ({"momentum": 0.9} if kind == "sgd" else {}),
+            state=TrialState.COMPLETE,
+            metric=number / 20,
+        )
+        for number, kind in enumerate(["sgd", "adam"] * 8)
+    ]
+    shares = importance(trials, space)
+    assert set(shares) == {"rate", "optimizer"}
+    assert shares["rate"] > 0.8
 
 
 def test_an_error_in_the_users_model_names_the_line_it_came_from():

@@ -20,23 +20,29 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     """The share of each hyperparameter in telling the better trials from the others, greatest first.
 
     Empty when there are fewer than two hyperparameters or too few finished trials. Only finished trials speak: what
-    made the others diverge is told by the ranges. (fANOVA: Hutter et al. 2014.)
+    made the others diverge is told by the ranges. Hyperparameters that only some trials have (momentum with some
+    optimizers) are left out: they were not compared with those of all. (fANOVA: Hutter et al. 2014.)
     """
     finished = [trial for trial in trials if trial.metric is not None]
     if len(finished) < _LEAST_TRIALS or len(space.dimensions) < 2 or len({trial.metric for trial in finished}) < 2:
         return {}
     with quiet():
         study = optuna.create_study(direction="maximize")
-        study.add_trials(
-            optuna.trial.create_trial(
-                value=trial.metric, params=dict(trial.parameters), distributions=distributions(space)
-            )
-            for trial in finished
-        )
+        study.add_trials(_in_full(trial, space) for trial in finished)
         shares = optuna.importance.get_param_importances(
             study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
         )
     return {name: float(share) for name, share in sorted(shares.items(), key=lambda item: -item[1])}
+
+
+def _in_full(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
+    """A finished trial with the ranges of the hyperparameters that it has."""
+    known = distributions(space)
+    return optuna.trial.create_trial(
+        value=trial.metric,
+        params=dict(trial.parameters),
+        distributions={name: known[name] for name in trial.parameters},
+    )
 
 
 def in_a_sentence(shares: dict[str, float], stage: str) -> str:

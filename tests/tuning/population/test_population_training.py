@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from babysit.testing.executor_contract import workload
+from babysit.tuning.abort import EXPLODED
 from babysit.tuning.executor import Member
 from babysit.tuning.in_process import InProcess
-from babysit.tuning.population import calibrate, group
+from babysit.tuning.population import calibrate, chunk, group
 from babysit.tuning.population.forms import ONE_BY_ONE, SIDE_BY_SIDE, Form
 from babysit.tuning.population.population import Population
 
@@ -49,6 +50,32 @@ def test_each_member_dies_at_the_very_step_at_which_it_would_die_alone(given):
         assert found[number].step == advance.step
         assert len(found[number].costs) == len(advance.costs)
         assert found[number].metric == advance.metric
+
+
+def test_costs_of_the_epoch_before_are_judged_with_those_of_this_one(given):
+    """Epochs of three batches, so that five judged costs always reach back into another epoch."""
+    few = replace(given, train=given.train.take(torch.arange(48)))
+    members = at_rates(*(0.5 * 1.3**power for power in range(16)), rate_decay=0.3)
+    expected = {}
+    alone, together = InProcess(few), Population(few, form=FORM)
+    for _ in range(4):
+        expected |= by_number(alone, members, 1)
+        found = by_number(together, members, 1)
+        assert {n: (one.step, one.stopped) for n, one in found.items()} == {
+            n: (one.step, one.stopped) for n, one in expected.items()
+        }
+
+
+def test_a_calm_cost_after_high_ones_can_be_the_one_that_stops(given):
+    executor = Population(given, form=FORM)
+    list(executor.advance(at_rates(0.01), epochs=1))
+    _, one = executor._learned[0]
+    one.initial_cost = 1.0
+    one.last_costs.extend([5.0, 5.0, 5.0, 5.0])
+    watch = chunk._Watch([one], bf16=False)
+    watch.look([torch.tensor([1.0])])
+    assert watch.stopped == [EXPLODED]
+    assert watch.costs == [[1.0]]
 
 
 def test_the_living_are_packed_closer_after_every_epoch(given, monkeypatch):

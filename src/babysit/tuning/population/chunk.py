@@ -126,18 +126,24 @@ class _Watch:
                 self.initial[place] = float(block[0, place])
                 if not same_cost(self.initial[place], one.own_cost, bf16=self._bf16):
                     self.stopped[place] = DIFFERS
-        # Only a cost that is not finite or above the factor can stop a member: all others are not looked at one by one.
+        # Only costs that are not finite or above the factor can stop a member, those of before among them, since they
+        # are judged together: all others are not looked at one by one.
         calm = np.all(block <= FACTOR * np.array(self.initial), axis=0).tolist()
         for place, column in enumerate(block.T.tolist()):
             if not self.stopped[place]:
-                self.costs[place] += column if calm[place] else self._judged(place, column)
+                quiet = calm[place] and max(self._recent(place), default=0.0) <= FACTOR * self.initial[place]
+                self.costs[place] += column if quiet else self._judged(place, column)
 
     def _judged(self, place: int, column: list[float]) -> list[float]:
         """The costs up to the one that stops the member, if one does."""
-        recent = [*self._members[place].last_costs, *self.costs[place]][-KEPT_COSTS:]
+        recent = self._recent(place)
         for count, cost in enumerate(column, start=1):
             recent.append(cost)
             self.stopped[place] = why_stop(self.initial[place], recent[-KEPT_COSTS:])
             if self.stopped[place]:
                 return column[:count]
         return column
+
+    def _recent(self, place: int) -> list[float]:
+        """The newest costs so far, also of the epoch before."""
+        return [*self._members[place].last_costs, *self.costs[place][-KEPT_COSTS:]][-KEPT_COSTS:]
