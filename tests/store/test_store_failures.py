@@ -305,7 +305,7 @@ def test_memory_stays_bounded_while_nothing_can_be_written(tmp_path: Path, monke
         for step in range(0, 1_000_000, 50_000):  # 16 MB
             writer.append(curves=losses(step, step + 50_000))
             writer.update(stop_reason=f"at {step}")
-            assert writer.flush()
+            assert not writer.flush()
         waiting = sum(len(change.payload) for change in writer._sink._memory if isinstance(change, SegmentRow))
         assert waiting <= 2e6
     writer.close()
@@ -320,9 +320,9 @@ def test_what_waits_for_a_slow_store_is_joined(tmp_path: Path, monkeypatch: pyte
     go_on = threading.Event()
     real = sink_module.apply
 
-    def slow(*arguments: object) -> None:
+    def slow(*arguments: object) -> object:
         go_on.wait(20)
-        real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments)  # type: ignore[arg-type]
 
     with Store(str(tmp_path / "runs")) as store:
         writer = store.open_writer(Run(id="a"))

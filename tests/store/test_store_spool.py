@@ -128,9 +128,9 @@ def test_records_wait_in_the_temporary_folder_when_the_run_folder_takes_none(
 
 def test_a_temporary_folder_of_someone_else_is_not_trusted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = open_place(str(file))
-    folder = place.spools[1][0]
+    folder, prefix = place.spools.places[1]
     folder.mkdir()
-    (folder / f"{place.spools[1][1]}.bad.spool").write_bytes(b"")
+    (folder / f"{prefix}.bad.spool").write_bytes(b"")
     assert len(list(spool.waiting(place))) == 1
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     assert list(spool.waiting(place)) == []
@@ -146,11 +146,12 @@ def test_records_wait_in_memory_when_no_disk_takes_them(file: Path, monkeypatch:
         context.setattr(spool, "_add", refuse)
         with locked(file):
             writer.append(curves=losses(0, 3))
-            writer.flush()
+            assert not writer.flush()
             writer.append(curves=losses(3, 4))
-            writer.flush()
+            assert not writer.flush()
         assert "wait in memory" in writer.problems[0]
     writer.append(curves=losses(4, 5))
+    assert writer.flush()
     writer.close()
     assert steps_of(store, "a") == [0, 1, 2, 3, 4]
     store.close()

@@ -6,6 +6,7 @@ a newer one, changes nothing; so a spool can be played again without asking what
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -19,7 +20,7 @@ from babysit.records.run import Run
 from babysit.records.serial import from_bytes
 from babysit.records.vitals import Vitals
 from babysit.store.merge import join_curves, join_vitals, until_curves, until_vitals
-from babysit.store.schema import PARTS, RUNS, SEGMENTS
+from babysit.store.schema import DELETED, PARTS, RUNS, SEGMENTS
 
 CURVES: Final = "curves"
 VITALS: Final = "vitals"
@@ -64,17 +65,24 @@ class SegmentRow(msgspec.Struct, frozen=True, tag="segment"):
 Change = RunRow | PartRow | SegmentRow
 
 
-def apply(connection: Connection, changes: Iterable[Change]) -> None:
-    """Puts changes into the tables, within the caller's transaction."""
+def apply(connection: Connection, changes: Iterable[Change]) -> set[str]:
+    """Puts changes into the tables, within the caller's transaction; which runs were not there to take them.
+
+    A run that was deleted takes nothing either, and is not among those.
+    """
     ordered = sorted(changes, key=lambda change: (change.run_id, change.sequence))
-    for run_id, group in groupby(ordered, key=lambda change: change.run_id):
-        _apply_run(connection, run_id, list(group))
+    by_run = groupby(ordered, key=lambda change: change.run_id)
+    return {run_id for run_id, group in by_run if not _apply_run(connection, run_id, list(group))}
 
 
-def _apply_run(connection: Connection, run_id: str, changes: Sequence[Change]) -> None:
+def _apply_run(connection: Connection, run_id: str, changes: Sequence[Change]) -> bool:
     # A writer's changes arrive in order, so the number of the last one that arrived tells which are new.
     owner = connection.execute(sa.select(RUNS.c.writer, RUNS.c.sequence).where(RUNS.c.id == run_id)).first()
     created = next((change for change in changes if isinstance(change, RunRow) and change.create), None)
+    if owner is None:
+        deleted = connection.scalar(sa.select(DELETED.c.sequence).where(DELETED.c.run_id == run_id))
+        if deleted is not None and (created is None or created.sequence <= deleted):
+            return True  # what its writer still has to say is not wanted
     if created is not None and (
         owner is None or (owner.writer != created.writer and owner.sequence < created.sequence)
     ):
@@ -83,10 +91,11 @@ def _apply_run(connection: Connection, run_id: str, changes: Sequence[Change]) -
     elif owner is not None:
         writer, arrived = owner.writer, owner.sequence
     else:
-        return  # the run was deleted: what its writer still has to say is not wanted
+        return False
     new = [change for change in changes if change.writer == writer and change.sequence > arrived]
     if new:
         _put(connection, run_id, new)
+    return True
 
 
 def _create(connection: Connection, row: RunRow, *, known: bool) -> None:
@@ -96,6 +105,7 @@ def _create(connection: Connection, row: RunRow, *, known: bool) -> None:
         connection.execute(SEGMENTS.delete().where(SEGMENTS.c.run_id == row.run_id))
         connection.execute(RUNS.update().where(RUNS.c.id == row.run_id).values({"bytes": 0, "thinned": 0, **values}))
     else:
+        connection.execute(DELETED.delete().where(DELETED.c.run_id == row.run_id))
         connection.execute(RUNS.insert().values(id=row.run_id, tags="[]", notes="", kept=row.sequence, **values))
 
 
@@ -121,6 +131,14 @@ def _put(connection: Connection, run_id: str, changes: Sequence[Change]) -> None
         connection.execute(PARTS.insert(), rows)
     if segments:
         connection.execute(SEGMENTS.insert(), segments)
+
+
+def delete(connection: Connection, run_id: str) -> None:
+    """Removes a run, and remembers that it was removed, within the caller's transaction."""
+    last = connection.scalar(sa.select(RUNS.c.sequence).where(RUNS.c.id == run_id)) or 0
+    for column in (RUNS.c.id, PARTS.c.run_id, SEGMENTS.c.run_id, DELETED.c.run_id):
+        connection.execute(column.table.delete().where(column == run_id))
+    connection.execute(DELETED.insert().values(run_id=run_id, sequence=max(last, time.time_ns())))
 
 
 def assemble(parts: Mapping[str, bytes], segments: Iterable[tuple[str, bytes]]) -> Run:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from babysit.records.problem import UserError
-from babysit.store.schema import SCHEMA, SCHEMA_VERSION, TABLES, version_of
+from babysit.store.schema import DELETED, SCHEMA, SCHEMA_VERSION, TABLES, version_of
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -32,8 +32,12 @@ def _size_and_thinning(operations: Operations) -> None:
     )
 
 
+def _memory_of_deleted(operations: Operations) -> None:
+    DELETED.create(operations.get_bind())
+
+
 # What makes each version out of the one before it; schema.py says what it brought.
-MIGRATIONS: Final[dict[int, Callable[[Operations], None]]] = {2: _size_and_thinning}
+MIGRATIONS: Final[dict[int, Callable[[Operations], None]]] = {2: _size_and_thinning, 3: _memory_of_deleted}
 
 
 def is_ready(connection: Connection) -> bool:

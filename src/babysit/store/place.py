@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +20,10 @@ from sqlalchemy.pool import NullPool
 
 from babysit.records.problem import UserError
 from babysit.store import forking
+from babysit.store.beside import RUNS_FOLDER, Spools, beside_file, beside_server
 from babysit.store.migrations import is_ready, prepare
 from babysit.store.schema import SEGMENTS
 
-RUNS_FOLDER: Final = "babysit_runs"
 DATABASE_NAME: Final = "babysit.sqlite"
 VARIABLE: Final = "BABYSIT_STORE"
 
@@ -49,7 +47,7 @@ class Place:
 
     engine: Engine
     label: str  # how it is called in messages: a path, or a URL without its password
-    spools: tuple[tuple[Path, str], ...]  # folders for records that wait, best first, and how their files begin
+    spools: Spools  # where records wait
     file: Path | None = None  # the database, where it is a file of this machine
     most_bytes: float = math.inf  # what the curves and vitals of one run may take
 
@@ -81,10 +79,18 @@ class Place:
             elif connection.dialect.name == "postgresql":  # which does so by itself too, but minutes later
                 connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(f"VACUUM {SEGMENTS.name}")
 
-    def check_there(self) -> None:
-        """Raises FileNotFoundError when the file was removed: SQLite would go on writing to what nobody can find."""
-        if self.file is not None and not self.file.exists():
-            raise FileNotFoundError(f"{self.file} was removed")
+    def which_file(self) -> tuple[int, int] | None:
+        """Which file is there now: SQLite would go on writing to one that was moved aside, and that nobody looks for.
+
+        Raises FileNotFoundError when there is none; None for a server.
+        """
+        if self.file is None:
+            return None
+        try:
+            facts = self.file.stat()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.file} was removed") from None
+        return facts.st_dev, facts.st_ino
 
     def connect_for_writing(self) -> Connection:
         """A connection whose transactions write from their beginning."""
@@ -103,7 +109,7 @@ def open_place(url: str | None = None, *, megabytes: float | None = None) -> Pla
         place = _sqlite_place(Path(target.database or ""))
     else:
         label = target.render_as_string(hide_password=True)
-        place = Place(_engine(target, label), label, _spools(Path(RUNS_FOLDER).absolute(), label))
+        place = Place(_engine(target, label), label, beside_server(target, label))
     _prepare(place)
     return replace(place, most_bytes=most_bytes)
 
@@ -154,7 +160,7 @@ def _sqlite_place(file: Path) -> Place:
         raise _unwritable(folder, "Permission denied")
     if file.exists() and not os.access(file, os.R_OK | os.W_OK):
         raise _unwritable(file, "Permission denied")
-    return Place(_engine(URL.create("sqlite", database=label), label), label, _spools(folder, label, file.name), file)
+    return Place(_engine(URL.create("sqlite", database=label), label), label, beside_file(file), file)
 
 
 def _make_folder(folder: Path) -> None:
@@ -172,13 +178,6 @@ def _unwritable(path: Path, reason: str) -> UserError:
         where=str(path),
         do="Make it writable, or name another place for the store",
     )
-
-
-def _spools(folder: Path, label: str, name: str = "") -> tuple[tuple[Path, str], ...]:
-    mark = hashlib.sha256(label.encode("utf-8", "replace")).hexdigest()[:12]
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    temporary = Path(tempfile.gettempdir()) / f"babysit-spool-{user}"
-    return ((folder, name or mark), (temporary, mark))
 
 
 def _engine(target: URL, label: str) -> Engine:

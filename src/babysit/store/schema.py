@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, La
 HISTORY: Final[dict[int, str]] = {
     1: "the first",
     2: "`runs` says how large each run is (`bytes`) and whether rows of it were left out (`thinned`)",
+    3: "`deleted` remembers which runs were deleted",
 }
 SCHEMA_VERSION: Final = max(HISTORY)
 
@@ -83,6 +84,15 @@ SEGMENTS = Table(
     ),
     Column("payload", LargeBinary, nullable=False, comment="Curves, Vitals or the step as MessagePack"),
     comment="The curves and vitals of a run in the pieces they were added in; reading joins them.",
+)
+
+DELETED = Table(
+    "deleted",
+    TABLES,
+    Column("run_id", Text, primary_key=True, comment="the run"),
+    Column("sequence", BigInteger, nullable=False, comment="when it was deleted; changes of it begun before are stale"),
+    comment="One row a run that was deleted: a program that still writes it does not bring it back. A run that is in "
+    "neither table was lost with its database, and its program makes it anew.",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import final
 
@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from babysit.records.problem import UserError
 from babysit.store import forking
-from babysit.store.changes import Change, SegmentRow, apply
+from babysit.store.changes import Change, PartRow, RunRow, SegmentRow, apply
 from babysit.store.place import Place, is_busy, reason
-from babysit.store.schema import RUNS
+from babysit.store.schema import DELETED, RUNS
 from babysit.store.spool import Spool
 from babysit.store.tidying import bound, fewer, gather
 
@@ -46,6 +46,9 @@ class Sink:
         self._spool = Spool(place)
         self._memory: list[Change] = []  # what not even the spool could take
         self._connection: Connection | None = None
+        self._file: tuple[int, int] | None = None  # which file the connection writes to
+        self._removed = False
+        self._begun: dict[tuple[str, str], Change] = {}  # what makes each run anew: its row, and its parts as last said
         self._sequence = 0
         self._pause_until = 0.0
         self._failure = ""  # why the store could not be written
@@ -57,13 +60,19 @@ class Sink:
     def follow(self, run_id: str) -> None:
         """Makes the next sequence rise above what is kept of a run, even where the clock was set back."""
         with suppress(UserError), self._place.reading() as connection:
-            last = connection.scalar(sa.select(RUNS.c.sequence).where(RUNS.c.id == run_id))
-            self._sequence = max(self._sequence, last or 0)
+            kept = connection.scalar(sa.select(RUNS.c.sequence).where(RUNS.c.id == run_id))
+            gone = connection.scalar(sa.select(DELETED.c.sequence).where(DELETED.c.run_id == run_id))
+            self._sequence = max(self._sequence, kept or 0, gone or 0)
 
     def next_sequence(self) -> int:
         """A number that rises with each call, and from one writer of a run to its next: nanoseconds since 1970."""
         self._sequence = max(self._sequence + 1, time.time_ns())
         return self._sequence
+
+    @property
+    def has_kept_all(self) -> bool:
+        """Whether everything written so far is in the store or on disk beside it."""
+        return not self._memory
 
     def tell(self, problem: str) -> None:
         """Keeps a problem, once."""
@@ -73,6 +82,9 @@ class Sink:
     def write(self, changes: Sequence[Change], *, last: bool = False) -> None:
         """Writes changes, after those that still wait; the last ones try the store whatever happened before."""
         self._memory += changes
+        for change in changes:
+            if isinstance(change, PartRow) or (isinstance(change, RunRow) and change.create):
+                self._begun[change.run_id, change.name if isinstance(change, PartRow) else ""] = change
         if not self._memory and not self._spool.paths:
             return
         if (last or time.monotonic() >= self._pause_until) and self._into_store():
@@ -86,7 +98,9 @@ class Sink:
             with forking.undivided():
                 connection = self._connect()
                 with connection.begin():
-                    apply(connection, [*self._spool.changes(), *self._memory])
+                    waited = [*self._spool.changes(), *self._memory]
+                    missing = apply(connection, waited)
+                    apply(connection, [*self._beginnings(missing), *(c for c in waited if c.run_id in missing)])
         except Exception as problem:
             self._disconnect()
             self._pause_until = time.monotonic() + _PAUSE_SECONDS
@@ -95,15 +109,29 @@ class Sink:
                 self._failure, self._failed_at = reason(problem), time.monotonic()
             return False
         self._failure = ""
+        if missing:
+            self._tell_of_another()
         self._tidy(connection)
         self._memory.clear()
         with suppress(OSError):  # played again later, it changes nothing
             self._spool.discard()
         return True
 
+    def _beginnings(self, run_ids: Collection[str]) -> list[Change]:
+        return [change for (run_id, _), change in self._begun.items() if run_id in run_ids]
+
     def _connect(self) -> Connection:
-        self._place.check_there()
+        try:
+            there = self._place.which_file()
+        except FileNotFoundError:
+            self._removed = True
+            raise
+        if self._removed or self._file not in (None, there):
+            self._tell_of_another()
+            self._disconnect()
+            self._removed = False
         if self._connection is None:
+            self._file = there
             self._connection = self._place.connect_for_writing()
             forking.guard(self._connection)
         return self._connection
@@ -134,7 +162,9 @@ class Sink:
         if not self._memory:
             return
         try:
-            self._spool.append(self._memory)
+            # Whoever brings it in may find another database than the one the run began in.
+            begun = [] if self._spool.paths else self._beginnings({change.run_id for change in self._memory})
+            self._spool.append([*begun, *self._memory])
             self._memory.clear()
             if time.monotonic() - self._failed_at > _TELL_SECONDS:
                 self._tell_of_spool()
@@ -152,6 +182,12 @@ class Sink:
                 "and go in as soon as they can, at the latest when the store is next opened"
             )
 
+    def _tell_of_another(self) -> None:
+        self.tell(
+            f"the store {self._place.label} was removed or replaced while a run was recorded: what comes now is kept "
+            "in the new one, what had been recorded stands in the one that was there before"
+        )
+
     def rescue(self, changes: Sequence[Change]) -> None:
         """Puts what is being written, and these changes, on disk: for the thread that does not wait any longer.
 
@@ -159,7 +195,8 @@ class Sink:
         """
         spool = Spool(self._place)
         try:
-            folder = spool.append([*self._memory, *changes]).parent
+            runs = {change.run_id for change in (*self._memory, *changes)}
+            folder = spool.append([*self._beginnings(runs), *self._memory, *changes]).parent
             spool.close()
             self.tell(
                 f"the store {self._place.label} does not answer; the end of the run waits in {folder} and goes in when "

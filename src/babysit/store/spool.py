@@ -52,7 +52,7 @@ class Spool:
     """The files of one writer: mostly one, another when the first can grow no more; none while nothing waits."""
 
     def __init__(self, place: Place) -> None:
-        self._places = place.spools
+        self._places = place.spools.places
         self._token = secrets.token_hex(6)
         self.paths: list[Path] = []
 
@@ -135,7 +135,7 @@ def _add(path: Path, frames: bytes) -> None:
 
 def waiting(place: Place) -> Iterator[Path]:
     """The spools of this store that nobody adds to any more."""
-    for folder, prefix in place.spools:
+    for folder, prefix in dict.fromkeys((*place.spools.places, *place.spools.former)):
         if folder.is_dir() and _is_trusted(folder):
             files = [path for path in folder.iterdir() if path.name.startswith(f"{prefix}.")]
             yield from sorted(path for path in files if path.name.endswith(_CLOSED))

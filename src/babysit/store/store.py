@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.store import spool
-from babysit.store.changes import apply, assemble
+from babysit.store.changes import apply, assemble, delete
 from babysit.store.identity import require_plain_id
 from babysit.store.place import VARIABLE, open_place
 from babysit.store.recorder import Recorder, storable
@@ -124,8 +124,7 @@ class Store:
         """Removes a run and everything about it; what a program that goes on with it still says is not kept."""
         with self._place.writing() as connection:
             found = _find(connection, run_id)["id"]
-            for column in (RUNS.c.id, PARTS.c.run_id, SEGMENTS.c.run_id):
-                connection.execute(column.table.delete().where(column == found))
+            delete(connection, found)
         self._place.give_back()
 
     def open_writer(self, run: Run) -> Writer:
@@ -168,7 +167,12 @@ class Store:
             try:
                 changes, unread = spool.read(path)
                 with self._place.writing() as connection:
-                    apply(connection, changes)
+                    missing = apply(connection, changes)
+                    if missing:
+                        raise UserError(
+                            f"run {', '.join(sorted(missing))}, of which they are, is not in this store",
+                            do="Bring the store back in which it began, or remove the file",
+                        )
                     for run_id in {change.run_id for change in changes}:
                         bound(connection, run_id, most_bytes=self._place.most_bytes)
                 if unread:

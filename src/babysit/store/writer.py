@@ -33,7 +33,15 @@ _END_SECONDS: Final = 6 * BUSY_SECONDS
 # Of items that wait; one is a microsecond's work and about a kilobyte: 100 MB, and many seconds of logging.
 MOST_WAITING: Final = 100_000
 
-Told = Item | threading.Event | None
+
+@final
+class Flushed(threading.Event):
+    """Set when everything that was told before it was written, or tried to be."""
+
+    kept = False  # whether it is in the store or its spool
+
+
+Told = Item | Flushed | None
 
 
 @final
@@ -82,13 +90,13 @@ class Writer:
         self._put(Rewind(step))
 
     def flush(self, *, wait_seconds: float = _END_SECONDS) -> bool:
-        """Waits until everything given so far is in the store or its spool; False when that takes longer."""
+        """Waits until everything given so far is in the store or its spool; False when it is not, or takes longer."""
         if not self._is_mine() or not self._thread.is_alive():
             return False
-        done = threading.Event()
+        done = Flushed()
         self._queue.put(done)
         self._hurry.set()
-        return done.wait(wait_seconds)
+        return done.wait(wait_seconds) and done.kept
 
     def close(self) -> None:
         """Writes what is left and ends; happens by itself when the program ends."""
@@ -104,7 +112,7 @@ class Writer:
 
     def _rescue(self) -> None:
         """The thread hangs in the database: what it has not got to yet is put on disk from here."""
-        items = [item for item in _drained(self._queue) if item is not None and not isinstance(item, threading.Event)]
+        items = [item for item in _drained(self._queue) if item is not None and not isinstance(item, Flushed)]
         self._queue.put(None)  # should it ever come back, it ends
         try:
             self._sink.rescue(self._recorder.changes(items))
@@ -136,11 +144,12 @@ class Writer:
         taken: list[Told] = []
         while None not in taken:
             taken = self._gather()
-            items = [item for item in taken if item is not None and not isinstance(item, threading.Event)]
+            items = [item for item in taken if item is not None and not isinstance(item, Flushed)]
             made = partial(recorder.changes, items) if taken else recorder.heartbeat
             self._write(made, last=None in taken)
             for item in taken:
-                if isinstance(item, threading.Event):
+                if isinstance(item, Flushed):
+                    item.kept = self._sink.has_kept_all
                     item.set()
         self._sink.close()
 

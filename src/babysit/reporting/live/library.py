@@ -11,7 +11,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from babysit.records.problem import UserError
-from babysit.store.place import DATABASE_NAME, RUNS_FOLDER
+from babysit.store.beside import RUNS_FOLDER
+from babysit.store.place import DATABASE_NAME
 from babysit.store.store import Store
 
 Answer = TypeVar("Answer")
