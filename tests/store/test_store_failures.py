@@ -229,7 +229,8 @@ holder.execute("ROLLBACK"); holder.close()
 writer.append(curves=losses(5, 8)); writer.update(status=Status.FINISHED); writer.close()
 print(*writer.problems, sep="\\n")
 try:
-    with Store(str(folder / "runs.sqlite")): pass
+    with Store(str(folder / "runs.sqlite")) as reading:
+        print("readable", [line.id for line in reading.list()]); reading.annotate("a", notes="read it")
 except Exception as problem: print(type(problem).__name__, problem)
 folder.chmod(0o700)
 for path in folder.iterdir(): path.chmod(0o600)
@@ -262,7 +263,8 @@ def test_a_folder_that_becomes_read_only_loses_nothing() -> None:
         )
         assert end.returncode == 0, end.stderr
         assert "records wait in" in end.stdout
-        assert "UserError runs cannot be kept here" in end.stdout
+        assert "readable ['a']" in end.stdout
+        assert "UserError this store can only be read" in end.stdout
         assert end.stdout.splitlines()[-1] == "finished [0, 1, 2, 3, 4, 5, 6, 7]"
 
 

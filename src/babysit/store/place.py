@@ -22,7 +22,9 @@ from babysit.records.problem import UserError
 from babysit.store import forking
 from babysit.store.beside import RUNS_FOLDER, Spools, beside_file, beside_server
 from babysit.store.migrations import is_ready, prepare
+from babysit.store.read_only import reading_engine, require_readable
 from babysit.store.schema import SEGMENTS
+from babysit.store.trouble import passes, told, unwritable
 
 DATABASE_NAME: Final = "babysit.sqlite"
 VARIABLE: Final = "BABYSIT_STORE"
@@ -49,6 +51,7 @@ class Place:
     label: str  # how it is called in messages: a path, or a URL without its password
     spools: Spools  # where records wait
     file: Path | None = None  # the database, where it is a file of this machine
+    unwritable: str = ""  # why it can only be read; "" for one that can be written
     most_bytes: float = math.inf  # what the curves and vitals of one run may take
 
     @contextmanager
@@ -58,7 +61,7 @@ class Place:
             with forking.undivided(), self.engine.connect() as connection, connection.begin():
                 yield connection
         except (SQLAlchemyError, sqlite3.Error, TimeoutError) as problem:
-            raise _told(problem, self.label) from problem
+            raise told(problem, self.label) from problem
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -67,7 +70,7 @@ class Place:
             with forking.undivided(), self.connect_for_writing() as connection, connection.begin():
                 yield connection
         except (SQLAlchemyError, sqlite3.Error, TimeoutError) as problem:
-            raise _told(problem, self.label) from problem
+            raise told(problem, self.label) from problem
 
     def give_back(self) -> None:
         """Makes what was deleted free for others: SQLite gives it to the disk, PostgreSQL to the rows to come."""
@@ -93,7 +96,13 @@ class Place:
         return facts.st_dev, facts.st_ino
 
     def connect_for_writing(self) -> Connection:
-        """A connection whose transactions write from their beginning."""
+        """A connection whose transactions write from their beginning; raises UserError where that is impossible."""
+        if self.unwritable:
+            raise UserError(
+                f"this store can only be read: {self.unwritable}",
+                where=self.label,
+                do="Make it writable, or copy it to a place that is",
+            )
         return self.engine.connect().execution_options(**{_WRITES: True})
 
 
@@ -101,7 +110,8 @@ def open_place(url: str | None = None, *, megabytes: float | None = None) -> Pla
     """Opens a store: a folder, a file, or a SQLAlchemy URL; None is what BABYSIT_STORE says, else `./babysit_runs/`.
 
     Of a run it keeps `megabytes` of curves and vitals, 0 for all of them; None is what BABYSIT_STORE_MEGABYTES says,
-    else MEGABYTES. Raises UserError when it cannot be opened, written, or is not a store.
+    else MEGABYTES. What is there and cannot be written is opened to be read. Raises
+    UserError when it cannot be opened, or is not a store.
     """
     most_bytes = _most_bytes(megabytes)
     target = _target(url or os.environ.get(VARIABLE))
@@ -153,31 +163,28 @@ def _sqlite_place(file: Path) -> Place:
     try:
         _make_folder(folder)
     except OSError as problem:
-        raise _unwritable(folder, problem.strerror or str(problem)) from problem
+        raise unwritable(folder, problem.strerror or str(problem)) from problem
     if file.is_dir():
         raise UserError("a folder stands where the store's file should be", where=label, do="Name another file")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unwritable(folder, "Permission denied")
-    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-        raise _unwritable(file, "Permission denied")
+    if file.exists() and not os.access(file, os.R_OK):
+        raise unwritable(file, "Permission denied")
+    if not os.access(folder, os.W_OK | os.X_OK) or (file.exists() and not os.access(file, os.W_OK)):
+        if not file.exists():
+            raise unwritable(folder, "Permission denied")
+        engine = reading_engine(file, wait_seconds=BUSY_SECONDS)
+        return Place(engine, label, beside_file(file), file, unwritable="Permission denied")
     return Place(_engine(URL.create("sqlite", database=label), label), label, beside_file(file), file)
 
 
 def _make_folder(folder: Path) -> None:
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        return
     ignore = folder / ".gitignore"
     # Runs are no part of a project's history; a folder that was there before is the user's to arrange.
     if (made or folder.name == RUNS_FOLDER) and not ignore.exists():
         ignore.write_text("*\n")
-
-
-def _unwritable(path: Path, reason: str) -> UserError:
-    return UserError(
-        f"runs cannot be kept here: {reason}",
-        where=str(path),
-        do="Make it writable, or name another place for the store",
-    )
 
 
 def _engine(target: URL, label: str) -> Engine:
@@ -238,6 +245,10 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _prepare(place: Place) -> None:
+    if place.unwritable:
+        with place.reading() as connection:
+            require_readable(connection)
+        return
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -250,47 +261,6 @@ def _prepare(place: Place) -> None:
             return
         except (SQLAlchemyError, sqlite3.Error, TimeoutError) as problem:
             # Many may open a new store at the same time: one makes the tables, the others look again.
-            if time.monotonic() > deadline or not _passes(problem):
-                raise _told(problem, place.label) from problem
+            if time.monotonic() > deadline or not passes(problem):
+                raise told(problem, place.label) from problem
             time.sleep(0.02)
-
-
-def _code(problem: BaseException) -> str:
-    origin = getattr(problem, "orig", None) or problem
-    return str(getattr(origin, "sqlite_errorname", "")) if isinstance(origin, sqlite3.Error) else ""
-
-
-def is_busy(problem: BaseException) -> bool:
-    """Whether others were writing for so long that our turn did not come."""
-    # https://www.postgresql.org/docs/current/errcodes-appendix.html: lock_not_available
-    state = getattr(getattr(problem, "orig", None) or problem, "sqlstate", "")
-    return _code(problem).startswith("SQLITE_BUSY") or state == "55P03"
-
-
-def _passes(problem: BaseException) -> bool:
-    """Whether the same may go well a moment later: another program was writing, or made the tables first."""
-    origin = getattr(problem, "orig", None) or problem
-    if isinstance(origin, sqlite3.Error):
-        return is_busy(problem)
-    return isinstance(problem, sa.exc.ProgrammingError | sa.exc.IntegrityError)
-
-
-def _told(problem: BaseException, label: str) -> UserError:
-    code = _code(problem)
-    if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return UserError(
-            "this file is not a store, or it is damaged", where=label, do="Move it aside, or name another place"
-        )
-    if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
-        return _unwritable(Path(label), reason(problem))
-    if code.startswith("SQLITE_BUSY"):
-        return UserError("another program holds the store", where=label, do="Wait for it to finish, then try again")
-    if code.startswith("SQLITE_FULL"):
-        return UserError("there is no room left for the store", where=label, do="Free some disk space")
-    return UserError(f"the store cannot be used: {reason(problem)}", where=label, do="Look whether it can be reached")
-
-
-def reason(problem: BaseException) -> str:
-    """What went wrong, in the database's own words, on one line."""
-    origin = getattr(problem, "orig", None) or problem
-    return " ".join(str(origin).split()) or type(origin).__name__

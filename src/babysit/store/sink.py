@@ -15,10 +15,11 @@ from sqlalchemy import Connection
 from babysit.records.problem import UserError
 from babysit.store import forking
 from babysit.store.changes import Change, PartRow, RunRow, SegmentRow, apply
-from babysit.store.place import Place, is_busy, reason
+from babysit.store.place import Place
 from babysit.store.schema import DELETED, RUNS
 from babysit.store.spool import Spool
 from babysit.store.tidying import bound, fewer, gather
+from babysit.store.trouble import is_busy, reason
 
 # So many small segments are joined into one: measured, a run of 50,000 commits reads in 0.6 s instead of 5.5 s.
 _GATHER_SEGMENTS = 512
