@@ -44,8 +44,8 @@ class Store:
         megabytes: what the curves and vitals of one run may take before rows are left out, dense early and spread by
             the logarithm late; 0 keeps all of them; None is what BABYSIT_STORE_MEGABYTES says, else 64.
 
-    A store that is there and cannot be written is opened to be read. Raises UserError when the place cannot be opened, is
-    not a store, or is one of a newer babysit.
+    A store that is there and cannot be written is opened to be read. Raises UserError when the place cannot be opened,
+    is not a store, or is one of a newer babysit.
     """
 
     def __init__(self, url: str | None = None, *, megabytes: float | None = None) -> None:

@@ -134,7 +134,7 @@ RULE = Rule(
             action="scale_rate",
             value=0.1,
             say="Divide the learning rate by 10.",
-            code="optimizer = torch.optim.Adam(model.parameters(), lr=rate / 10)",
+            code='for group in optimizer.param_groups:\n    group["lr"] /= 10',
         ),
         Treatment(
             action="clip_gradients",
