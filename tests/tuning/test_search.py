@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from babysit.store.identity import new_run_id
 from babysit.store.store import Store
 from babysit.testing.executor_contract import build as build_blobs
 from babysit.testing.executor_contract import workload as blobs
-from babysit.tuning.executor import Member, Workload
+from babysit.tuning.executor import Advance, Member, Workload
 from babysit.tuning.finalists import best_configurations
 from babysit.tuning.importance import importance
 from babysit.tuning.in_process import InProcess
@@ -281,6 +282,25 @@ def test_regression_is_searched_by_explained_variance():
 def test_a_model_that_does_not_fit_the_data_is_one_clear_error():
     with pytest.raises(UserError, match="no trial could be trained"):
         search_blobs(build=lambda parameters: nn.Linear(99, 3))
+
+
+def test_configurations_that_fail_before_healthy_ones_report_end_alone():
+    """Three of one shape report before the others begin."""
+
+    def some_broken(parameters: dict[str, Any]) -> nn.Module:
+        return nn.Linear(5 if parameters["wide"] else 6, 3)
+
+    class FailuresFirst(InProcess):
+        def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+            ordered = sorted(members, key=lambda one: not one.parameters["wide"])
+            return super().advance(ordered, epochs=epochs)
+
+    space = Space({"rate": Scale(1e-3, 1e-1), "wide": Choice((True, False))})
+    settings = SearchSettings(stages=(Stage("coarse", 12, 1),), finalists=0, extra_stages=0, batch_size=16)
+    result = search(some_broken, blob_splits(), space=space, settings=settings, executor=FailuresFirst)
+    failed = [trial for trial in result.trials if trial.reason.startswith("failed: ")]
+    assert 3 <= len(failed) < len(result.trials) == 12
+    assert result.best is not None
 
 
 def test_a_hyperparameter_that_nothing_uses_is_named():

@@ -19,6 +19,7 @@ from babysit.records.problem import UserError
 from babysit.testing.executor_contract import ExecutorContract, build, close, member, workload
 from babysit.tuning.executor import Executor, Workload
 from babysit.tuning.in_process import InProcess
+from babysit.tuning.population.population import Population
 from babysit.tuning.processes import ProcessCrew
 from babysit.tuning.team import Team
 
@@ -122,6 +123,30 @@ def test_a_configuration_that_kills_every_worker_ends_alone(lasting: Lasting):
     assert results[1].stopped.startswith("failed: 3 workers died on it (its process ended with signal 9)")
     assert results[0].metric is not None
     assert results[2].metric is not None
+
+
+def test_of_a_chunk_only_the_configuration_that_kills_its_workers_is_given_up(lasting: Lasting):
+    work = workload()
+    mortal = Workload(build=deadly, train=work.train, validation=work.validation, batch_size=16, device="cpu")
+    lasting.crew.begin(mortal, Population)
+    members = [member(number, **({"deadly": True} if number == 2 else {})) for number in range(4)]
+    results = {result.number: result for result in Team(lasting).advance(members, epochs=1)}
+    assert [number for number, result in results.items() if result.stopped] == [2]
+    assert results[2].stopped.startswith("failed: 3 workers died on it")
+    assert len(results) == 4
+
+
+def test_a_worker_that_dies_with_nothing_to_do_is_replaced(lasting: Lasting):
+    team = lasting.team(workload())
+    list(team.advance([member(0), member(1)], epochs=1))
+    idle = team._homes[1]
+    results = []
+    for result in team.advance([member(0)], epochs=1):
+        lasting.kill(idle)
+        results.append(result)
+    assert [result.number for result in results] == [0]
+    assert any(f"worker {idle} was replaced" in note for note in team.notes)
+    assert {result.stopped for result in team.advance([member(0), member(1)], epochs=1)} == {""}
 
 
 def test_a_builder_made_inside_a_function_reaches_the_workers(lasting: Lasting):

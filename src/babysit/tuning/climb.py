@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, final
@@ -14,7 +14,7 @@ from babysit.tuning.executor import Advance, Executor, Member
 from babysit.tuning.halving import Plan
 from babysit.tuning.ledger import Ledger, in_words, merit
 
-# So many failures in a row at the very start are a mistake in the program, not a bad configuration.
+# So many failures at the very start, and nothing else, are a mistake in the program, not a bad configuration.
 _FAILURES: Final = 3
 
 
@@ -79,13 +79,19 @@ def climb(members: Sequence[Member], plan: Plan, *, executor: Executor, ledger: 
             last = place + 1 == len(plan.epochs)
             ledger.rung(place + 1, len(plan.epochs), len(alive))
             going = [climber.member for climber in alive.values()]
+            failing: list[_Climber] = []  # while nothing else has reported
             for advance in executor.advance(going, epochs=further):
                 climber = alive[advance.number]
                 climber.took(advance, epochs)
-                _refuse_if_nothing_works(climber, [*ledger.trials, climber.trial()], len(members))
-                if last or advance.stopped:
+                if _nothing_works([*ledger.trials, climber.trial()]):
+                    failing.append(climber)
+                elif last or advance.stopped:
                     end(climber)
                 ledger.advanced(advance, further)
+            # Only now: others may have been healthy and slower.
+            _refuse_if_nothing_works(failing, [*ledger.trials, *_reported(alive)], len(members))
+            for climber in failing:
+                end(climber)
             if not last:
                 keep, tried = plan.members[place + 1], len(going)
                 ranked = sorted(alive.values(), key=lambda climber: merit(climber.trial()), reverse=True)
@@ -118,12 +124,20 @@ def _kept_when_interrupted(alive: dict[int, _Climber], ledger: Ledger) -> Iterat
         raise
 
 
-def _refuse_if_nothing_works(climber: _Climber, trials: Sequence[Trial], members: int) -> None:
+def _reported(alive: Mapping[int, _Climber]) -> list[Trial]:
+    return [climber.trial() for climber in alive.values() if climber.last is not None]
+
+
+def _nothing_works(trials: Sequence[Trial]) -> bool:
+    return all(trial.reason.startswith("failed: ") for trial in trials)
+
+
+def _refuse_if_nothing_works(failing: Sequence[_Climber], trials: Sequence[Trial], members: int) -> None:
     """A model that cannot even be tried is a mistake to mend, not a hyperparameter to avoid."""
-    failed = all(trial.reason.startswith("failed: ") for trial in trials)
-    if failed and len(trials) >= min(_FAILURES, members) and climber.last is not None:
+    if failing and _nothing_works(trials) and len(trials) >= min(_FAILURES, members):
+        first = failing[0].trial()
         raise UserError(
-            f"no trial could be trained: {climber.last.stopped.removeprefix('failed: ')}",
-            where=in_words(climber.trial()),
+            f"no trial could be trained: {first.reason.removeprefix('failed: ')}",
+            where=in_words(first),
             do="Mend the function that builds the model, or the space",
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, final
@@ -16,7 +17,8 @@ from babysit.records.problem import UserError
 from babysit.tuning.executor import Advance, Member
 from babysit.tuning.folder import put
 
-# A configuration that ends its worker so often while it is trained (out of memory, a crash in native code) is to blame.
+# A configuration that ends its worker so often while it is trained alone (out of memory, a crash in native code) is to
+# blame.
 _DEATHS: Final = 3
 _HOMES: Final = "team.json"
 
@@ -53,7 +55,6 @@ class _Post:
 
     packed: list[Mapping[str, bytes]] = field(default_factory=list)  # what to begin again from
     since: list[tuple[tuple[Member, ...], int]] = field(default_factory=list)  # trained since then
-    deaths: int = 0  # one after the other
 
 
 @final
@@ -182,6 +183,8 @@ class _Round:
     def __init__(self, crew: Crew, posts: list[_Post], homes: dict[int, int], notes: list[str], each: int) -> None:
         self._crew, self._posts, self._homes, self._notes, self._each = crew, posts, homes, notes, each
         self._under_way: dict[Future[Any], tuple[int, tuple[Member, ...]]] = {}
+        self._deaths: Counter[int] = Counter()  # by member, while it was trained alone
+        self._given_up, self._any_result = 0, False
 
     def run(self, members: Sequence[Member], epochs: int) -> Iterator[Advance]:
         """Trains them; results come as they are ready."""
@@ -205,17 +208,18 @@ class _Round:
                     yield from results
         except GeneratorExit:  # nobody wants the rest, but it has been trained
             for future, (place, chunk) in self._under_way.items():
-                self._taken(future, place, chunk, epochs)
+                with self._replacing(place):
+                    self._taken(future, place, chunk, epochs)
             raise
         for place in range(self._crew.size):
-            self._notes += [note for note in self._crew.call(place, "notes").result() if note not in self._notes]
+            with self._replacing(place):  # also one that had nothing to do can die
+                self._notes += [note for note in self._crew.call(place, "notes").result() if note not in self._notes]
 
     def _taken(self, future: Future[Any], place: int, chunk: tuple[Member, ...], epochs: int) -> list[Advance]:
         """What a worker has found, written down before it is told."""
         results: list[Advance] = future.result()
-        post = self._posts[place]
-        post.deaths = 0
-        post.since.append((chunk, epochs))
+        self._any_result = True
+        self._posts[place].since.append((chunk, epochs))
         self._homes.update({member.number: place for member in chunk})
         return results
 
@@ -233,21 +237,39 @@ class _Round:
     def _after_death(
         self, place: int, chunk: tuple[Member, ...], own: deque[tuple[Member, ...]], problem: WorkerDiedError
     ) -> list[Advance]:
-        """Replaces the worker; the chunk waits for it, or is given up when it has ended too many workers."""
-        post = self._posts[place]
-        post.deaths += 1
-        self._notes.append(f"worker {place} was replaced: {problem}")
-        _revive(self._crew, place, post, self._homes)
-        if post.deaths < _DEATHS:
+        """Replaces the worker; the chunk waits for it in halves until the guilty one is alone, which is given up."""
+        self._replace(place, problem)
+        # Where nothing ever comes back it is not the configuration, and to try each of them alone takes long.
+        hopeless = self._given_up >= _DEATHS and not self._any_result
+        if len(chunk) > 1 and not hopeless:
+            half = len(chunk) // 2
+            own.extendleft((chunk[half:], chunk[:half]))
+            return []
+        self._deaths[chunk[0].number] += 1
+        if self._deaths[chunk[0].number] < _DEATHS and not hopeless:
             own.appendleft(chunk)
             return []
-        post.deaths = 0
-        said = f"failed: {_DEATHS} workers died on it ({problem})"
+        self._given_up += len(chunk)
+        said = "its worker died, as did those of all others" if hopeless else f"{_DEATHS} workers died on it"
         for member in chunk:
             self._homes.pop(member.number, None)
+        stopped = f"failed: {said} ({problem})"
         return [
-            Advance(number=member.number, step=0, costs=(), initial_cost=float("nan"), stopped=said) for member in chunk
+            Advance(number=member.number, step=0, costs=(), initial_cost=float("nan"), stopped=stopped)
+            for member in chunk
         ]
+
+    @contextmanager
+    def _replacing(self, place: int) -> Iterator[None]:
+        """A worker that dies meanwhile is replaced; what was asked of it is left undone."""
+        try:
+            yield
+        except WorkerDiedError as problem:
+            self._replace(place, problem)
+
+    def _replace(self, place: int, problem: WorkerDiedError) -> None:
+        self._notes.append(f"worker {place} was replaced: {problem}")
+        _revive(self._crew, place, self._posts[place], self._homes)
 
 
 def _revive(crew: Crew, place: int, post: _Post, homes: Mapping[int, int]) -> None:
