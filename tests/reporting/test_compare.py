@@ -10,6 +10,7 @@ import pytest
 
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
+from babysit.reporting import facts
 from babysit.reporting.changes import NOTHING, changes, words_of
 from babysit.reporting.compare import compare
 from babysit.reporting.compare_html import compare_html
@@ -125,6 +126,27 @@ def test_a_run_without_measurements_and_one_that_still_runs_are_said_to_be_so():
 def test_networks_without_a_layer_in_common_are_told():
     cautions = compare([HEALTHY, sick.hundred_layers_run()]).cautions
     assert any("they have no layer in common" in caution for caution in cautions)
+
+
+def test_what_one_side_did_not_record_is_no_difference():
+    watched = msgspec.structs.replace(HEALTHY.data, fingerprint="", class_names=(), preprocessing="", splits=())
+    other = twin(HEALTHY, data=watched, environment=msgspec.structs.replace(HEALTHY.environment, commit=""))
+    comparison = compare([HEALTHY, other])
+    assert of(comparison, "data").rows == ()
+    assert "Nothing that was recorded differs" in comparison.sentence
+    (told,) = [sentence for sentence in comparison.unrecorded if ": data (" in sentence]
+    assert told.startswith("Not recorded of B: data (")
+    assert "preprocessing" in told
+    assert told in " ".join(compare_text(comparison, width=400).split())
+    assert json.loads(compare_json(comparison))["unrecorded"] == list(comparison.unrecorded)
+    assert "Not recorded of B: data" in without_scripts(compare_html(comparison))
+
+
+def test_steps_are_told_of_runs_that_say_nothing_of_them_in_their_result():
+    said = twin(HEALTHY, result={"steps": 580.0})
+    row = next(row for row in compare([changed(HEALTHY, result={}), said]).results if row.name == "Steps")
+    assert row.values[0] == f"{facts.steps(HEALTHY):,}"
+    assert row.values[1] == "580"
 
 
 def test_too_few_too_many_and_the_same_run_twice_are_refused():

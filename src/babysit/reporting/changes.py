@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -34,44 +34,63 @@ class Change(NamedTuple):
     rows: tuple[Row, ...]
     known: bool
     left_out: int = 0
+    unrecorded: tuple[tuple[str, ...], ...] = ()  # by run: what others say in this part and it does not
 
 
 def changes(runs: Sequence[Run]) -> tuple[Change, ...]:
     """Every part of the runs with what differs in it, in the order in which a difference should be looked for."""
     return (
-        _change("settings", [dict(run.config) for run in runs]),
+        # A setting or a layer that is not there is a difference; anything else that is not there was not recorded.
+        _change("settings", [dict(run.config) for run in runs], counts=lambda name: True),
         _change("data", [_data(run) for run in runs]),
         _change("code", [_code(run) for run in runs]),
-        _change("network", [_network(run) for run in runs]),
+        _change("network", [_network(run) for run in runs], counts=lambda name: name.startswith("layer ")),
         _change("environment", [_environment(run) for run in runs]),
     )
 
 
 def words_of(values: Values) -> tuple[str, ...]:
     """Values as people write them; with every digit when they differ and would read the same."""
-    words = tuple(NOTHING if value is None or value == "" else facts.value_words(value) for value in values)
+    words = tuple(NOTHING if _is_nothing(value) else facts.value_words(value) for value in values)
     apart = len({(type(value), str(value)) for value in values if value is not None})
     if len(set(words)) < apart:
-        return tuple(NOTHING if value is None or value == "" else short(repr(value), 80) for value in values)
+        return tuple(NOTHING if _is_nothing(value) else short(repr(value), 80) for value in values)
     return words
 
 
-def _change(part: str, described: list[dict[str, object]]) -> Change:
+def _change(
+    part: str, described: list[dict[str, object]], *, counts: Callable[[str], bool] = lambda name: False
+) -> Change:
     names = dict.fromkeys(name for one in described for name in one)
     found = []
+    unrecorded: list[list[str]] = [[] for _ in described]
     for name in names:
         values = tuple(one.get(name) for one in described)
-        if any(_differ(values[0], value) for value in values[1:]):
-            found.append(Row(short(str(name).replace("_", " "), 48), words_of(values)))
+        told = short(str(name).replace("_", " "), 48)
+        if not counts(str(name)):
+            if all(_is_nothing(value) for value in values):
+                continue
+            for missing, value in zip(unrecorded, values, strict=True):
+                missing.extend([told] if _is_nothing(value) else [])
+            recorded = [value for value in values if not _is_nothing(value)]
+        else:
+            recorded = list(values)
+        if any(_differ(recorded[0], value) for value in recorded[1:]):
+            found.append(Row(told, words_of(values)))
     # Against nothing everything would differ, and that says nothing.
-    known = all(any(value not in (None, "") for value in one.values()) for one in described)
+    known = all(any(not _is_nothing(value) for value in one.values()) for one in described)
     if not known:
         return Change(part, (), known)
-    return Change(part, tuple(found[:_MOST_ROWS]), known, max(0, len(found) - _MOST_ROWS))
+    rest = max(0, len(found) - _MOST_ROWS)
+    return Change(part, tuple(found[:_MOST_ROWS]), known, rest, tuple(map(tuple, unrecorded)))
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or value in ("", ())
 
 
 def _differ(one: object, other: object) -> bool:
-    one, other = (None if value == "" else value for value in (one, other))
+    one, other = (None if _is_nothing(value) else value for value in (one, other))
     return one != other and not (_is_nan(one) and _is_nan(other))
 
 

@@ -21,6 +21,8 @@ _DECIDES: Final = (
     "accuracy/test", "r2/test", "accuracy/validation", "r2/validation", "loss/test", "loss/validation",
 )  # fmt: skip
 
+_MOST_NAMED: Final = 6
+
 
 class Comparison(NamedTuple):
     """Runs side by side; every row holds one value a run, in the order of the runs."""
@@ -32,6 +34,7 @@ class Comparison(NamedTuple):
     verdicts: tuple[Row, ...]
     results: tuple[Row, ...]
     changes: tuple[Change, ...]
+    unrecorded: tuple[str, ...]  # what some say and others do not: whether it differs is not known
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -59,6 +62,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         verdicts=_verdicts(runs),
         results=results,
         changes=differing,
+        unrecorded=tuple(_unrecorded(labels, differing)),
     )
 
 
@@ -82,7 +86,9 @@ def _verdicts(runs: Sequence[Run]) -> tuple[Row, ...]:
 
 def _results(runs: Sequence[Run], *, judged: bool, losses: bool) -> tuple[Row, ...]:
     names = dict.fromkeys(name for run in runs for name, _ in story.results(run))
-    told = [dict(story.results(run)) for run in runs]
+    # What a run says of its own steps stands in its result; of a watched one they were counted.
+    counted = [{"Steps": f"{facts.steps(run):,}"} if facts.steps(run) else {} for run in runs]
+    told = [count | dict(story.results(run)) for count, run in zip(counted, runs, strict=True)]
     raw = [{story.result_name(name): (name, value) for name, value in run.result.items()} for run in runs]
     rows = []
     for name in names:
@@ -155,6 +161,16 @@ def _sentence(runs: Sequence[Run], labels: Sequence[str], *, judged: bool, losse
         ahead = f"{labels[best]} is ahead with {written[labels[best]]} {story.result_name(name).lower()}"
         return f"{ahead} ({others}). {health}"
     return f"{health} No result is known of two of them, so none is ahead."
+
+
+def _unrecorded(labels: Sequence[str], differing: Sequence[Change]) -> list[str]:
+    said = []
+    for change in differing:
+        for label, names in zip(labels, change.unrecorded, strict=False):
+            if names:
+                more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+                said.append(f"Not recorded of {label}: {change.part} ({', '.join(names[:_MOST_NAMED])}{more}).")
+    return said
 
 
 def _changed(differing: Sequence[Change]) -> str:

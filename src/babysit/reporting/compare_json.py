@@ -37,6 +37,7 @@ def compare_json(comparison: Comparison) -> str:
             }
             for change in comparison.changes
         },
+        "unrecorded": list(comparison.unrecorded),
         "cautions": list(comparison.cautions),
     }
     return to_json(encodable(told))

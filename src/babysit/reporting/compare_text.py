@@ -46,6 +46,7 @@ def compare_renderable(comparison: Comparison) -> RenderableType:
         parts.append(Text(f"The same in all: {', '.join(same)}."))
     if unknown:
         parts.append(Text(f"Not recorded of every run: {', '.join(unknown)}."))
+    parts += [Text(clean(sentence), style="dim") for sentence in comparison.unrecorded]
     parts += [Padding(Text(f"! {caution}", style="yellow"), (0, 0)) for caution in comparison.cautions]
     return Group(*parts)
 
