@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.records.trial import Rung, Trial, TrialState
+from babysit.rules.search import best_at_edge
+from babysit.rules.search.made_up import searched
 from babysit.rules.search.placed import Placed, edge, place
 from babysit.tuning.abort import EXPLODED
 from babysit.tuning.ranges import next_dimension
@@ -204,6 +206,45 @@ def test_a_share_is_never_moved_past_its_limits():
     rising: list[tuple[float, float | None]] = [(value, 1 - (metric or 0)) for value, metric in falling]
     moved, _ = next_dimension("dropout", Scale(0.0, 0.9, linear=True), trials_at(rising, "dropout"))
     assert moved.high <= 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [("batch_size", Scale(1.0, 64.0)), ("hidden", Scale(1.0, 8.0)), ("depth", Scale(1, 8))]
+)
+def test_what_counts_something_is_never_moved_below_one(name: str, scale: Scale):
+    falling: list[tuple[float, float | None]] = [(scale.value(place / 11), 1 - place / 11) for place in range(12)]
+    moved, _ = next_dimension(name, scale, trials_at(falling, name))
+    assert isinstance(moved, Scale)
+    assert moved.low == 1
+    assert moved.whole == scale.whole  # so that the stage after the next knows it too
+
+
+def test_a_real_number_is_moved_below_one():
+    scale = Scale(1, 8)
+    falling: list[tuple[float, float | None]] = [(scale.value(place / 11), 1 - place / 11) for place in range(12)]
+    moved, _ = next_dimension("weight_decay", scale, trials_at(falling, "weight_decay"))
+    assert isinstance(moved, Scale)
+    assert moved.low < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "advice"),
+    [
+        ("momentum", (0.5, 0.97), "momentum=0.73..0.999"),
+        ("dropout", (0.5, 0.9), "dropout=0.7..0.95"),
+        ("beta1", (0.5, 0.9999), ""),
+        ("rate_decay", (0.5, 1.0), ""),
+    ],
+)
+def test_advice_never_names_a_value_that_has_no_meaning(name: str, ends: tuple[float, float], advice: str):
+    run = searched(lambda values: values[name], {name: ends}, log=False)
+    found = list(best_at_edge.find(run, {}))
+    assert [one.advice for one in found] == ([f"Search again with {advice}."] if advice else [])
+
+
+def test_advice_is_silent_below_a_count_of_one():
+    run = searched(lambda values: 1 / values["depth"], {"depth": (1, 8)})
+    assert not list(best_at_edge.find(run, {}))
 
 
 def test_a_choice_loses_only_the_values_that_the_better_half_does_not_have():

@@ -70,6 +70,15 @@ def test_a_mistyped_space_is_one_clear_line(text: str, words: str):
     assert "\n" not in str(caught.value)
 
 
+def test_whole_ends_stay_whole_and_a_batch_has_a_sample():
+    space = read_space("depth=1..8 rate=1e-4..1")
+    assert space.scales["depth"].whole
+    assert not space.scales["rate"].whole
+    assert read_space(text_of(space)).scales["depth"].whole
+    with pytest.raises(UserError, match="batch_size must lie at 1 or above"):
+        read_space("batch_size=0.5..32")
+
+
 def test_a_scale_searched_linearly_over_decades_is_warned_about():
     space = Space({"rate": Scale(1e-4, 1e-1, linear=True), "dropout": Scale(0, 0.5, linear=True), "b": Scale(1, 9)})
     assert set(space.warnings) == {"rate"}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from babysit.records.trial import Trial
+from babysit.rules.search.natural import in_text
 from babysit.rules.search.placed import edge, place
 from babysit.tuning.executor import Executor
 from babysit.tuning.finalists import brought_nothing
@@ -65,7 +66,7 @@ def _at_edge(space: Space, trials: Sequence[Trial], known: Sequence[Trial]) -> l
 
 def _advice(name: str, moved: Space, why: str) -> str:
     scale = moved.scales[name]
-    return f"{why}; search again with {name}={scale.low:.2g}..{scale.high:.2g}"
+    return f"{why}; search again with {in_text(name, scale.low, scale.high)}"
 
 
 def _nothing_finished(trials: Sequence[Trial]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from babysit.records.trial import Trial
+from babysit.rules.search.natural import counts, reach
 from babysit.rules.search.placed import Placed, edge, place
-from babysit.tuning.space import Choice, Dimension, Scale, valid
+from babysit.tuning.space import Choice, Dimension, Scale
 
 _NARROWEST: Final = 1 / 3  # the lecture's own step: three factors of ten for the rate, then one
 _MARGIN: Final = 1.25  # around the best trials, since three or four of them do not mark the end of what is good
@@ -32,8 +33,10 @@ def next_dimension(
     if not placed.finished:
         return _after_nothing_finished(name, dimension, placed)
     if side := edge(placed):
-        return _moved(name, dimension, placed, side)
-    return _narrowed(dimension, placed)
+        scale, why = _moved(name, dimension, placed, side)
+    else:
+        scale, why = _narrowed(dimension, placed)
+    return _rounded(scale, name, dimension), why
 
 
 def _half_width(placed: Placed) -> float:
@@ -118,8 +121,13 @@ def _between(scale: Scale, low: float, high: float) -> Scale:
 
 
 def _within(moved: Scale, name: str, before: Scale) -> Scale:
-    """A moved scale inside what its name can mean; one that began at or above zero does not go below it."""
-    least, most = valid(name)
-    if before.low >= 0:
-        least = max(least, 0.0)
+    """A moved scale inside what its name can mean."""
+    least, most = reach(name, before.low, whole=before.whole)
     return Scale(max(moved.low, least), min(moved.high, most), linear=moved.linear)
+
+
+def _rounded(scale: Scale, name: str, before: Scale) -> Scale:
+    """What counts something goes on from one whole number to another, so that the next stage knows it too."""
+    if not (before.whole and counts(name, whole=True)):
+        return scale
+    return Scale(math.floor(scale.low), math.ceil(scale.high), linear=scale.linear)

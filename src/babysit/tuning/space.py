@@ -5,21 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, final
+from typing import TypeAlias, final
 
 from babysit.records.problem import UserError
 from babysit.records.trial import Value
-
-# Beyond these a value has no meaning (a share lies below 1), so a range is never moved past them.
-_VALID: Final[dict[str, tuple[float, float]]] = {
-    "dropout": (0.0, 0.95),
-    "momentum": (0.0, 0.999),
-    "label_smoothing": (0.0, 0.9),
-    "beta1": (0.0, 0.9999),
-    "beta2": (0.0, 0.99999),
-    "rate_decay": (0.0, 1.0),
-}
-_EVERYTHING: Final = (-math.inf, math.inf)
+from babysit.rules.search.natural import valid
 
 
 @final
@@ -55,6 +45,11 @@ class Scale:
                 where=shown,
                 do=f"Begin above zero ({self.high / 1000 if self.high > 0 else 1e-4:g}), or make the range linear",
             )
+
+    @property
+    def whole(self) -> bool:
+        """Whether both ends were given as whole numbers (32, not 32.0)."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
     def position(self, value: float) -> float:
         """Where a value lies: 0 at the low end, 1 at the high end, beyond them outside the range."""
@@ -136,9 +131,8 @@ class Space:
             if isinstance(dimension, Scale):
                 low, high = valid(name)
                 if not low <= dimension.low < dimension.high <= high:
-                    raise UserError(
-                        f"{name} must lie between {low:g} and {high:g}", where=f"{dimension.low:g}..{dimension.high:g}"
-                    )
+                    limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at {low:g} or above"
+                    raise UserError(f"{name} must lie {limits}", where=f"{dimension.low:g}..{dimension.high:g}")
         object.__setattr__(self, "when", dict(self.when))
         for name, condition in self.when.items():
             _check_condition(name, condition, self)
@@ -188,7 +182,7 @@ class Space:
             f"trials lie above {scale.value(0.1):g}; a logarithmic range tries every size alike"
             for name, scale in self.scales.items()
             # Two decades: below that, linear and logarithmic draws differ little.
-            if scale.linear and name not in _VALID and (scale.low == 0 or scale.high / scale.low >= 100)
+            if scale.linear and math.isinf(valid(name)[1]) and (scale.low == 0 or scale.high / scale.low >= 100)
         }
 
 
@@ -216,8 +210,3 @@ def _check_condition(name: str, condition: When, space: Space) -> None:
         if condition.name in seen:
             raise UserError("hyperparameters depend on each other in a circle", where=" -> ".join(seen))
         seen.append(condition.name)
-
-
-def valid(name: str) -> tuple[float, float]:
-    """The least and the greatest value that a hyperparameter of this name can have."""
-    return _VALID.get(name, _EVERYTHING)

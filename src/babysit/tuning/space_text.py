@@ -81,7 +81,7 @@ def _scale(name: str, values: str, part: str) -> Scale:
     try:
         if high.startswith("."):  # three dots: "1e-4...1e-1" would be read as 1e-4 to .1e-1
             raise ValueError(high)
-        bounds = float(low), float(high)
+        bounds = _bound(low), _bound(high)
     except ValueError as problem:
         raise UserError("a range needs two numbers", where=part, do=_EXAMPLE) from problem
     try:
@@ -89,6 +89,14 @@ def _scale(name: str, values: str, part: str) -> Scale:
     except UserError as problem:
         do = problem.do.replace("make the range linear", f"write {name}={ends}:linear")
         raise UserError(problem.what, where=part, do=do) from problem
+
+
+def _bound(text: str) -> float:
+    """Whole numbers stay whole: what is searched from 16 to 256 counts something."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _value(text: str) -> Value:

@@ -10,6 +10,7 @@ from babysit.records.run import Run
 from babysit.records.trial import StageRange
 from babysit.rules.rule import Limits, Rule
 from babysit.rules.search.made_up import peak, searched, sound
+from babysit.rules.search.natural import in_text, reach
 from babysit.rules.search.placed import edge, place, position_in
 
 
@@ -32,6 +33,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         finished = [trial for trial in trials if trial.metric is not None and name in trial.parameters]
         best = float(max(finished, key=lambda trial: (trial.level, trial.metric or 0.0)).parameters[name])
         beyond = _beyond(piece, side)
+        if not beyond[0] < end < beyond[1]:  # nothing has a meaning past this end
+            continue
+        wanted = in_text(name, *beyond)
         way = "above" if side == "high" else "below"
         yield Evidence(
             numbers={
@@ -45,12 +49,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             meaning=f"In the {piece.stage} stage the best {name} was {best:.2g}, at the {side} end of {piece.low:.2g} "
             f"to {piece.high:.2g}, and results improve toward that end (rank correlation {placed.correlation:+.2f}): "
             f"the optimum may lie {way} {end:.2g}.",
-            advice=f"Search again with {name}={beyond[0]:.2g}..{beyond[1]:.2g}.",
+            advice=f"Search again with {wanted}.",
             treatments=(
                 Treatment(
                     action="shift_range",
                     target=name,
-                    value=f"{beyond[0]:.2g}..{beyond[1]:.2g}",
+                    value=wanted.removeprefix(f"{name}="),
                     say=f"Move the range of {name} past {end:.2g}.",
                 ),
             ),
@@ -58,14 +62,17 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 
 
 def _beyond(piece: StageRange, side: str) -> tuple[float, float]:
-    """A range of the same width with the end in its middle."""
+    """A range of the same width with the end in its middle, as far as values there have a meaning."""
+    middle = piece.high if side == "high" else piece.low
     if piece.log and piece.low > 0:
         half = math.sqrt(piece.high / piece.low)
-        middle = piece.high if side == "high" else piece.low
-        return middle / half, middle * half
-    half = (piece.high - piece.low) / 2
-    middle = piece.high if side == "high" else piece.low
-    return max(middle - half, 0.0) if piece.low >= 0 else middle - half, middle + half
+        low, high = middle / half, middle * half
+    else:
+        half = (piece.high - piece.low) / 2
+        low, high = middle - half, middle + half
+    whole = float(piece.low).is_integer() and float(piece.high).is_integer()
+    least, most = reach(piece.parameter, piece.low, whole=whole)
+    return max(low, least), min(high, most)
 
 
 RULE = Rule(
@@ -91,6 +98,8 @@ RULE = Rule(
     ),
     silent_on=(
         sound,
+        # Below no dropout at all there is nothing.
+        lambda: searched(lambda values: 1 - values["dropout"], {"dropout": (0.0, 0.5)}, log=False),
         # What lies beyond is known to diverge.
         lambda: searched(
             lambda values: None if values["rate"] > 2e-2 else peak("rate", 1.0)(values), {"rate": (1e-4, 1e-1)}
