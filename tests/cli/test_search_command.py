@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from babysit.cli.app import hand_over
+from babysit.cli.app import hand_over, main
+from babysit.cli.search import Working
 from babysit.store.store import Store
+from babysit.tuning.in_process import InProcess
 
 QUICK = ("--trials", "4", "--epochs", "1", "--fine", "2", "--exit-zero")
 
@@ -103,3 +105,22 @@ def test_a_factory_of_ones_own_takes_the_hyperparameters_it_names(tmp_path: Path
     wrong = babysit("search", "digits", "depth=1,2", "--model", "nets:build", *QUICK, folder=tmp_path)
     assert wrong.returncode == 2
     assert "nothing uses depth" in wrong.stderr
+
+
+def test_going_on_names_who_trained():
+    assert Working().option == ""
+    asked = Working(executor="processes", workers=4)
+    assert asked.option == " --executor processes --workers 4"
+    assert Working(executor="ray", address="a b").option == " --executor ray --address 'a b'"
+
+
+def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys):
+    def interrupted(*_: object, **__: object):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(InProcess, "advance", interrupted)
+    with pytest.raises(SystemExit):
+        main(["search", "digits", *QUICK, "--executor", "inprocess"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--executor inprocess" in said

@@ -337,6 +337,29 @@ def test_an_unknown_optimizer_in_the_space_is_refused_before_the_search():
         search_blobs(Space({"optimizer": Choice(("adam", "adagrid"))}))
 
 
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ("rate=1e-3..1e-1 optimizer=sgd,nesterov momentum=0,0.9", "nesterov needs a momentum above 0"),
+        ("rate=1e-3..1e-1 batch_size=0,32", "batch_size is 0"),
+        ("rate=0.1,inf", "rate is inf"),
+        ("rate=0.1,fast", "rate is 'fast'"),
+        ("rate=0.1,nan", "NaN is not a value"),
+    ],
+)
+def test_a_choice_that_no_training_can_use_is_refused_before_the_search(space: str, words: str):
+    def never(parameters: dict[str, Any]) -> nn.Module:
+        raise AssertionError("a model was built")
+
+    with pytest.raises(UserError, match=words):
+        search_blobs(read_space(space), build=never)
+
+
+def test_momentum_may_be_zero_where_nesterov_has_none():
+    space = read_space("rate=1e-3..1e-1 optimizer=sgd,nesterov momentum=0,0.9@optimizer=sgd clip_norm=1,inf")
+    assert search_blobs(space).best is not None
+
+
 def test_the_importance_names_the_hyperparameter_that_decides():
     settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 20, 2),), finalists=0, extra_stages=0)
     result = search_blobs(Space({"rate": Scale(1e-5, 1e-1), "weight_decay": Scale(1e-9, 1e-5)}), settings)

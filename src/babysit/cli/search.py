@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, final
@@ -102,6 +103,14 @@ class Working:
         str, Parameter(group=WORKING, show_default=False, help="Of a Ray cluster; without it one begins here.")
     ] = ""
 
+    @property
+    def option(self) -> str:
+        """What was asked for, as it is typed behind a command."""
+        words = [f" --executor {self.executor}" if self.executor != "population" else ""]
+        words += [f" --workers {self.workers}" if self.workers else ""]
+        words += [f" --address {shlex.quote(self.address)}" if self.address else ""]
+        return "".join(words)
+
     def make(self) -> Callable[[Workload], Executor] | None:
         """The executor; None for the usual one."""
         if self.executor == "inprocess":
@@ -195,7 +204,9 @@ def search(  # noqa: PLR0913  one argument for each group of options
     if json:
         show_report(run, format="json")
     else:
-        again = (f"go on with: babysit search --resume {run.id}{kept.option}",) if found.interrupted else ()
+        again = (
+            (f"go on with: babysit search --resume {run.id}{working.option}{kept.option}",) if found.interrupted else ()
+        )
         show_search(run, (*found.notes, *again))
     return 130 if found.interrupted else exit_code(run, settings, exit_zero=judging.exit_zero)
 

@@ -11,7 +11,8 @@ from torch import nn
 from babysit.probes.optimizers import OPTIMIZERS
 from babysit.records.problem import UserError
 from babysit.records.trial import Value
-from babysit.tuning.executor import UNDERSTOOD, Build
+from babysit.tuning.executor import UNDERSTOOD, Build, Workload
+from babysit.tuning.population.recipe import recipe_of
 from babysit.tuning.space import Choice, Space
 
 
@@ -21,7 +22,6 @@ def check_build(build: Build, space: Space) -> None:
     Raises:
         UserError: building fails, gives no model or the same one twice, or nothing uses one of the hyperparameters.
     """
-    _check_optimizers(space)
     examples = [_Noticing(example) for example in _examples(space)]
     with torch.random.fork_rng(devices=[]):
         first, second = _built(build, examples[0]), _built(build, examples[0])
@@ -41,6 +41,34 @@ def check_build(build: Build, space: Space) -> None:
             do=f"Read it in the function that builds the model, or use a name the trainer knows: "
             f"{', '.join(sorted(UNDERSTOOD))}",
         )
+
+
+def check_choices(space: Space, workload: Workload) -> None:
+    """Looks at what the trainer itself is to use, each choice beside each optimizer.
+
+    Raises:
+        UserError: an optimizer that is not known, or a number that no training can use.
+    """
+    choices = {name: space.dimensions[name] for name in space.ordered if name in UNDERSTOOD}
+    optimizers = choices.get("optimizer")
+    kinds = optimizers.values if isinstance(optimizers, Choice) else (workload.optimizer,)
+    unknown = [str(kind) for kind in kinds if str(kind).lower() not in OPTIMIZERS]
+    if unknown:
+        raise UserError(f"there is no optimizer {', '.join(unknown)}", do=f"Use one of {', '.join(OPTIMIZERS)}")
+    for name, dimension in choices.items():
+        for value in dimension.values if isinstance(dimension, Choice) else ():
+            for kind in kinds:
+                given: dict[str, Value] = {"optimizer": kind}
+                condition = space.when.get(name)
+                if condition is None or condition.name != "optimizer" or kind in condition.values:
+                    _check_recipe(given | {name: value}, workload, f"{name}={value}")
+
+
+def _check_recipe(given: dict[str, Value], workload: Workload, said: str) -> None:
+    try:
+        recipe_of(given, workload)
+    except UserError as problem:
+        raise UserError(problem.what, where=problem.where or said, do=problem.do) from problem
 
 
 def _examples(space: Space) -> list[dict[str, Value]]:
@@ -79,14 +107,6 @@ def _built(build: Build, parameters: _Noticing) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise UserError(f"the model builder returned {type(model).__name__}, not a torch model")
     return model
-
-
-def _check_optimizers(space: Space) -> None:
-    names = space.dimensions.get("optimizer")
-    if isinstance(names, Choice):
-        unknown = [str(name) for name in names.values if str(name).lower() not in OPTIMIZERS]
-        if unknown:
-            raise UserError(f"there is no optimizer {', '.join(unknown)}", do=f"Use one of {', '.join(OPTIMIZERS)}")
 
 
 @final

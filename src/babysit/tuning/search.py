@@ -13,7 +13,7 @@ import torch
 
 from babysit.data.batches import batch_bounds
 from babysit.records.trial import Trial
-from babysit.tuning.builder import check_build
+from babysit.tuning.builder import check_build, check_choices
 from babysit.tuning.course import run_stages
 from babysit.tuning.executor import Build, Executor, Workload
 from babysit.tuning.finalists import Finalist, best_configurations, note_on, run_finalists
@@ -70,9 +70,10 @@ def search(
             be written or holds another search.
     """
     settings = settings or SearchSettings()
+    workload = _workload(build, splits, space, settings)
+    check_choices(space, workload)
     check_build(build, space)
     began = time.perf_counter()
-    workload = _workload(build, splits, space, settings)
     with ExitStack() as stack:
         kept, study_file = None, None
         if folder is not None:

@@ -73,7 +73,7 @@ class Choice:
     """A list of values to choose from.
 
     Raises:
-        UserError: there are none, or one of them twice.
+        UserError: there are none, one of them twice, or one that is not a number.
     """
 
     values: tuple[Value, ...]
@@ -83,6 +83,8 @@ class Choice:
         object.__setattr__(self, "values", tuple(self.values))
         if not self.values:
             raise UserError("a choice needs at least one value")
+        if any(isinstance(value, float) and math.isnan(value) for value in self.values):
+            raise UserError("NaN is not a value", where=", ".join(map(str, self.values)), do="Leave it out")
         if len({(type(value), value) for value in self.values}) < len(self.values):
             listed = ", ".join(map(str, self.values))
             raise UserError("a choice lists the same value twice", where=listed, do="Name each once")

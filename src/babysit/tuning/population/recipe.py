@@ -99,7 +99,12 @@ def scale_weights(model: nn.Module, init_scale: float) -> None:
 def _number(
     given: Mapping[str, Value], name: str, otherwise: float, *, low: float = 0.0, below: float = math.inf
 ) -> float:
-    value = float(given.get(name, otherwise))
+    try:
+        value = float(given.get(name, otherwise))
+    except ValueError as problem:
+        raise UserError(f"{name} is {given[name]!r}", do="Give a number") from problem
+    if math.isinf(value) and not math.isinf(otherwise):
+        raise UserError(f"{name} is {value:g}", do="Give a finite number")
     if math.isnan(value) or value < low or (value >= below and below < math.inf):
         limits = f"at least {low:g}" + (f" and below {below:g}" if below < math.inf else "")
         raise UserError(f"{name} is {value:g}", do=f"Give {limits}")
