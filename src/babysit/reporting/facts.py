@@ -47,7 +47,12 @@ def ordinal(value: int) -> str:
 def steps(run: Run) -> int:
     """How many optimizer steps the run saw."""
     seen = [run.events.steps, run.overhead.steps if run.overhead else 0]
-    seen += [int(series.steps[-1]) + 1 for name, series in run.curves.series.items() if len(series)]
+    # What is measured in a step bears its number, from 0; an evaluation bears the number of steps before it.
+    seen += [
+        int(series.steps[-1]) + (0 if name.endswith("validation") else 1)
+        for name, series in run.curves.series.items()
+        if len(series)
+    ]
     return max(seen)
 
 

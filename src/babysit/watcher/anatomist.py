@@ -13,6 +13,7 @@ from babysit.watcher.book import ParameterBook, Place
 from babysit.watcher.node import Node
 from babysit.watcher.objective import class_counts, describe, loss_nodes, output_layer
 from babysit.watcher.operations import ACTIVATIONS, NORMS, TRANSPARENT
+from babysit.watcher.optimizers import Optimizers
 from babysit.watcher.terms import terms_of, updated
 from babysit.watcher.trace import Trace
 
@@ -153,6 +154,11 @@ class Anatomist:
             maximize=any(bool(group.get("maximize", False)) for group in optimizer.param_groups),
             stale=sum(name is None for name in names),
         )
+
+    def all_optimizers(self, optimizers: Optimizers) -> None:
+        """Every optimizer while it exists, those that have not stepped too."""
+        for number, optimizer in optimizers.alive():
+            self.optimizer(optimizer, number, stepping=False)
 
     def anatomy(self, batch_size: int, steps: list[int]) -> Anatomy:
         """What has been seen so far."""

@@ -15,6 +15,10 @@ from torch import Tensor, nn
 WRAPPERS: Final = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
 
 
+# A step changes every layer, nearly always; a few tell of it.
+FINGERPRINTED: Final = 4
+
+
 @final
 class Held:
     """One parameter: found while it lives, and described also when it is gone (a model local to a function)."""
@@ -191,6 +195,11 @@ class ParameterBook:
     def _held(self, tensor: Tensor) -> Held | None:
         held = self._owner.get(id(tensor))
         return held if held is not None and held.tensor is tensor else None
+
+    def fingerprint(self) -> tuple[float, ...]:
+        """Something that changes when weights are changed; reads some values of the first layers."""
+        weights = [place.weight for place in list(self.places.values())[:FINGERPRINTED]]
+        return tuple(float(one.detach().flatten()[:64].double().sum()) for one in weights if one is not None)
 
     def name(self, tensor: Tensor) -> str | None:
         """The parameter's name, or None for a stranger."""

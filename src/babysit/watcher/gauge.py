@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Final, final
 
 import torch
@@ -32,6 +31,7 @@ class Gauge:
         self._convolutional: dict[str, bool] = {}
         self._before: list[tuple[list[Place], list[Tensor], list[Tensor]]] = []
         self._samples = 0
+        self._waiting: torch.optim.Optimizer | None = None
         self.closely = True
 
     def begin(self) -> None:
@@ -85,9 +85,13 @@ class Gauge:
 
     # -- around the optimizer's step
 
-    def before_step(self, own: Callable[[Tensor], bool], *, with_gradients: bool) -> None:
+    def before_step(self, optimizer: torch.optim.Optimizer, *, with_gradients: bool) -> None:
         """Copy the weights this optimizer will change, and read their gradients unless a closure will make them."""
-        places = [place for place in self._book.places.values() if _usable(place.weight, own)]
+        if not self._book.places and not with_gradients:
+            self._waiting = optimizer  # the model is met inside the closure, before anything is changed
+            return
+        own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+        places = [place for place in self._book.places.values() if _usable(place.weight) and id(place.weight) in own]
         weights = [place.weight for place in places if place.weight is not None]
         self._before.append((places, weights, parameters.copies(weights)))
         if with_gradients:
@@ -103,8 +107,15 @@ class Gauge:
                 if place.bias is not None:
                     self._raw[place.name, "bias_rms"] = place.bias.detach().float().square().mean().sqrt()
 
+    def closure_called(self) -> None:
+        """The model of a closure is known now, and nothing has been changed yet."""
+        if self._waiting is not None:
+            optimizer, self._waiting = self._waiting, None
+            self.before_step(optimizer, with_gradients=False)
+
     def after_step(self, *, with_gradients: bool) -> None:
         """Measure what the optimizer changed; exact for any optimizer."""
+        self._waiting = None
         if not self._before:
             return
         places, weights, before = self._before.pop()
@@ -152,8 +163,8 @@ class Gauge:
         return keys, self._counts, row
 
 
-def _usable(weight: Tensor | None, own: Callable[[Tensor], bool]) -> bool:
-    return weight is not None and own(weight) and weight.is_floating_point() and weight.layout == torch.strided
+def _usable(weight: Tensor | None) -> bool:
+    return weight is not None and weight.is_floating_point() and weight.layout == torch.strided
 
 
 def _has_gradient(weight: Tensor | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from typing import Any, Final, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +16,17 @@ from babysit.watcher import patches
 from babysit.watcher.anatomist import CAPTURED_STEPS, Anatomist
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, is_compiled
+from babysit.watcher.by_hand import ByHand
 from babysit.watcher.evaluation import Evaluation
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.guard import Guard
 from babysit.watcher.live import Live
 from babysit.watcher.losses import Losses, scalar_of
 from babysit.watcher.optimizers import Optimizers
+from babysit.watcher.pace import Pace
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
 from babysit.watcher.window import Window
-
-FLUSH_STEPS: Final = 64
-FLUSH_SECONDS: Final = 0.5
-SLOW_FLUSH_SECONDS: Final = 2.0  # where 64 steps take longer: who follows the run live need not wait for them
-# An optimizer that stepped this often while the leading one rested has taken over (one model trained after another).
-HANDOVER_STEPS: Final = 200
 
 
 @final
@@ -58,27 +54,25 @@ class Loop:
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
         self.live = Live(overhead, self.recorder.event, writer)
-        self._leader = 0
-        self._since_leader = 0
         self._losses = Losses()
         self._in_step = False
-        self._manual = True
+        self._by_hand = ByHand(self._book, possible=optimizer is None)
         self._modes: dict[str, bool] = {}
-        self._last_time = self._last_flush = time.perf_counter()
+        self._last_time = time.perf_counter()
         self.steps = 0
-        self._calm_until, self._calm_before = 0, 0.0
+        self._pace = Pace()
         self._compiled_before = patches.compiled_frames()
         if model is not None:
             self._book.register(model)
             if is_compiled(model):
-                self.on_compile()
+                self.on_compile(model)
 
     # -- lifetime
 
     def start(self, *, at_once: bool) -> None:
         """Begin to listen; sample the first step from now on, or from the first optimizer that is made."""
         self.resume()
-        self._last_flush = self._last_time
+        self._pace.begin()
         if at_once:
             self._arm()
 
@@ -123,10 +117,9 @@ class Loop:
         self._in_step = True
         if self.window.active:
             with self.guard.unseen("step"):
-                own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
                 if self.window.capturing and not closure:
                     self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
-                self._gauge.before_step(lambda tensor: id(tensor) in own, with_gradients=not closure)
+                self._gauge.before_step(optimizer, with_gradients=not closure)
             if not closure:  # a closure runs the model inside the step; otherwise nothing in it is worth following
                 self.window.pause()
 
@@ -134,29 +127,23 @@ class Loop:
         """An optimizer has stepped."""
         if self._only is not None and self._only() is not optimizer:
             return
-        self._in_step = self._manual = False
+        self._in_step = self._by_hand.possible = False
         index = self._optimizers.stepped(optimizer)
         if self.window.active:
             with self.guard.unseen("step"):
                 if self.window.capturing and closure:
                     self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
                 self._gauge.after_step(with_gradients=closure)
-            if not closure:
-                self.window.resume()
+            self.window.resume()
         if self._losses:
-            name = LOSS_TRAIN if index == self._leader else f"{LOSS_TRAIN}/{index}"
+            name = LOSS_TRAIN if index == self._optimizers.leader else f"{LOSS_TRAIN}/{index}"
             self.recorder.scalar(name, self.steps, self._losses.take(first_only=closure))
-        if index != self._leader:
-            self._since_leader += 1
-            if self._since_leader <= HANDOVER_STEPS:
-                return
-            self._leader = index
-        self._since_leader = 0
-        self._step_done(optimizer)
+        if self._optimizers.leads(index):
+            self._step_done(optimizer)
 
     def on_backward(self, tensors: Any) -> None:
         """Gradients are about to be computed: this scalar is the loss."""
-        if self.steps < self._calm_until and self._losses.add_simply(tensors):
+        if self._pace.calm(self.steps) and self._losses.add_simply(tensors):
             return
         loss = scalar_of(tensors)
         if loss is None:
@@ -164,11 +151,14 @@ class Loop:
         if self.window.active:
             with self.guard.unseen("backward"):
                 self.window.backward(loss, first=not self._losses)
+                self._gauge.closure_called()
         # Without an optimizer a step lasts from one backward to the next.
-        if self._manual and self._losses and self._stepping_by_hand():
+        if self._by_hand.possible and not self._in_step and self._stepped_by_hand() and self._losses:
             self.recorder.scalar(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
             self._step_done(None)
         self._losses.add(loss)
+        if self._in_step and self.window.active:  # the tries of a closure are alike: the first is enough
+            self.window.pause()
 
     def on_zero_grad(self, _owner: object) -> None:
         """Gradients are about to be cleared."""
@@ -209,42 +199,42 @@ class Loop:
         """A loss was scaled for mixed precision."""
         self._losses.scale(loss, scaled)
 
-    def on_compile(self) -> None:
-        """Compiled code runs without the mode from now on."""
+    def on_compile(self, what: object = None) -> None:
+        """Compiled code runs without the mode from now on; its weights can be looked at all the same."""
+        if isinstance(what, nn.Module):
+            self._book.register(what)
         self._anatomist.compiled = True
         self.window.close()
-        self.guard.problem(
-            "torch.compile",
-            RuntimeError("activations inside compiled code cannot be seen; weights, gradients and updates are"),
-        )
+        said = "activations inside compiled code cannot be seen; weights, gradients and updates are"
+        self.guard.problem("torch.compile", RuntimeError(said))
 
     # -- inside
 
     def _arm(self) -> None:
         """Look at the coming step."""
-        self._calm_until = 0
+        self._pace.interrupt()
         if not self._anatomist.compiled and patches.compiled_frames() > self._compiled_before:
             self.on_compile()
         self.window.capturing = self.steps < CAPTURED_STEPS
         self.window.open(traced=not self._anatomist.compiled)
 
-    def _stepping_by_hand(self) -> bool:
-        """Whether weights are changed without any optimizer, so that a backward is all there is to count."""
-        return not self._in_step and not self._optimizers.any_stepped and self._only is None
+    def _stepped_by_hand(self) -> bool:
+        """Whether weights were changed without any optimizer, so that a backward is all there is to count."""
+        with self.guard.unseen("step"):
+            if self._by_hand.stepped(waiting=len(self._losses), discarded=self._losses.discarded):
+                return True
+        return False
 
     def _step_done(self, optimizer: torch.optim.Optimizer | None) -> None:
         now = time.perf_counter()
-        if self.steps < self._calm_until and now < self._calm_before and not self._evaluation.passes:
+        if self._pace.calm(self.steps) and self._pace.in_time(now) and not self._evaluation.passes:
             self._schedule.plain(now - self._last_time)
             self.steps += 1
             self._last_time = now
             return
         self._look_around(optimizer, now)
-        # Until then a step is only counted and timed: that is what watching costs when nothing is looked at.
-        last = self.steps - self.steps % FLUSH_STEPS + FLUSH_STEPS - 1
-        calm = not self.window.active and self.steps >= CAPTURED_STEPS
-        self._calm_until = min(self._schedule.coming - 1, last) if calm else 0
-        self._calm_before = self._last_flush + SLOW_FLUSH_SECONDS
+        if not self.window.active and self.steps >= CAPTURED_STEPS:
+            self._pace.plan(self.steps, coming=self._schedule.coming)
 
     def _look_around(self, optimizer: torch.optim.Optimizer | None, now: float) -> None:
         """All that may be due at the end of a step."""
@@ -256,10 +246,10 @@ class Loop:
             self._take_evaluation()
         self.steps += 1
         if self.steps == CAPTURED_STEPS:
-            self._note_optimizers()
+            self._anatomist.all_optimizers(self._optimizers)
         if self._schedule.wants(self.steps):
             self._arm()
-        if sampled or self.steps % FLUSH_STEPS == 0 or now - self._last_flush >= SLOW_FLUSH_SECONDS:
+        if sampled or self._pace.asks(self.steps, now):
             self._flush()
             if self.live.wants(self.steps):
                 with self.guard.unseen("judging"):
@@ -279,31 +269,25 @@ class Loop:
         self.window.close()
 
     def _take_evaluation(self) -> None:
-        means = self._evaluation.take()
-        if means:
+        if means := self._evaluation.take():
             self.recorder.event(self.steps, "evaluation", "train mode" if self._evaluation.training else "eval mode")
         for name, value in means.items():
             self.recorder.scalar(name, self.steps, value)
 
     def _flush(self) -> None:
-        if time.perf_counter() - self._last_flush < FLUSH_SECONDS:
+        if not self._pace.may_flush():
             return
-        self._last_flush = time.perf_counter()
         with self.guard.unseen("recording"):
             self.recorder.settle()
             if self._writer is not None:
                 self.recorder.send(self._writer, self._anatomist.order())
-
-    def _note_optimizers(self) -> None:
-        """Take down every optimizer while it exists, those that have not stepped too."""
-        for number, optimizer in self._optimizers.alive():
-            self._anatomist.optimizer(optimizer, number, stepping=False)
+                self._writer.update(overhead=self._schedule.cost(self.steps))
 
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""
         with self.guard.unseen("recording"):
             self.recorder.settle()
-        self._note_optimizers()
+        self._anatomist.all_optimizers(self._optimizers)
         anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps)
         counts = anatomy.objectives[0].class_counts if anatomy.objectives else ()
         return {

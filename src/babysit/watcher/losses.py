@@ -36,8 +36,8 @@ class Losses:
         self._unused = 0
         self.backwards = self.clears = self.discarded = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._values)
+    def __len__(self) -> int:
+        return len(self._values)
 
     def scale(self, loss: Any, scaled: Any) -> None:
         """Remember the loss itself when mixed precision multiplies it before backward."""
@@ -79,12 +79,11 @@ class Losses:
     def take(self, *, first_only: bool) -> float | Tensor:
         """One value for the step, and begin anew: the mean over micro-batches; for a closure, where it began.
 
-        Micro-batches whose losses are divided by their number give what one large batch would have given.
+        Micro-batches whose losses are divided give what one large batch would have given, however many there were.
         """
         values, self._values, self._unused = self._values, [], 0
         if self._scaled:
             self._scaled.clear()
         if first_only or (len(values) == 1 and self._divisor == 1):
             return values[0]
-        whole = self._divisor if len(values) <= self._divisor else 1.0
-        return sum(values[1:], start=values[0]) * (whole / len(values))
+        return sum(values[1:], start=values[0]) * (self._divisor / len(values))

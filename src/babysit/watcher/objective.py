@@ -92,7 +92,8 @@ def describe(loss: Node, node: Node, sign: float) -> Objective:
         target=target,
         target_kind=kind,
         class_counts=class_counts(target_values, kind),
-        outputs=_outputs(name, prediction.shape),
+        # A likelihood picked by hand has its classes where the labels index: last, in all but odd cases.
+        outputs=_outputs(name if node.op in LOSSES else "", prediction.shape),
         broadcast=elementwise and prediction.shape != target.shape and 0 not in prediction.shape + target.shape,
         sign=sign,
         label_smoothing=float(node.extra.get("label_smoothing", 0.0)),

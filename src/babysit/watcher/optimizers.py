@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import final
+from typing import Final, final
 
 import torch
 from torch import Tensor
+
+# An optimizer that stepped this often while the leading one rested has taken over (one model trained after another).
+HANDOVER_STEPS: Final = 200
 
 
 @final
@@ -15,31 +18,37 @@ class Optimizers:
     """Every optimizer made or seen to step, how often it stepped, and who takes over another's parameters."""
 
     def __init__(self) -> None:
-        self._known: list[weakref.ref[torch.optim.Optimizer]] = []
-        self._held: dict[int, weakref.ref[Tensor]] = {}  # the first parameter of each
+        self._known: list[tuple[weakref.ref[torch.optim.Optimizer], int]] = []
+        self._held: dict[int, tuple[weakref.ref[Tensor], int]] = {}  # the first parameter of each
         self._order: list[int] = []  # numbers of those that stepped, in the order of their first steps
         # The one that stepped last, its number and place: most loops have no other, and this is asked in every step.
         self._last: tuple[Callable[[], object | None], int, int] = (lambda: None, 0, 0)
         self.steps: list[int] = []  # by number
+        self.leader = 0  # place of the one whose steps are the steps of the loop
+        self._since_leader = 0
 
     def number(self, optimizer: torch.optim.Optimizer) -> int:
         """The optimizer's number, from 0 in the order they were met."""
-        for number, reference in enumerate(self._known):
+        for reference, number in self._known:
             if reference() is optimizer:
                 return number
-        self._known.append(weakref.ref(optimizer))
+        self._known.append((weakref.ref(optimizer), len(self.steps)))
         self.steps.append(0)
-        return len(self._known) - 1
+        return len(self.steps) - 1
 
     def made(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Take in a new optimizer; True when an earlier one held the same parameters."""
-        self.number(optimizer)
+        """Take in a new optimizer; True when it goes on under the number of one that held the same parameters."""
         first = next((tensor for group in optimizer.param_groups for tensor in group["params"]), None)
-        if first is None:
-            return False
         known = self._held.get(id(first))
-        self._held[id(first)] = weakref.ref(first)
-        return known is not None and known() is first
+        if first is not None and known is not None and known[0]() is first:
+            number = known[1]
+            self._known = [one for one in self._known if one[1] != number or one[0]() is not None]
+            self._known.append((weakref.ref(optimizer), number))
+            return True
+        number = self.number(optimizer)
+        if first is not None:
+            self._held[id(first)] = weakref.ref(first), number
+        return False
 
     def stepped(self, optimizer: torch.optim.Optimizer) -> int:
         """Count a step; returns the optimizer's place in the order of first steps."""
@@ -49,18 +58,23 @@ class Optimizers:
             if self.steps[number] == 0:
                 self._order.append(number)
             place = self._order.index(number)
-            self._last = (self._known[number], number, place)
+            self._last = (weakref.ref(optimizer), number, place)
         self.steps[number] += 1
         return place
 
-    @property
-    def any_stepped(self) -> bool:
-        """Whether an optimizer has stepped at all."""
-        return bool(self._order)
+    def leads(self, place: int) -> bool:
+        """Whether the one at this place, which has just stepped, is the one whose steps are counted."""
+        if place != self.leader:
+            self._since_leader += 1
+            if self._since_leader <= HANDOVER_STEPS:
+                return False
+            self.leader = place
+        self._since_leader = 0
+        return True
 
     def alive(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
         """Those that still exist, by number."""
-        for number, reference in enumerate(self._known):
+        for reference, number in self._known:
             optimizer = reference()
             if optimizer is not None:
                 yield number, optimizer

@@ -49,8 +49,8 @@ class Listener(Protocol):
     def on_scale(self, loss: Any, scaled: Any) -> None:
         """A loss was scaled for mixed precision: backward will be called on the second."""
 
-    def on_compile(self) -> None:
-        """Something was handed to torch.compile."""
+    def on_compile(self, what: object) -> None:
+        """Something, a module perhaps, was handed to torch.compile."""
 
 
 # Which backward pass runs on this thread; torch's own checkpointing asks the same private function.
@@ -259,7 +259,7 @@ def _scale(original: Callable[..., Any]) -> Callable[..., Any]:
 def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
     def compile(*args: Any, **kwargs: Any) -> Any:
         for listener in _listeners:
-            listener.on_compile()
+            listener.on_compile(args[0] if args else kwargs.get("model"))
         return original(*args, **kwargs)
 
     return compile

@@ -8,11 +8,12 @@ from babysit.watcher.operations import LOSSES
 
 # A sum of more parts than this is a loss over many pieces (time steps, boxes), not one of a few terms.
 MOST_TERMS = 8
+REDUCING = {"mean", "sum", "mul", "div", "neg"}
 
 
 def terms_of(loss: Node) -> list[tuple[str, float]]:
     """Kind and value of every summand of a scalar; [] when it is no sum, or one of very many. Reads the device."""
-    found: list[tuple[str, float]] = []
+    found: list[tuple[Node, float]] = []
     waiting = [(loss, 0.0, 1.0)]
     while waiting:
         node, value, sign = waiting.pop(0)
@@ -20,10 +21,10 @@ def terms_of(loss: Node) -> list[tuple[str, float]]:
         if inner:
             waiting = inner + waiting
         elif node.parents and node is not loss:
-            found.append((_kind(node), value))
+            found.append((node, value))
         if len(found) + len(waiting) > MOST_TERMS:
             return []
-    return found if len(found) > 1 else []
+    return [(_kind(node, found), value) for node, value in found] if len(found) > 1 else []
 
 
 def updated(known: tuple[Term, ...], seen: list[tuple[str, float]]) -> tuple[Term, ...]:
@@ -37,8 +38,27 @@ def updated(known: tuple[Term, ...], seen: list[tuple[str, float]]) -> tuple[Ter
     )
 
 
-def _kind(node: Node) -> str:
+def _kind(node: Node, found: list[tuple[Node, float]]) -> str:
     if node.role != MODEL:
         return "weights"
-    met = any(one.meeting is not None or one.op in LOSSES for one in node.ancestors(through_cuts=False))
-    return "data" if met else "outputs"
+    if _meets_data(node) or any(one.op == "logsumexp" for one in node.ancestors(through_cuts=False)):
+        return "data"  # a logsumexp is what a likelihood written by hand divides by
+    # What also stands inside the data's part belongs to it, as the deviation in a likelihood does.
+    base = _base(node)
+    others = (other for other, _ in found if other is not node and _meets_data(other))
+    shared = any(one is base for other in others for one in other.ancestors())
+    return "data" if shared else "outputs"
+
+
+def _meets_data(node: Node) -> bool:
+    return any(one.meeting is not None or one.op in LOSSES for one in node.ancestors(through_cuts=False))
+
+
+def _base(node: Node) -> Node:
+    """What a mean, a sum or a factor was taken of."""
+    while node.op in REDUCING:
+        inside = [parent for parent in node.parents if parent.role == MODEL]
+        if len(inside) != 1:
+            break
+        node = inside[0]
+    return node

@@ -20,6 +20,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     level, series = levels(run), run.curves.get(LOSS_TRAIN)
     if level is None:
         return
+    yield from _further_losses(run)
     if level.broken_at is not None:
         steps, values = values_of(series)
         last = (
@@ -43,8 +44,22 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=at,
             numbers={"start_loss": level.start, "end_loss": level.end, "growth": abs(level.end) / floor},
-            meaning=f"The loss grew from {level.start:.3g} to {level.end:.3g}; it left for good around step {at}.",
+            meaning=f"The loss {'grew' if level.end > 0 else 'ran off downwards'} from {level.start:.3g} to "
+            f"{level.end:.3g}; it left for good around step {at}.",
         )
+
+
+def _further_losses(run: Run) -> Iterator[Evidence]:
+    """Losses that further optimizers follow: of other networks, or of trainings that came later in the script."""
+    for name, series in run.curves.series.items():
+        broken = np.flatnonzero(~np.isfinite(np.asarray(series.values, dtype="float64")))
+        if name.startswith(f"{LOSS_TRAIN}/") and len(broken):
+            number = int(name.rpartition("/")[2]) + 1 if name.rpartition("/")[2].isdigit() else 0
+            yield Evidence(
+                numbers={"optimizer": number, "values": len(series), "broken_from": int(broken[0])},
+                meaning=f"The loss that optimizer {number} follows is NaN or infinite from its step "
+                f"{int(broken[0])} on.",
+            )
 
 
 RULE = Rule(

@@ -12,6 +12,8 @@ from babysit.rules.rule import Limits, Rule
 from babysit.rules.structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
 
+# Never the name of a loss written by hand: there a column may be right (`gather` asks for one).
+REFUSING = "cross_entropy"
 # More different whole numbers than this are amounts rather than classes.
 MOST_CLASSES = 100
 
@@ -30,7 +32,7 @@ def _one_unit_for_many(objective: Objective) -> str:
 def _number_without_output(objective: Objective) -> str:
     """Class numbers that no output stands for; torch refuses them."""
     target, last = objective.target, objective.outputs - 1
-    if objective.loss not in CLASS_LOSSES or not target.dtype.startswith(("int", "uint")) or last < 1:
+    if objective.loss != REFUSING or not target.dtype.startswith(("int", "uint")) or last < 1:
         return ""
     if target.low < 0 or target.high > last:
         seen = f"class numbers go from {target.low:.0f} to {target.high:.0f}"
@@ -44,7 +46,7 @@ def _number_without_output(objective: Objective) -> str:
 def _column_of_numbers(objective: Objective) -> str:
     """Class numbers as a column, where one number a sample is wanted; torch refuses them."""
     target, output = objective.target.shape, objective.prediction.shape
-    if objective.loss in CLASS_LOSSES and len(target) == len(output) == 2 and target[1] == 1 < output[1]:
+    if objective.loss == REFUSING and len(target) == len(output) == 2 and target[1] == 1 < output[1]:
         return (
             f"{objective.loss} wants one class number a sample, shape ({target[0]},), and gets a column, shape {target}"
         )

@@ -11,7 +11,9 @@ from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy
 from babysit.rules.loss_curve import values_of
+from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
+from babysit.rules.symptoms import NOT_LEARNING
 
 
 def _limit(run: Run) -> float | None:
@@ -30,7 +32,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     share = float(np.mean(norms > limit))
     if share > limits["share"] and float(np.median(norms)) > limits["times"] * limit:
+        much = float(np.median(norms)) > limits["much"] * limit
         yield Evidence(
+            severity=Severity.WARNING if much and poor(run) else Severity.INFO,
             numbers={"share": share, "limit": limit, "median_norm": float(np.median(norms))},
             meaning=f"{100 * share:.0f} % of the steps were clipped to a norm of {limit:g}; the gradient's own is "
             f"about {np.median(norms):.3g}. Every step is of the same length, whatever the gradient says.",
@@ -46,9 +50,11 @@ RULE = Rule(
     advice="Set the limit to two or three times the usual norm, and tune the learning rate.",
     find=find,
     needs=("curves", "events"),
+    leads_to=("U602", *NOT_LEARNING),
     limits={
         "share": Limit(0.95, "nearly all steps"),
         "times": Limit(3.0, "the usual norm is three times the limit"),
+        "much": Limit(30.0, "with such a norm a rate that suits the gradient is thirty times too low"),
         "steps": Limit(50, "the first steps are often large"),
     },
     treatments=(

@@ -21,7 +21,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     # What never ran with gradients (a target network, a spare part) is not forgotten by the optimizer.
     resting = {name for layer in anatomy.layers if not layer.output_shape for name in layer.parameter_names}
     missing = [name for name in anatomy.unoptimized if name and name not in resting]
-    strangers = [one for one in anatomy.optimizers if one.stale and not one.parameter_names]
+    # What runs inside compiled code was not seen, so nothing there can be called a stranger.
+    strangers = [one for one in anatomy.optimizers if one.stale and not one.parameter_names and not anatomy.compiled]
     if strangers:
         yield Evidence(
             first_step=0,

@@ -1,0 +1,33 @@
+"""Trainings without an optimizer: the weights are changed by the script itself."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from babysit.watcher.book import ParameterBook
+
+# So many backward passes without a change of any weight are a training that stands still, not one large batch.
+MOST_MICRO_BATCHES: Final = 256
+
+
+@final
+class ByHand:
+    """Tells, until an optimizer steps for the first time, whether the weights have changed since the last backward."""
+
+    def __init__(self, book: ParameterBook, *, possible: bool) -> None:
+        self._book = book
+        self._before: tuple[float, ...] = ()
+        self.possible = possible  # until an optimizer has stepped
+
+    def stepped(self, *, waiting: int, discarded: int) -> bool:
+        """Whether a step lies between the last backward and this one.
+
+        It may as well be one large batch in pieces: then no weight has changed, and no gradient was cleared.
+
+        Args:
+            waiting: losses since the last step.
+            discarded: how many gradients were cleared unused.
+        """
+        before, self._before = self._before, self._book.fingerprint()
+        still = before == self._before and len(before) > 0
+        return not still or discarded > 0 or waiting >= MOST_MICRO_BATCHES
