@@ -32,15 +32,20 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if not idle or len(ran) < len(layers) / 2 or adversarial(run) or anatomy_of(run).compiled:
         return
     held = {name for one in anatomy_of(run).optimizers for name in one.parameter_names}
-    missed = any(set(layer.parameter_names) & held for layer in idle if layer.trainable)
+    # What no optimizer holds is meant to rest in training: a teacher, a target network, a frozen backbone.
+    idle = [
+        layer for layer in idle if layer.trainable and not (held and held.isdisjoint(layer.parameter_names or held))
+    ]
+    if not idle:
+        return
     yield Evidence(
         layers=tuple(layer.name for layer in idle),
         first_step=0,
-        severity=Severity.WARNING if missed and poor(run) else Severity.INFO,
+        severity=Severity.WARNING if poor(run) else Severity.INFO,
         confidence=0.9,
         numbers={"layers": len(idle), "parameters": sum(layer.parameters for layer in idle)},
-        meaning=f"{', '.join(layer.name for layer in idle[:4])} never ran: {sum(layer.parameters for layer in idle):,} "
-        "parameters take no part.",
+        meaning=f"{', '.join(layer.name for layer in idle[:4])} never ran in training: "
+        f"{sum(layer.parameters for layer in idle):,} parameters that the optimizer holds take no part.",
     )
 
 
