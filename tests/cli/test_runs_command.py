@@ -130,6 +130,33 @@ def test_a_deletion_where_nobody_can_be_asked_wants_a_word(call, three, monkeypa
     assert json.loads(call("runs", "delete", "amber", "--yes", "--json")[1]) == {"deleted": ["amber"]}
 
 
+def test_a_run_that_is_being_written_is_deleted_only_when_that_is_said(call, three):
+    with Store() as store:
+        writer = store.open_writer(Run(id="oak"))
+        code, _, err = call("runs", "delete", "oak", "amber", "--yes")
+        assert code == 2
+        assert "oak is still being written" in " ".join(err.split())
+        assert len(store.list()) == 4
+        assert call("runs", "delete", "oak", "--yes", "--force")[0] == 0
+        writer.close()
+        assert len(store.list()) == 3
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_a_limit_below_one_is_refused(call, three, limit):
+    code, out, err = call("runs", "--limit", limit)
+    assert (code, out) == (2, "")
+    assert "--limit 1 or more" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("to", ["nowhere/a.csv", "nowhere/folder"])
+def test_an_export_makes_no_folders_above_its_own(call, three, folder, to):
+    code, _, err = call("runs", "export", "amber", "--to", to)
+    assert code == 2
+    assert "there is no such folder" in err
+    assert not (folder / "nowhere").exists()
+
+
 def test_one_wrong_name_among_many_deletes_nothing(call, three):
     assert call("runs", "delete", "amber", "oak", "--yes")[0] == 2
     with Store() as store:

@@ -15,6 +15,7 @@ from babysit.cli.keeping import open_store
 from babysit.cli.options import Json, StoreUrl, settle
 from babysit.cli.plain_text import on_one_line, visible
 from babysit.cli.terminal import out, say
+from babysit.records.problem import UserError
 
 if TYPE_CHECKING:
     from babysit.records.run import Run
@@ -60,6 +61,8 @@ def runs(  # noqa: PLR0913  each option is one question that is asked of the lis
     """List the recorded runs, or show one as text."""
     from babysit.store.choice import Choice, choose
 
+    if limit is not None and limit < 1:
+        raise UserError(f"a list of {limit} runs shows nothing", do="Give --limit 1 or more, or leave it out")
     with open_store(settle(store=store)) as kept:
         if run:
             found = kept.load(run)

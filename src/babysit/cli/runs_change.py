@@ -61,12 +61,21 @@ def delete(
     /,
     *more: Annotated[str, Parameter(help="Others to delete with it.")],
     yes: Annotated[bool, Parameter(negative="", show_default=False, help="Do not ask.")] = False,
+    force: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Also runs that are still being written.")
+    ] = False,
     json: Json = False,
     store: StoreUrl = None,
 ) -> int:
     """Remove runs from the store; their files (models, reports) stay."""
     with open_store(settle(store=store)) as kept:
         lines = list({line.id: line for line in (kept.glance(one)[0] for one in (run, *more))}.values())
+        written = [line.id for line in lines if line.status == "running"]
+        if written and not force:
+            raise UserError(
+                f"{', '.join(written)} {'is' if len(written) == 1 else 'are'} still being written",
+                do="End what writes it first; to delete it all the same, and what it still records: --force",
+            )
         if not yes:
             _require_consent(lines)
         for line in lines:

@@ -38,6 +38,8 @@ def export(
     as_folder = not to.suffix or to.is_dir() or len(more) > 0
     if as_folder and to.is_file():
         raise UserError("several runs go into a folder, and this is a file", where=str(to), do="Name a folder")
+    if not to.parent.is_dir() and not to.is_dir():
+        raise UserError("there is no such folder", where=str(to.parent), do="Make it first, or name another place")
     written: list[str] = []
     with open_store(settle(store=store)) as kept, progress_bars() as progress:
         lines = list({line.id: line for line in (kept.glance(one)[0] for one in (run, *more))}.values())

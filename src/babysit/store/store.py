@@ -28,7 +28,7 @@ from babysit.store.writer import Writer
 
 LATEST: Final = "latest"
 
-_LONGEST_TAG: Final = 100
+LONGEST_TAG: Final = 100
 
 Summaries: TypeAlias = list[RunSummary]
 
@@ -188,11 +188,11 @@ class Store:
 def _plain_tags(tags: Iterable[str]) -> list[str]:
     plain = [" ".join(storable(tag).split()) for tag in tags]
     for tag in plain:
-        if not 0 < len(tag) <= _LONGEST_TAG or not tag.isprintable():
+        if not 0 < len(tag) <= LONGEST_TAG or not tag.isprintable():
             shown = tag[:20].encode("ascii", "backslashreplace").decode()
             raise UserError(
                 f"{shown!r} of {len(tag)} characters cannot be a tag",
-                do=f"Use a word or a few, {_LONGEST_TAG} characters at most; longer text is a note",
+                do=f"Use a word or a few, {LONGEST_TAG} characters at most; longer text is a note",
             )
     return list(dict.fromkeys(plain))
 

@@ -166,6 +166,22 @@ def test_a_fault_in_one_look_is_told_and_the_stream_goes_on():
     assert len(following._news("piece", look, sent)[0]) == 2
 
 
+@pytest.mark.parametrize("page", ["", "/events"])
+def test_what_cannot_be_shown_is_refused_in_words(serve, tmp_path, page):
+    with Store(str(tmp_path)) as store:
+        store.save(sick.healthy_run())
+    site = serve(tmp_path)
+    one = sick.healthy_run().id
+    for address, status, words in (
+        ("/compare", 400, "at least two runs"),
+        (f"/compare?run={one}", 400, "at least two runs"),
+        (f"/compare?run={one}&run=nosuch", 404, "there is no run"),
+        ("/run?id=nosuch", 404, "there is no run"),
+    ):
+        answer = site.ask(page + address)
+        assert (answer.status, words in answer.text) == (status, True), address
+
+
 def test_two_runs_are_put_beside_each_other_and_what_cannot_be_compared_is_said(serve, tmp_path):
     with Store(str(tmp_path)) as store:
         one, other = sick.healthy_run(), sick.diverging_run()
@@ -175,9 +191,9 @@ def test_two_runs_are_put_beside_each_other_and_what_cannot_be_compared_is_said(
     page = site.ask(f"/compare?run={one.id}&run={other.id}").text
     assert "What changed" in page
     answer = site.ask(f"/compare?run={one.id}")
-    assert answer.status == 503
+    assert answer.status == 400
     assert "at least two runs" in answer.text
-    assert site.ask(f"/compare?run={one.id}&run=nowhere").status == 503
+    assert site.ask(f"/compare?run={one.id}&run=nowhere").status == 404
 
 
 def test_the_list_shows_what_was_asked_for():

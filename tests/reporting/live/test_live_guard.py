@@ -125,6 +125,27 @@ def test_nothing_is_written_from_elsewhere(serve, store, headers, secret, status
         assert kept.glance("latest")[0].notes == ""
 
 
+@pytest.mark.parametrize("letter", ["層", "🙂"])
+def test_a_long_note_in_any_script_is_kept_whole(serve, store, letter):
+    site = serve(store)
+    tags = [f"{number}{'層' * 98}" for number in range(10, 30)]
+    form = {"secret": site.doors.secret, "id": healthy_run().id, "notes": letter * 10_000, "tags": ",".join(tags)}
+    assert site.ask("/annotate", method="POST", body=urlencode(form)).status == 303
+    with Store(str(store)) as kept:
+        summary = kept.glance("latest")[0]
+    assert (summary.notes, summary.tags) == (letter * 10_000, tuple(tags))
+
+
+def test_a_tag_that_is_too_long_is_refused_and_not_cut(serve, store):
+    site = serve(store)
+    form = {"secret": site.doors.secret, "id": healthy_run().id, "notes": "", "tags": "x" * 101}
+    answer = site.ask("/annotate", method="POST", body=urlencode(form))
+    assert answer.status == 400
+    assert "cannot be a tag" in answer.text
+    with Store(str(store)) as kept:
+        assert kept.glance("latest")[0].tags == ()
+
+
 def test_a_note_without_end_is_refused(serve, store):
     site = serve(store)
     form = {"secret": site.doors.secret, "id": healthy_run().id, "notes": "x" * 50_000}

@@ -14,7 +14,6 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from babysit.plots.names import short
 from babysit.records.problem import UserError
 from babysit.reporting.live import pieces, shelf
 from babysit.reporting.live.following import Follower, Look, events
@@ -22,12 +21,14 @@ from babysit.reporting.live.guard import Doors
 from babysit.reporting.live.library import NOT_BEGUN, Library
 from babysit.reporting.live.paper import ASSETS, asset, written
 from babysit.reporting.report import report
+from babysit.store.store import LONGEST_TAG
 
 # More than anybody writes about a run; a request beyond it is refused before it is read.
 MOST_NOTE_LETTERS: Final = 10_000
 MOST_TAGS: Final = 20
-MOST_TAG_LETTERS: Final = 40
-_MOST_BYTES: Final = 8 * MOST_NOTE_LETTERS
+# A letter outside the first 65,536 is four bytes, and a form sends each as three signs; the rest is names and marks.
+_MOST_BYTES: Final = 12 * (MOST_NOTE_LETTERS + MOST_TAGS * LONGEST_TAG) + 1_000
+_LATER: Final = 503
 _YEAR_SECONDS: Final = 31_536_000
 
 
@@ -70,7 +71,7 @@ class Pages:
 
     async def run_events(self, request: Request) -> Response:
         """Changes of one run."""
-        return self._followed([request.query_params.get("id", "latest")])
+        return await self._followed([request.query_params.get("id", "latest")])
 
     async def compare(self, request: Request) -> Response:
         """Several runs beside each other."""
@@ -80,7 +81,7 @@ class Pages:
 
     async def compare_events(self, request: Request) -> Response:
         """Changes of what is compared."""
-        return self._followed(request.query_params.getlist("run"), compared=True)
+        return await self._followed(request.query_params.getlist("run"), compared=True)
 
     async def report(self, request: Request) -> Response:
         """The report of a run as a file to keep."""
@@ -105,7 +106,7 @@ class Pages:
         if not hmac.compare_digest(form.get("secret", "").encode(), self._doors.secret.encode()):
             return self._refused("This form is older than this `babysit ui`: go back and load it again", 403)
         run_id, notes = form.get("id", ""), form.get("notes", "").replace("\r\n", "\n").strip()
-        words = [short(word.strip(), MOST_TAG_LETTERS) for word in form.get("tags", "").split(",") if word.strip()]
+        words = [word.strip() for word in form.get("tags", "").split(",") if word.strip()]
         if len(notes) > MOST_NOTE_LETTERS or len(words) > MOST_TAGS:
             return self._refused(f"Up to {MOST_NOTE_LETTERS:,} letters and {MOST_TAGS} tags are kept", 413)
         try:
@@ -137,14 +138,21 @@ class Pages:
         try:
             shown, status = await asyncio.to_thread(look), 200
         except UserError as problem:
+            if _status_of(problem) != _LATER:
+                return self._problem(problem)
             # The page stays: its stream fills it as soon as the store can be read.
             shown, status = pieces.of_problem(str(problem)), 200 if problem.what == NOT_BEGUN else 503
         ready = defaultdict(Markup, {name: Markup(html) for name, html in shown.items()})  # by our own templates
         page = written(template, pieces=ready, events=address, place=self._library.label, **context)
         return HTMLResponse(page, status)
 
-    def _followed(self, run_ids: list[str], *, compared: bool = False) -> Response:
+    async def _followed(self, run_ids: list[str], *, compared: bool = False) -> Response:
         look, draw = (partial(act, run_ids, compared=compared) for act in (self._follower.look, self._follower.draw))
+        try:
+            await asyncio.to_thread(look)
+        except UserError as problem:
+            if _status_of(problem) != _LATER:
+                return self._problem(problem)
         return self._stream(look, draw)
 
     def _stream(self, look: Look, draw: Look) -> Response:
@@ -155,10 +163,18 @@ class Pages:
         )
 
     def _problem(self, problem: UserError) -> Response:
-        return self._refused(str(problem), 404 if "there is no run" in problem.what else 503)
+        return self._refused(str(problem), _status_of(problem))
 
     def _refused(self, why: str, status: int) -> Response:
         return HTMLResponse(written("refused.html", why=why, place=self._library.label), status)
+
+
+def _status_of(problem: UserError) -> int:
+    """404 for a run that is not there, 400 for what cannot be asked or kept, and _LATER for what may go well later."""
+    if "there is no run" in problem.what:
+        return 404
+    refused = ("several runs begin", "a comparison needs", "are too many to", "cannot be compared", "cannot be a tag")
+    return 400 if any(words in problem.what for words in refused) else _LATER
 
 
 def _annotate(store: Any, *, run_id: str, notes: str, tags: tuple[str, ...]) -> None:
