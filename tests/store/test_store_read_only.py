@@ -126,3 +126,41 @@ def test_a_training_goes_on_beside_it_and_its_records_come_in_later(folder: Path
     assert end.stdout.startswith("True\n"), end.stderr
     assert f"records wait in {folder.parent / 'temporary'}" in end.stdout
     assert list((folder.parent / "temporary").glob("*/*.spool"))
+
+
+SCRIPT = """
+import torch
+model = torch.nn.Linear(4, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+for _ in range(30):
+    optimizer.zero_grad()
+    model(torch.randn(8, 4)).pow(2).mean().backward()
+    optimizer.step()
+print("trained to the end")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", [True, False])
+def test_a_watched_training_goes_on_and_its_records_are_kept_elsewhere(folder: Path, database: bool) -> None:
+    if not database:
+        folder.chmod(0o755)
+        for path in folder.iterdir():
+            path.unlink()
+        folder.chmod(0o555)
+    script = folder.parent / "train.py"
+    script.write_text(SCRIPT)
+    watching = f"""
+import sys
+from babysit.cli.app import main
+sys.exit(main(["watch", "--store", sys.argv[1], {str(script)!r}]))
+"""
+    done = done_by_somebody(watching, folder)
+    assert done.returncode == 0, done.stderr
+    assert "trained to the end" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert str(folder.parent / "temporary") in done.stderr
+    if not database:
+        kept = next((folder.parent / "temporary").glob("babysit-runs-*"))
+        with Store(str(kept)) as store:
+            assert [line.steps for line in store.list()] == [30]

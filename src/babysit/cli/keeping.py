@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +18,28 @@ FOLDER: Final = "babysit_runs"
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator[Store]:
+def open_store(settings: Settings, *, anywhere: bool = False) -> Iterator[Store]:
     """The store of the settings, closed at the end; what it could not write is told then.
 
-    Raises UserError when it cannot be opened.
+    Args:
+        settings: where it is.
+        anywhere: where nothing can be kept there, keep it in a new temporary folder and say so: somebody's training
+            must not fail because of its records.
+
+    Raises:
+        UserError: when it cannot be opened.
     """
     from babysit.store.store import Store
+    from babysit.store.trouble import UnwritableError
 
-    store = Store(settings.store or None, megabytes=settings.store_megabytes)
+    try:
+        store = Store(settings.store or None, megabytes=settings.store_megabytes)
+    except UnwritableError as problem:
+        if not anywhere:
+            raise
+        folder = tempfile.mkdtemp(prefix="babysit-runs-")
+        say_problem(f"{problem.what} ({problem.where}). They are kept in {folder}: babysit runs --store {folder}")
+        store = Store(folder, megabytes=settings.store_megabytes)
     try:
         yield store
     finally:

@@ -40,7 +40,7 @@ def watch(
     from babysit.watcher.script import read_script, run_script
 
     read_script(str(script))  # what cannot start is told before a run is kept of it
-    with open_store(settings) as kept:
+    with open_store(settings, anywhere=True) as kept:
         began = begin_run("watch", {"source": str(script)})
         writer = kept.open_writer(began)
         with panel(writer, asked=live or (False if no_live else None), name=began.name, overhead=share) as sink:

@@ -52,9 +52,13 @@ def reason(problem: BaseException) -> str:
     return " ".join(str(origin).split()) or type(origin).__name__
 
 
-def unwritable(path: Path, reason: str) -> UserError:
+class UnwritableError(UserError):
+    """A place where nothing can be kept."""
+
+
+def unwritable(path: Path, reason: str) -> UnwritableError:
     """What to say of a place that takes nothing."""
-    return UserError(
+    return UnwritableError(
         f"runs cannot be kept here: {reason}",
         where=str(path),
         do="Make it writable, or name another place for the store",
