@@ -34,11 +34,11 @@ def open_store(settings: Settings, *, anywhere: bool = False) -> Iterator[Store]
 
     try:
         store = Store(settings.store or None, megabytes=settings.store_megabytes)
-    except UnwritableError as problem:
+    except UnwritableError as refused:
         if not anywhere:
             raise
         folder = tempfile.mkdtemp(prefix="babysit-runs-")
-        say_problem(f"{problem.what} ({problem.where}). They are kept in {folder}: babysit runs --store {folder}")
+        say_problem(f"{refused.what} ({refused.where}). They are kept in {folder}: babysit runs --store {folder}")
         store = Store(folder, megabytes=settings.store_megabytes)
     try:
         yield store

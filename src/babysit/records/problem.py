@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
 
-
-@final
 class UserError(Exception):
     """A mistake that the user can mend: shown as one clear line and exit code 2, never as a traceback.
 
