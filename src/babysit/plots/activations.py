@@ -79,7 +79,7 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def _histograms(found: Numbers, bins: Array, end: int) -> Histograms | None:
-    """The columns that hold histograms: they are taken on fewer steps than means are."""
+    """The histograms of the columns in which any layer has one; None when nothing spreads."""
     usable = np.isfinite(bins).all(axis=-1) & np.isfinite(found.mean) & np.isfinite(found.std) & (found.std > 0)
     columns = np.flatnonzero(usable.any(axis=0))
     if not len(columns):
@@ -124,13 +124,6 @@ def draw(numbers: Numbers) -> Figure:
         .transform_flatten(["mean", "std", *numbers.shares, "column"])
         .transform_calculate(step="activation_steps[datum.column]")
     )
-    if numbers.histograms is not None:
-        times = [
-            alt.param(name="histogram_steps", value=list(numbers.histograms.steps)),
-            alt.param(name="histogram_ends", value=list(numbers.histograms.ends)),
-        ]
-    else:
-        times = []
     spread = chosen.transform_filter("isValid(datum.mean) && isValid(datum.std)").transform_calculate(
         low="datum.mean - datum.std", high="datum.mean + datum.std"
     )
@@ -144,9 +137,13 @@ def draw(numbers: Numbers) -> Figure:
     ]
     if numbers.histograms is None:
         behind = spread.mark_area(color=BLUE, opacity=0.22).encode(x=x, y=y, y2="high:Q", tooltip=tooltip)
-        colour = BLUE
+        colour, times = BLUE, []
     else:
         behind, colour = _density(x, y), INK
+        times = [
+            alt.param(name="histogram_steps", value=list(numbers.histograms.steps)),
+            alt.param(name="histogram_ends", value=list(numbers.histograms.ends)),
+        ]
     middle = spread.mark_line(color=colour, strokeWidth=2).encode(x=x, y=alt.Y("mean:Q"), tooltip=tooltip)
     zero = alt.Chart(rows(value=[0.0])).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y="value:Q")
     left = alt.layer(behind, middle, zero)

@@ -79,13 +79,13 @@ def _plain(value: Any) -> Any:
         # JSON has no NaN; the words keep what was seen instead of losing it as null.
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_whole(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value
+    return _whole(value)
 
 
 def to_json(record: Any) -> str:
     """A record as indented JSON; arrays become lists, NaN and infinities become words."""
     plain = msgspec.to_builtins(record, enc_hook=_plain, builtin_types=(bytes,))
-    return msgspec.json.format(msgspec.json.encode(_whole(_plain(plain))), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(_plain(plain)), indent=2).decode()

@@ -228,7 +228,7 @@ class Loop:
     def _step_done(self, optimizer: torch.optim.Optimizer | None) -> None:
         now = time.perf_counter()
         if self._pace.calm(self.steps) and self._pace.in_time(now) and not self._evaluation.passes:
-            self._schedule.plain(now - self._last_time)
+            self._schedule.finished(self.steps, now - self._last_time, sampled=False)
             self.steps += 1
             self._last_time = now
             return

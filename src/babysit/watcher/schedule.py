@@ -46,10 +46,6 @@ class Schedule:
         """No step before this one will be wanted."""
         return 0 if self._next < self._dense_until else self._next
 
-    def plain(self, seconds: float) -> None:
-        """Tell how long a step took that was not sampled; called in every step."""
-        self._plain.append(seconds)
-
     def finished(self, step: int, seconds: float, *, sampled: bool) -> None:
         """Tell how long a step took, from the end of the one before."""
         if not sampled:

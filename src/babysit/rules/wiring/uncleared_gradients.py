@@ -57,7 +57,9 @@ RULE = Rule(
             code="optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
         ),
     ),
-    false_positives=("Gradients cleared by hand (`p.grad = None`) are not seen.",),
+    false_positives=(
+        "Gradients cleared by hand (`p.grad = None`) are known only by looks before backward: five at least.",
+    ),
     sources=("torch.Tensor.backward accumulates gradients.",),
     fires_on=(lambda: example_run(events={"zero_grad": 0}),),
     silent_on=(

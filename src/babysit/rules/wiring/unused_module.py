@@ -33,9 +33,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     held = {name for one in anatomy_of(run).optimizers for name in one.parameter_names}
     # What no optimizer holds is meant to rest in training: a teacher, a target network, a frozen backbone.
-    idle = [
-        layer for layer in idle if layer.trainable and not (held and held.isdisjoint(layer.parameter_names or held))
-    ]
+    idle = [layer for layer in idle if layer.trainable and not _rests(layer, held)]
     if not idle:
         return
     yield Evidence(
@@ -47,6 +45,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         meaning=f"{', '.join(layer.name for layer in idle[:4])} never ran in training: "
         f"{sum(layer.parameters for layer in idle):,} parameters that the optimizer holds take no part.",
     )
+
+
+def _rests(layer: Layer, held: set[str]) -> bool:
+    """Whether the optimizers are known, and hold nothing of the layer."""
+    return bool(held and layer.parameter_names) and held.isdisjoint(layer.parameter_names)
 
 
 RULE = Rule(
