@@ -75,8 +75,8 @@ def test_members_are_trained_on_both_and_spread_anew_when_a_rung_left_them_on_on
     for result in team.advance(members, epochs=1):
         assert close(result, expected[result.number])
     assert set(team._homes.values()) == {0, 1}
-    on_one = [one for one in members if team._homes[one.number] == 0]
-    assert len(on_one) >= 2
+    on_one = max(([one for one in members if team._homes[one.number] == place] for place in (0, 1)), key=len)
+    assert len(on_one) >= 2  # which of the two trained more is a matter of who was quicker
     team.forget([one.number for one in members if one not in on_one])
     for result in team.advance(on_one, epochs=1):
         assert close(result, later[result.number])
