@@ -14,12 +14,14 @@ Floats = NDArray[np.float64]
 
 # A trend is tested on block means: their number bounds the cost, and averaging removes most of the batch noise.
 BLOCKS = 40
+MANY = 1000  # shorter curves are read as they are
 
 
 class Levels(NamedTuple):
     """The loss in numbers; all in the units of the loss."""
 
     looks: int  # values, finite or not
+    steps: int  # that they span
     start: float  # median of the first three; the first alone when it explodes at once, a mean when very noisy
     end: float  # mean over the last tenth, at least five values
     best: float  # lowest block mean
@@ -28,7 +30,23 @@ class Levels(NamedTuple):
 
 
 def values_of(series: Series) -> tuple[Floats, Floats]:
-    """The finite values of a curve with their steps."""
+    """The finite values of a curve with their steps, evenly spaced.
+
+    Where steps are short, a watch reads all losses at first and then every few: of the many first ones as few are kept,
+    so that a tenth of the values is a tenth of the run.
+    """
+    steps, values = _finite(series)
+    if len(steps) < MANY:
+        return steps, values
+    apart = np.diff(steps)
+    early, late = float(np.median(apart[: len(apart) // 4])), float(np.median(apart[-len(apart) // 4 :]))
+    if late <= 1.5 * early:
+        return steps, values
+    _, first = np.unique(steps // late, return_index=True)
+    return steps[first], values[first]
+
+
+def _finite(series: Series) -> tuple[Floats, Floats]:
     values = np.asarray(series.values, dtype=np.float64)
     keep = np.isfinite(values)
     return np.asarray(series.steps, dtype=np.float64)[keep], values[keep]
@@ -69,18 +87,21 @@ def levels(run: Run, name: str = LOSS_TRAIN) -> Levels | None:
     if len(series) < 5:
         return None
     raw = np.asarray(series.values, dtype=np.float64)
+    steps = int(series.steps[-1]) + 1
     _, values = values_of(series)
+    _, every = _finite(series)
     if not len(values):
-        return Levels(len(raw), np.nan, np.nan, np.nan, 0.0, int(series.steps[0]))
+        return Levels(len(raw), steps, np.nan, np.nan, np.nan, 0.0, int(series.steps[0]))
     last = int(np.flatnonzero(np.isfinite(raw))[-1])
     broken_at = int(series.steps[last + 1]) if last + 1 < len(raw) else None
     window = max(5, len(values) // 10)
     return Levels(
         looks=len(raw),
-        start=_start(values),
+        steps=steps,
+        start=_start(every),
         end=float(values[-window:].mean()),
         best=float(blocks(values).min()),
-        noise=noise_of(values),
+        noise=noise_of(every),
         broken_at=broken_at,
     )
 

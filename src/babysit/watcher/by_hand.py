@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final, final
 
 from babysit.watcher.book import ParameterBook
+from babysit.watcher.guard import Guard
+from babysit.watcher.losses import Losses
 
 # So many backward passes without a change of any weight are a training that stands still, not one large batch.
 MOST_MICRO_BATCHES: Final = 256
@@ -14,20 +16,21 @@ MOST_MICRO_BATCHES: Final = 256
 class ByHand:
     """Tells, until an optimizer steps for the first time, whether the weights have changed since the last backward."""
 
-    def __init__(self, book: ParameterBook, *, possible: bool) -> None:
-        self._book = book
+    def __init__(self, book: ParameterBook, guard: Guard, *, possible: bool) -> None:
+        self._book, self._guard = book, guard
         self._before: tuple[float, ...] = ()
         self.possible = possible  # until an optimizer has stepped
 
-    def stepped(self, *, waiting: int, discarded: int) -> bool:
+    def stepped(self, losses: Losses) -> bool:
         """Whether a step lies between the last backward and this one.
 
         It may as well be one large batch in pieces: then no weight has changed, and no gradient was cleared.
-
-        Args:
-            waiting: losses since the last step.
-            discarded: how many gradients were cleared unused.
         """
-        before, self._before = self._before, self._book.fingerprint()
-        still = before == self._before and len(before) > 0
-        return not still or discarded > 0 or waiting >= MOST_MICRO_BATCHES
+        if not self.possible:
+            return False
+        done = False
+        with self._guard.unseen("step"):
+            before, self._before = self._before, self._book.fingerprint()
+            still = before == self._before and len(before) > 0
+            done = not still or losses.discarded > 0 or len(losses) >= MOST_MICRO_BATCHES
+        return done and len(losses) > 0

@@ -10,20 +10,21 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from babysit.records.curves import ACCURACY_TRAIN, GRADIENT_NORM, LOSS_TRAIN, RATE
+from babysit.records.curves import GRADIENT_NORM, LOSS_TRAIN
 from babysit.records.run import Run
 from babysit.watcher import patches
 from babysit.watcher.anatomist import CAPTURED_STEPS, Anatomist
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, is_compiled
 from babysit.watcher.by_hand import ByHand
+from babysit.watcher.doze import Doze
 from babysit.watcher.evaluation import Evaluation
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.guard import Guard
 from babysit.watcher.live import Live
 from babysit.watcher.losses import Losses, scalar_of
 from babysit.watcher.optimizers import Optimizers
-from babysit.watcher.pace import Pace
+from babysit.watcher.outlet import Outlet
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
 from babysit.watcher.window import Window
@@ -50,34 +51,42 @@ class Loop:
         self._schedule = Schedule(overhead)
         self.window = Window(self._book, self._gauge, self._anatomist, self._batches, self.guard.problem)
         self._evaluation = Evaluation(self._book, self._batches, self._anatomist.scale_of, self.guard.problem)
-        self._writer = writer
+        self._outlet = Outlet(self.recorder, writer)
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
         self.live = Live(overhead, self.recorder.event, writer)
-        self._losses = Losses()
         self._in_step = False
-        self._by_hand = ByHand(self._book, possible=optimizer is None)
+        self._by_hand = ByHand(self._book, self.guard, possible=optimizer is None)
         self._modes: dict[str, bool] = {}
         self._last_time = time.perf_counter()
-        self.steps = 0
-        self._pace = Pace()
+        self._done = 0  # steps, but for those of a doze under way
+        self._losses = Losses()
+        self._doze = Doze(self, self._schedule, self._optimizers, self._losses, self._outlet)
+        self.on_step_counted = self._doze.count
+        self._plain_steps = False  # whether nothing happens inside a step but the step
         self._compiled_before = patches.compiled_frames()
         if model is not None:
             self._book.register(model)
             if is_compiled(model):
                 self.on_compile(model)
 
+    @property
+    def steps(self) -> int:
+        """How many steps there were."""
+        return self._done + self._doze.counted
+
     # -- lifetime
 
     def start(self, *, at_once: bool) -> None:
         """Begin to listen; sample the first step from now on, or from the first optimizer that is made."""
         self.resume()
-        self._pace.begin()
+        self._outlet.begin()
         if at_once:
             self._arm()
 
     def pause(self) -> None:
         """Listen to nothing for a while."""
+        self.on_waking()
         patches.forget(self)
         self.window.close()
         self.window.leave()
@@ -99,8 +108,6 @@ class Loop:
         """Hand the writer what it has not got yet."""
         self.recorder.send(writer, self._anatomist.order())
 
-    # -- the loop tells
-
     def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer was made: the first step to come is sampled."""
         if self._only is None and not self._in_step:
@@ -115,6 +122,7 @@ class Loop:
         if self._only is not None and self._only() is not optimizer:
             return
         self._in_step = True
+        self._plain_steps = not closure
         if self.window.active:
             with self.guard.unseen("step"):
                 if self.window.capturing and not closure:
@@ -128,6 +136,9 @@ class Loop:
         if self._only is not None and self._only() is not optimizer:
             return
         self._in_step = self._by_hand.possible = False
+        if self._doze.on:
+            self._doze.count(optimizer)
+            return
         index = self._optimizers.stepped(optimizer)
         if self.window.active:
             with self.guard.unseen("step"):
@@ -143,17 +154,20 @@ class Loop:
 
     def on_backward(self, tensors: Any) -> None:
         """Gradients are about to be computed: this scalar is the loss."""
-        if self._pace.calm(self.steps) and self._losses.add_simply(tensors):
+        if self._doze.on and (not self._doze.reads or self._losses.add_simply(tensors)):
             return
         loss = scalar_of(tensors)
         if loss is None:
+            return
+        if self._doze.on:
+            self._losses.add(loss, counted=False)
             return
         if self.window.active:
             with self.guard.unseen("backward"):
                 self.window.backward(loss, first=not self._losses)
                 self._gauge.closure_called()
         # Without an optimizer a step lasts from one backward to the next.
-        if self._by_hand.possible and not self._in_step and self._stepped_by_hand() and self._losses:
+        if not self._in_step and self._by_hand.stepped(self._losses):
             self.recorder.scalar(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
             self._step_done(None)
         self._losses.add(loss)
@@ -162,7 +176,8 @@ class Loop:
 
     def on_zero_grad(self, _owner: object) -> None:
         """Gradients are about to be cleared."""
-        self._losses.cleared(in_step=self._in_step)
+        if not self._doze.on:
+            self._losses.cleared(in_step=self._in_step)
 
     def on_mode(self, module: nn.Module, *, training: bool) -> None:
         """A module was put into train or eval mode; only whole models and only changes count."""
@@ -173,8 +188,11 @@ class Loop:
 
     def on_gradient_off(self) -> None:
         """A block without gradients begins: an evaluation, perhaps."""
+        if self._in_step:
+            self._plain_steps = False  # without the hook before a step this would look like an evaluation
         if self._in_step or self._anatomist.compiled:
             return
+        self.on_waking(disturbed=True)
         if not self._evaluation.running:
             if self.steps == 0:
                 return
@@ -208,64 +226,50 @@ class Loop:
         said = "activations inside compiled code cannot be seen; weights, gradients and updates are"
         self.guard.problem("torch.compile", RuntimeError(said))
 
+    def on_waking(self, *, disturbed: bool = False) -> None:
+        """Hear everything from now on."""
+        if self._doze.on:
+            self._done += self._doze.end(disturbed=disturbed)
+            self._last_time = time.perf_counter()
+
     # -- inside
 
     def _arm(self) -> None:
         """Look at the coming step."""
-        self._pace.interrupt()
+        self.on_waking()
         if not self._anatomist.compiled and patches.compiled_frames() > self._compiled_before:
             self.on_compile()
         self.window.capturing = self.steps < CAPTURED_STEPS
         self.window.open(traced=not self._anatomist.compiled)
 
-    def _stepped_by_hand(self) -> bool:
-        """Whether weights were changed without any optimizer, so that a backward is all there is to count."""
-        with self.guard.unseen("step"):
-            if self._by_hand.stepped(waiting=len(self._losses), discarded=self._losses.discarded):
-                return True
-        return False
-
     def _step_done(self, optimizer: torch.optim.Optimizer | None) -> None:
-        now = time.perf_counter()
-        if self._pace.calm(self.steps) and self._pace.in_time(now) and not self._evaluation.passes:
-            self._schedule.finished(self.steps, now - self._last_time, sampled=False)
-            self.steps += 1
-            self._last_time = now
-            return
-        self._look_around(optimizer, now)
-        if not self.window.active and self.steps >= CAPTURED_STEPS:
-            self._pace.plan(self.steps, coming=self._schedule.coming)
-
-    def _look_around(self, optimizer: torch.optim.Optimizer | None, now: float) -> None:
         """All that may be due at the end of a step."""
-        sampled = self.window.active
+        now, sampled = time.perf_counter(), self.window.active
         if sampled:
             self._end_window(optimizer)
         self._schedule.finished(self.steps, now - self._last_time, sampled=sampled)
         if self._evaluation.passes:
             self._take_evaluation()
-        self.steps += 1
+        self._done += 1
         if self.steps == CAPTURED_STEPS:
             self._anatomist.all_optimizers(self._optimizers)
         if self._schedule.wants(self.steps):
             self._arm()
-        if sampled or self._pace.asks(self.steps, now):
-            self._flush()
-            if self.live.wants(self.steps):
-                with self.guard.unseen("judging"):
-                    self.live.look(lambda: Run(id="", **self.facts()), self.steps)
+        if self._outlet.due(self.steps, now):
+            with self.guard.unseen("recording"):
+                self._outlet.flush(self.steps, self._anatomist.order(), self._schedule.cost(self.steps))
+        if self.live.wants(self.steps):
+            with self.guard.unseen("judging"):
+                self.live.look(lambda: Run(id="", **self.facts()), self.steps)
         # Our own work after a sampled step belongs to neither that step nor the next plain one.
         self._last_time = time.perf_counter() if sampled and not self.window.active else now
+        if self._plain_steps and self.steps >= CAPTURED_STEPS and not self.window.active:
+            self._doze.begin(self.steps, optimizer)
 
     def _end_window(self, optimizer: torch.optim.Optimizer | None) -> None:
         with self.guard.unseen("step"):
-            if self.window.accuracy is not None:
-                self.recorder.scalar(ACCURACY_TRAIN, self.steps, self.window.accuracy)
-            if optimizer is not None:
-                self.recorder.scalar(RATE, self.steps, float(optimizer.param_groups[0].get("lr", math.nan)))
-            keys, counts, row = self._gauge.finish()
-            if row is not None:
-                self.recorder.row((self.steps, keys, counts, row))
+            rate = optimizer.param_groups[0].get("lr", math.nan) if optimizer is not None else None
+            self.recorder.sampled(self.steps, self.window.accuracy, rate, self._gauge.finish())
         self.window.close()
 
     def _take_evaluation(self) -> None:
@@ -274,27 +278,20 @@ class Loop:
         for name, value in means.items():
             self.recorder.scalar(name, self.steps, value)
 
-    def _flush(self) -> None:
-        if not self._pace.may_flush():
-            return
-        with self.guard.unseen("recording"):
-            self.recorder.settle()
-            if self._writer is not None:
-                self.recorder.send(self._writer, self._anatomist.order())
-                self._writer.update(overhead=self._schedule.cost(self.steps))
-
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""
+        self.on_waking()
         with self.guard.unseen("recording"):
             self.recorder.settle()
         self._anatomist.all_optimizers(self._optimizers)
         anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps)
-        counts = anatomy.objectives[0].class_counts if anatomy.objectives else ()
+        classes = anatomy.objectives[0].class_counts if anatomy.objectives else ()
+        counts = self._losses.counts(share=1 - self._doze.total / max(1, self.steps))
         return {
             "anatomy": anatomy,
-            "data": self._batches.profile(counts, self._anatomist.target_moments),
+            "data": self._batches.profile(classes, self._anatomist.target_moments),
             "vitals": self.recorder.vitals(self._anatomist.order()),
             "curves": self.recorder.curves(),
-            "events": self.recorder.events(self.steps, self._losses.counts() | self.window.gradients),
+            "events": self.recorder.events(self.steps, counts | self.window.gradients),
             "overhead": self._schedule.cost(self.steps),
         }

@@ -32,6 +32,7 @@ class Losses:
     def __init__(self) -> None:
         self._values: list[float | Tensor] = []  # what backward was called on since the last step
         self._scaled: dict[int, Tensor] = {}  # by the identity of what backward will be called on
+        self.scaling = False  # whether any was
         self._divisor = 1.0
         self._unused = 0
         self.backwards = self.clears = self.discarded = 0
@@ -42,6 +43,7 @@ class Losses:
     def scale(self, loss: Any, scaled: Any) -> None:
         """Remember the loss itself when mixed precision multiplies it before backward."""
         if isinstance(loss, Tensor) and loss.numel() == 1:
+            self.scaling = True
             self._scaled[id(scaled)] = loss
 
     def cleared(self, *, in_step: bool) -> None:
@@ -51,27 +53,30 @@ class Losses:
             self.discarded += self._unused
             self._unused = 0
 
-    def counts(self) -> dict[str, int]:
-        """How often backward and zero_grad were called, and how many backward passes were for nothing."""
-        return {"backward": self.backwards, "zero_grad": self.clears, "discarded": self.discarded}
+    def counts(self, *, share: float) -> dict[str, int]:
+        """How often backward and zero_grad were called, and how many backward passes were for nothing.
+
+        Args:
+            share: in which share of the steps they were listened to; they are taken to be as frequent in the others.
+        """
+        heard = {"backward": self.backwards, "zero_grad": self.clears, "discarded": self.discarded}
+        return {kind: round(count / share) for kind, count in heard.items()} if share > 0 else heard
 
     def add_simply(self, loss: Any) -> bool:
         """Take the only loss of a step if it is a plain scalar on the CPU, with as little work as can be."""
         alone = not self._values and not self._scaled and self._divisor == 1
         if not alone or type(loss) is not Tensor or loss.dim() or not loss.is_cpu:
             return False
-        self.backwards += 1
-        self._unused = 1
         self._values.append(loss.item())
         return True
 
-    def add(self, loss: Tensor) -> None:
+    def add(self, loss: Tensor, *, counted: bool = True) -> None:
         """Take the scalar that backward is called on."""
-        self.backwards += 1
+        self.backwards += counted
         loss = self._scaled.pop(id(loss), loss) if self._scaled else loss
         if self._values or self._divisor > 1:  # asked of micro-batches only: a loss alone may well be halved
             self._divisor = divided_by(loss)
-        self._unused += 1
+        self._unused += counted
         # On the CPU reading a scalar costs nothing. Elsewhere it would wait for the device, so it is read later, from a
         # copy: a script may well sum its loss over processes in place.
         self._values.append(loss.item() if loss.is_cpu else loss.detach().clone())

@@ -62,6 +62,15 @@ class Optimizers:
         self.steps[number] += 1
         return place
 
+    @property
+    def alone(self) -> bool:
+        """Whether a single one steps."""
+        return len(self._order) == 1
+
+    def add(self, optimizer: torch.optim.Optimizer, steps: int) -> None:
+        """Count steps of one that has stepped before."""
+        self.steps[self.number(optimizer)] += steps
+
     def leads(self, place: int) -> bool:
         """Whether the one at this place, which has just stepped, is the one whose steps are counted."""
         if place != self.leader:

@@ -1,19 +1,21 @@
 """The few places of torch that a watch listens to, all in one file, all put back when the last watch closes.
 
-Idle cost: one Python call a `backward`, two a `step`. Nothing is wrapped inside the model.
+Nothing is wrapped inside the model. A listener may hear less for a while: what costs something in every step is taken
+off when nobody wants to hear it.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import has_torch_function
+
+from babysit.watcher.patch import Hook, Patch
 
 
 class Listener(Protocol):
@@ -27,6 +29,9 @@ class Listener(Protocol):
 
     def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
         """An optimizer has stepped."""
+
+    def on_step_counted(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer has stepped, told to those who want to hear less than everything."""
 
     def on_backward(self, tensors: Any) -> None:
         """Gradients are about to be computed."""
@@ -57,46 +62,20 @@ class Listener(Protocol):
 _running_backward: Callable[[], int] = torch._C._current_graph_task_id
 _NONE: Final = -1
 
+# How much a listener hears: of optimizers only that they have stepped; backward as well; or everything. What does not
+# happen in every step is always heard.
+STEPS: Final = 0
+LOSSES: Final = 1
+ALL: Final = 2
+
 # A tuple, replaced as a whole: a call that is under way keeps the listeners it began with.
 _listeners: tuple[Listener, ...] = ()
-_installed: list[Patch] = []
+_wanted: dict[int, int] = {}  # how much each hears, by its identity
+_heard = ALL
+_installed: list[Patch | Hook] = []
+_of_backward: list[Patch | Hook] = []  # those of them that only listeners to losses need
+_of_steps: list[Patch | Hook] = []  # and those that only listeners to everything do
 _lock = threading.Lock()
-
-
-@final
-class Patch:
-    """One attribute replaced, and how to put it back."""
-
-    def __init__(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        self._owner, self._name = owner, name
-        self._original = getattr(owner, name)
-        self._inherited = isinstance(owner, type) and name not in vars(owner)
-        self._ours = functools.wraps(self._original)(make(self._original))
-        setattr(owner, name, self._ours)
-
-    def undo(self) -> None:
-        """Put the original back, unless somebody has replaced ours since."""
-        if getattr(self._owner, self._name) is not self._ours:
-            return
-        if self._inherited:
-            delattr(self._owner, self._name)
-        else:
-            setattr(self._owner, self._name, self._original)
-
-
-@final
-class HookHandle:
-    """A hook of torch's own, undone like a patch."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-
-    def undo(self) -> None:
-        """Remove the hook."""
-        self._handle.remove()
-
-
-_hooks: list[HookHandle] = []
 
 
 def listen(listener: Listener) -> None:
@@ -106,6 +85,8 @@ def listen(listener: Listener) -> None:
         if not _listeners:
             _install()
         _listeners = (*_listeners, listener)
+        _wanted[id(listener)] = ALL
+        _adjust()
 
 
 def forget(listener: Listener) -> None:
@@ -114,26 +95,50 @@ def forget(listener: Listener) -> None:
     with _lock:
         if listener in _listeners:
             _listeners = tuple(other for other in _listeners if other is not listener)
+            del _wanted[id(listener)]
+            _adjust()
             if not _listeners:
                 for patch in reversed(_installed):
                     patch.undo()
-                for hook in _hooks:
-                    hook.undo()
                 _installed.clear()
-                _hooks.clear()
+
+
+def hear(listener: Listener, how_much: int) -> None:
+    """Let a listener hear STEPS, LOSSES or ALL from now on; it may hear more when others want to."""
+    with _lock:
+        if listener in _listeners:
+            _wanted[id(listener)] = how_much
+            _adjust()
+
+
+def _adjust() -> None:
+    global _heard
+    heard, _heard = _heard, max(_wanted.values(), default=ALL)
+    if heard == _heard:
+        return
+    for least, patches in ((LOSSES, _of_backward), (ALL, _of_steps)):
+        for patch in patches:
+            if _heard >= least > heard:
+                patch.put()
+            elif heard >= least > _heard:
+                patch.undo()
 
 
 def _install() -> None:
     from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-    _hooks.append(HookHandle(register_optimizer_step_pre_hook(_before_step)))
-    _hooks.append(HookHandle(register_optimizer_step_post_hook(_after_step)))
+    # Tensor.backward calls it; patched alone, so that a backward costs one more Python call and not two.
+    _of_backward[:] = [Patch(torch.autograd, "backward", _backward)]
+    _of_steps[:] = [
+        Hook(register_optimizer_step_pre_hook, _before_step),
+        Patch(torch.optim.Optimizer, "zero_grad", _zero_grad),
+    ]
     _installed.extend([
-        # Tensor.backward calls it; patched alone, so that a backward costs one more Python call and not two.
-        Patch(torch.autograd, "backward", _backward),
+        Hook(register_optimizer_step_post_hook, _after_step),
+        *_of_backward,
+        *_of_steps,
         Patch(torch.autograd, "grad", _grad),
         Patch(torch.optim.Optimizer, "__init__", _optimizer),
-        Patch(torch.optim.Optimizer, "zero_grad", _zero_grad),
         Patch(nn.Module, "zero_grad", _zero_grad),
         Patch(nn.Module, "train", _mode),
         Patch(torch.no_grad, "__enter__", _gradient_off),
@@ -161,6 +166,10 @@ def _before_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs
 
 
 def _after_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if _heard < ALL:
+        for listener in _listeners:
+            listener.on_step_counted(optimizer)
+        return
     closure = _has_closure(args, kwargs)
     for listener in _listeners:
         listener.on_after_step(optimizer, closure=closure)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from babysit.records.curves import ACCURACY_TRAIN, Curves, Series
+from babysit.records.curves import ACCURACY_TRAIN, RATE, Curves, Series
 from babysit.records.events import Event, Events
 from babysit.records.vitals import Vitals
 from babysit.watcher.gauge import to_statistics, values_of
@@ -28,7 +28,7 @@ class Sink(Protocol):
         """Replace whole parts of the run."""
 
 
-Row = tuple[int, list[tuple[str, str]], dict[tuple[str, str], int], Tensor]
+Measured = tuple[list[tuple[str, str]], dict[tuple[str, str], int], Tensor | None]
 
 
 @final
@@ -37,7 +37,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[tuple[int, float | Tensor]]] = {}
-        self._rows: list[Row] = []
+        self._rows: list[tuple[int, list[tuple[str, str]], dict[tuple[str, str], int], Tensor]] = []
         self._steps: dict[str, list[int]] = {}
         self._values: dict[str, list[float]] = {}
         self._vital_steps: list[int] = []
@@ -52,9 +52,15 @@ class Recorder:
         """One point of a curve; a tensor is read later."""
         self._waiting.setdefault(name, []).append((step, value))
 
-    def row(self, row: Row) -> None:
-        """The raw scalars of one sampled step, still on the device."""
-        self._rows.append(row)
+    def sampled(self, step: int, accuracy: Tensor | None, rate: float | Tensor | None, measured: Measured) -> None:
+        """One sampled step: accuracy of its batch, rate, and the raw scalars of its layers, still on the device."""
+        if accuracy is not None:
+            self.scalar(ACCURACY_TRAIN, step, accuracy)
+        if rate is not None:
+            self.scalar(RATE, step, float(rate))
+        keys, counts, row = measured
+        if row is not None:
+            self._rows.append((step, keys, counts, row))
 
     def event(self, step: int, kind: str, detail: str = "", *, keep: bool = True) -> None:
         """One thing that happened; the first hundred of a kind are kept one by one, the rest counted."""

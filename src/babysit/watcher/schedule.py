@@ -57,6 +57,11 @@ class Schedule:
         # A jitter of up to two steps keeps samples from falling always on the same of several alternating steps.
         self._next = step + 1 + self.between_at(step) + (step * 7) % 3
 
+    @property
+    def plain_seconds(self) -> float:
+        """What a step takes that is not sampled; 0 while none was timed."""
+        return statistics.median(self._plain) if self._plain else 0.0
+
     def look_closely(self, step: int) -> None:
         """Sample the next few steps: something just changed."""
         self._dense_until = max(self._dense_until, step + 3)
@@ -66,7 +71,7 @@ class Schedule:
         """What one sample costs; 0 while there is nothing to compare with."""
         if not self._plain or not self._sampled:
             return 0.0
-        return max(0.0, statistics.median(self._sampled) - statistics.median(self._plain))
+        return max(0.0, statistics.median(self._sampled) - self.plain_seconds)
 
     def between_at(self, step: int) -> int:
         """Plain steps to leave between two samples: what the budget asks for, or less while the run is short."""
@@ -75,14 +80,14 @@ class Schedule:
     def _between_by_budget(self) -> int:
         if not self._plain:
             return 2
-        allowed = self._sampling * statistics.median(self._plain)
+        allowed = self._sampling * self.plain_seconds
         return min(MOST_BETWEEN, round(self.cost_seconds / allowed)) if allowed > 0 else MOST_BETWEEN
 
     def share_at(self, step: int) -> float:
         """Share of step time that sampling takes at the distance between samples kept at this step."""
         if not self._plain:
             return 0.0
-        return self.cost_seconds / (statistics.median(self._plain) * (self.between_at(step) + 1))
+        return self.cost_seconds / (self.plain_seconds * (self.between_at(step) + 1))
 
     def cost(self, steps: int) -> Overhead:
         """What watching has cost so many steps."""

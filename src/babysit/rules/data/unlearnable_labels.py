@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.records.curves import ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.curves import ACCURACY_VALIDATION, LOSS_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, flat, healthy
@@ -82,7 +82,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     sizes, mixed = _sound_network(run, limits), abs(level.end - prior) < limits["near"] * prior
     if sizes and mixed and poor(run) and level.looks >= limits["steps"]:
         yield Evidence(
-            numbers={"end_loss": level.end, "prior_loss": prior, "steps": len(run.curves.get(LOSS_TRAIN))},
+            numbers={"end_loss": level.end, "prior_loss": prior, "steps": level.steps},
             meaning=f"Updates and gradients look sound, and still the loss stays at {level.end:.4g}, where a constant "
             f"answer gives {prior:.4g}: the labels may not belong to these inputs.",
             confidence=0.5,

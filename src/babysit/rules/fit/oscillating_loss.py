@@ -19,7 +19,7 @@ from babysit.rules.structure import anatomy_of
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks at the last two thirds: no trend, a swing that is a good part of the level, and poor results."""
     level = levels(run)
-    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    steps, values = values_of(run.curves.get(LOSS_TRAIN))
     if level is None or level.broken_at is not None or level.looks < limits["steps"] or not poor(run):
         return
     # Small batches swing by their nature: the noise of a mean falls with the root of the batch.
@@ -33,8 +33,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     batch = max(anatomy_of(run).batch_size, 1)
     if swing > max(limits["swing"], limits["of_batch"] * (2 / batch) ** 0.5) and not (tau < 0 and chance < 0.01):
         yield Evidence(
-            first_step=len(values) // 3,
-            last_step=level.looks,
+            first_step=int(steps[len(steps) // 3]),
+            last_step=level.steps,
             confidence=0.6,
             numbers={"swing": swing, "middle": middle},
             meaning=f"The loss jumps by {100 * swing:.0f} % of its level from step to step around {middle:.3g}, "

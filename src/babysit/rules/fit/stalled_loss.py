@@ -26,11 +26,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     bounded = objective is not None and objective.loss in BOUNDED_LOSSES and skill(run) is not None
     yield Evidence(
         first_step=0,
-        last_step=level.looks,
+        last_step=level.steps,
         severity=Severity.WARNING if bounded or (len(values) and values.min() >= 0) else Severity.INFO,
         confidence=0.7 if bounded else 0.5,
-        numbers={"start_loss": level.start, "end_loss": level.end, "steps": level.looks, "noise": level.noise},
-        meaning=f"After {level.looks} steps the loss went from {level.start:.4g} to {level.end:.4g}: it does not fall.",
+        numbers={"start_loss": level.start, "end_loss": level.end, "steps": level.steps, "noise": level.noise},
+        meaning=f"After {level.steps} steps the loss went from {level.start:.4g} to {level.end:.4g}: it does not fall.",
     )
 
 

@@ -27,11 +27,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     path, ratio = travelled(run)
     if level.looks < limits["few"] and limits["ratio"] < ratio and path < limits["path"] and poor(run):
         yield Evidence(
-            last_step=level.looks,
+            last_step=level.steps,
             severity=Severity.INFO if level.looks < limits["trial"] else None,
             confidence=0.8,
-            numbers={"steps": level.looks, "path": path, "update_ratio": ratio, "end_loss": level.end},
-            meaning=f"Training took {level.looks} steps, in which no layer could move by more than {100 * path:.2g} "
+            numbers={"steps": level.steps, "path": path, "update_ratio": ratio, "end_loss": level.end},
+            meaning=f"Training took {level.steps} steps, in which no layer could move by more than {100 * path:.2g} "
             "% of its size: it ended before it began.",
         )
         return
@@ -50,13 +50,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         level.looks >= limits["trial"] and share >= limits["straight"] and (known is None or known < limits["skill"])
     )
     yield Evidence(
-        first_step=int(0.8 * level.looks),
-        last_step=level.looks,
+        first_step=int(0.8 * level.steps),
+        last_step=level.steps,
         severity=Severity.WARNING if grave else Severity.INFO,
         confidence=0.6,
-        numbers={"share_of_fall": share, "start_loss": level.start, "end_loss": level.end, "steps": level.looks},
+        numbers={"share_of_fall": share, "start_loss": level.start, "end_loss": level.end, "steps": level.steps},
         meaning=f"{100 * share:.0f} % of the whole fall of the loss (from {level.start:.3g} to {level.end:.3g}) came "
-        f"in the last fifth of {level.looks} steps: it was still going down when training ended.",
+        f"in the last fifth of {level.steps} steps: it was still going down when training ended.",
     )
 
 

@@ -20,7 +20,7 @@ from babysit.rules.updates.rate_too_high import ratios
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Small batches, a loss that jumps by its own size, no trend in the second half, and brisk steps."""
     level, batch = levels(run), anatomy_of(run).batch_size
-    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    steps, values = values_of(run.curves.get(LOSS_TRAIN))
     small = 0 < batch <= limits["batch"]
     if level is None or level.broken_at is not None or not small or adversarial(run) or level.looks < limits["steps"]:
         return
@@ -36,8 +36,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         and poor(run, below=limits["skill"])
     ):
         yield Evidence(
-            first_step=len(values) // 2,
-            last_step=level.looks,
+            first_step=int(steps[len(steps) // 2]),
+            last_step=level.steps,
             confidence=0.5,
             numbers={"batch_size": batch, "swing": swing, "update_ratio": brisk},
             meaning=f"With batches of {batch} the loss jumps by {100 * swing:.0f} % of its level each step and no "

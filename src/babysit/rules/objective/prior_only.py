@@ -32,8 +32,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     word = "entropy of the labels" if objective.outputs > 1 and objective.class_counts else "best constant answer"
     yield Evidence(
         first_step=int(run.curves.get("loss/train").steps[0]),
-        numbers={"end_loss": level.end, "prior_loss": prior, "steps": level.looks},
-        meaning=f"After {level.looks} steps the loss is {level.end:.4g}, and the {word} gives {prior:.4g}: the network "
+        numbers={"end_loss": level.end, "prior_loss": prior, "steps": level.steps},
+        meaning=f"After {level.steps} steps the loss is {level.end:.4g}, and the {word} gives {prior:.4g}: the network "
         "knows how often each answer occurs and nothing of the input.",
         confidence=0.8,
     )

@@ -1,0 +1,118 @@
+"""Between sampled steps: they are counted, the losses of some are read, and nothing else is listened to."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final, Protocol, final
+
+import torch
+
+from babysit.records.curves import LOSS_TRAIN
+from babysit.watcher import patches
+from babysit.watcher.losses import Losses
+from babysit.watcher.optimizers import Optimizers
+from babysit.watcher.outlet import Outlet
+from babysit.watcher.schedule import Schedule
+
+# Share of step time for what is done in steps that are not sampled.
+IDLE: Final = 0.002
+# Seconds that counting a step costs, and reading a loss, called out of the cache (docs/benchmarks/overhead.md).
+COUNTING: Final = 3e-6
+READING: Final = 10e-6
+# All losses of the first thousand steps are read, whatever they cost: a short training is seen whole.
+ALL_LOSSES: Final = 1000
+MOST_BETWEEN: Final = 8  # a curve of every eighth loss still shows its noise and its shape
+MOST_STEPS: Final = 512  # then everything is heard again for a step
+STAY_AWAKE: Final = 64  # steps, after something unusual was heard
+
+
+class Listener(patches.Listener, Protocol):
+    """Who dozes."""
+
+    def on_waking(self) -> None:
+        """It is time to wake."""
+
+
+@final
+class Doze:
+    """Counts steps and reads losses until something is due, or something unusual is heard."""
+
+    def __init__(
+        self, listener: Listener, schedule: Schedule, optimizers: Optimizers, losses: Losses, outlet: Outlet
+    ) -> None:
+        self._listener, self._schedule, self._optimizers = listener, schedule, optimizers
+        self._losses, self._outlet = losses, outlet
+        self.on = False
+        self.reads = False  # whether the loss of the step under way is wanted
+        self.counted = 0  # steps of this doze
+        self.total = 0  # of all dozes that have ended
+        self._turn = 0  # when so many are counted, something is to be done
+        self._only: torch.optim.Optimizer | None = None
+        self._begun = self._until = self._not_before = 0
+        self._every = 1
+        self._since = 0.0
+
+    def begin(self, step: int, optimizer: torch.optim.Optimizer | None) -> None:
+        """Doze from this step on, if there is a time of nothing but steps of this optimizer to come."""
+        until = min(self._schedule.coming - 1, step + MOST_STEPS)
+        simple = self._optimizers.alone and not self._losses.scaling
+        if optimizer is None or not simple or until - step < 2 or step < self._not_before:
+            return
+        self.on, self._only, self._begun, self._until = True, optimizer, step, until - step
+        self._every = losses_every(self._schedule.plain_seconds) if step >= ALL_LOSSES else 1
+        self._since = time.perf_counter()
+        self._read_next()
+
+    def count(self, optimizer: torch.optim.Optimizer) -> None:
+        """An optimizer has stepped."""
+        if optimizer is not self._only:
+            self._listener.on_waking()
+            self._listener.on_after_step(optimizer, closure=False)
+            return
+        self.counted += 1
+        if self.counted == self._turn:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self.reads and self._losses:
+            loss = self._losses.take(first_only=False)
+            self._outlet.recorder.scalar(LOSS_TRAIN, self._begun + self.counted - 1, loss)
+        if self.counted >= self._until or self._outlet.due(self._begun + self.counted, time.perf_counter()):
+            self._listener.on_waking()
+        elif self.reads and self._every > 1:
+            self.reads = False
+            self._turn = min(self._until, self.counted + self._every - 1)
+            patches.hear(self._listener, patches.STEPS)
+        else:
+            self._read_next()
+
+    def _read_next(self) -> None:
+        if not self.reads:
+            self.reads = True
+            patches.hear(self._listener, patches.LOSSES)
+        self._turn = self.counted + 1
+
+    def end(self, *, disturbed: bool) -> int:
+        """Wake: how many steps were counted.
+
+        Args:
+            disturbed: something unusual was heard; then it is better to stay awake for a while.
+        """
+        counted, optimizer = self.counted, self._only
+        if counted and optimizer is not None:
+            self._optimizers.add(optimizer, counted)
+            each = (time.perf_counter() - self._since) / counted
+            self._schedule.finished(self._begun + counted, each, sampled=False)
+        self.on, self.reads, self._only, self.counted = False, False, None, 0
+        self.total += counted
+        patches.hear(self._listener, patches.ALL)
+        if disturbed:
+            self._not_before = self._begun + counted + STAY_AWAKE
+        return counted
+
+
+def losses_every(seconds: float) -> int:
+    """Of how many steps that take so long one loss can be read, for reading and counting to stay within `IDLE`."""
+    left = IDLE * seconds - COUNTING
+    return min(MOST_BETWEEN, max(1, math.ceil(READING / left))) if left > 0 else MOST_BETWEEN
