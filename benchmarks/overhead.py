@@ -183,7 +183,7 @@ def idle(rounds: int) -> str:
     )
     generator, steps = torch.Generator().manual_seed(1), 1000  # short blocks would measure how hooks come and go
     batches = [(torch.randn(16, 8, generator=generator), torch.randint(0, 3, (16,), generator=generator))]
-    for _ in range(6):  # far past the steps that are sampled whatever the budget
+    for _ in range(20):  # far past the steps that are sampled whatever the budget
         conditions["idle"].block(batches, steps)
     found: dict[str, list[float]] = {"control": [], "idle": []}
     order, plain_step = random.Random(0), []
@@ -214,7 +214,7 @@ def measure(title: str, choice: dict[str, tuple[type[Nobody], str]], rounds: int
     }
     conditions = trainings(build, wanted, copies=choice is OTHERS)
     for name, condition in conditions.items():  # past the dense beginning; the others only warm up
-        condition.block(batches, 1500 if name.startswith("babysit") and steps > 100 else 4 * steps)
+        condition.block(batches, 4000 if name.startswith("babysit") and steps > 100 else 4 * steps)
     ratios: dict[str, list[float]] = {name: [] for name in conditions}
     order, plain_step = random.Random(0), []
     for _ in range(rounds):

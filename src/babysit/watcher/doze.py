@@ -19,10 +19,12 @@ from babysit.watcher.schedule import Schedule
 IDLE: Final = 0.002
 # Seconds that counting a step costs, and reading a loss, called out of the cache (docs/benchmarks/overhead.md).
 COUNTING: Final = 3e-6
-READING: Final = 10e-6
-# All losses of the first thousand steps are read, whatever they cost: a short training is seen whole.
+READING: Final = 35e-6
+# All losses of the first thousand steps are read, whatever they cost, since a short training is to be seen whole; then
+# every second, every third after five hundred more, as far as the cost asks for it.
 ALL_LOSSES: Final = 1000
-MOST_BETWEEN: Final = 8  # a curve of every eighth loss still shows its noise and its shape
+FIRST_LOSSES: Final = 500
+MOST_BETWEEN: Final = 32  # so that what follows is still a curve
 MOST_STEPS: Final = 512  # then everything is heard again for a step
 STAY_AWAKE: Final = 64  # steps, after something unusual was heard
 
@@ -60,9 +62,10 @@ class Doze:
         if optimizer is None or not simple or until - step < 2 or step < self._not_before:
             return
         self.on, self._only, self._begun, self._until = True, optimizer, step, until - step
-        self._every = losses_every(self._schedule.plain_seconds) if step >= ALL_LOSSES else 1
+        self._every = losses_every(self._schedule.plain_seconds, step)
         self._since = time.perf_counter()
-        self._read_next()
+        self.reads, self._turn = True, 1
+        patches.hear(self._listener, patches.LOSSES)
 
     def count(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer has stepped."""
@@ -80,18 +83,12 @@ class Doze:
             self._outlet.recorder.scalar(LOSS_TRAIN, self._begun + self.counted - 1, loss)
         if self.counted >= self._until or self._outlet.due(self._begun + self.counted, time.perf_counter()):
             self._listener.on_waking()
-        elif self.reads and self._every > 1:
-            self.reads = False
-            self._turn = min(self._until, self.counted + self._every - 1)
-            patches.hear(self._listener, patches.STEPS)
+        elif self._every == 1:
+            self._turn += 1
         else:
-            self._read_next()
-
-    def _read_next(self) -> None:
-        if not self.reads:
-            self.reads = True
-            patches.hear(self._listener, patches.LOSSES)
-        self._turn = self.counted + 1
+            self.reads = not self.reads
+            self._turn = min(self._until, self.counted + (1 if self.reads else self._every - 1))
+            patches.hear(self._listener, patches.LOSSES if self.reads else patches.STEPS)
 
     def end(self, *, disturbed: bool) -> int:
         """Wake: how many steps were counted.
@@ -112,7 +109,8 @@ class Doze:
         return counted
 
 
-def losses_every(seconds: float) -> int:
-    """Of how many steps that take so long one loss can be read, for reading and counting to stay within `IDLE`."""
+def losses_every(seconds: float, step: int) -> int:
+    """Of how many steps that take so long one loss is read, for reading and counting to stay within `IDLE`."""
     left = IDLE * seconds - COUNTING
-    return min(MOST_BETWEEN, max(1, math.ceil(READING / left))) if left > 0 else MOST_BETWEEN
+    wanted = math.ceil(READING / left) if left > 0 else MOST_BETWEEN
+    return max(1, min(wanted, MOST_BETWEEN, step // FIRST_LOSSES if step >= ALL_LOSSES else 1))

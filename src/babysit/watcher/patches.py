@@ -73,7 +73,7 @@ _listeners: tuple[Listener, ...] = ()
 _wanted: dict[int, int] = {}  # how much each hears, by its identity
 _heard = ALL
 _installed: list[Patch | Hook] = []
-_of_backward: list[Patch | Hook] = []  # those of them that only listeners to losses need
+_of_backward: Patch  # the one of them that listeners to losses need
 _of_steps: list[Patch | Hook] = []  # and those that only listeners to everything do
 _lock = threading.Lock()
 
@@ -106,21 +106,24 @@ def forget(listener: Listener) -> None:
 def hear(listener: Listener, how_much: int) -> None:
     """Let a listener hear STEPS, LOSSES or ALL from now on; it may hear more when others want to."""
     with _lock:
-        if listener in _listeners:
+        if id(listener) in _wanted:
             _wanted[id(listener)] = how_much
             _adjust()
 
 
 def _adjust() -> None:
+    # Called every few steps while a watch dozes: between two levels the least is done that can be.
     global _heard
-    heard, _heard = _heard, max(_wanted.values(), default=ALL)
-    if heard == _heard:
-        return
-    for least, patches in ((LOSSES, _of_backward), (ALL, _of_steps)):
-        for patch in patches:
-            if _heard >= least > heard:
+    heard, _heard = _heard, max(_wanted.values()) if _wanted else ALL
+    if _heard >= LOSSES > heard:
+        _of_backward.put()
+    elif heard >= LOSSES > _heard:
+        _of_backward.undo()
+    if ALL in (heard, _heard) and heard != _heard:
+        for patch in _of_steps:
+            if _heard == ALL:
                 patch.put()
-            elif heard >= least > _heard:
+            else:
                 patch.undo()
 
 
@@ -128,14 +131,15 @@ def _install() -> None:
     from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
     # Tensor.backward calls it; patched alone, so that a backward costs one more Python call and not two.
-    _of_backward[:] = [Patch(torch.autograd, "backward", _backward)]
+    global _of_backward
+    _of_backward = Patch(torch.autograd, "backward", _backward)
     _of_steps[:] = [
         Hook(register_optimizer_step_pre_hook, _before_step),
         Patch(torch.optim.Optimizer, "zero_grad", _zero_grad),
     ]
     _installed.extend([
         Hook(register_optimizer_step_post_hook, _after_step),
-        *_of_backward,
+        _of_backward,
         *_of_steps,
         Patch(torch.autograd, "grad", _grad),
         Patch(torch.optim.Optimizer, "__init__", _optimizer),
