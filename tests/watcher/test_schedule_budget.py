@@ -40,3 +40,16 @@ def test_samples_fall_on_odd_and_on_even_steps() -> None:
 def test_a_sample_that_costs_nothing_is_taken_often_and_time_that_stands_still_breaks_nothing() -> None:
     assert len(sampled_steps(0.01, steps=100, plain=0.01, cost=0.0)) > 40  # the jitter leaves some out
     assert sampled_steps(0.01, steps=100, plain=0.0, cost=0.0)
+
+
+def test_after_an_alarm_three_steps_are_sampled_and_then_it_goes_on_as_before() -> None:
+    schedule, taken = Schedule(0.01), []
+    for step in range(30_000):
+        if step == 20_000:
+            schedule.look_closely()
+        sampled = schedule.wants(step)
+        schedule.finished(step, 0.002 + 0.001 * sampled, sampled=sampled)
+        if sampled and step >= 20_000:
+            taken.append(step)
+    assert taken[:3] == [20_000, 20_001, 20_002]
+    assert taken[3] > 20_010

@@ -95,7 +95,8 @@ def test_a_healthy_training_opens_nothing() -> None:
 
 def test_a_warning_needs_two_looks_and_is_withdrawn_when_the_evidence_turns() -> None:
     told: list[tuple[int, str, str]] = []
-    live = Live(0.01, lambda step, kind, detail: told.append((step, kind, detail)))
+    looks: list[int] = []
+    live = Live(0.01, lambda step, kind, detail: told.append((step, kind, detail)), lambda: looks.append(1))
     warning = Finding(code="U601", name="rate-too-high", severity=Severity.WARNING, rank=1)
     error = Finding(code="O201", name="double-softmax", severity=Severity.ERROR, rank=2)
     live._compare((warning,), 20)
@@ -109,3 +110,4 @@ def test_a_warning_needs_two_looks_and_is_withdrawn_when_the_evidence_turns() ->
         (40, "finding_opened", "O201 double-softmax"),
         (60, "finding_resolved", "U601 rate-too-high"),
     ]
+    assert len(looks) == 2  # and then the steps are looked at closely

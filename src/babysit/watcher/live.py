@@ -27,10 +27,17 @@ LAST_WAIT_SECONDS: Final = 5.0
 class Live:
     """Looks at a run now and then; findings open when they are sure and resolve when the evidence turns."""
 
-    def __init__(self, overhead: float, tell: Callable[[int, str, str], None], writer: Sink | None = None) -> None:
+    def __init__(
+        self,
+        overhead: float,
+        tell: Callable[[int, str, str], None],
+        look_closely: Callable[[], None],
+        writer: Sink | None = None,
+    ) -> None:
         self._overhead = JUDGING * overhead
         self._looks = 0
         self._tell = tell  # step, kind of event, code and name
+        self._look_closely = look_closely  # called when a finding opens
         self._writer = writer
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -86,6 +93,7 @@ class Live:
                 sure = finding.severity == Severity.ERROR or self._seen[code] >= LOOKS_FOR_A_WARNING
                 if code not in self._open and sure:
                     self._tell(step, "finding_opened", f"{code} {finding.name}")
+                    self._look_closely()
                 if code in self._open or sure:
                     self._open[code] = finding
             for code in [code for code in self._open if code not in now]:

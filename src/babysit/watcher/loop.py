@@ -54,7 +54,7 @@ class Loop:
         self._outlet = Outlet(self.recorder, writer)
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
-        self.live = Live(overhead, self.recorder.event, writer)
+        self.live = Live(overhead, self.recorder.event, self._schedule.look_closely, writer)
         self._in_step = False
         self._by_hand = ByHand(self._book, self.guard, possible=optimizer is None)
         self._modes: dict[str, bool] = {}

@@ -12,6 +12,7 @@ DENSE_STEPS: Final = 20
 # Beyond the dense beginning the samples of a short training lie log-spaced, so that a run of 200 steps is seen to its
 # end; from some thousand steps on the budget is the stricter of the two.
 GROWTH: Final = 1.25
+CLOSE_LOOKS: Final = 3  # after an alarm
 # Timings of the last so many steps of each kind; medians, since an evaluation or another program may sit in between.
 MEMORY: Final = 33
 # Half of the budget: the other half is for what a sample costs afterwards (caches, allocations), for judging and for
@@ -34,17 +35,17 @@ class Schedule:
         self._plain: deque[float] = deque(maxlen=MEMORY)
         self._sampled: deque[float] = deque(maxlen=MEMORY)
         self._next = 0
-        self._dense_until = DENSE_STEPS
+        self._close_looks = 0
         self.sampled_steps = 0
 
     def wants(self, step: int) -> bool:
         """Whether to sample this step."""
-        return step < self._dense_until or step >= self._next
+        return step < DENSE_STEPS or step >= self._next
 
     @property
     def coming(self) -> int:
         """No step before this one will be wanted."""
-        return 0 if self._next < self._dense_until else self._next
+        return self._next
 
     def finished(self, step: int, seconds: float, *, sampled: bool) -> None:
         """Tell how long a step took, from the end of the one before."""
@@ -54,6 +55,10 @@ class Schedule:
         self.sampled_steps += 1
         if step >= 2:  # the first steps warm caches and allocate optimizer state
             self._sampled.append(seconds)
+        self._close_looks = max(0, self._close_looks - 1)
+        if self._close_looks:
+            self._next = step + 1
+            return
         # A jitter of up to two steps keeps samples from falling always on the same of several alternating steps.
         self._next = step + 1 + self.between_at(step) + (step * 7) % 3
 
@@ -62,9 +67,9 @@ class Schedule:
         """What a step takes that is not sampled; 0 while none was timed."""
         return statistics.median(self._plain) if self._plain else 0.0
 
-    def look_closely(self, step: int) -> None:
+    def look_closely(self) -> None:
         """Sample the next few steps: something just changed."""
-        self._dense_until = max(self._dense_until, step + 3)
+        self._close_looks, self._next = CLOSE_LOOKS, 0
 
     @property
     def cost_seconds(self) -> float:

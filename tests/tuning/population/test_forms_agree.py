@@ -11,6 +11,7 @@ from torch import nn
 from babysit.testing.executor_contract import workload
 from babysit.tuning.executor import Member
 from babysit.tuning.in_process import InProcess
+from babysit.tuning.population.examine import examine
 from babysit.tuning.population.forms import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Form
 from babysit.tuning.population.population import Population
 
@@ -132,3 +133,46 @@ def test_a_network_that_needs_the_channels_first_is_trained_so():
     found = {advance.number: advance for advance in Population(given).advance(members, epochs=2)}
     assert furthest(found, expected) < 1e-5
     assert not any("channels last" in advance.backend for advance in found.values())
+
+
+class Twice(nn.Module):
+    """The input goes into a dense layer and past it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.out = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.first(x)) + x)
+
+
+class Scaled(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    ("model", "direct"),
+    [
+        (lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)), True),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 3)), True),
+        (lambda: nn.Sequential(Scaled(), nn.Linear(6, 3)), False),
+        (Twice, False),
+    ],
+)
+def test_whether_the_first_dense_layer_alone_reads_the_inputs_is_found_out(model, direct):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(5, 6, generator=generator), torch.tensor([0, 1, 2, 0, 1])
+    assert examine(model(), x, y, nn.functional.cross_entropy).fed_directly is direct
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("build", [None, lambda _: nn.Sequential(Scaled(), nn.Linear(6, 3))])
+def test_inputs_kept_in_bfloat16_cost_no_more_than_their_rounding(compiled, build):
+    given = workload()
+    given = replace(given, build=build) if build is not None else given
+    members = [Member(number=number, parameters={"rate": 10.0 ** -(2 + number)}, seed=3) for number in range(2)]
+    expected = {advance.number: advance for advance in InProcess(given).advance(members, epochs=2)}
+    form = Form(way=SHARED_INPUT, width=4, bf16=True, compiled=compiled)
+    assert furthest(trained(given, members, form, epochs=2), expected) < 0.05
+    assert given.train.x.dtype is torch.float32

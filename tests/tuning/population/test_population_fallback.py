@@ -294,11 +294,11 @@ def test_when_memory_is_short_half_as_many_are_trained_at_once(monkeypatch):
     widths = []
     true_stacked = chunk.stacked
 
-    def stacked(lanes, fixed, parts):
+    def stacked(lanes, fixed, parts, **given):
         widths.append(len(lanes))
         if len(lanes) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999 bytes")
-        return true_stacked(lanes, fixed, parts)
+        return true_stacked(lanes, fixed, parts, **given)
 
     monkeypatch.setattr(chunk, "stacked", stacked)
     population = Population(given, form=Form(way=SIDE_BY_SIDE, width=8))

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, final
 
 import torch
@@ -32,11 +32,20 @@ class Shared:
     device: torch.device
     train: Samples  # on the device
     validation: Samples
+    _halves: dict[str, Samples] = field(default_factory=dict)
 
     @property
     def loss(self) -> Loss:
         """The loss of the task."""
         return loss_for(self.train.task)
+
+    def train_in(self, *, half: bool) -> Samples:
+        """The training samples; with their inputs in bfloat16, which are kept from the first time on."""
+        if not half:
+            return self.train
+        if not self._halves:
+            self._halves[""] = replace(self.train, x=self.train.x.bfloat16())
+        return self._halves[""]
 
 
 class Born(NamedTuple):

@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from babysit.tuning.executor import Member
 from babysit.tuning.population.beginning import Measure, Shared, endless, measured
-from babysit.tuning.population.forms import Batch, Plan, Stack
+from babysit.tuning.population.forms import Batch, Form, Plan, Stack, reads_half
 from babysit.tuning.population.member_state import Learned, stacked
 from babysit.tuning.population.noise import Noise
 from babysit.tuning.population.optimizers import coefficients
@@ -41,22 +41,22 @@ class Bench:
     batches: list[tuple[Tensor, Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batches = list(islice(self.coming(), COMPARED_STEPS))
+        self.batches = list(islice(self.coming(half=False), COMPARED_STEPS))
 
-    def coming(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of the first member, without end."""
+    def coming(self, *, half: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of the first member, without end; in bfloat16 or as they are."""
         first = self.members[0]
-        return endless(self.shared.train, first.recipe, first.member.seed)
+        return endless(self.shared.train_in(half=half), first.recipe, first.member.seed)
 
     def lanes(self, width: int) -> list[Learned]:
         """The members, again and again."""
         compared = self.members[:COMPARED_MEMBERS] if width >= COMPARED_MEMBERS else self.members[:1]
         return [compared[place % len(compared)] for place in range(width)]
 
-    def inputs(self, width: int) -> tuple[Stack, Iterator[Batch]]:
+    def inputs(self, form: Form) -> tuple[Stack, Iterator[Batch]]:
         """A new stack of the members at their beginning, and their first steps."""
-        lanes = self.lanes(width)
-        stack = stacked(lanes, self.fixed, self.plan.traits.parts)
+        lanes, half = self.lanes(form.width), reads_half(form, self.plan)
+        stack = stacked(lanes, self.fixed, self.plan.traits.parts, channels_last=form.channels_last)
         table = coefficients([one.recipe for one in lanes], step=0, epoch=0, steps=COMPARED_STEPS)
         numbers = torch.from_numpy(table.astype(np.float32)).to(self.shared.device)
         sites = self.plan.traits.sites
@@ -65,7 +65,7 @@ class Bench:
             Batch(
                 numbers=numbers[step],
                 noise=noise.draw(len(x), own=self.plan.own_noise) if noise else {},
-                x=x,
+                x=x.bfloat16() if half else x,
                 y=y,
             )
             for step, (x, y) in enumerate(self.batches)

@@ -21,6 +21,7 @@ from babysit.tuning.population.forms import (
     SIDE_BY_SIDE,
     Form,
     Step,
+    reads_half,
     step_of,
 )
 from babysit.tuning.population.member_state import bytes_each
@@ -241,7 +242,7 @@ def _fastest(tried: Sequence[Tried], precision: str) -> Form:
 def attempted(form: Form, bench: Bench, made: Step | None = None) -> tuple[Tried, Step | None]:
     """Makes a form ready, compares its costs with plain PyTorch's and times it; None when it cannot be used."""
     try:
-        stack, batches = bench.inputs(form.width)
+        stack, batches = bench.inputs(form)
         first = next(batches)
         if made is not None:
             step = made
@@ -274,9 +275,9 @@ def _difference(rows: list[list[float]], form: Form, bench: Bench) -> str:
 
 def _timed(form: Form, step: Step, bench: Bench) -> Tried:
     """The fastest of several steps, a member, with the gathering of each batch, which a chunk does once."""
-    stack, batches = bench.inputs(form.width)
+    stack, batches = bench.inputs(form)
     batch = next(batches)
-    coming = bench.coming()
+    coming = bench.coming(half=reads_half(form, bench.plan))
     fastest, spent = math.inf, 0.0
     with torch.no_grad(), matmul_precision(form.matmul):
         step(stack, batch)

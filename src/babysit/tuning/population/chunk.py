@@ -16,7 +16,7 @@ from babysit.tuning.abort import FACTOR, KEPT_COSTS, why_stop
 from babysit.tuning.population.beginning import Shared
 from babysit.tuning.population.bench import same_cost
 from babysit.tuning.population.compiling import matmul_precision
-from babysit.tuning.population.forms import Batch, Form, Plan, Stack, Step, step_of
+from babysit.tuning.population.forms import Batch, Form, Plan, Stack, Step, reads_half, step_of
 from babysit.tuning.population.member_state import Learned, stacked, taken_back
 from babysit.tuning.population.noise import Noise
 from babysit.tuning.population.optimizers import coefficients
@@ -60,7 +60,7 @@ def run_epoch(members: Sequence[Learned], runner: Runner, shared: Shared) -> Out
     began = time.perf_counter()
     form = runner.form
     lanes = [*members, *[members[-1]] * (form.width - len(members))]
-    stack = stacked(lanes, runner.fixed, runner.plan.traits.parts)
+    stack = stacked(lanes, runner.fixed, runner.plan.traits.parts, channels_last=form.channels_last)
     noise = Noise(lanes, runner.plan.traits.sites, shared.device) if runner.plan.traits.sites else None
     watch = _Watch(members, bf16=form.bf16)
     with torch.no_grad(), matmul_precision(form.matmul):
@@ -83,7 +83,8 @@ def _steps(
 ) -> None:
     shared, lanes = given
     first, own = lanes[0], runner.plan.own_noise
-    size, samples = first.recipe.batch_size, shared.train
+    size = first.recipe.batch_size
+    samples = shared.train_in(half=reads_half(runner.form, runner.plan))
     bounds = batch_bounds(len(samples), size)
     full = bounds[0][1] - bounds[0][0]
     recipes = [one.recipe for one in lanes]

@@ -38,6 +38,7 @@ class Traits:
     parts: Parts
     sites: tuple[Site, ...]  # in the order in which the masks are drawn
     first_dense: str = ""  # the dense layer that alone sees the inputs, so that all members' can be one product
+    fed_directly: bool = False  # it sees them as they are, and nothing else in the model reads them
 
 
 @final
@@ -60,7 +61,9 @@ def examine(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Traits:
         raise OnlyPlainError(f"the model cannot be copied: {first_line(problem)}") from problem
     parts = _parts(twin, x, y, loss)
     sites = _sites(template, x, batch=len(x))
-    return Traits(template=template, parts=parts, sites=sites, first_dense=_first_dense(template, x, parts=parts))
+    dense = _first_dense(template, x, parts=parts)
+    direct = bool(dense) and _fed_directly(template, dense, x)
+    return Traits(template=template, parts=parts, sites=sites, first_dense=dense, fed_directly=direct)
 
 
 def first_line(problem: BaseException) -> str:
@@ -241,3 +244,21 @@ def _first_dense(template: nn.Module, x: Tensor, *, parts: Parts) -> str:
         if moves or isinstance(module, PreparedDropout) or place > 8:
             return ""
     return ""
+
+
+def _fed_directly(template: nn.Module, name: str, x: Tensor) -> bool:
+    """Whether a dense layer sees the batch itself, and the model gives the same when nobody else sees it."""
+    seen: list[Tensor] = []
+
+    def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        seen.append(inputs[0])
+        return (seen[0],)  # in the second pass what it saw in the first
+
+    handle = template.get_submodule(name).register_forward_pre_hook(before)
+    try:
+        with torch.no_grad(), noted_dropout(template, []):
+            one, other = template(x), template(torch.full_like(x, torch.nan))
+    finally:
+        handle.remove()
+    same = isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+    return same and seen[0].data_ptr() == x.data_ptr() and seen[0].shape == x.flatten(1).shape

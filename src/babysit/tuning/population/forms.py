@@ -105,6 +105,11 @@ def step_of(form: Form, plan: Plan) -> Step:
     return step
 
 
+def reads_half(form: Form, plan: Plan) -> bool:
+    """Whether the batches may be in bfloat16, since only a product in bfloat16 reads them."""
+    return form.bf16 and form.way == SHARED_INPUT and plan.traits.fed_directly
+
+
 Gradients = tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]
 
 
@@ -141,12 +146,15 @@ def _shared_input(form: Form, plan: Plan, stack: Stack, batch: Batch) -> Gradien
     name = plan.traits.first_dense
     weight = stack.parameters[f"{name}.weight"]  # (members, out, in)
     members, out, inner = weight.shape
-    seen = input_of(plan.template, name, {**stack.fixed, **_noise_buffers(batch)}, batch.x)
+    if reads_half(form, plan):
+        seen = batch.x.flatten(1)
+    else:
+        seen = input_of(plan.template, name, {**stack.fixed, **_noise_buffers(batch)}, batch.x)
     lead = seen.shape[:-1]
     place = len(lead)  # where the members are in what follows: (…, members, out)
-    kind = torch.bfloat16 if form.bf16 else seen.dtype
+    kind = torch.bfloat16 if form.bf16 else weight.dtype
     flat = seen.reshape(-1, inner).to(kind)
-    given = (flat @ weight.reshape(-1, inner).to(kind).t()).to(seen.dtype).reshape(*lead, members, out)
+    given = (flat @ weight.reshape(-1, inner).to(kind).t()).to(weight.dtype).reshape(*lead, members, out)
     rest = {key: value for key, value in stack.parameters.items() if key != f"{name}.weight"}
     behind = _behind_first(plan)
 

@@ -44,13 +44,19 @@ def new_moments(recipe: Recipe, parameters: dict[str, Tensor]) -> dict[str, dict
     return {slot: {name: torch.zeros_like(tensor) for name, tensor in parameters.items()} for slot in slots(recipe)}
 
 
-def stacked(members: Sequence[Learned], fixed: dict[str, Tensor], parts: Parts) -> Stack:
-    """One stack of copies, in this order."""
+def stacked(members: Sequence[Learned], fixed: dict[str, Tensor], parts: Parts, *, channels_last: bool) -> Stack:
+    """One stack of copies, in this order; the kernels of a single member perhaps with the channels innermost."""
     first = members[0]
+
+    def together(tensors: Sequence[Tensor]) -> Tensor:
+        if channels_last and tensors[0].dim() == 4:
+            return tensors[0].clone(memory_format=torch.channels_last)[None]
+        return torch.stack([tensor.contiguous() for tensor in tensors])
+
     return Stack(
-        parameters={name: torch.stack([one.parameters[name] for one in members]) for name in parts.trained},
+        parameters={name: together([one.parameters[name] for one in members]) for name in parts.trained},
         moments={
-            slot: {name: torch.stack([one.moments[slot][name] for one in members]) for name in parts.trained}
+            slot: {name: together([one.moments[slot][name] for one in members]) for name in parts.trained}
             for slot in first.moments
         },
         moving={name: torch.stack([one.moving[name] for one in members]) for name in parts.moving},
