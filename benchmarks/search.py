@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from babysit.data.batches import batches
+from babysit.data.batches import shuffled
 from babysit.data.samples import Samples
 from babysit.records.anatomy import Task
 from babysit.records.trial import Value
@@ -85,7 +85,7 @@ CASES = {
         lecture,
         (3072,),
         128,
-        32,
+        128,
         8,
         (
             Form(way=SIDE_BY_SIDE, width=4),
@@ -138,7 +138,8 @@ def plain(case: Case, workload: Workload) -> Block:
 
     def block() -> int:
         steps = 0
-        for x, y in batches(workload.train, size=case.batch, epoch=next(epochs)):
+        for places in shuffled(len(workload.train), seed=0, epoch=next(epochs)).split(case.batch):
+            x, y = workload.train.x[places], workload.train.y[places]
             loss = F.cross_entropy(model(x), y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -208,9 +208,29 @@ def _channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
+def _passing_on(plan: Plan) -> nn.Module:
+    """The template, with gradients passed from layer to layer with the channels last as well.
+
+    Behind a flattening they come with the channels first, and pooling would turn what it gives instead, four times as
+    much: measured on two 3x3 convolutions, 6 % of a step.
+    """
+
+    def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4 and output.requires_grad:
+            output.register_hook(_channels_last)  # type: ignore[no-untyped-call]  # torch has no types for it
+
+    if "channels last" not in plan._given:
+        module = copy.deepcopy(plan.template)
+        for layer in module.modules():
+            layer.register_forward_hook(hook)
+        plan._given["channels last"] = module
+    return plan._given["channels last"]
+
+
 def _one_by_one(form: Form, plan: Plan, stack: Stack, batch: Batch) -> Gradients:
     """Ordinary autograd on the only member of the stack, so that everything works that works in PyTorch."""
     laid = _channels_last if form.channels_last else _as_it_is
+    module = _passing_on(plan) if form.channels_last and not form.compiled else plan.template
     with torch.enable_grad():
         parameters = {name: laid(tensor[0].detach()).requires_grad_() for name, tensor in stack.parameters.items()}
         noise = _noise_buffers(batch)
@@ -221,7 +241,7 @@ def _one_by_one(form: Form, plan: Plan, stack: Stack, batch: Batch) -> Gradients
             **stack.fixed,
         }
         with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=form.bf16, cache_enabled=False):
-            loss, moved = _cost(plan.template, plan, values, (laid(batch.x), batch.y))
+            loss, moved = _cost(module, plan, values, (laid(batch.x), batch.y))
         found = torch.autograd.grad(loss, list(parameters.values()))
     return (
         {name: gradient[None] for name, gradient in zip(parameters, found, strict=True)},
