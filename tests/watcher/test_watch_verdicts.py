@@ -114,3 +114,22 @@ def test_raw_bytes_are_the_cause_unless_the_rate_is_too_high_for_any_input(rate:
 
     run, _ = judged(train)
     assert causes(run)[0] == cause
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [1000, 5000])
+def test_a_single_row_with_a_missing_value_is_found_when_its_batch_comes_again(row: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(6400, 20, generator=generator)
+    y = (x[:, 0] > 0).long()
+    x[row, 7] = torch.nan
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    with watch(model, optimizer) as looking:
+        for _ in range(3):
+            for rows in torch.arange(6400).split(64):
+                optimizer.zero_grad()
+                F.cross_entropy(model(x[rows]), y[rows]).backward()
+                optimizer.step()
+    assert looking.run.alarms[0].code == "D103"

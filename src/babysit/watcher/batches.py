@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, final
 
 import msgspec
@@ -25,6 +26,7 @@ class BatchProfile:
         self._evaluated: list[Array] = []
         self._rows: set[bytes] = set()
         self._steps = 0
+        self._nonfinite = 0  # values of batches that were not kept
         self.batch_size = 0
 
     def add(self, inputs: Tensor) -> None:
@@ -37,6 +39,11 @@ class BatchProfile:
         rows = to_numpy(inputs)
         self._rows.update(_fingerprints(rows))
         _keep(self._trained, rows, MOST_VALUES)
+
+    def look(self, inputs: Tensor) -> None:
+        """Count what is no number in a later batch; on the host only, elsewhere it would wait for the device."""
+        if inputs.is_cpu and inputs.is_floating_point() and not math.isfinite(float(inputs.sum())):
+            self._nonfinite += int((~inputs.isfinite()).sum())
 
     def add_evaluated(self, inputs: Tensor) -> None:
         """Take the input of one evaluation pass over other data."""
@@ -55,7 +62,8 @@ class BatchProfile:
         if not self._trained:
             return None
         batch = msgspec.structs.replace(
-            _split("batch", self._trained),
+            kept := _split("batch", self._trained),
+            nonfinite=kept.nonfinite + self._nonfinite,
             class_counts=class_counts,
             target_mean=target[0],
             target_variance=target[1],

@@ -80,8 +80,12 @@ class Doze:
     def _go_on(self) -> None:
         if self.reads and self._losses:
             loss = self._losses.take(first_only=False)
-            self._outlet.recorder.scalar(LOSS_TRAIN, self._begun + self.counted - 1, loss)
-        if self.counted >= self._until or self._outlet.due(self._begun + self.counted, time.perf_counter()):
+            self._outlet.loss(LOSS_TRAIN, self._begun + self.counted - 1, loss)
+        if (
+            self._schedule.coming == 0
+            or self.counted >= self._until
+            or self._outlet.due(self._begun + self.counted, time.perf_counter())
+        ):
             self._listener.on_waking()
         elif self._every == 1:
             self._turn += 1

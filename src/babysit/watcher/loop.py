@@ -51,7 +51,7 @@ class Loop:
         self._schedule = Schedule(overhead)
         self.window = Window(self._book, self._gauge, self._anatomist, self._batches, self.guard.problem)
         self._evaluation = Evaluation(self._book, self._batches, self._anatomist.scale_of, self.guard.problem)
-        self._outlet = Outlet(self.recorder, writer)
+        self._outlet = Outlet(self.recorder, self._schedule, writer)
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
         self.live = Live(overhead, self.recorder.event, self._schedule.look_closely, writer)
@@ -148,7 +148,7 @@ class Loop:
             self.window.resume()
         if self._losses:
             name = LOSS_TRAIN if index == self._optimizers.leader else f"{LOSS_TRAIN}/{index}"
-            self.recorder.scalar(name, self.steps, self._losses.take(first_only=closure))
+            self._outlet.loss(name, self.steps, self._losses.take(first_only=closure))
         if self._optimizers.leads(index):
             self._step_done(optimizer)
 
@@ -168,7 +168,7 @@ class Loop:
                 self._gauge.closure_called()
         # Without an optimizer a step lasts from one backward to the next.
         if not self._in_step and self._by_hand.stepped(self._losses):
-            self.recorder.scalar(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
+            self._outlet.loss(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
             self._step_done(None)
         self._losses.add(loss)
         if self._in_step and self.window.active:  # the tries of a closure are alike: the first is enough

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final, final
 
+from torch import Tensor
+
 from babysit.records.run import Overhead
 from babysit.watcher.recorder import Recorder, Sink
+from babysit.watcher.schedule import Schedule
 
 # After so many steps and so long; or after longer, where steps are slow and somebody may follow the run live.
 FLUSH_STEPS: Final = 64
 FLUSH_SECONDS: Final = 0.5
 SLOW_FLUSH_SECONDS: Final = 2.0
+# The batch that broke a training comes again with the next epoch: so many steps are sampled to find it. That training
+# is lost; what is left of its time may cost more.
+LOOKS_WHEN_BROKEN: Final = 400
 
 
 @final
 class Outlet:
     """Knows when it is time to hand records on, and hands them on."""
 
-    def __init__(self, recorder: Recorder, writer: Sink | None) -> None:
-        self.recorder, self._writer = recorder, writer
+    def __init__(self, recorder: Recorder, schedule: Schedule, writer: Sink | None) -> None:
+        self.recorder, self._schedule, self._writer = recorder, schedule, writer
+        self._broken = False
         self._last_flush, self._last_step = time.perf_counter(), 0
 
     def begin(self) -> None:
         """Count time from now."""
         self._last_flush = time.perf_counter()
+
+    def loss(self, name: str, step: int, value: float | Tensor) -> None:
+        """One loss; when it is the first that is no number, what the network is fed is looked at for a while."""
+        self.recorder.scalar(name, step, value)
+        if isinstance(value, float) and not math.isfinite(value) and not self._broken:
+            self._broken = True
+            self._schedule.look_closely(LOOKS_WHEN_BROKEN)
 
     def due(self, step: int, now: float) -> bool:
         """Whether it is time to hand records on."""

@@ -67,9 +67,9 @@ class Schedule:
         """What a step takes that is not sampled; 0 while none was timed."""
         return statistics.median(self._plain) if self._plain else 0.0
 
-    def look_closely(self) -> None:
+    def look_closely(self, steps: int = CLOSE_LOOKS) -> None:
         """Sample the next few steps: something just changed."""
-        self._close_looks, self._next = CLOSE_LOOKS, 0
+        self._close_looks, self._next = max(steps, self._close_looks), 0
 
     @property
     def cost_seconds(self) -> float:

@@ -173,13 +173,18 @@ class Window:
     def on_layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
         """A layer ran."""
         self._gauge.layer(place, op, entering, result)
-        if self.capturing and torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
+            return
+        if self.capturing:
             self._anatomist.layer(self._trace, place, op, (entering, result))
-            if entering is not None and self._fed is None:
-                node = self._trace.node(entering)
-                if node is not None and node.role == DATA:
-                    self._fed = entering.detach()
+        if entering is not None and self._fed is None:
+            node = self._trace.node(entering)
+            if node is not None and node.role == DATA:
+                self._fed = entering.detach()
+                if self.capturing:
                     self._batches.add(entering)
+                else:
+                    self._batches.look(entering)
 
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
         """An activation ran."""
