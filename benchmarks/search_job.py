@@ -266,11 +266,12 @@ def scaled(row: Row, part: int) -> Row:
     return Row(name, row.seconds * part, row.best, TRIALS, row.steps * part, spent)
 
 
-def lecture(splits: Splits, seed: int) -> None:
+def lecture(splits: Splits, seed: int, halving: float) -> None:
     """Coarse, then fine, from the lecture's ranges, without help."""
     settings = SearchSettings(
         stages=(Stage("coarse", TRIALS, EPOCHS), Stage("fine", 40, 24)),
         precision="auto",
+        halving=halving,
         seed=seed,
         finalists=2,
         finalist_seeds=2,
@@ -297,6 +298,7 @@ def main() -> None:
         "--only", nargs="*", default=["ours", "optuna", "ray"], help="ours, quick or two (some of ours), optuna, ray"
     )
     parser.add_argument("--lecture", type=int, nargs="*", default=[], help="seeds of coarse, fine and split; ours")
+    parser.add_argument("--halving", type=float, default=3.0, help="of the lecture's search; 1 trains all to the end")
     parser.add_argument("--part", type=int, default=1, help="others train every so many-th trial; times are scaled up")
     chosen = parser.parse_args()
     if not ARCHIVE.exists():
@@ -345,7 +347,7 @@ def main() -> None:
         spent = "" if row.processor_seconds is None else f"{row.processor_seconds:.1f}"
         print(f"| {row.name} | {row.seconds:.1f} | {times} | {spent} | {row.best:.3f} | {row.steps:,} | {share} |")
     for seed in chosen.lecture:
-        lecture(cifar(seed), seed)
+        lecture(cifar(seed), seed, chosen.halving)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Final, Protocol, final
+import weakref
+from collections.abc import Callable
+from typing import Final, final
 
 import torch
 
 from babysit.records.curves import LOSS_TRAIN
 from babysit.watcher import patches
+from babysit.watcher.listener import Listener
 from babysit.watcher.losses import Losses
 from babysit.watcher.optimizers import Optimizers
 from babysit.watcher.outlet import Outlet
@@ -29,13 +32,6 @@ MOST_STEPS: Final = 512  # then everything is heard again for a step
 STAY_AWAKE: Final = 64  # steps, after something unusual was heard
 
 
-class Listener(patches.Listener, Protocol):
-    """Who dozes."""
-
-    def on_waking(self) -> None:
-        """It is time to wake."""
-
-
 @final
 class Doze:
     """Counts steps and reads losses until something is due, or something unusual is heard."""
@@ -48,9 +44,9 @@ class Doze:
         self.on = False
         self.reads = False  # whether the loss of the step under way is wanted
         self.counted = 0  # steps of this doze
-        self.total = 0  # of all dozes that have ended
+        self.at_end = False  # it is over with the end of a step
         self._turn = 0  # when so many are counted, something is to be done
-        self._only: torch.optim.Optimizer | None = None
+        self._only: Callable[[], object | None] = _nobody  # a weak reference to the optimizer that steps
         self._begun = self._until = self._not_before = 0
         self._every = 1
         self._since = 0.0
@@ -61,7 +57,7 @@ class Doze:
         simple = self._optimizers.alone and not self._losses.scaling
         if optimizer is None or not simple or until - step < 2 or step < self._not_before:
             return
-        self.on, self._only, self._begun, self._until = True, optimizer, step, until - step
+        self.on, self._only, self._begun, self._until = True, weakref.ref(optimizer), step, until - step
         self._every = losses_every(self._schedule.plain_seconds, step)
         self._since = time.perf_counter()
         self.reads, self._turn = True, 1
@@ -69,8 +65,9 @@ class Doze:
 
     def count(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer has stepped."""
-        if optimizer is not self._only:
+        if self._only() is not optimizer:
             self._listener.on_waking()
+            patches.hear(self._listener, patches.ALL)  # also when something has woken it in the middle of its work
             self._listener.on_after_step(optimizer, closure=False)
             return
         self.counted += 1
@@ -86,7 +83,9 @@ class Doze:
             or self.counted >= self._until
             or self._outlet.due(self._begun + self.counted, time.perf_counter())
         ):
+            self.at_end = True
             self._listener.on_waking()
+            self.at_end = False
         elif self._every == 1:
             self._turn += 1
         else:
@@ -100,17 +99,22 @@ class Doze:
         Args:
             disturbed: something unusual was heard; then it is better to stay awake for a while.
         """
-        counted, optimizer = self.counted, self._only
-        if counted and optimizer is not None:
+        counted, optimizer = self.counted, self._only()
+        if isinstance(optimizer, torch.optim.Optimizer):
             self._optimizers.add(optimizer, counted)
+        if counted:
+            self._losses.count_unheard(counted)
             each = (time.perf_counter() - self._since) / counted
             self._schedule.finished(self._begun + counted, each, sampled=False)
-        self.on, self.reads, self._only, self.counted = False, False, None, 0
-        self.total += counted
+        self.on, self.reads, self._only, self.counted = False, False, _nobody, 0
         patches.hear(self._listener, patches.ALL)
         if disturbed:
             self._not_before = self._begun + counted + STAY_AWAKE
         return counted
+
+
+def _nobody() -> None:
+    return None
 
 
 def losses_every(seconds: float, step: int) -> int:

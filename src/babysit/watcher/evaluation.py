@@ -104,7 +104,8 @@ class Evaluation:
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if self._inside == 0:
-            if not holds_parameters(module):
+            # With gradients inside a block without: the closure of an optimizer that steps without gradients.
+            if torch.is_grad_enabled() or not holds_parameters(module):
                 return
             if not self._following:
                 self._follow()
@@ -152,7 +153,7 @@ class Evaluation:
 
     def on_loss(self, node: Node, value: Tensor) -> None:
         """A loss of the model's output without gradient."""
-        if value.numel() == 1 and node.meeting is not None and not self._from_train:
+        if value.numel() == 1 and not value.requires_grad and node.meeting is not None and not self._from_train:
             target = node.meeting[1]
             samples = target.shape[0] if target.dim() else 1
             scale = self._scale(node, samples)

@@ -55,7 +55,7 @@ class Loop:
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
         self.live = Live(overhead, self.recorder.event, self._schedule.look_closely, writer)
-        self._in_step = False
+        self._in_step = self._plain_steps = False  # the second: whether nothing happens inside a step but the step
         self._by_hand = ByHand(self._book, self.guard, possible=optimizer is None)
         self._modes: dict[str, bool] = {}
         self._last_time = time.perf_counter()
@@ -63,7 +63,6 @@ class Loop:
         self._losses = Losses()
         self._doze = Doze(self, self._schedule, self._optimizers, self._losses, self._outlet)
         self.on_step_counted = self._doze.count
-        self._plain_steps = False  # whether nothing happens inside a step but the step
         self._compiled_before = patches.compiled_frames()
         if model is not None:
             self._book.register(model)
@@ -134,6 +133,9 @@ class Loop:
     def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
         """An optimizer has stepped."""
         if self._only is not None and self._only() is not optimizer:
+            self._optimizers.others = True
+            self.on_waking()
+            self._losses.set_aside()
             return
         self._in_step = self._by_hand.possible = False
         if self._doze.on:
@@ -146,6 +148,7 @@ class Loop:
                     self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
                 self._gauge.after_step(with_gradients=closure)
             self.window.resume()
+        self._losses.step_done()
         if self._losses:
             name = LOSS_TRAIN if index == self._optimizers.leader else f"{LOSS_TRAIN}/{index}"
             self._outlet.loss(name, self.steps, self._losses.take(first_only=closure))
@@ -229,6 +232,7 @@ class Loop:
     def on_waking(self, *, disturbed: bool = False) -> None:
         """Hear everything from now on."""
         if self._doze.on:
+            self._losses.heard_from_here(at_end=self._doze.at_end, wanted=self._doze.reads)
             self._done += self._doze.end(disturbed=disturbed)
             self._last_time = time.perf_counter()
 
@@ -286,12 +290,11 @@ class Loop:
         self._anatomist.all_optimizers(self._optimizers)
         anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps)
         classes = anatomy.objectives[0].class_counts if anatomy.objectives else ()
-        counts = self._losses.counts(share=1 - self._doze.total / max(1, self.steps))
         return {
             "anatomy": anatomy,
             "data": self._batches.profile(classes, self._anatomist.target_moments),
             "vitals": self.recorder.vitals(self._anatomist.order()),
             "curves": self.recorder.curves(),
-            "events": self.recorder.events(self.steps, counts | self.window.gradients),
+            "events": self.recorder.events(self.steps, self._losses.counts() | self.window.gradients),
             "overhead": self._schedule.cost(self.steps),
         }

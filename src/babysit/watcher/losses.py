@@ -36,9 +36,12 @@ class Losses:
         self._divisor = 1.0
         self._unused = 0
         self.backwards = self.clears = self.discarded = 0
+        self._before = self._usual = (0, 0)  # calls of backward and zero_grad: until this step, and in a whole one
+        self._aside: list[float | Tensor] = []
+        self._whole, self._unread = True, False  # of the step under way: all of it was heard; its losses were not
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._values or self._aside)
 
     def scale(self, loss: Any, scaled: Any) -> None:
         """Remember the loss itself when mixed precision multiplies it before backward."""
@@ -53,14 +56,39 @@ class Losses:
             self.discarded += self._unused
             self._unused = 0
 
-    def counts(self, *, share: float) -> dict[str, int]:
-        """How often backward and zero_grad were called, and how many backward passes were for nothing.
+    def heard_from_here(self, *, at_end: bool, wanted: bool) -> None:
+        """Everything is heard from now on, which may be the middle of a step.
 
         Args:
-            share: in which share of the steps they were listened to; they are taken to be as frequent in the others.
+            at_end: it is the end of one.
+            wanted: the losses of the step under way were heard from its beginning.
         """
-        heard = {"backward": self.backwards, "zero_grad": self.clears, "discarded": self.discarded}
-        return {kind: round(count / share) for kind, count in heard.items()} if share > 0 else heard
+        self._whole, self._unread = at_end, not at_end and not wanted
+
+    def step_done(self) -> None:
+        """A step ended. When not all of it was heard, it is taken to have been like the one before."""
+        if self._unread:
+            self._values, self._aside = [], []
+        whole, self._whole, self._unread = self._whole, True, False
+        if whole:
+            self._usual = self.backwards - self._before[0], self.clears - self._before[1]
+        else:
+            self.backwards, self.clears = (now + one for now, one in zip(self._before, self._usual, strict=True))
+        self._before = self.backwards, self.clears
+
+    def count_unheard(self, steps: int) -> None:
+        """Steps that were only counted: as many calls are added as there are in a step."""
+        self.backwards, self.clears = (now + steps * one for now, one in zip(self._before, self._usual, strict=True))
+        self._before = self.backwards, self.clears
+
+    def set_aside(self) -> None:
+        """Another optimizer has stepped: what was heard was its loss, unless ours steps with it."""
+        if self._values:
+            self._aside, self._values, self._unused = self._values, [], 0
+
+    def counts(self) -> dict[str, int]:
+        """How often backward and zero_grad were called, and how many backward passes were for nothing."""
+        return {"backward": self.backwards, "zero_grad": self.clears, "discarded": self.discarded}
 
     def add_simply(self, loss: Any) -> bool:
         """Take the only loss of a step if it is a plain scalar on the CPU, with as little work as can be."""
@@ -86,7 +114,7 @@ class Losses:
 
         Micro-batches whose losses are divided give what one large batch would have given, however many there were.
         """
-        values, self._values, self._unused = self._values, [], 0
+        values, self._values, self._aside, self._unused = self._values or self._aside, [], [], 0
         if self._scaled:
             self._scaled.clear()
         if first_only or (len(values) == 1 and self._divisor == 1):

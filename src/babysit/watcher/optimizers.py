@@ -24,6 +24,7 @@ class Optimizers:
         # The one that stepped last, its number and place: most loops have no other, and this is asked in every step.
         self._last: tuple[Callable[[], object | None], int, int] = (lambda: None, 0, 0)
         self.steps: list[int] = []  # by number
+        self.others = False  # whether some step that nobody asked for
         self.leader = 0  # place of the one whose steps are the steps of the loop
         self._since_leader = 0
 
@@ -65,7 +66,7 @@ class Optimizers:
     @property
     def alone(self) -> bool:
         """Whether a single one steps."""
-        return len(self._order) == 1
+        return len(self._order) == 1 and not self.others
 
     def add(self, optimizer: torch.optim.Optimizer, steps: int) -> None:
         """Count steps of one that has stepped before."""

@@ -14,24 +14,25 @@ class Patch:
     def __init__(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self._owner, self._name, self._make = owner, name, make
         self._inherited = isinstance(owner, type) and name not in vars(owner)
-        self._original: Callable[..., Any] | None = None
-        self._ours: Callable[..., Any] | None = None
+        self._original: Callable[..., Any] = getattr(owner, name)
+        self._ours = functools.wraps(self._original)(make(self._original))
+        self._met = [self._original]  # what ours has stood before: where one of them is now, ours is gone
         self._on = False
-        self.put()
 
     def put(self) -> None:
         """Replace the attribute, or what somebody has put there meanwhile."""
-        if self._on:
-            return
         now = getattr(self._owner, self._name)
+        if now is self._ours or (self._on and not any(now is one for one in self._met)):
+            return  # it is there, or somebody has put theirs over it, and calls it
         if now is not self._original:
             self._original, self._ours = now, functools.wraps(now)(self._make(now))
+            self._met.append(now)
         setattr(self._owner, self._name, self._ours)
         self._on = True
 
     def undo(self) -> None:
         """Put the original back, unless somebody has replaced ours since."""
-        if not self._on or getattr(self._owner, self._name) is not self._ours:
+        if getattr(self._owner, self._name) is not self._ours:
             return
         if self._inherited:
             delattr(self._owner, self._name)
@@ -47,7 +48,6 @@ class Hook:
     def __init__(self, register: Callable[[Any], Any], hook: Callable[..., Any]) -> None:
         self._register, self._hook = register, hook
         self._handle: Any = None
-        self.put()
 
     def put(self) -> None:
         """Add the hook."""

@@ -9,54 +9,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import has_torch_function
 
+from babysit.watcher.listener import Listener
 from babysit.watcher.patch import Hook, Patch
-
-
-class Listener(Protocol):
-    """What a watch hears of the loop. Calls come on the thread that trains and must not raise."""
-
-    def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer was made."""
-
-    def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
-        """An optimizer is about to step."""
-
-    def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
-        """An optimizer has stepped."""
-
-    def on_step_counted(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer has stepped, told to those who want to hear less than everything."""
-
-    def on_backward(self, tensors: Any) -> None:
-        """Gradients are about to be computed."""
-
-    def on_zero_grad(self, owner: object) -> None:
-        """Gradients are about to be cleared."""
-
-    def on_mode(self, module: nn.Module, *, training: bool) -> None:
-        """A module was put into train or eval mode."""
-
-    def on_gradient_off(self) -> None:
-        """A block without gradients begins: no_grad, inference_mode or set_grad_enabled(False)."""
-
-    def on_gradient_on(self) -> None:
-        """It ends."""
-
-    def on_clip(self, norm: Any, limit: float) -> None:
-        """Gradients were clipped."""
-
-    def on_scale(self, loss: Any, scaled: Any) -> None:
-        """A loss was scaled for mixed precision: backward will be called on the second."""
-
-    def on_compile(self, what: object) -> None:
-        """Something, a module perhaps, was handed to torch.compile."""
-
 
 # Which backward pass runs on this thread; torch's own checkpointing asks the same private function.
 _running_backward: Callable[[], int] = torch._C._current_graph_task_id
@@ -73,17 +33,21 @@ _listeners: tuple[Listener, ...] = ()
 _wanted: dict[int, int] = {}  # how much each hears, by its identity
 _heard = ALL
 _installed: list[Patch | Hook] = []
-_of_backward: Patch  # the one of them that listeners to losses need
+_of_backward: list[Patch | Hook] = []  # those of them that listeners to losses need
 _of_steps: list[Patch | Hook] = []  # and those that only listeners to everything do
-_lock = threading.Lock()
+_lock = threading.RLock()
+_hushed = 0  # calls under way of torch's own that switch gradients off inside
 
 
 def listen(listener: Listener) -> None:
     """Let a listener hear from now on."""
     global _listeners
     with _lock:
+        if not _installed:
+            _make()
         if not _listeners:
-            _install()
+            for patch in _installed:
+                patch.put()
         _listeners = (*_listeners, listener)
         _wanted[id(listener)] = ALL
         _adjust()
@@ -100,46 +64,42 @@ def forget(listener: Listener) -> None:
             if not _listeners:
                 for patch in reversed(_installed):
                     patch.undo()
-                _installed.clear()
 
 
 def hear(listener: Listener, how_much: int) -> None:
     """Let a listener hear STEPS, LOSSES or ALL from now on; it may hear more when others want to."""
-    with _lock:
-        if id(listener) in _wanted:
-            _wanted[id(listener)] = how_much
-            _adjust()
+    if id(listener) in _wanted:
+        _wanted[id(listener)] = how_much
+        _adjust()
 
 
 def _adjust() -> None:
-    # Called every few steps while a watch dozes: between two levels the least is done that can be.
+    # Without a lock, which a signal's handler would wait for that trains or evaluates in the middle of this: whatever
+    # happens meanwhile, the last to come by finds the level that is wanted.
     global _heard
-    heard, _heard = _heard, max(_wanted.values()) if _wanted else ALL
-    if _heard >= LOSSES > heard:
-        _of_backward.put()
-    elif heard >= LOSSES > _heard:
-        _of_backward.undo()
-    if ALL in (heard, _heard) and heard != _heard:
-        for patch in _of_steps:
-            if _heard == ALL:
-                patch.put()
-            else:
-                patch.undo()
+    while _heard != (wanted := max(_wanted.values(), default=ALL)):
+        for least, patches in ((LOSSES, _of_backward), (ALL, _of_steps)):
+            if (_heard >= least) != (wanted >= least):
+                for patch in patches:
+                    if wanted >= least:
+                        patch.put()
+                    else:
+                        patch.undo()
+        _heard = wanted
 
 
-def _install() -> None:
+def _make() -> None:
     from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
     # Tensor.backward calls it; patched alone, so that a backward costs one more Python call and not two.
-    global _of_backward
-    _of_backward = Patch(torch.autograd, "backward", _backward)
+    _of_backward[:] = [Patch(torch.autograd, "backward", _backward)]
     _of_steps[:] = [
         Hook(register_optimizer_step_pre_hook, _before_step),
         Patch(torch.optim.Optimizer, "zero_grad", _zero_grad),
     ]
     _installed.extend([
         Hook(register_optimizer_step_post_hook, _after_step),
-        _of_backward,
+        *_of_backward,
         *_of_steps,
         Patch(torch.autograd, "grad", _grad),
         Patch(torch.optim.Optimizer, "__init__", _optimizer),
@@ -243,7 +203,7 @@ def _gradient_switch(original: Callable[..., Any]) -> Callable[..., Any]:
 def _gradient_off(original: Callable[..., Any]) -> Callable[..., Any]:
     def __enter__(self: Any) -> Any:  # noqa: N807  it stands in for no_grad.__enter__
         result = original(self)
-        for listener in _listeners:
+        for listener in () if _hushed else _listeners:
             listener.on_gradient_off()
         return result
 
@@ -252,7 +212,7 @@ def _gradient_off(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _gradient_on(original: Callable[..., Any]) -> Callable[..., Any]:
     def __exit__(self: Any, *args: Any) -> Any:  # noqa: N807  it stands in for no_grad.__exit__
-        for listener in _listeners:
+        for listener in () if _hushed else _listeners:
             listener.on_gradient_on()
         return original(self, *args)
 
@@ -290,7 +250,12 @@ def _mode(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _clip(original: Callable[..., Any]) -> Callable[..., Any]:
     def clip_grad_norm_(parameters: Any, max_norm: float, *args: Any, **kwargs: Any) -> Any:
-        norm = original(parameters, max_norm, *args, **kwargs)
+        global _hushed
+        _hushed += 1
+        try:
+            norm = original(parameters, max_norm, *args, **kwargs)
+        finally:
+            _hushed -= 1
         for listener in _listeners:
             listener.on_clip(norm, float(max_norm))
         return norm

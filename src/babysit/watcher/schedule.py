@@ -35,17 +35,17 @@ class Schedule:
         self._plain: deque[float] = deque(maxlen=MEMORY)
         self._sampled: deque[float] = deque(maxlen=MEMORY)
         self._next = 0
-        self._close_looks = 0
+        self._close_looks = self._asked = 0
         self.sampled_steps = 0
 
     def wants(self, step: int) -> bool:
         """Whether to sample this step."""
-        return step < DENSE_STEPS or step >= self._next
+        return step < DENSE_STEPS or step >= self._next or self._asked > 0
 
     @property
     def coming(self) -> int:
         """No step before this one will be wanted."""
-        return self._next
+        return 0 if self._asked else self._next
 
     def finished(self, step: int, seconds: float, *, sampled: bool) -> None:
         """Tell how long a step took, from the end of the one before."""
@@ -55,8 +55,8 @@ class Schedule:
         self.sampled_steps += 1
         if step >= 2:  # the first steps warm caches and allocate optimizer state
             self._sampled.append(seconds)
-        self._close_looks = max(0, self._close_looks - 1)
-        if self._close_looks:
+        self._close_looks, self._asked = max(self._asked, self._close_looks) - 1, 0
+        if self._close_looks > 0:
             self._next = step + 1
             return
         # A jitter of up to two steps keeps samples from falling always on the same of several alternating steps.
@@ -68,8 +68,8 @@ class Schedule:
         return statistics.median(self._plain) if self._plain else 0.0
 
     def look_closely(self, steps: int = CLOSE_LOOKS) -> None:
-        """Sample the next few steps: something just changed."""
-        self._close_looks, self._next = max(steps, self._close_looks), 0
+        """Sample the next few steps: something just changed. May be called from another thread."""
+        self._asked = max(steps, self._asked)
 
     @property
     def cost_seconds(self) -> float:
