@@ -65,9 +65,13 @@ class Searching:
         """The same as the search takes it."""
         from babysit.tuning.settings import SearchSettings, Stage
 
+        if self.stages < 1:
+            raise UserError(f"a search of {self.stages} stages", do="Give --stages 1 or more")
+        if self.fine < 0:
+            raise UserError(f"{self.fine} trials around the best", do="Give --fine 0 for none, or more")
         fine_epochs = self.fine_epochs or 2 * self.epochs
         stages = [Stage("coarse", self.trials, self.epochs)]
-        for order in range(max(self.stages, 1) - 1 if self.fine else 0):
+        for order in range(self.stages - 1 if self.fine else 0):
             name = ("fine", "finer")[order] if order < 2 else f"finer {order}"
             stages.append(Stage(name, self.fine, fine_epochs))
         return SearchSettings(

@@ -12,8 +12,7 @@ from torch import nn
 from babysit.testing.executor_contract import workload
 from babysit.tuning.executor import Member
 from babysit.tuning.population import calibrate, group
-from babysit.tuning.population.calibrate import true_float32
-from babysit.tuning.population.compiling import matmul_precision
+from babysit.tuning.population.compiling import matmul_precision, true_float32
 from babysit.tuning.population.population import Population
 
 pytestmark = pytest.mark.usefixtures("never_plain")

@@ -47,6 +47,10 @@ class Shared:
             self._halves[""] = replace(self.train, x=self.train.x.bfloat16())
         return self._halves[""]
 
+    def drop_half(self) -> None:
+        """Frees the inputs in bfloat16; they are made anew when they are asked for."""
+        self._halves.clear()
+
 
 class Born(NamedTuple):
     """A member before its first step."""
@@ -109,6 +113,8 @@ class Measure(NamedTuple):
     costs: list[float]
     spread: list[float]  # by how much, relatively, each cost moves when the weights are moved by one rounding
     seconds: float  # of one step, with the gathering of its batch
+    gradients: dict[str, Tensor]  # of the first step, as the optimizer gets them
+    gradient_spread: dict[str, float]  # by how much, relatively, each moves when the weights are moved by one rounding
 
 
 # One float32 rounding is 6e-8; about ten of them are what another order of summation makes of a weight in a step.
@@ -118,16 +124,22 @@ _TIMED_SECONDS, _TIMED_STEPS = 0.12, 200
 
 def measured(member: Member, shared: Shared, *, steps: int) -> Measure:
     """Trains a member for some steps in plain PyTorch, twice: as it is, and with its weights disturbed."""
-    costs, seconds = _plain_costs(member, shared, steps=steps, disturbance=0.0)
-    others, _ = _plain_costs(member, shared, steps=steps, disturbance=_DISTURBANCE)
+    costs, seconds, gradients = _plain_costs(member, shared, steps=steps, disturbance=0.0)
+    others, _, moved = _plain_costs(member, shared, steps=steps, disturbance=_DISTURBANCE)
     spread = [
         abs(one - other) / max(abs(one), 1e-12) if math.isfinite(one) and math.isfinite(other) else math.inf
         for one, other in zip(costs, others, strict=True)
     ]
-    return Measure(costs, spread, seconds)
+    gradient_spread = {
+        name: float((gradient - moved[name]).norm() / gradient.norm().clamp(min=1e-30))
+        for name, gradient in gradients.items()
+    }
+    return Measure(costs, spread, seconds, gradients, gradient_spread)
 
 
-def _plain_costs(member: Member, shared: Shared, *, steps: int, disturbance: float) -> tuple[list[float], float]:
+def _plain_costs(
+    member: Member, shared: Shared, *, steps: int, disturbance: float
+) -> tuple[list[float], float, dict[str, Tensor]]:
     one = born(member, shared)
     optimizer = optimizer_for(one.model, one.recipe)
     if disturbance:
@@ -138,6 +150,7 @@ def _plain_costs(member: Member, shared: Shared, *, steps: int, disturbance: flo
                 parameter.mul_(1 + disturbance * noise)
     set_random_state(one.random_state, shared.device)
     costs: list[float] = []
+    gradients: dict[str, Tensor] = {}
     fastest, spent = math.inf, 0.0
     coming = endless(shared.train, one.recipe, one.member.seed)
     for step in itertools.count():
@@ -149,13 +162,16 @@ def _plain_costs(member: Member, shared: Shared, *, steps: int, disturbance: flo
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         clip(one.model, one.recipe.clip_norm)
+        if step == 0:
+            found = {name: parameter.grad for name, parameter in one.model.named_parameters()}
+            gradients = {name: gradient.clone() for name, gradient in found.items() if gradient is not None}
         optimizer.step()
         took = clock(shared.device) - began
         fastest, spent = min(fastest, took), spent + took
         # More steps than are compared, since the first ones are slow.
         if len(costs) >= steps and (disturbance or spent > _TIMED_SECONDS or len(costs) >= _TIMED_STEPS):
             break
-    return costs[:steps], fastest
+    return costs[:steps], fastest, gradients
 
 
 def endless(samples: Samples, recipe: Recipe, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

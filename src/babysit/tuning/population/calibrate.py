@@ -6,14 +6,13 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final, NamedTuple, final
 
 import torch
 
 from babysit.tuning.population.beginning import clock
 from babysit.tuning.population.bench import COMPARED_MEMBERS, Bench
-from babysit.tuning.population.compiling import compiled_step, matmul_precision
+from babysit.tuning.population.compiling import compiled_step, matmul_precision, true_float32
 from babysit.tuning.population.examine import culprit, first_line
 from babysit.tuning.population.forms import (
     ONE_BY_ONE,
@@ -24,6 +23,7 @@ from babysit.tuning.population.forms import (
     reads_half,
     step_of,
 )
+from babysit.tuning.population.gradients import gradient_difference
 from babysit.tuning.population.member_state import bytes_each
 
 # Two programs that are both right differ by rounding: 20 times what a disturbance by one rounding does, and no less
@@ -40,8 +40,8 @@ _PLAIN_LEAD: Final = 1.05
 COMPILE_PAYS_SECONDS: Final = 20.0
 # With so many times the work, the winner is compiled at the other width as well.
 _MUCH_TIMES: Final = 5
-# Of the time that lies ahead: what was not begun by then is left. The fastest is compiled first and brings nearly all of
-# the gain (measured on a search of 80,000 steps: 14 s of calibration with 0.2, of 60 in all).
+# Of the time that lies ahead: what was not begun by then is left. The fastest is compiled first and brings nearly all
+# of the gain (measured on a search of 80,000 steps: 14 s of calibration with 0.2, of 60 in all).
 _COMPILE_SHARE: Final = 0.05
 # Uncompiled forms this much slower than the best one are not compiled: none of them caught up (measured on MLPs, CNNs).
 _HOPELESS: Final = 2.0
@@ -51,8 +51,6 @@ _CACHE_BYTES: Final = 16_000_000
 NARROWEST, WIDEST = 4, 64
 # A form is timed until its fastest step has been seen in so many seconds.
 _TIMED_SECONDS: Final = 0.12
-# Products of float32 that are off by more than this are not float32 (bfloat16: 3e-3, TF32: 1e-4, float32: 1e-6).
-_TRUE_FLOAT32: Final = 1e-5
 
 
 class Tried(NamedTuple):
@@ -221,17 +219,6 @@ def _other_matmul(tried: Sequence[Tried], *, compiled: bool) -> list[Form]:
     return [replace(form, matmul="medium") for form in forms[:1]]
 
 
-@lru_cache(maxsize=4)
-def true_float32(matmul: str) -> bool:
-    """Whether float32 products under this setting are as exact as float32 is; measured, since processors differ."""
-    generator = torch.Generator().manual_seed(0)
-    one, other = (torch.randn(256, 256, generator=generator) for _ in range(2))
-    exact = one.double() @ other.double()
-    with matmul_precision(matmul):
-        error = ((one @ other).double() - exact).abs().max() / exact.abs().max()
-    return bool(error < _TRUE_FLOAT32)
-
-
 def _fastest(tried: Sequence[Tried], precision: str) -> Form:
     usable = [result for result in tried if not result.reason]
     exact = min((result for result in usable if not result.form.bf16), key=lambda result: result.seconds)
@@ -241,7 +228,7 @@ def _fastest(tried: Sequence[Tried], precision: str) -> Form:
 
 
 def attempted(form: Form, bench: Bench, made: Step | None = None) -> tuple[Tried, Step | None]:
-    """Makes a form ready, compares its costs with plain PyTorch's and times it; None when it cannot be used."""
+    """Makes a form ready, compares it with plain PyTorch and times it; None when it cannot be used."""
     try:
         stack, batches = bench.inputs(form)
         first = next(batches)
@@ -251,13 +238,13 @@ def attempted(form: Form, bench: Bench, made: Step | None = None) -> tuple[Tried
             step = compiled_step(form, bench.plan, stack, first) if form.compiled else step_of(form, bench.plan)
         with torch.no_grad(), matmul_precision(form.matmul):
             rows = [step(stack, first).tolist()] + [step(stack, batch).tolist() for batch in batches]
+        reason = _difference(rows, form, bench) or gradient_difference(step, form, bench)
+        if not reason:
+            return _timed(form, step, bench), step
     except Exception as problem:  # the user's model may hold anything, and so may the compiler
         told = culprit(problem, bench.plan.template) if not form.compiled else first_line(problem)
         return Tried(form, math.inf, told), None
-    reason = _difference(rows, form, bench)
-    if reason:
-        return Tried(form, math.inf, reason), None
-    return _timed(form, step, bench), step
+    return Tried(form, math.inf, reason), None
 
 
 def _difference(rows: list[list[float]], form: Form, bench: Bench) -> str:

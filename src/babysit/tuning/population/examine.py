@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from babysit.tuning.population.reading import ReadsValuesError, look_for_reads
 from babysit.tuning.population.structure import Parts, PreparedDropout, shown, template_of, tensors_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -59,6 +60,7 @@ def examine(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Traits:
         template = template_of(model).train()
     except Exception as problem:  # anything may go wrong inside a user's __deepcopy__
         raise OnlyPlainError(f"the model cannot be copied: {first_line(problem)}") from problem
+    _look_for_reads(model, x)
     parts = _parts(twin, x, y, loss)
     sites = _sites(template, x, batch=len(x))
     dense = _first_dense(template, x, parts=parts)
@@ -70,7 +72,7 @@ def first_line(problem: BaseException) -> str:
     """The kind of a problem and the first sentence of what it says."""
     lines = str(problem).strip().splitlines() or [""]
     text = lines[0].split(". ")[0]
-    if text.startswith("vmap:") and ".item()" in text:
+    if isinstance(problem, ReadsValuesError) or (text.startswith("vmap:") and ".item()" in text):
         return "it calls .item() or branches on the values of a tensor"
     return f"{type(problem).__name__}: {text[:160]}"
 
@@ -90,8 +92,18 @@ def culprit(problem: BaseException, template: nn.Module) -> str:
     return f"{place or 'the model'}{line}: {first_line(problem)}"
 
 
+def _look_for_reads(model: nn.Module, x: Tensor) -> None:
+    """Refuses what decides by the values it is given: one batch would not tell which tensors others train or change."""
+    twin = copy.deepcopy(model).train()
+    try:
+        look_for_reads(twin, x)
+    except Exception as problem:  # torch may not be able to look into everything that a user's model does
+        raise OnlyPlainError(culprit(problem, twin)) from problem
+
+
 def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
-    before = {name: tensor.clone() for name, tensor in tensors_of(twin).items()}
+    held = tensors_of(twin)
+    before = {name: (tensor.clone(), tensor.data_ptr(), tensor._version) for name, tensor in held.items()}
     settings, drawn = _settings(twin), _other_random_state()
     with torch.enable_grad():
         loss(twin(x), y).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
@@ -103,11 +115,16 @@ def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
     parameters = dict(twin.named_parameters())
     trained = tuple(name for name, parameter in parameters.items() if parameter.grad is not None)
     after = tensors_of(twin)
-    moving = tuple(name for name in after if name not in parameters and not torch.equal(after[name], before[name]))
+    moving = tuple(name for name in after if name not in parameters and _written(after[name], *before[name]))
     if not trained:
         raise OnlyPlainError("no parameter gets a gradient")
     fixed = tuple(name for name in after if name not in {*trained, *moving})
     return Parts(trained=trained, moving=moving, fixed=fixed)
+
+
+def _written(tensor: Tensor, value: Tensor, place: int, version: int) -> bool:
+    """Whether something was written there or put in its place, were it the same as before."""
+    return tensor.data_ptr() != place or tensor._version != version or not torch.equal(tensor, value)
 
 
 def _settings(model: nn.Module) -> dict[str, str]:
@@ -248,17 +265,20 @@ def _first_dense(template: nn.Module, x: Tensor, *, parts: Parts) -> str:
 
 def _fed_directly(template: nn.Module, name: str, x: Tensor) -> bool:
     """Whether a dense layer sees the batch itself, and the model gives the same when nobody else sees it."""
+    if not x.is_floating_point():  # numbers of words or classes are looked up, not multiplied
+        return False
     seen: list[Tensor] = []
 
     def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         seen.append(inputs[0])
         return (seen[0],)  # in the second pass what it saw in the first
 
-    handle = template.get_submodule(name).register_forward_pre_hook(before)
     try:
-        with torch.no_grad(), noted_dropout(template, []):
-            one, other = template(x), template(torch.full_like(x, torch.nan))
-    finally:
-        handle.remove()
+        own = copy.deepcopy(template)  # what a forward pass keeps of such inputs must stay with nobody
+        own.get_submodule(name).register_forward_pre_hook(before)
+        with torch.no_grad(), noted_dropout(own, []):
+            one, other = own(x), own(torch.full_like(x, torch.nan))
+    except Exception:  # an index made of the inputs, or a check that they are finite: somebody else reads them
+        return False
     same = isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
     return same and seen[0].data_ptr() == x.data_ptr() and seen[0].shape == x.flatten(1).shape

@@ -12,7 +12,7 @@ from torch import Tensor
 from babysit.data.batches import batch_bounds
 from babysit.records.problem import UserError
 from babysit.tuning.population.beginning import Shared, born, learned
-from babysit.tuning.population.bench import bench_of, same_function
+from babysit.tuning.population.bench import Bench, bench_of, same_function
 from babysit.tuning.population.calibrate import (
     COMPILE_PAYS_SECONDS,
     Choice,
@@ -23,7 +23,7 @@ from babysit.tuning.population.calibrate import (
 )
 from babysit.tuning.population.chunk import Outcome, Runner, run_epoch
 from babysit.tuning.population.examine import Traits, culprit, first_line
-from babysit.tuning.population.forms import ONE_BY_ONE, Form, Plan, step_of
+from babysit.tuning.population.forms import ONE_BY_ONE, Form, Plan, reads_half, step_of
 from babysit.tuning.population.member_state import Learned
 from babysit.tuning.population.noise import need_own
 
@@ -92,6 +92,9 @@ class Group:
                     return True
                 self._note(f"trained one by one in plain PyTorch: {problem}")
                 return False
+            finally:  # tried in bfloat16, and perhaps not taken
+                if not reads_half(self._form, self.plan):
+                    self.shared.drop_half()
         return True
 
     def epoch(self, members: Sequence[Learned]) -> Iterator[Done]:
@@ -131,9 +134,7 @@ class Group:
         if isinstance(known, _Refused) and self._work < _MUCH_MORE * known.work:
             raise NothingWorksError(known.reason)
         if not isinstance(known, Choice) or self._worth_another_look(known):
-            reborn = [learned(born(one.member, self.shared), self.traits, self.shared) for one in members[:2]]
-            alike = [reborn[0], *(one for one in reborn[1:] if same_function(one, self.plan, self.fixed, self.shared))]
-            bench = bench_of(self.plan, self.shared, alike, self.fixed)
+            bench = self._bench(members[:2])
             if self.form is not None:
                 known = only(self.form, bench)
             else:
@@ -145,6 +146,18 @@ class Group:
         _remember(key, known)
         self._tell(known)
         return known
+
+    def _bench(self, members: Sequence[Learned]) -> Bench:
+        """Where forms are tried; NothingWorksError when the members cannot even be trained in plain PyTorch."""
+        try:
+            reborn = [learned(born(one.member, self.shared), self.traits, self.shared) for one in members]
+            alike = [reborn[0], *(one for one in reborn[1:] if same_function(one, self.plan, self.fixed, self.shared))]
+            return bench_of(self.plan, self.shared, alike, self.fixed)
+        except UserError:
+            raise
+        except Exception as problem:  # the user's model may raise anything; each member ends by itself
+            told = culprit(problem, self.plan.template)
+            raise NothingWorksError(f"there is nothing to compare with, since plain PyTorch fails: {told}") from problem
 
     def _chunks(self, members: Sequence[Learned]) -> Iterator[Sequence[Learned]]:
         width = self._form.width

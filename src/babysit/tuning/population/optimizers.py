@@ -23,6 +23,8 @@ Moments = Mapping[str, Tensors]  # by PyTorch's name of the state, then by param
 
 _SMALL: Final = {"adam": 1e-8, "adamw": 1e-8, "rmsprop": 1e-8, "adagrad": 1e-10}  # PyTorch's eps
 _CLIP_SMALL: Final = 1e-6  # added to the norm by clip_grad_norm_
+# So large a sum that Adagrad divides by its root alone, whatever the gradient.
+PLAIN_SUM: Final = 1e12
 
 # The rows of `coefficients`, in their order.
 ROWS: Final = (
@@ -71,6 +73,23 @@ def coefficients(recipes: Sequence[Recipe], *, step: int, epoch: int, steps: int
         }
         for row, name in enumerate(ROWS):
             table[:, row, place] = rows[name]
+    return table
+
+
+def plain_descent(recipe: Recipe, numbers: Tensor) -> Tensor:
+    """Numbers of a first step that take the (clipped) gradient itself off each parameter, whatever the optimizer.
+
+    Args:
+        recipe: the kind.
+        numbers: (rows, members), those of the first step; only the limit of the gradients is kept. Adagrad's sum must
+            be PLAIN_SUM beforehand.
+    """
+    small = _SMALL.get(recipe.optimizer, 1.0)
+    rate = {"rmsprop": small, "adagrad": math.sqrt(PLAIN_SUM)}.get(recipe.optimizer, 1.0)
+    # Nothing of the squared gradients comes in, so that what is divided by is PyTorch's eps alone.
+    told = {"rate": rate, "beta2": 1.0, "rest1": 1.0, "step_size": small, "root": 1.0, "keep": 1.0}
+    table = torch.tensor([told.get(name, 0.0) for name in ROWS])[:, None].to(numbers).expand_as(numbers).clone()
+    table[ROWS.index("clip_norm")] = numbers[ROWS.index("clip_norm")]
     return table
 
 

@@ -119,6 +119,7 @@ class Population:
         self._ended.clear()
         self._kinds.clear()
         self._left_to_plain.clear()
+        self._shared.drop_half()
         self._plain.close()
 
     def save(self, folder: Path) -> None:

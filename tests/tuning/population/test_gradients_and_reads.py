@@ -1,0 +1,201 @@
+"""What the first batch or the first costs do not tell is found out all the same; the user's errors end one trial."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from babysit.cli.search import Searching
+from babysit.data.batches import shuffled
+from babysit.records.problem import UserError
+from babysit.testing.executor_contract import workload
+from babysit.tuning.executor import Member
+from babysit.tuning.in_process import InProcess
+from babysit.tuning.population import group
+from babysit.tuning.population.forms import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Form
+from babysit.tuning.population.population import Population
+
+LATER = 5.0  # a value that the first batches do not have
+
+
+def with_outlier():
+    """A workload whose batches but the fourth are within limits."""
+    given = workload()
+    x = given.train.x.clamp(-3, 3)
+    x[shuffled(len(x), seed=7, epoch=0)[3 * given.batch_size], 0] = 2 * LATER
+    return replace(given, train=replace(given.train, x=x))
+
+
+def members(*rates):
+    return [Member(number=number, parameters={"rate": rate}, seed=7) for number, rate in enumerate(rates)]
+
+
+def both(given, alike, form=None):
+    """What plain PyTorch and a population make of the members, and what the latter says."""
+    group._KNOWN.clear()
+    population = Population(given, form=form)
+    found = {advance.number: advance for advance in population.advance(alike, epochs=1)}
+    expected = {advance.number: advance for advance in InProcess(given).advance(alike, epochs=1)}
+    group._KNOWN.clear()
+    return found, expected, " ".join(population.notes)
+
+
+def same(found, expected):
+    assert found.keys() == expected.keys()
+    for number, advance in expected.items():
+        assert found[number].costs == pytest.approx(advance.costs, rel=1e-4)
+        assert found[number].stopped == advance.stopped
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.out = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.register_buffer("limit", torch.tensor(LATER))
+
+
+class Rare(Network):
+    def forward(self, x):
+        inside = self.one(x).relu()
+        return self.out(inside + self.two(inside) if (x > LATER).any() else inside)
+
+
+class Often(Network):
+    def forward(self, x):
+        inside = self.one(x).relu()
+        return self.out(inside if (x > LATER).any() else inside + self.two(inside))
+
+
+class Experts(Network):
+    def forward(self, x):
+        inside = self.one(x).relu()
+        chosen = x[:, 0] > LATER
+        return self.out(inside.index_put((chosen,), self.two(inside[chosen])))
+
+
+class Listing(Network):
+    def forward(self, x):
+        inside = self.one(x).relu()
+        return self.out(inside + self.two(inside) if max(x[:, 0].tolist()) > LATER else inside)
+
+
+class Growing(Network):
+    def forward(self, x):
+        if self.training:
+            self.limit.copy_(torch.maximum(self.limit, x.max()))
+        return self.out(self.one(x / self.limit).relu())
+
+
+class Renewed(Network):
+    def forward(self, x):
+        if self.training:
+            self.limit = torch.maximum(self.limit, x.max())
+        return self.out(self.one(x / self.limit).relu())
+
+
+@pytest.mark.parametrize("kind", [Rare, Often, Experts, Listing, Growing, Renewed])
+def test_what_only_a_later_batch_trains_or_changes_is_as_in_plain_pytorch(kind):
+    given = replace(with_outlier(), build=lambda _: kind(), optimizer="adam", weight_decay=0.1)
+    found, expected, notes = both(given, members(0.01, 0.02, 0.03, 0.04), Form(way=SIDE_BY_SIDE, width=4))
+    same(found, expected)
+    assert ("branches on the values" in notes) is (kind not in (Growing, Renewed))
+
+
+class LookedUp(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = nn.Embedding(3, 8), nn.Linear(6, 8)
+        self.end = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.end(self.out(x) + self.words(x[:, 0].long().clamp(0, 2)))
+
+
+class Checking(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x):
+        assert torch.isfinite(x).all()
+        return self.out(x)
+
+
+@pytest.mark.parametrize("kind", [LookedUp, Checking])
+def test_an_index_or_a_check_of_the_inputs_beside_the_first_dense_layer_is_no_error(kind):
+    found, expected, _ = both(replace(workload(), build=lambda _: kind()), members(0.01, 0.02, 0.03, 0.04))
+    same(found, expected)
+
+
+class Careful(nn.Module):
+    """Raises when training has diverged, without a look at any value: an index is out of range."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x):
+        found = self.out(x)
+        index = torch.where(found.detach().abs().max() < 1e6, 0, 1)
+        return found + torch.zeros(1, 3).index_select(0, index.reshape(1))
+
+
+def test_a_model_that_raises_while_forms_are_tried_ends_its_own_trial_alone():
+    given = replace(workload(), build=lambda _: Careful(), optimizer="sgd")
+    found, expected, notes = both(given, members(1e30, 0.01, 0.02, 0.03))
+    assert found[0].stopped
+    assert "nothing to compare with" in notes
+    same({number: found[number] for number in (1, 2, 3)}, {number: expected[number] for number in (1, 2, 3)})
+
+
+def smaller(parameter):
+    parameter.grad.mul_(0.2)
+
+
+def hooked(_given):
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(smaller)
+    return model
+
+
+@pytest.mark.parametrize("form", [None, Form(way=SHARED_INPUT, width=4), Form(way=ONE_BY_ONE, width=1)])
+def test_gradients_are_compared_where_the_rate_is_too_small_to_move_the_cost(form):
+    given = replace(workload(), build=hooked, optimizer="sgd")
+    found, expected, notes = both(given, members(1e-7, 1e-7, 0.3, 0.1), form)
+    same(found, expected)
+    assert "the gradient of" in notes
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"])
+def test_right_gradients_are_found_right_with_every_optimizer(optimizer):
+    def build(_given):
+        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+
+    given = replace(workload(), build=build, optimizer=optimizer, weight_decay=0.1)
+    form = Form(way=SHARED_INPUT, width=4)
+    found, expected, notes = both(given, members(1e-7, 1e-7, 0.01, 0.02), form)
+    same(found, expected)
+    assert {advance.backend for advance in found.values()} == {str(form)}, notes
+
+
+def test_inputs_in_bfloat16_are_kept_only_while_they_are_read():
+    half = Form(way=SHARED_INPUT, width=4, bf16=True)
+    given = replace(workload(), build=lambda _: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)))
+    for form, kept in ((half, True), (Form(way=SHARED_INPUT, width=4), False)):
+        group._KNOWN.clear()
+        population = Population(given, form=form)
+        population._shared.train_in(half=True)
+        list(population.advance(members(0.01, 0.02, 0.03, 0.04), epochs=1))
+        assert bool(population._shared._halves) is kept
+        population.close()
+        assert not population._shared._halves
+
+
+@pytest.mark.parametrize("given", [{"stages": -3}, {"stages": 0}, {"fine": -2}])
+def test_a_search_of_fewer_than_no_stages_or_trials_is_refused(given):
+    with pytest.raises(UserError):
+        Searching(**given).settings(0)
