@@ -247,11 +247,12 @@ def test_losses_divided_by_hand_are_recorded_as_one_large_batch_would_be(divide,
     np.testing.assert_allclose(watching.run.curves.get("loss/train").values, expected, rtol=1e-6)
 
 
-def test_a_model_and_optimizers_local_to_a_function_are_known_when_they_are_gone() -> None:
+@pytest.mark.parametrize("steps", [40, 3000])
+def test_a_model_and_optimizers_local_to_a_function_are_known_when_they_are_gone(steps: int) -> None:
     def main() -> None:
         model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-        for _ in range(40):
+        for _ in range(steps):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), LABELS).backward()
             optimizer.step()
@@ -263,7 +264,7 @@ def test_a_model_and_optimizers_local_to_a_function_are_known_when_they_are_gone
     shapes = {layer.name: layer.weight_shape for layer in run.anatomy.layers}
     assert shapes["0"] == (5, 4)
     assert shapes["2"] == (3, 5)
-    assert ("Adam", 40) in [(facts.kind, facts.steps) for facts in run.anatomy.optimizers]
+    assert ("Adam", steps) in [(facts.kind, facts.steps) for facts in run.anatomy.optimizers]
     assert run.anatomy.unreached == ()
     assert "W702" not in [finding.code for finding in run.findings]
 

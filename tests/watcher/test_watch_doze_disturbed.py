@@ -187,3 +187,28 @@ def test_clipping_does_not_keep_it_awake() -> None:
     assert len(watching.run.curves.get(LOSS_TRAIN)) < 2500
     assert watching.run.events.counts["clip"] == 3000
     assert abs(watching.run.events.counts["backward"] - 3000) <= 2
+
+
+@pytest.mark.parametrize("which", ["generator", "discriminator"])
+def test_one_side_of_a_healthy_gan_raises_no_alarm(which: str) -> None:
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))
+    discriminator = nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+    steps_of = [torch.optim.Adam(part.parameters(), 1e-4) for part in (generator, discriminator)]
+    place = 0 if which == "generator" else 1
+    ones, zeros, losses = torch.ones(32, 1), torch.zeros(32, 1), []
+    cost = F.binary_cross_entropy_with_logits
+    with babysit.watch((generator, discriminator)[place], steps_of[place]) as watching:
+        for _ in range(1500):
+            real, fake = torch.randn(32, 2) / 2 + 1, generator(torch.randn(32, 4))
+            steps_of[1].zero_grad()
+            told = cost(discriminator(real), ones) + cost(discriminator(fake.detach()), zeros)
+            told.backward()
+            steps_of[1].step()
+            steps_of[0].zero_grad()
+            fooled = cost(discriminator(fake), ones)
+            fooled.backward()
+            steps_of[0].step()
+            losses.append((fooled.item(), told.item())[place])
+    are_those_of(watching.run, losses)
+    assert not watching.run.alarms

@@ -55,7 +55,7 @@ def test_what_is_found_meanwhile_is_written_meanwhile() -> None:
     labels = inputs[:, :3].argmax(1)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    kept, deadline = Kept(), time.monotonic() + 20
+    kept, deadline = Kept(), time.monotonic() + 120
     with babysit.watch(model, optimizer, writer=kept):
         while not kept.parts and time.monotonic() < deadline:
             optimizer.zero_grad()

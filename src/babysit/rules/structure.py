@@ -72,8 +72,12 @@ def main_objective(run: Run) -> Objective | None:
 
 
 def adversarial(run: Run) -> bool:
-    """Whether several optimizers work at once, as in a GAN: their losses need not fall and may sit at chance."""
-    return len([one for one in anatomy_of(run).optimizers if one.parameter_names or one.groups]) > 1
+    """Whether several optimizers work at once, as in a GAN: their losses need not fall and may sit at chance.
+
+    Also when only one of them is watched: then the steps of the others were counted.
+    """
+    watched = len([one for one in anatomy_of(run).optimizers if one.parameter_names or one.groups])
+    return watched > 1 or 2 * run.events.counts.get("other_step", 0) > run.events.steps > 0
 
 
 def weight_layers(run: Run, *, trainable: bool = False) -> list[Layer]:

@@ -42,12 +42,13 @@ class Doze:
         self._listener, self._schedule, self._optimizers = listener, schedule, optimizers
         self._losses, self._outlet = losses, outlet
         self.on = False
+        self.busy = False  # at work itself: a signal may come at any moment, and its handler may do anything
         self.reads = False  # whether the loss of the step under way is wanted
         self.counted = 0  # steps of this doze
         self.at_end = False  # it is over with the end of a step
         self._turn = 0  # when so many are counted, something is to be done
         self._only: Callable[[], object | None] = _nobody  # a weak reference to the optimizer that steps
-        self._begun = self._until = self._not_before = 0
+        self._number = self._begun = self._until = self._not_before = 0  # the first: which optimizer that is
         self._every = 1
         self._since = 0.0
 
@@ -59,22 +60,30 @@ class Doze:
             return
         self.on, self._only, self._begun, self._until = True, weakref.ref(optimizer), step, until - step
         self._every = losses_every(self._schedule.plain_seconds, step)
-        self._since = time.perf_counter()
+        self._since, self._number = time.perf_counter(), self._optimizers.number(optimizer)
         self.reads, self._turn = True, 1
         patches.hear(self._listener, patches.LOSSES)
 
     def count(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer has stepped."""
-        if self._only() is not optimizer:
+        if self._only() is not optimizer or not self.on:  # in this order: the call is where a signal may come in
             self._listener.on_waking()
             patches.hear(self._listener, patches.ALL)  # also when something has woken it in the middle of its work
             self._listener.on_after_step(optimizer, closure=False)
             return
         self.counted += 1
         if self.counted == self._turn:
-            self._go_on()
+            self.busy = True
+            try:
+                self.at_end = not self._goes_on()
+            finally:
+                self.busy = False
+            if self.at_end:
+                self._listener.on_waking()
+                self.at_end = False
 
-    def _go_on(self) -> None:
+    def _goes_on(self) -> bool:
+        """Read the loss if it is wanted, and see what comes next."""
         if self.reads and self._losses:
             loss = self._losses.take(first_only=False)
             self._outlet.loss(LOSS_TRAIN, self._begun + self.counted - 1, loss)
@@ -83,15 +92,14 @@ class Doze:
             or self.counted >= self._until
             or self._outlet.due(self._begun + self.counted, time.perf_counter())
         ):
-            self.at_end = True
-            self._listener.on_waking()
-            self.at_end = False
-        elif self._every == 1:
+            return False
+        if self._every == 1:
             self._turn += 1
-        else:
-            self.reads = not self.reads
-            self._turn = min(self._until, self.counted + (1 if self.reads else self._every - 1))
-            patches.hear(self._listener, patches.LOSSES if self.reads else patches.STEPS)
+            return True
+        self.reads = not self.reads
+        self._turn = min(self._until, self.counted + (1 if self.reads else self._every - 1))
+        patches.hear(self._listener, patches.LOSSES if self.reads else patches.STEPS)
+        return True
 
     def end(self, *, disturbed: bool) -> int:
         """Wake: how many steps were counted.
@@ -99,15 +107,15 @@ class Doze:
         Args:
             disturbed: something unusual was heard; then it is better to stay awake for a while.
         """
-        counted, optimizer = self.counted, self._only()
-        if isinstance(optimizer, torch.optim.Optimizer):
-            self._optimizers.add(optimizer, counted)
+        counted, self.busy = self.counted, True
+        self.on, self.reads, self._only, self.counted = False, False, _nobody, 0
         if counted:
+            self._optimizers.steps[self._number] += counted
             self._losses.count_unheard(counted)
             each = (time.perf_counter() - self._since) / counted
             self._schedule.finished(self._begun + counted, each, sampled=False)
-        self.on, self.reads, self._only, self.counted = False, False, _nobody, 0
         patches.hear(self._listener, patches.ALL)
+        self.busy = False
         if disturbed:
             self._not_before = self._begun + counted + STAY_AWAKE
         return counted

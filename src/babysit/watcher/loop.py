@@ -133,7 +133,7 @@ class Loop:
     def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
         """An optimizer has stepped."""
         if self._only is not None and self._only() is not optimizer:
-            self._optimizers.others = True
+            self._optimizers.others += 1
             self.on_waking()
             self._losses.set_aside()
             return
@@ -159,8 +159,7 @@ class Loop:
         """Gradients are about to be computed: this scalar is the loss."""
         if self._doze.on and (not self._doze.reads or self._losses.add_simply(tensors)):
             return
-        loss = scalar_of(tensors)
-        if loss is None:
+        if (loss := scalar_of(tensors)) is None:
             return
         if self._doze.on:
             self._losses.add(loss, counted=False)
@@ -193,7 +192,7 @@ class Loop:
         """A block without gradients begins: an evaluation, perhaps."""
         if self._in_step:
             self._plain_steps = False  # without the hook before a step this would look like an evaluation
-        if self._in_step or self._anatomist.compiled:
+        if self._in_step or self._anatomist.compiled or self._doze.busy:
             return
         self.on_waking(disturbed=True)
         if not self._evaluation.running:
@@ -211,7 +210,7 @@ class Loop:
                     self.window.resume()
 
     def on_clip(self, norm: Any, limit: float) -> None:
-        """Gradients were clipped: their norm before it, for free."""
+        """Gradients were clipped: their norm before, for free."""
         self.recorder.event(self.steps, "clip", f"{limit:g}", keep=self.steps < CAPTURED_STEPS)
         if isinstance(norm, Tensor) and norm.numel() == 1:
             self.recorder.scalar(GRADIENT_NORM, self.steps, norm.detach())
@@ -233,7 +232,8 @@ class Loop:
         """Hear everything from now on."""
         if self._doze.on:
             self._losses.heard_from_here(at_end=self._doze.at_end, wanted=self._doze.reads)
-            self._done += self._doze.end(disturbed=disturbed)
+            counted = self._doze.end(disturbed=disturbed)
+            self._done += counted
             self._last_time = time.perf_counter()
 
     # -- inside
@@ -252,8 +252,7 @@ class Loop:
         if sampled:
             self._end_window(optimizer)
         self._schedule.finished(self.steps, now - self._last_time, sampled=sampled)
-        if self._evaluation.passes:
-            self._take_evaluation()
+        self._take_evaluation()
         self._done += 1
         if self.steps == CAPTURED_STEPS:
             self._anatomist.all_optimizers(self._optimizers)
@@ -289,12 +288,13 @@ class Loop:
             self.recorder.settle()
         self._anatomist.all_optimizers(self._optimizers)
         anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps)
+        counts = self._losses.counts() | self.window.gradients | self._optimizers.counts()
         classes = anatomy.objectives[0].class_counts if anatomy.objectives else ()
         return {
             "anatomy": anatomy,
             "data": self._batches.profile(classes, self._anatomist.target_moments),
             "vitals": self.recorder.vitals(self._anatomist.order()),
             "curves": self.recorder.curves(),
-            "events": self.recorder.events(self.steps, self._losses.counts() | self.window.gradients),
+            "events": self.recorder.events(self.steps, counts),
             "overhead": self._schedule.cost(self.steps),
         }

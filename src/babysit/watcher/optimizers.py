@@ -24,7 +24,7 @@ class Optimizers:
         # The one that stepped last, its number and place: most loops have no other, and this is asked in every step.
         self._last: tuple[Callable[[], object | None], int, int] = (lambda: None, 0, 0)
         self.steps: list[int] = []  # by number
-        self.others = False  # whether some step that nobody asked for
+        self.others = 0  # steps of such as nobody asked to watch
         self.leader = 0  # place of the one whose steps are the steps of the loop
         self._since_leader = 0
 
@@ -68,9 +68,9 @@ class Optimizers:
         """Whether a single one steps."""
         return len(self._order) == 1 and not self.others
 
-    def add(self, optimizer: torch.optim.Optimizer, steps: int) -> None:
-        """Count steps of one that has stepped before."""
-        self.steps[self.number(optimizer)] += steps
+    def counts(self) -> dict[str, int]:
+        """How often others stepped, for the events."""
+        return {"other_step": self.others}
 
     def leads(self, place: int) -> bool:
         """Whether the one at this place, which has just stepped, is the one whose steps are counted."""
