@@ -124,3 +124,6 @@ def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path, monkeypatch, ca
         main(["search", "digits", *QUICK, "--executor", "inprocess"])
     said = " ".join(capsys.readouterr().out.split())
     assert "--executor inprocess" in said
+    with pytest.raises(SystemExit):  # whoever began goes on, also when nobody says so again: a kill says nothing
+        main(["search", "--resume"])
+    assert "--executor inprocess" in " ".join(capsys.readouterr().out.split())

@@ -20,7 +20,7 @@ from babysit.records.problem import UserError
 from babysit.records.trial import TrialState
 from babysit.testing.executor_contract import build, workload
 from babysit.tuning.executor import Workload
-from babysit.tuning.folder import SearchFolder
+from babysit.tuning.folder import CannotWriteError, Result, SearchFolder
 from babysit.tuning.in_process import InProcess
 from babysit.tuning.processes import processes
 from babysit.tuning.result import SearchResult
@@ -170,6 +170,34 @@ def test_a_full_disk_is_told_in_one_line_and_the_search_goes_on_later(tmp_path: 
     assert "goes on from there" in str(told.value)
     assert results_in(tmp_path) == 17  # and half a line
     assert shown(searched(tmp_path)) == expected
+
+
+def test_a_disk_that_is_really_full_keeps_what_came_before(tmp_path: Path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+
+    def fill() -> None:
+        with SearchFolder(small, asked={}) as folder:
+            for _ in range(1000):
+                folder.add(line)
+
+    line = Result(epochs=1, parameters={"rate": 0.1}, seed=0, advance={"costs": ["1.0"] * 500})
+    try:
+        with pytest.raises(CannotWriteError, match="No space left on device"):
+            fill()
+        written = results_in(small)
+        assert 1 < written < 1000
+        subprocess.run(["mount", "-o", "remount,size=1m", str(small)], check=True)
+        with SearchFolder(small, asked={}) as folder:
+            assert folder.results == [line] * written
+            folder.add(line)
+        with SearchFolder(small, asked={}) as folder:
+            assert len(folder.results) == written + 1
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_a_checkpoint_that_cannot_be_written_is_told_and_costs_nothing_else(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, final
@@ -17,7 +18,7 @@ from babysit.records.problem import UserError
 from babysit.records.run import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from babysit.records.run import Run
     from babysit.store.store import Store
@@ -93,13 +94,14 @@ class Working:
     """Who trains."""
 
     executor: Annotated[
-        Literal["population", "inprocess", "processes", "ray"],
+        Literal["population", "inprocess", "processes", "ray"] | None,
         Parameter(
             group=WORKING,
+            show_default=False,
             help="population: members of one shape as one; inprocess: one by one in plain PyTorch; processes: on the "
-            "cores of this machine; ray: on a cluster.",
+            "cores of this machine; ray: on a cluster [population; with --resume whoever began].",
         ),
-    ] = "population"
+    ] = None
     workers: Annotated[
         int, Parameter(group=WORKING, show_default=False, help="Of processes or ray [one a core or CPU].")
     ] = 0
@@ -110,10 +112,15 @@ class Working:
     @property
     def option(self) -> str:
         """What was asked for, as it is typed behind a command."""
-        words = [f" --executor {self.executor}" if self.executor != "population" else ""]
+        words = [f" --executor {self.executor}" if self.executor else ""]
         words += [f" --workers {self.workers}" if self.workers else ""]
         words += [f" --address {shlex.quote(self.address)}" if self.address else ""]
         return "".join(words)
+
+    @property
+    def told(self) -> dict[str, str | int]:
+        """What of it is kept with a run, for a search that goes on to be trained by the same."""
+        return {name: value for name, value in asdict(self).items() if value}
 
     def make(self) -> Callable[[Workload], Executor] | None:
         """The executor; None for the usual one."""
@@ -121,7 +128,7 @@ class Working:
             from babysit.tuning.in_process import InProcess
 
             return InProcess
-        if self.executor == "population":
+        if self.executor in (None, "population"):
             return None
         from babysit.tuning.population.population import Population
 
@@ -175,7 +182,7 @@ def search(  # noqa: PLR0913  one argument for each group of options
     with progress_bars() as progress, open_store(settings) as kept:
         former = _resumable(kept, resume) if resume else None
         if former is not None:
-            data, space, material, searching = _asked(former, material)
+            data, space, material, searching, working = _asked(former, material, working)
         words = (*space, *more) or USUAL
         wanted = read_space(words)
         own = searching.settings(material.seed)
@@ -183,21 +190,23 @@ def search(  # noqa: PLR0913  one argument for each group of options
         from babysit.routine.journal import Journal, begin_run, begins_again, now
         from babysit.tuning.search import search as search_all
 
-        told = {"source": data, "space": " ".join(words), **material.told, **asdict(searching)}
+        told = {"source": data, "space": " ".join(words), **material.told, **asdict(searching), **working.told}
         run = begins_again(former) if former else begin_run("search", told)
         folder = _folder(former) or (runs_folder(settings) / run.id / "search").absolute()
         with Journal(run, kept, stages=("searched",)) as journal:
             journal.keep(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
-            found = search_all(
-                ready.build,
-                ready.splits,
-                space=wanted,
-                settings=own,
-                executor=working.make(),
-                writer=journal.writer,
-                progress=progress,
-                folder=folder,
-            )
+            again = f"babysit search --resume {run.id}{working.option}{kept.option}"
+            with _saying_how_to_go_on(again):
+                found = search_all(
+                    ready.build,
+                    ready.splits,
+                    space=wanted,
+                    settings=own,
+                    executor=working.make(),
+                    writer=journal.writer,
+                    progress=progress,
+                    folder=folder,
+                )
             reason = "stopped by the user" if found.interrupted else ""
             status = Status.INTERRUPTED if found.interrupted else Status.FINISHED
             journal.keep(trials=found.trials, ranges=found.ranges, status=status, stop_reason=reason, ended=now())
@@ -208,11 +217,19 @@ def search(  # noqa: PLR0913  one argument for each group of options
     if json:
         show_report(run, format="json")
     else:
-        again = (
-            (f"go on with: babysit search --resume {run.id}{working.option}{kept.option}",) if found.interrupted else ()
-        )
-        show_search(run, (*found.notes, *again))
+        show_search(run, (*found.notes, *([f"go on with: {again}"] if found.interrupted else ())))
     return 130 if found.interrupted else exit_code(run, settings, exit_zero=judging.exit_zero)
+
+
+@contextmanager
+def _saying_how_to_go_on(again: str) -> Iterator[None]:
+    from babysit.tuning.folder import CannotWriteError
+
+    try:
+        yield
+    except CannotWriteError as problem:
+        do = f"What had ended is kept. Make room, then go on with: {again}"
+        raise UserError(problem.what, where=problem.where, do=do) from problem
 
 
 def _resumable(store: Store, wanted: str) -> Run:
@@ -230,16 +247,21 @@ def _resumable(store: Store, wanted: str) -> Run:
     return run
 
 
-def _asked(run: Run, material: Material) -> tuple[str, tuple[str, ...], Material, Searching]:
+def _asked(
+    run: Run, material: Material, working: Working
+) -> tuple[str, tuple[str, ...], Material, Searching, Working]:
     """What an interrupted search was asked, as it was kept with the run."""
     told: dict[str, Any] = dict(run.config)
     known = {name: told[name] for name in DEFAULT_MATERIAL.told if name in told}
     searching = {name: told[name] for name in asdict(DEFAULT_SEARCHING) if name in told}
+    if working == DEFAULT_WORKING:
+        working = Working(**{name: told[name] for name in asdict(DEFAULT_WORKING) if name in told})
     return (
         str(told["source"]),
         tuple(str(told["space"]).split()),
         replace(material, **known),
         Searching(**searching),
+        working,
     )
 
 

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self, final
+from typing import IO, Any, BinaryIO, Final, Self, final
 
 import msgspec
 
@@ -27,6 +27,10 @@ _FORMAT: Final = 1
 _ASKED: Final = "search.json"
 _RESULTS: Final = "results.jsonl"
 STUDY: Final = "study.log"
+
+
+class CannotWriteError(UserError):
+    """What came of a search cannot be written down: what ended before is kept, and the search can go on later."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +71,7 @@ class SearchFolder:
         self.path = Path(path)
         self._asked = {"format": _FORMAT, **asked}
         self._lock: BinaryIO | None = None
-        self._file: BinaryIO | None = None
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         with _written(self.path):
@@ -75,7 +79,8 @@ class SearchFolder:
             self._lock = _locked(self.path / "lock")
             self._require_same()
             whole = _whole_lines(self.path / _RESULTS)
-            self._file = (self.path / _RESULTS).open("ab")
+            # Unbuffered: what a full disk did not take would be tried again, and fail again, when the file is closed.
+            self._file = (self.path / _RESULTS).open("ab", buffering=0)
             self._file.truncate(len(whole))
             self.results = [_read(line, self.path / _RESULTS) for line in whole.splitlines()]
         return self
@@ -88,9 +93,10 @@ class SearchFolder:
     def add(self, result: Result) -> None:
         """Appends a result; it survives the death of this process at once, that of the machine after `sync`."""
         assert self._file is not None
+        line = msgspec.json.encode(result) + b"\n"
         with _written(self.path):
-            self._file.write(msgspec.json.encode(result) + b"\n")
-            self._file.flush()
+            while line:  # a disk that is almost full takes a part, and refuses the rest
+                line = line[self._file.write(line) :]
         self.results.append(result)
 
     def sync(self) -> None:
@@ -175,7 +181,7 @@ def _written(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise UserError(
+        raise CannotWriteError(
             f"the search cannot be written down: {problem.strerror or problem}",
             where=str(path),
             do="Make room or give another folder; what had ended is kept, and the same search goes on from there",
