@@ -247,9 +247,7 @@ def _resumable(store: Store, wanted: str) -> Run:
     return run
 
 
-def _asked(
-    run: Run, material: Material, working: Working
-) -> tuple[str, tuple[str, ...], Material, Searching, Working]:
+def _asked(run: Run, material: Material, working: Working) -> tuple[str, tuple[str, ...], Material, Searching, Working]:
     """What an interrupted search was asked, as it was kept with the run."""
     told: dict[str, Any] = dict(run.config)
     known = {name: told[name] for name in DEFAULT_MATERIAL.told if name in told}
