@@ -203,7 +203,7 @@ def test_two_optimizers_that_take_turns_give_two_curves() -> None:
             F.binary_cross_entropy_with_logits(judge(fake), ones).backward()
             second.step()
     run = watching.run
-    assert len(run.curves.get("loss/train")) == len(run.curves.get("loss/train/1")) == 30
+    assert list(run.curves.get("loss/train").steps) == list(run.curves.get("loss/train/1").steps) == list(range(30))
     assert run.anatomy is not None
     assert [facts.steps for facts in run.anatomy.optimizers] == [30, 30]
     assert run.anatomy.unoptimized == ()

@@ -141,7 +141,7 @@ class Loop:
         if self._doze.on:
             self._doze.count(optimizer)
             return
-        index = self._optimizers.stepped(optimizer)
+        leads = (index := self._optimizers.stepped(optimizer)) == self._optimizers.leader
         if self.window.active:
             with self.guard.unseen("step"):
                 if self.window.capturing and closure:
@@ -150,8 +150,9 @@ class Loop:
             self.window.resume()
         self._losses.step_done()
         if self._losses:
-            name = LOSS_TRAIN if index == self._optimizers.leader else f"{LOSS_TRAIN}/{index}"
-            self._outlet.loss(name, self.steps, self._losses.take(first_only=closure))
+            # The leader steps first and is counted then: what the others do still belongs to that step.
+            name, step = (LOSS_TRAIN, self.steps) if leads else (f"{LOSS_TRAIN}/{index}", max(self.steps - 1, 0))
+            self._outlet.loss(name, step, self._losses.take(first_only=closure))
         if self._optimizers.leads(index):
             self._step_done(optimizer)
 
@@ -183,8 +184,7 @@ class Loop:
 
     def on_mode(self, module: nn.Module, *, training: bool) -> None:
         """A module was put into train or eval mode; only whole models and only changes count."""
-        kind = type(module).__name__
-        if kind in self._book.model_names and self._modes.get(kind, True) != training:
+        if (kind := type(module).__name__) in self._book.model_names and self._modes.get(kind, True) != training:
             self._modes[kind] = training
             self.recorder.event(self.steps, "train_mode" if training else "eval_mode", kind)
 
