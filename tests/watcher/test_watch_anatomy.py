@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import babysit
 from babysit.records.anatomy import Objective, TargetKind, Task
 from babysit.records.run import Run
+from babysit.reporting.story import verdict
 
 LABELS = torch.tensor([0, 1, 2, 1, 0, 2, 2, 1])
 HOT = torch.eye(3)[LABELS]
@@ -357,3 +358,23 @@ def test_a_hand_written_binary_cross_entropy_is_known_though_its_targets_are_no_
             optimizer.step()
     objective = looking.run.anatomy.objectives[0]
     assert (objective.loss, objective.sign) == ("binary_cross_entropy", 1.0)
+
+
+def test_a_second_training_is_not_called_healthy_without_a_word() -> None:
+    torch.manual_seed(0)
+
+    def train(*tail: nn.Module, steps: int) -> None:
+        model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), *tail)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(model(INPUTS), LABELS).backward()
+            optimizer.step()
+
+    with babysit.watch() as watching:
+        train(steps=60)
+        train(nn.Softmax(dim=1), steps=60)
+    said = {finding.code: finding.meaning for finding in watching.run.findings}
+    assert "of later ones only the losses were read" in said["T001"]
+    assert "W703" not in said  # its tensors take part in a training that was not looked at
+    assert "one after another" in verdict(watching.run).why

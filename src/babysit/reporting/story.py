@@ -180,6 +180,9 @@ def _outcome(run: Run) -> str:
     warned = [short(probe.name, 40) for probe in run.probes if probe.outcome == "warn"]
     if warned:
         said.append(f"Probes that warned: {', '.join(warned)}.")
+    gaps = [finding.meaning for finding in run.findings if finding.code == "T001"]
+    if gaps and not said:
+        return f"No rule raised an alarm. Not everything was seen: {gaps[0]}"
     return " ".join(said) or "Every rule that had what it needs looked at the run, and none fired."
 
 

@@ -146,13 +146,18 @@ class Anatomist:
                     self._reached.add(name)
         if number in self._optimizers:
             return
-        names = [self._book.name(tensor) for group in optimizer.param_groups for tensor in group["params"]]
+        tensors = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+        names = [self._book.name(tensor) for tensor in tensors]
         self._optimizers[number] = OptimizerFacts(
             kind=type(optimizer).__name__,
             groups=tuple(_group(group) for group in optimizer.param_groups),
             parameter_names=tuple(name for name in names if name is not None),
             maximize=any(bool(group.get("maximize", False)) for group in optimizer.param_groups),
-            stale=sum(name is None for name in names),
+            # What has a gradient takes part in something, if only in a network that was not looked at; and an optimizer
+            # that does not step yet may wait for its turn.
+            stale=sum(
+                name is None and tensor.grad is None for name, tensor in zip(names, tensors, strict=True) if stepping
+            ),
         )
 
     def all_optimizers(self, optimizers: Optimizers) -> None:

@@ -58,8 +58,7 @@ class Loop:
         self._in_step = self._plain_steps = False  # the second: whether nothing happens inside a step but the step
         self._by_hand = ByHand(self._book, self.guard, possible=optimizer is None)
         self._modes: dict[str, bool] = {}
-        self._last_time = time.perf_counter()
-        self._done = 0  # steps, but for those of a doze under way
+        self._last_time, self._done = time.perf_counter(), 0  # the second: steps, but for those of a doze under way
         self._losses = Losses()
         self._doze = Doze(self, self._schedule, self._optimizers, self._losses, self._outlet)
         self.on_step_counted = self._doze.count
@@ -287,6 +286,7 @@ class Loop:
         with self.guard.unseen("recording"):
             self.recorder.settle()
         self._anatomist.all_optimizers(self._optimizers)
+        self._optimizers.tell_of_later(self.recorder.event)
         anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps)
         counts = self._losses.counts() | self.window.gradients | self._optimizers.counts()
         classes = anatomy.objectives[0].class_counts if anatomy.objectives else ()

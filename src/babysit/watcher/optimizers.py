@@ -11,6 +11,13 @@ from torch import Tensor
 
 # An optimizer that stepped this often while the leading one rested has taken over (one model trained after another).
 HANDOVER_STEPS: Final = 200
+# And one that went on alone for so many did not take turns with it: adversarial training alternates within ten or so.
+ALONE_STEPS: Final = 20
+_LATER: Final = (
+    "Another optimizer went on alone after the first had ended, as when networks are trained one after another. "
+    "Layers, objective and data are those of the first training; of later ones only the losses were read. To have one judged, "
+    "watch it by itself: `with babysit.watch(model, optimizer):` around its loop."
+)
 
 
 @final
@@ -27,6 +34,7 @@ class Optimizers:
         self.others = 0  # steps of such as nobody asked to watch
         self.leader = 0  # place of the one whose steps are the steps of the loop
         self._since_leader = 0
+        self._told_of_later = False
 
     def number(self, optimizer: torch.optim.Optimizer) -> int:
         """The optimizer's number, from 0 in the order they were met."""
@@ -81,6 +89,12 @@ class Optimizers:
             self.leader = place
         self._since_leader = 0
         return True
+
+    def tell_of_later(self, tell: Callable[[int, str, str], None]) -> None:
+        """Say, once, that only the first of several trainings was measured."""
+        if not self._told_of_later and (self.leader != 0 or self._since_leader >= ALONE_STEPS):
+            self._told_of_later = True
+            tell(self.steps[self._order[0]], "measurement_gap", _LATER)
 
     def alive(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
         """Those that still exist, by number."""
