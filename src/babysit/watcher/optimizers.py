@@ -15,8 +15,8 @@ HANDOVER_STEPS: Final = 200
 ALONE_STEPS: Final = 20
 _LATER: Final = (
     "Another optimizer went on alone after the first had ended, as when networks are trained one after another. "
-    "Layers, objective and data are those of the first training; of later ones only the losses were read. To have one judged, "
-    "watch it by itself: `with babysit.watch(model, optimizer):` around its loop."
+    "Layers, objective and data are those of the first training; of later ones only the losses were read. "
+    "To have one judged, watch it by itself: `with babysit.watch(model, optimizer):` around its loop."
 )
 
 
