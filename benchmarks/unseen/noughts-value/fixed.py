@@ -61,7 +61,7 @@ value_net = torch.nn.Sequential(
 mse = torch.nn.MSELoss()
 optimizer = torch.optim.Adam(value_net.parameters(), lr=2e-3)
 
-for epoch in range(14):
+for epoch in range(24):
     shuffled = torch.randperm(cut)
     total = 0.0
     for start in range(0, cut, 64):

@@ -8,10 +8,10 @@ torch.manual_seed(int(os.environ.get("CASE_SEED", 0)))
 
 
 class Trainer:
-    def __init__(self, model, lr=0.05):
+    def __init__(self, model, lr=0.02):
         self.model = model
         self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
         self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, mode="max", factor=0.1, patience=1)
 
     def train_one_epoch(self, x, y, batch_size=32):

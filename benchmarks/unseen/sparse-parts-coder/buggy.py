@@ -27,7 +27,7 @@ class SparseCoder(torch.nn.Module):
 
 coder = SparseCoder(64, 100)
 optimizer = torch.optim.Adam(coder.parameters(), lr=3e-3)
-sparsity = 1e-3
+sparsity = 5e-4
 
 for epoch in range(20):
     fits, spars = [], []

@@ -27,14 +27,14 @@ class SparseCoder(torch.nn.Module):
 
 coder = SparseCoder(64, 100)
 optimizer = torch.optim.Adam(coder.parameters(), lr=3e-3)
-sparsity = 1e-3
+sparsity = 5e-4
 
 for epoch in range(20):
     fits, spars = [], []
     for v in train[torch.randperm(len(train))].split(50):
         v_hat, h = coder(v)
         fit = F.mse_loss(v_hat, v)
-        sparse = h.abs().mean()
+        sparse = h.abs().sum(dim=1).mean()
         loss = fit + sparsity * sparse
         optimizer.zero_grad()
         loss.backward()
