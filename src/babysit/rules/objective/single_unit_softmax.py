@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.records.anatomy import Objective, Operation
+from babysit.records.anatomy import Layer, Objective, Operation
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import classes, dense_layers, example_run, flat, healthy, regression
+from babysit.rules.examples import BATCH, classes, dense_layers, example_run, flat, healthy, regression
 from babysit.rules.rule import Limits, Rule
 from babysit.rules.structure import anatomy_of, meaningful
 from babysit.rules.symptoms import NOT_LEARNING
@@ -51,6 +51,15 @@ def _wrong(objective: Objective) -> str:
     return ""
 
 
+def _mixes_samples(layer: Layer, run: Run) -> bool:
+    """Whether a softmax inside the network runs over what is the batch for the layer before it and for the targets."""
+    if len(layer.output_shape) != 2 or layer.batch_axis != 0:
+        return False
+    samples, values = layer.output_shape
+    aligned = [one for one in anatomy_of(run).objectives if one.target.shape[:1] == (samples,)]
+    return bool(aligned) and 1 < values != samples == layer.softmax_size > 1
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for a softmax at the output whose axis has one value or is the batch."""
     for number, objective in enumerate(anatomy_of(run).objectives):
@@ -63,6 +72,18 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 meaning=f"{seen[0].upper()}{seen[1:]}.",
             )
             return
+    mixing = [layer for layer in anatomy_of(run).layers if layer.trainable and _mixes_samples(layer, run)]
+    if mixing:
+        samples, values = mixing[0].output_shape
+        yield Evidence(
+            layers=tuple(layer.name for layer in mixing),
+            first_step=0,
+            confidence=0.9,
+            numbers={"samples": samples, "values": values},
+            meaning=f"The softmax after {mixing[0].name} runs over the {samples} samples of the batch, not over the "
+            f"{values} values of each: they sum to one for no sample, and what one gets, the others lose.",
+        )
+        return
     inner = [layer for layer in anatomy_of(run).layers if layer.softmax_size == 1 and layer.trainable]
     if inner:
         names = ", ".join(layer.name for layer in inner)
@@ -124,10 +145,11 @@ RULE = Rule(
         ),
         lambda: example_run(objective=classes(loss="nll_loss", chain=(Operation(name="log_softmax", dim=1, size=12),))),
         lambda: example_run(layers=dense_layers((20, 1, 10), activation="softmax", softmax_size=1)),
+        lambda: example_run(layers=dense_layers((20, 6, 10), activation="softmax", softmax_size=BATCH)),
     ),
     silent_on=(
         healthy,
         lambda: example_run(objective=classes("softmax", loss="mse_loss")),
-        lambda: example_run(layers=dense_layers((20, 64, 10), activation="softmax", softmax_size=64)),
+        lambda: example_run(layers=dense_layers((20, 48, 10), activation="softmax", softmax_size=48)),
     ),
 )
