@@ -43,7 +43,7 @@ x, y = to_tensors(train_df)
 xt, yt = to_tensors(test_df)
 net = Net()
 opt = torch.optim.Adam(net.parameters(), lr=2e-3)
-for epoch in range(40):
+for epoch in range(50):
     net.train()
     for i in torch.randperm(len(x)).split(32):
         opt.zero_grad()

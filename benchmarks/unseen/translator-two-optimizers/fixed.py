@@ -64,8 +64,8 @@ class DecoderRNN(nn.Module):
 
 
 encoder, decoder = EncoderRNN(10, 64), DecoderRNN(14, 64)
-encoder_optimizer = optim.SGD(encoder.parameters(), lr=0.2, momentum=0.9)
-decoder_optimizer = optim.SGD(decoder.parameters(), lr=0.2, momentum=0.9)
+encoder_optimizer = optim.SGD(encoder.parameters(), lr=0.1, momentum=0.9)
+decoder_optimizer = optim.SGD(decoder.parameters(), lr=0.1, momentum=0.9)
 criterion = nn.CrossEntropyLoss()
 
 
@@ -93,7 +93,7 @@ def evaluate(src):
     return torch.cat(said, 1)
 
 
-for epoch in range(14):
+for epoch in range(16):
     loss = sum(train(source[i], target[i]) for i in torch.randperm(1700).split(32)) / 54
     if epoch % 2:
         print("epoch", epoch + 1, "loss %.4f" % loss)

@@ -38,7 +38,7 @@ net = nn.Sequential(unit(1, 12), unit(12, 24), nn.Flatten(), nn.Linear(216, 32, 
 optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
 BATCH = 25
 
-for epoch in range(5):
+for epoch in range(8):
     net.train()
     order = torch.randperm(500)
     losses = []
