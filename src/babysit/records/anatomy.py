@@ -128,6 +128,7 @@ class OptimizerFacts(msgspec.Struct, frozen=True, kw_only=True):
     maximize: bool = False
     steps: int | None = None  # steps it took; None when not counted
     stale: int = 0  # parameters it holds that no layer of the network uses
+    cleared: bool | None = None  # whether its gradients were ever cleared through it or a module; None when not known
 
 
 class Anatomy(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,8 @@ class _Seen:
     """One layer as it ran."""
 
     __slots__ = (
-        "activation", "batch_axis", "dropout", "input_shape", "op", "order", "output_shape", "softmax_size", "source",
+        "activation", "batch_axis", "dropout", "input_shape", "leads_on", "op", "order", "output_shape", "softmax_size",
+        "source",
     )  # fmt: skip
 
     def __init__(self, op: str, order: int) -> None:
@@ -38,6 +39,7 @@ class _Seen:
         self.activation = ""
         self.source = ""
         self.softmax_size = 0
+        self.leads_on: set[bool] = set()  # to other layers: with an activation between (True), without
         self.dropout = 0.0
         self.batch_axis = 0
 
@@ -70,7 +72,9 @@ class Anatomist:
         seen.output_shape = tuple(result.shape)
         if entering is not None:
             seen.input_shape = tuple(entering.shape)
-            seen.source = _source(trace.node(entering))
+            seen.source, through = _source(trace.node(entering))
+            if seen.source in self._layers:
+                self._layers[seen.source].leads_on.add(through)
         if op == "multi_head_attention_forward":
             seen.batch_axis = 1  # time first here; batch_first modules transpose before the call
         elif trace.current is not None:
@@ -165,7 +169,7 @@ class Anatomist:
         for number, optimizer in optimizers.alive():
             self.optimizer(optimizer, number, stepping=False)
 
-    def anatomy(self, batch_size: int, steps: list[int]) -> Anatomy:
+    def anatomy(self, batch_size: int, optimizers: Optimizers) -> Anatomy:
         """What has been seen so far."""
         known = self._book.known()
         trainable = [held for held in known if held.trainable]
@@ -182,7 +186,8 @@ class Anatomist:
             layers=tuple(self._layer(place, index) for index, place in enumerate(ordered)),
             objectives=tuple(objectives),
             optimizers=tuple(
-                msgspec.structs.replace(facts, steps=steps[key]) for key, facts in self._optimizers.items()
+                msgspec.structs.replace(facts, steps=optimizers.steps[key], cleared=optimizers.cleared(key))
+                for key, facts in self._optimizers.items()
             ),
             parameters=sum(held.count for held in known),
             trainable_parameters=sum(held.count for held in trainable),
@@ -220,7 +225,8 @@ class Anatomist:
             fan_in=0 if "Embedding" in place.kind or "Norm" in place.kind else place.fan_in,
             has_bias=place.has_bias,
             trainable=any(held.trainable for held in place.parameters.values()),
-            activation=seen.activation if seen else "",
+            # One whose result goes nowhere (a relu called and not used) is none.
+            activation=seen.activation if seen and seen.leads_on != {False} else "",
             norm="Norm" in place.kind or (seen is not None and seen.op in NORMS),
             is_output=place.name in self._outputs,
             source=seen.source if seen else "",
@@ -231,13 +237,15 @@ class Anatomist:
         )
 
 
-def _source(node: Node | None) -> str:
-    """The layer whose output, its activation aside, a tensor is."""
+def _source(node: Node | None) -> tuple[str, bool]:
+    """The layer whose output, its activation aside, a tensor is; and whether there is such an activation."""
+    through = False
     while node is not None and not node.extra.get("weighted"):
         if node.op not in TRANSPARENT and node.op not in ACTIVATIONS and "dropout" not in node.op:
-            return ""
+            return "", through
+        through |= node.op in ACTIVATIONS
         node = next((parent for parent in node.parents if parent.layer), None)
-    return node.layer if node is not None else ""
+    return (node.layer if node is not None else ""), through
 
 
 def _group(group: dict[str, Any]) -> ParameterGroup:

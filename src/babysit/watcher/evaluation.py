@@ -16,6 +16,7 @@ from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_VAL
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, holds_parameters
 from babysit.watcher.node import Node
+from babysit.watcher.patch import Patch
 from babysit.watcher.stack import push_below, remove
 from babysit.watcher.trace import Trace
 
@@ -52,12 +53,19 @@ class Evaluation:
         self._sums: dict[str, tuple[float, int]] = {}
         self.passes = 0
         self.training = False  # whether the model was in train mode in the last pass
+        self.dropping = False  # whether dropout was on in eval mode, in the last pass
+        self._dropout = Patch(torch.nn.functional, "dropout", self._noticing)
         self._in_a_row, self._last_step = 0, -1
 
     @property
     def running(self) -> bool:
         """Whether a pass is being watched."""
         return self._depth > 0
+
+    @property
+    def mode(self) -> str:
+        """In which mode the network was in the last pass, in words."""
+        return "train mode" if self.training else "eval mode, dropout on" if self.dropping else "eval mode"
 
     def is_habit(self, step: int) -> bool:
         """Whether blocks without gradient have come with every one of the last training steps."""
@@ -94,6 +102,7 @@ class Evaluation:
             for hook in self._hooks:
                 hook.remove()
             self._hooks, self._inside = [], 0
+            self._dropout.undo()
         return self._depth == 0
 
     def take(self) -> dict[str, float]:
@@ -111,7 +120,8 @@ class Evaluation:
                 self._follow()
             self._ran = True
             remove(self._trace)
-            self.training = module.training
+            self.training, self.dropping = module.training, False
+            self._dropout.put()
             tensor = next((value for value in inputs if isinstance(value, Tensor)), None)
             if tensor is not None and tensor.dim() > 1:
                 try:
@@ -121,6 +131,17 @@ class Evaluation:
                 except Exception as problem:
                     self._on_problem("evaluation", problem)
         self._inside += 1
+
+    def _noticing(self, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Functional dropout, which does not know of the network's mode: whether it is on while that is eval."""
+
+        def dropout(*args: Any, **kwargs: Any) -> Tensor:
+            share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
+            on = kwargs.get("training", args[2] if len(args) > 2 else True) and share != 0
+            self.dropping |= self._inside > 0 and not self.training and bool(on)
+            return original(*args, **kwargs)
+
+        return dropout
 
     def _leave(self, module: nn.Module, _inputs: Any, result: Any) -> None:
         if self._inside == 0:

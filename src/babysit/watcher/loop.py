@@ -176,9 +176,10 @@ class Loop:
         if self._in_step and self.window.active:  # the tries of a closure are alike: the first is enough
             self.window.pause()
 
-    def on_zero_grad(self, _owner: object) -> None:
+    def on_zero_grad(self, owner: object) -> None:
         """Gradients are about to be cleared."""
         if not self._doze.on:
+            self._optimizers.clears(owner)
             self._losses.cleared(in_step=self._in_step)
 
     def on_mode(self, module: nn.Module, *, training: bool) -> None:
@@ -189,8 +190,7 @@ class Loop:
 
     def on_gradient_off(self) -> None:
         """A block without gradients begins: an evaluation, perhaps."""
-        if self._in_step:
-            self._plain_steps = False  # without the hook before a step this would look like an evaluation
+        self._plain_steps &= not self._in_step  # unheard, a block in a step would look like an evaluation
         if self._in_step or self._anatomist.compiled or self._doze.busy:
             return
         self.on_waking(disturbed=True)
@@ -276,7 +276,7 @@ class Loop:
 
     def _take_evaluation(self) -> None:
         if means := self._evaluation.take():
-            self.recorder.event(self.steps, "evaluation", "train mode" if self._evaluation.training else "eval mode")
+            self.recorder.event(self.steps, "evaluation", self._evaluation.mode)
         for name, value in means.items():
             self.recorder.scalar(name, self.steps, value)
 
@@ -287,7 +287,7 @@ class Loop:
             self.recorder.settle()
         self._anatomist.all_optimizers(self._optimizers)
         self._optimizers.tell_of_later(self.recorder.event)
-        anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers.steps)
+        anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers)
         counts = self._losses.counts() | self.window.gradients | self._optimizers.counts()
         classes = anatomy.objectives[0].class_counts if anatomy.objectives else ()
         return {

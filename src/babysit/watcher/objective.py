@@ -82,7 +82,9 @@ def describe(loss: Node, node: Node, sign: float) -> Objective:
     kind = target_kind(target_values, target) if target_values is not None else TargetKind.NONE
     chain, name, reduction = _chain(node), node.op, str(node.extra.get("reduction", "mean"))
     if node.op not in LOSSES:
-        name, reduction, sign = _by_hand(loss, node, kind, sign)
+        # Truth values that something is multiplied with choose what counts (the pairs of a metric loss): no labels.
+        labels = TargetKind.NONE if target.dtype == "bool" else kind
+        name, reduction, sign = _by_hand(loss, node, labels, sign)
     elementwise = name not in INDEX_LOSSES and kind is not TargetKind.INDICES
     objective = Objective(
         loss=name,

@@ -35,6 +35,8 @@ class Optimizers:
         self.leader = 0  # place of the one whose steps are the steps of the loop
         self._since_leader = 0
         self._told_of_later = False
+        self._cleared: set[int] = set()  # numbers of those whose zero_grad was heard
+        self._all_cleared = False  # that of a module, which may hold the parameters of any
 
     def number(self, optimizer: torch.optim.Optimizer) -> int:
         """The optimizer's number, from 0 in the order they were met."""
@@ -90,6 +92,21 @@ class Optimizers:
         self._since_leader = 0
         return True
 
+    def clears(self, owner: object) -> None:
+        """Gradients are about to be cleared by an optimizer or a module."""
+        if not isinstance(owner, torch.optim.Optimizer):
+            self._all_cleared = True
+            return
+        number = next((number for reference, number in self._known if reference() is owner), None)
+        if number is None or number in self._cleared:  # one not met yet may be none of ours
+            return
+        tensors = _tensors(owner)
+        self._cleared |= {number for number, other in self.alive() if tensors & _tensors(other)}
+
+    def cleared(self, number: int) -> bool:
+        """Whether gradients of this one were ever cleared, as far as heard: of several, each step is."""
+        return self._all_cleared or number in self._cleared
+
     def tell_of_later(self, tell: Callable[[int, str, str], None]) -> None:
         """Say, once, that only the first of several trainings was measured."""
         if not self._told_of_later and (self.leader != 0 or self._since_leader >= ALONE_STEPS):
@@ -102,3 +119,7 @@ class Optimizers:
             optimizer = reference()
             if optimizer is not None:
                 yield number, optimizer
+
+
+def _tensors(optimizer: torch.optim.Optimizer) -> set[int]:
+    return {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}

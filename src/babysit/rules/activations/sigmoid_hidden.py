@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
-from babysit.rules.progress import poor
+from babysit.rules.progress import loss_skill, poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import RECURRENT, anatomy_of, hidden_layers
 from babysit.rules.symptoms import NOT_LEARNING
@@ -21,7 +21,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if not layers or gated:
         return
     softmax = any(layer.activation == "softmax" for layer in layers)
-    hurt = poor(run) and (softmax or len(layers) >= limits["layers"])
+    known = loss_skill(run)
+    # Accuracy may be fair while probabilities are still nearly even: values that add up to one carry little.
+    diffuse = softmax and known is not None and known < limits["learned"]
+    hurt = diffuse or (poor(run) and (softmax or len(layers) >= limits["layers"]))
     yield Evidence(
         layers=tuple(layer.name for layer in layers),
         first_step=0,
@@ -46,6 +49,7 @@ RULE = Rule(
         "layers": Limit(
             2, "one sigmoid layer passes a quarter of the gradient and is seldom the cause; two a sixteenth"
         ),
+        "learned": Limit(0.25, "a quarter of the prior loss; what healthy short runs remove is far above"),
         "deep": Limit(3, "from three on, less than 2 % of the gradient is left"),
     },
     leads_to=(*NOT_LEARNING, "A402", "A403", "G501", "I302", "N805", "U602"),

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.records.curves import RATE
+from babysit.records.curves import LOSS_TRAIN, RATE
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, flat, healthy
-from babysit.rules.loss_curve import levels, values_of
-from babysit.rules.progress import poor
+from babysit.rules.loss_curve import levels, share_of_fall, values_of
+from babysit.rules.progress import poor, skill
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import adversarial, anatomy_of, weight_layers
 from babysit.rules.symptoms import NOT_LEARNING
@@ -34,10 +34,22 @@ def travelled(run: Run) -> tuple[float, float]:
     return typical * max(run.events.steps, int(run.vitals.steps[-1]) + 1), typical
 
 
+def _cut_short(run: Run, limits: Limits, cut: float) -> bool:
+    """Whether the loss was still on its way down when the rate was first cut, and ended above what it might reach."""
+    steps, values = values_of(run.curves.get(LOSS_TRAIN))
+    known = skill(run)
+    unfinished = known is None or known < limits["learned"]
+    return unfinished and share_of_fall(values[steps <= cut], 0.2) >= limits["straight"]
+
+
 def _faded(run: Run, limits: Limits) -> Iterator[Evidence]:
     """The rate was fine and then decayed to nothing long before the end."""
     steps, rates = values_of(run.curves.get(RATE))
-    if len(rates) < limits["looks"] or not rates.max() > 0 or not poor(run):
+    if len(rates) < limits["looks"] or not rates.max() > 0:
+        return
+    highest = int(np.argmax(rates))
+    below = np.flatnonzero(rates[highest:] < limits["cut"] * rates.max())
+    if not poor(run) and not (len(below) and _cut_short(run, limits, float(steps[highest + below[0]]))):
         return
     alive = np.flatnonzero(rates > limits["faded"] * rates.max())
     last, total = float(steps[alive[-1]]), max(run.events.steps, int(steps[-1]) + 1)
@@ -56,15 +68,18 @@ def _faded(run: Run, limits: Limits) -> Iterator[Evidence]:
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires when the weights could hardly move over the whole run and the loss stayed high."""
     level = levels(run)
-    if level is None or level.broken_at is not None or adversarial(run) or not poor(run):
+    if level is None or level.broken_at is not None or adversarial(run):
         return
     faded = list(_faded(run, limits))
     yield from faded
     path, typical = travelled(run)
-    if faded:
+    if faded or not poor(run):
         return
+    # A straight line says that nothing has been reached yet, however far the weights may have come.
+    straight = share_of_fall(values_of(run.curves.get(LOSS_TRAIN))[1], 0.2) >= limits["nearly"]
+    farthest = limits["straight_path"] if straight else limits["path"]
     # Exactly zero means that nothing steps at all: missing-step and unchanged-weights tell that.
-    if not np.isfinite(path) or typical == 0 or typical > limits["ratio"] or path > limits["path"]:
+    if not np.isfinite(path) or typical == 0 or typical > limits["ratio"] or path > farthest:
         return
     rate = max((group.rate for one in anatomy_of(run).optimizers for group in one.groups), default=float("nan"))
     yield Evidence(
@@ -92,6 +107,11 @@ RULE = Rule(
         "faded": Limit(0.01, "a hundredth of the highest rate moves the weights by a hundredth"),
         "early": Limit(0.4, "more than half of the run was left; cosine and linear schedules fade at its end"),
         "ratio": Limit(5e-4, "half of the usual 1e-3 (CS231n lecture 6)"),
+        "cut": Limit(0.5, "the first cut of a schedule in steps; smooth ones are half way down then"),
+        "learned": Limit(0.9, "a tenth of the prior loss, or of the errors, is left"),
+        "straight": Limit(0.2, "as much as a straight line: CS231n lecture 6, the shape of a low rate"),
+        "nearly": Limit(0.12, "more than half of a straight line: batches are noisy"),
+        "straight_path": Limit(1.0, "the weights' own size, all steps in one direction"),
         "path": Limit(0.5, "half of the weights' own size in the whole run, all steps in one direction"),
     },
     leads_to=(*NOT_LEARNING, "F910"),

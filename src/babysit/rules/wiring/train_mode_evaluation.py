@@ -18,6 +18,17 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     # A network that was never put into eval mode was in train mode whenever it was evaluated.
     never = run.events.counts.get("eval_mode", 0) == 0
     wrong = [event for event in passes if ("train mode" in event.detail if told else never)]
+    dropping = [event for event in passes if "dropout on" in event.detail]
+    if len(dropping) > limits["share"] * len(passes):
+        yield Evidence(
+            first_step=dropping[0].step,
+            last_step=dropping[-1].step,
+            numbers={"evaluations": len(passes), "with_dropout": len(dropping)},
+            meaning=f"In {len(dropping)} of {len(passes)} evaluations the network was in eval mode and dropout was on "
+            "all the same: F.dropout drops unless it is told not to.",
+            advice="Write F.dropout(x, p, training=self.training), or use nn.Dropout, which follows the mode.",
+            confidence=0.9,
+        )
     kinds = mode_matters(run)
     if kinds and wrong and len(wrong) > limits["share"] * len(passes):
         yield Evidence(
@@ -50,9 +61,13 @@ RULE = Rule(
     ),
     false_positives=("Dropout as a measure of uncertainty (Monte Carlo dropout).",),
     sources=("torch.nn.Module.eval.",),
-    fires_on=(lambda: example_run(kept=((100, "evaluation", "train mode"),), facts={"module_kinds": {"Dropout": 1}}),),
+    fires_on=(
+        lambda: example_run(kept=((100, "evaluation", "train mode"),), facts={"module_kinds": {"Dropout": 1}}),
+        lambda: example_run(kept=((100, "evaluation", "eval mode, dropout on"),)),
+    ),
     silent_on=(
         healthy,
+        lambda: example_run(kept=((100, "evaluation", "eval mode"),)),
         lambda: example_run(kept=((100, "evaluation", "eval mode"),), facts={"module_kinds": {"Dropout": 1}}),
         lambda: example_run(
             kept=((100, "evaluation", ""),), facts={"module_kinds": {"Dropout": 1}}, events={"eval_mode": 1}

@@ -9,7 +9,7 @@ import msgspec
 from babysit.records.events import Events
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import example_run, healthy
+from babysit.rules.examples import example_run, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.structure import anatomy_of
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
@@ -25,6 +25,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     looks, old = (run.events.counts.get(name, 0) for name in ("looks_before_backward", "old_gradients"))
     if looks >= limits["looks"] and old < looks / 2:
         return
+    yield from _one_of_several(run, limits, old=old, looks=looks)
     # Accumulation clears once for each step; only steps without clearing are a fault.
     if cleared < limits["share"] * steps:
         yield Evidence(
@@ -33,6 +34,31 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             meaning=f"The optimizer took {steps} steps and gradients were cleared {cleared} times: each step goes "
             "along the sum of all gradients since the beginning.",
         )
+
+
+def _two(*, cleared: bool) -> Run:
+    both = tuple(
+        msgspec.structs.replace(optimizer(), parameter_names=(name,), steps=400, cleared=known)
+        for name, known in (("encoder.weight", True), ("decoder.weight", cleared))
+    )
+    looks = {"looks_before_backward": 30, "old_gradients": 30}
+    return example_run(facts={"optimizers": both}, events=looks)
+
+
+def _one_of_several(run: Run, limits: Limits, *, old: int, looks: int) -> Iterator[Evidence]:
+    """Optimizers that nobody clears beside others that somebody does."""
+    stepping = [one for one in anatomy_of(run).optimizers if (one.steps or 0) >= limits["steps"]]
+    forgotten = [one for one in stepping if one.cleared is False and one.parameter_names]
+    if not forgotten or len(forgotten) == len(stepping) or looks < limits["looks"]:
+        return
+    place, held = stepping.index(forgotten[0]) + 1, forgotten[0].parameter_names
+    yield Evidence(
+        first_step=1,
+        layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in held)),
+        numbers={"optimizer": place, "of": len(stepping), "steps": forgotten[0].steps or 0, "old_gradients": old},
+        meaning=f"Of {len(stepping)} optimizers, number {place} ({held[0]}, …) took {forgotten[0].steps} steps and its "
+        "gradients were never cleared: each step goes along the sum of all gradients since the beginning.",
+    )
 
 
 RULE = Rule(
@@ -61,12 +87,16 @@ RULE = Rule(
         "Gradients cleared by hand (`p.grad = None`) are known only by looks before backward: five at least.",
     ),
     sources=("torch.Tensor.backward accumulates gradients.",),
-    fires_on=(lambda: example_run(events={"zero_grad": 0}),),
+    fires_on=(
+        lambda: example_run(events={"zero_grad": 0}),
+        lambda: _two(cleared=False),
+    ),
     silent_on=(
         lambda: msgspec.structs.replace(
             example_run(), events=Events(counts={"backward": 400, "looks_before_backward": 30}, steps=400)
         ),
         healthy,
+        lambda: _two(cleared=True),
         lambda: example_run(events={"backward": 1600}),
     ),
 )
