@@ -92,7 +92,10 @@ def weight_layers(run: Run, *, trainable: bool = False) -> list[Layer]:
 
 def hidden_layers(run: Run) -> list[Layer]:
     """The weight layers but the last."""
-    return [layer for layer in weight_layers(run) if not layer.is_output]
+    layers = weight_layers(run)
+    if output_layer(run) is None:  # a loss that nobody could read: the last to run is the nearest to it
+        return layers[:-1]
+    return [layer for layer in layers if not layer.is_output]
 
 
 def output_layer(run: Run) -> Layer | None:

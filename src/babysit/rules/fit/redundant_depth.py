@@ -66,5 +66,9 @@ RULE = Rule(
     false_positives=("Autoencoders with a tiny code, while they learn.",),
     sources=("He et al. 2016 (arXiv 1512.03385): plain deep networks degrade.",),
     fires_on=(lambda: example_run(layers=dense_layers((20, 1, 10)), loss=flat(2.2)),),
-    silent_on=(healthy, lambda: example_run(layers=dense_layers((20, 1, 10)))),
+    silent_on=(
+        healthy,
+        lambda: example_run(layers=dense_layers((20, 1, 10))),
+        lambda: example_run(layers=dense_layers((20, 1), is_output=False), objective=None, loss=flat(0.5)),
+    ),
 )
