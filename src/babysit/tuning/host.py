@@ -69,11 +69,12 @@ class Host:
 Tensors = Mapping[str, tuple[Tensor, Tensor]]
 
 
-def without_samples(workload: Workload) -> tuple[Workload, dict[str, tuple[Tensor, Tensor]]]:
-    """The workload with empty samples, which is small, and the inputs and targets of its samples by name."""
+def without_samples(workload: Workload, workers: int) -> tuple[Workload, dict[str, tuple[Tensor, Tensor]]]:
+    """What one of so many workers has ahead, small without its samples, and their inputs and targets by name."""
     parts = {"train": workload.train, "validation": workload.validation}
     bare = {name: replace(part, x=torch.empty(0), y=torch.empty(0)) for name, part in parts.items()}
-    small = replace(workload, train=bare["train"], validation=bare["validation"])
+    share = -(-workload.steps // workers)
+    small = replace(workload, train=bare["train"], validation=bare["validation"], steps=share)
     return small, {name: (part.x.cpu(), part.y.cpu()) for name, part in parts.items()}
 
 

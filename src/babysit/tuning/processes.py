@@ -68,7 +68,7 @@ class ProcessCrew:
 
         The samples go through a file that all workers map into memory: they hold them once between them.
         """
-        bare, samples = without_samples(workload)
+        bare, samples = without_samples(workload, self.size)
         (self._folder / SAMPLES).unlink(missing_ok=True)  # workers may still map the former one
         torch.save(samples, self._folder / SAMPLES)
         (self._folder / WORKLOAD).write_bytes(cloudpickle.dumps((bare, inner)))

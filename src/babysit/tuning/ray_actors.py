@@ -70,7 +70,7 @@ class ActorCrew:
 
     def begin(self, workload: Workload, inner: Inner) -> None:
         """Gives all of them this workload; what they held is gone. The samples travel once to each node."""
-        bare, samples = without_samples(workload)
+        bare, samples = without_samples(workload, self.size)
         arrays = {name: (x.numpy(), y.numpy()) for name, (x, y) in samples.items()}
         put = self._ray.put
         self._given = (put(bare), put(arrays), put(inner))

@@ -189,10 +189,10 @@ class _Round:
     def run(self, members: Sequence[Member], epochs: int) -> Iterator[Advance]:
         """Trains them; results come as they are ready."""
         own: list[deque[tuple[Member, ...]]] = [
-            self._chunks([member for member in members if self._homes.get(member.number) == place])
+            self._chunks([member for member in members if self._homes.get(member.number) == place], 1)
             for place in range(self._crew.size)
         ]
-        new = self._chunks([member for member in members if member.number not in self._homes])
+        new = self._chunks([member for member in members if member.number not in self._homes], self._crew.size)
         for place in range(self._crew.size):
             self._give(place, own[place], new, epochs)
         try:
@@ -223,9 +223,9 @@ class _Round:
         self._homes.update({member.number: place for member in chunk})
         return results
 
-    def _chunks(self, members: Sequence[Member]) -> deque[tuple[Member, ...]]:
+    def _chunks(self, members: Sequence[Member], workers: int) -> deque[tuple[Member, ...]]:
         """Parts of a size that a worker trains as cheaply as one member, smaller where workers would have none."""
-        size = max(1, min(self._each, -(-len(members) // self._crew.size)))
+        size = max(1, min(self._each, -(-len(members) // workers)))
         return deque(tuple(members[start : start + size]) for start in range(0, len(members), size))
 
     def _give(self, place: int, own: deque[tuple[Member, ...]], new: deque[tuple[Member, ...]], epochs: int) -> None:

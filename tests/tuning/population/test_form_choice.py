@@ -11,8 +11,9 @@ from torch import nn
 
 from babysit.testing.executor_contract import workload
 from babysit.tuning.executor import Member
-from babysit.tuning.population import calibrate, group
+from babysit.tuning.population import calibrate, group, trying
 from babysit.tuning.population.compiling import matmul_precision, true_float32
+from babysit.tuning.population.forms import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Form, step_of
 from babysit.tuning.population.population import Population
 
 pytestmark = pytest.mark.usefixtures("never_plain")
@@ -43,7 +44,7 @@ def test_a_machine_without_a_compiler_is_told_and_goes_on_uncompiled(monkeypatch
     def compiled_step(*_):
         raise RuntimeError("g++ was not found. Install a compiler")
 
-    monkeypatch.setattr(calibrate, "compiled_step", compiled_step)
+    monkeypatch.setattr(trying, "compiled_step", compiled_step)
     choice, notes, _ = chosen(steps=PLENTY)
     assert any(tried.form.compiled for tried in choice.tried)
     assert not choice.form.compiled
@@ -52,13 +53,61 @@ def test_a_machine_without_a_compiler_is_told_and_goes_on_uncompiled(monkeypatch
 
 def test_a_compiled_program_with_other_costs_is_refused(monkeypatch):
     def compiled_step(form, plan, _stack, _batch):
-        step = calibrate.step_of(form, plan)
+        step = step_of(form, plan)
         return lambda stack, batch: step(stack, batch._replace(x=batch.x * 1.01))
 
-    monkeypatch.setattr(calibrate, "compiled_step", compiled_step)
+    monkeypatch.setattr(trying, "compiled_step", compiled_step)
     choice, notes, _ = chosen(steps=PLENTY)
     assert not choice.form.compiled
     assert "where plain PyTorch gives" in notes[0]
+
+
+def test_a_moment_of_other_work_does_not_decide(monkeypatch):
+    """Another process slows what is timed first; forms are timed in turns, so that it hits none of them alone."""
+    real, seen = trying._seconds, set()
+
+    def seconds(form, step, bench):
+        disturbed = form not in seen
+        seen.add(form)
+        return real(form, step, bench) + disturbed * (1 + len(seen))
+
+    monkeypatch.setattr(trying, "_seconds", seconds)
+    choice, _, _ = chosen()
+    assert choice.form.width > 1
+    assert all(tried.seconds < 1 for tried in choice.tried)
+
+
+def test_a_form_that_fails_in_a_later_turn_is_left(monkeypatch):
+    real, times = trying._seconds, {}
+
+    def seconds(form, step, bench):
+        times[form] = times.get(form, 0) + 1
+        if form.way == SHARED_INPUT and times[form] > 1:
+            raise MemoryError("not enough memory")
+        return real(form, step, bench)
+
+    monkeypatch.setattr(trying, "_seconds", seconds)
+    choice, notes, _ = chosen()
+    assert choice.form.way != SHARED_INPUT
+    assert "MemoryError: not enough memory" in notes[0]
+
+
+def test_the_shared_input_is_compiled_first_and_at_the_good_width_that_is_wider():
+    def tried(way, width, seconds):
+        return trying.Tried(Form(way=way, width=width), seconds)
+
+    eager = [
+        *(tried(ONE_BY_ONE, 1, 1.0), tried(SHARED_INPUT, 4, 1.1), tried(SIDE_BY_SIDE, 4, 1.2)),
+        *(tried(SHARED_INPUT, 8, 1.4), tried(SIDE_BY_SIDE, 8, 1.7)),
+    ]
+    assert calibrate._worth_compiling(eager) == [
+        Form(way=SHARED_INPUT, width=8),
+        Form(way=ONE_BY_ONE, width=1),
+        Form(way=SIDE_BY_SIDE, width=4),
+    ]
+    assert calibrate._worth_compiling([tried(ONE_BY_ONE, 1, 1.0), tried(SHARED_INPUT, 4, 2.1)]) == [
+        Form(way=ONE_BY_ONE, width=1)
+    ]
 
 
 def test_bfloat16_is_tried_only_when_it_is_allowed():
