@@ -45,7 +45,12 @@ from babysit.tuning.space import Choice, Scale, Space
 SHARED = Path(os.environ.get("BABYSIT_SHARED", Path(__file__).parents[2] / "shared"))
 ARCHIVE = SHARED / "data" / "cifar10-jpeg.tar.xz"
 TRIALS, EPOCHS, BATCH, VALIDATION = 100, 5, 100, 1000
-SPACE = Space({"rate": Scale(1e-6, 1e-3), "weight_decay": Scale(1e-5, 1e5), "rate_decay": Choice((0.9,))})
+RANGES = {"rate": Scale(1e-6, 1e-3), "weight_decay": Scale(1e-5, 1e5)}
+SPACE = Space({**RANGES, "rate_decay": Choice((0.9,))})
+# From coarse to fine the decay is searched as well: as the share of the rate that is left at a stage's end, since what
+# an epoch should take off depends on how many there are.
+WHOLE_SPACE = Space({**RANGES, "rate_end": Scale(0.01, 1.0)})
+FINE_TRIALS, FINE_EPOCHS = 40, 40
 
 
 def cifar(split: int = 0) -> Splits:
@@ -269,7 +274,7 @@ def scaled(row: Row, part: int) -> Row:
 def lecture(splits: Splits, seed: int, halving: float) -> None:
     """Coarse, then fine, from the lecture's ranges, without help."""
     settings = SearchSettings(
-        stages=(Stage("coarse", TRIALS, EPOCHS), Stage("fine", 40, 24)),
+        stages=(Stage("coarse", TRIALS, EPOCHS), Stage("fine", FINE_TRIALS, FINE_EPOCHS)),
         precision="auto",
         halving=halving,
         seed=seed,
@@ -279,7 +284,7 @@ def lecture(splits: Splits, seed: int, halving: float) -> None:
         batch_size=BATCH,
     )
     began = time.perf_counter()
-    result = search(network, splits, space=SPACE, settings=settings)
+    result = search(network, splits, space=WHOLE_SPACE, settings=settings)
     print(f"\nthe lecture's search, coarse to fine, seed {seed}: {time.perf_counter() - began:.0f} s")
     for piece in result.ranges:
         print(f"    {piece.stage}: {piece.parameter} {piece.low:.2g} to {piece.high:.2g}, {piece.why}")
@@ -298,7 +303,7 @@ def main() -> None:
         "--only", nargs="*", default=["ours", "optuna", "ray"], help="ours, quick or two (some of ours), optuna, ray"
     )
     parser.add_argument("--lecture", type=int, nargs="*", default=[], help="seeds of coarse, fine and split; ours")
-    parser.add_argument("--halving", type=float, default=3.0, help="of the lecture's search; 1 trains all to the end")
+    parser.add_argument("--halving", type=float, default=1.0, help="of the lecture's search; 1 trains all to the end")
     parser.add_argument("--part", type=int, default=1, help="others train every so many-th trial; times are scaled up")
     chosen = parser.parse_args()
     if not ARCHIVE.exists():

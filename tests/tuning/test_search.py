@@ -425,6 +425,16 @@ def test_the_winner_of_a_population_is_trained_again_alone_and_compared():
     assert f"accuracy {result.best.metric:.3f} where {result.best.metric:.3f} was recorded" in note
 
 
+def test_a_schedule_that_ends_with_its_stage_is_the_same_for_finalists_and_alone():
+    """Coarse has 2 epochs and fine 4; the share of the rate at the end means the same in both."""
+    space = Space({"rate": Scale(3e-3, 1e-1), "rate_end": Scale(1e-3, 1e-1)})
+    settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 6, 2), Stage("fine", 4, 4)), extra_stages=0)
+    result = search_blobs(space, settings, executor=None)
+    assert {"coarse", "fine"} < {trial.stage for trial in result.trials}
+    assert not any(trial.reason.startswith("failed") for trial in result.trials)
+    assert any("keeps what it promised" in note for note in result.notes)
+
+
 def test_a_winner_that_does_not_repeat_is_told():
     trial = replace_struct(search_blobs().best, last_costs=(0.001,) * 20)
     told = replay([trial], Workload(**vars(blobs())), compare=True)

@@ -47,9 +47,9 @@ COMMANDS: Final = (
         "Search hyperparameters: many short trainings over wide ranges, then longer ones around the best.",
         "Ranges are `name=low..high` (logarithmic, or `:linear`), choices `name=a,b,c`, and `@other=a` behind one "
         "means only where other is a. Known names: rate, weight_decay, optimizer, batch_size, momentum, beta1, beta2, "
-        "rate_decay, warmup_steps, clip_norm and init_scale; for the models built here also hidden (tables), channels "
-        "(images), activation and dropout; for your own model the names that its factory takes. Stopped in any way, "
-        "also by a kill, a search goes on with `--resume`.",
+        "rate_decay, rate_end, warmup_steps, clip_norm and init_scale; for the models built here also hidden (tables), "
+        "channels (images), activation and dropout; for your own model the names that its factory takes. Stopped in "
+        "any way, also by a kill, a search goes on with `--resume`.",
         (
             "babysit search digits",
             "babysit search digits --space rate=1e-4..1e-1,hidden=32,64,128 --trials 64 --epochs 9",

@@ -11,7 +11,7 @@ from torch import nn
 from babysit.probes.optimizers import OPTIMIZERS
 from babysit.records.problem import UserError
 from babysit.records.trial import Value
-from babysit.tuning.executor import UNDERSTOOD, Build, Workload
+from babysit.tuning.executor import UNDERSTOOD, Build, Member, Workload
 from babysit.tuning.population.recipe import recipe_of
 from babysit.tuning.space import Choice, Space
 
@@ -66,7 +66,7 @@ def check_choices(space: Space, workload: Workload) -> None:
 
 def _check_recipe(given: dict[str, Value], workload: Workload, said: str) -> None:
     try:
-        recipe_of(given, workload)
+        recipe_of(Member(number=0, parameters=given, epochs=1), workload)
     except UserError as problem:
         raise UserError(problem.what, where=problem.where or said, do=problem.do) from problem
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 UNDERSTOOD: Final = frozenset(
     {
         *("rate", "weight_decay", "optimizer", "batch_size", "momentum", "beta1", "beta2"),
-        *("rate_decay", "warmup_steps", "clip_norm", "init_scale"),
+        *("rate_decay", "rate_end", "warmup_steps", "clip_norm", "init_scale"),
     }
 )
 
@@ -58,6 +58,7 @@ class Member:
     number: int  # its name; the same number means the same member, trained further
     parameters: Mapping[str, Value]
     seed: int = 0
+    epochs: int = 0  # how many it would be trained for in all, where that is planned: `rate_end` is reached by then
 
 
 @final

@@ -114,7 +114,9 @@ def _on_seeds(
 ) -> list[list[Trial]]:
     """Trains each configuration on each seed, all side by side; the results of each configuration in a list."""
     members = [
-        Member(number=ledger.new_number(), parameters=trial.parameters, seed=seed) for trial in chosen for seed in seeds
+        Member(number=ledger.new_number(), parameters=trial.parameters, seed=seed, epochs=stage.epochs)
+        for trial in chosen
+        for seed in seeds
     ]
     ledger.begin(stage)
     ended = climb(members, Plan(stage.name, (stage.epochs,), (len(members),)), executor=executor, ledger=ledger)

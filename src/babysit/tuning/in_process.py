@@ -154,7 +154,7 @@ class InProcess:
         learner = self._learners.get(member.number)
         if learner is None:
             torch.manual_seed(member.seed)
-            recipe = recipe_of(member.parameters, self._workload)
+            recipe = recipe_of(member, self._workload)
             model = self._workload.build(dict(member.parameters))
             scale_weights(model, recipe.init_scale)
             model.to(self._device)

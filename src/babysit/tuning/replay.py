@@ -45,8 +45,9 @@ def replay(trials: Sequence[Trial], workload: Workload, *, compare: bool) -> Rep
         note = ""
         alone = 0.0
         for trial in trials:
-            member = Member(number=trial.number, parameters=trial.parameters, seed=trial.seed)
-            (advance,) = executor.advance([member], epochs=max(trial.level, 1))
+            epochs = max(trial.level, 1)
+            member = Member(number=trial.number, parameters=trial.parameters, seed=trial.seed, epochs=epochs)
+            (advance,) = executor.advance([member], epochs=epochs)
             if trial is trials[0]:
                 note = _compared(trial, advance.costs, advance.metric, advance.metric_name) if compare else ""
                 alone = advance.metric or 0.0

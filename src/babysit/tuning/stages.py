@@ -41,7 +41,8 @@ def run_stage(
     for rungs in plans(stage, space, settings, width=executor.width, known=known is not None):
         proposed = {ledger.new_number(): trial for trial in ask(study, space, rungs.members[0])}
         members = [
-            Member(number=number, parameters=trial.params, seed=settings.seed) for number, trial in proposed.items()
+            Member(number=number, parameters=trial.params, seed=settings.seed, epochs=stage.epochs)
+            for number, trial in proposed.items()
         ]
         for trial in climb(members, rungs, executor=executor, ledger=ledger):
             tell(study, proposed[trial.number], trial)

@@ -72,9 +72,10 @@ def test_dropout_that_is_used_twice_cannot_be_prepared():
 
 def test_shares_do_not_part_members_but_slopes_do():
     from babysit.testing.executor_contract import workload
+    from babysit.tuning.executor import Member
     from babysit.tuning.population.recipe import recipe_of
 
-    recipe = recipe_of({}, workload())
+    recipe = recipe_of(Member(number=0, parameters={}), workload())
     one, other = (nn.Sequential(nn.Linear(4, 4), nn.Dropout(share)) for share in (0.1, 0.7))
     assert signature(one, recipe) == signature(other, recipe)
     one, other = (nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(slope)) for slope in (0.1, 0.7))

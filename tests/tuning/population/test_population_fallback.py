@@ -227,6 +227,57 @@ def test_whatever_the_network_does_the_numbers_are_those_of_plain_pytorch(name):
     assert reason in " ".join(population.notes)
 
 
+class ByShape(nn.Module):
+    """A layer that the shorter batch at the end of an epoch does not use, or only that one."""
+
+    def __init__(self, *, short):
+        super().__init__()
+        self.one, self.more, self.out = nn.Linear(6, 9), nn.Linear(9, 9), nn.Linear(9, 3)
+        self.short = short
+
+    def forward(self, x):
+        inside = self.one(x).tanh()
+        if self.training and (len(x) < 16) == self.short:
+            inside = self.more(inside)
+        return self.out(inside)
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_layer_that_only_some_batches_use_is_trained_as_plain_pytorch_does(short):
+    given = replace(workload(), build=lambda _: ByShape(short=short))
+    population, plainly = Population(given), InProcess(given)
+    for epochs in (1, 2):  # the second advance goes on from the first
+        same(by_number(population, members(), epochs), by_number(plainly, members(), epochs))
+    assert "one by one in plain PyTorch" in " ".join(population.notes)
+
+
+class FailsLate(nn.Module):
+    """Cannot be trained on in the second advance; until then it can be trained side by side."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.out = nn.Linear(6, 9), nn.Linear(9, 3)
+
+    def forward(self, x):
+        if LATE["now"]:
+            raise IndexError("no such row")
+        return self.out(self.one(x).tanh())
+
+
+LATE = {"now": False}
+
+
+def test_a_model_that_fails_while_it_is_trained_ends_with_its_own_error():
+    given = replace(workload(), build=lambda _: FailsLate())
+    population = Population(given)
+    LATE["now"] = False
+    by_number(population, members())
+    LATE["now"] = True
+    found = by_number(population, members())
+    LATE["now"] = False
+    assert all(advance.stopped.startswith("failed: IndexError: no such row") for advance in found.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Slots:
     factor: float
@@ -250,7 +301,7 @@ HELD = {
 
 @pytest.mark.parametrize("name", HELD)
 def test_what_a_module_holds_tells_members_apart(name):
-    recipe = recipe_of({}, workload())
+    recipe = recipe_of(Member(number=0, parameters={}), workload())
     one, other = (signature(WithClosure(held), recipe) for held in HELD[name])
     assert one != other
     assert one == signature(WithClosure(HELD[name][0]), recipe)
@@ -261,7 +312,7 @@ def test_networks_with_hooks_are_one_group():
     built = [nn.utils.parametrizations.weight_norm(nn.Linear(6, 8)) for _ in range(2)]
     for module in built:
         module.register_forward_hook(noticed)
-    recipe = recipe_of({}, workload())
+    recipe = recipe_of(Member(number=0, parameters={}), workload())
     assert signature(built[0], recipe) == signature(built[1], recipe)
 
 

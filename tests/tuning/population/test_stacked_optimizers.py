@@ -9,16 +9,21 @@ import torch
 
 from babysit.records.problem import UserError
 from babysit.testing.executor_contract import workload
+from babysit.tuning.executor import Member
 from babysit.tuning.population.optimizers import coefficients, slots, update
 from babysit.tuning.population.recipe import clip, optimizer_for, recipe_of, set_rate
 
 STEPS_AN_EPOCH, EPOCHS, MEMBERS = 12, 2, 3
 COMMON = [{"rate": 3e-3, "weight_decay": 0.0}, {"rate": 2e-2, "weight_decay": 0.1}, {"rate": 1e-4, "weight_decay": 3.0}]
-SCHEDULES = [{"rate_decay": 0.5}, {"rate_decay": 0.9, "warmup_steps": 7}, {"warmup_steps": 30}]
+SCHEDULES = [{"rate_decay": 0.5, "rate_end": 0.1}, {"rate_decay": 0.9, "warmup_steps": 7}, {"warmup_steps": 30}]
 CLIPPED = [{"clip_norm": 0.5}, {"clip_norm": 2.0}, {"clip_norm": 1e9}]
 MOMENTA = [{"momentum": 0.5}, {"momentum": 0.9}, {"momentum": 0.99}]
 BETAS = [{"beta1": 0.8, "beta2": 0.9}, {"beta1": 0.9, "beta2": 0.999}, {"beta1": 0.5, "beta2": 0.95}]
 NOTHING = [{}, {}, {}]
+
+
+def recipe_for(words, epochs=EPOCHS):
+    return recipe_of(Member(number=0, parameters=words, epochs=epochs), workload())
 
 
 class Curved(torch.nn.Module):
@@ -83,7 +88,7 @@ def side_by_side(recipes):
 )
 def test_a_member_of_a_stack_goes_where_pytorch_brings_it(optimizer, extra):
     given = [{**common, **own, "optimizer": optimizer} for common, own in zip(COMMON, extra, strict=True)]
-    recipes = [recipe_of(words, workload()) for words in given]
+    recipes = [recipe_for(words) for words in given]
     found = side_by_side(recipes)
     for place, recipe in enumerate(recipes):
         for name, expected in by_torch(recipe, place).items():
@@ -92,7 +97,7 @@ def test_a_member_of_a_stack_goes_where_pytorch_brings_it(optimizer, extra):
 
 
 def test_a_member_that_is_not_a_number_leaves_the_others_alone():
-    recipes = [recipe_of({"rate": 1e-2, "optimizer": "adam", "clip_norm": 1.0}, workload())] * 2
+    recipes = [recipe_for({"rate": 1e-2, "optimizer": "adam", "clip_norm": 1.0})] * 2
     table = torch.from_numpy(coefficients(recipes, step=0, epoch=0, steps=1))[0]
     parameters = {"w": torch.ones(2, 3, dtype=torch.float64)}
     moments = {slot: {"w": torch.zeros(2, 3, dtype=torch.float64)} for slot in slots(recipes[0])}
@@ -114,20 +119,36 @@ def test_a_member_that_is_not_a_number_leaves_the_others_alone():
         ({"rate": -1.0}, "rate"),
         ({"batch_size": 0}, "batch_size"),
         ({"clip_norm": -1.0}, "clip_norm"),
+        ({"rate_end": -0.1}, "rate_end"),
     ],
 )
 def test_a_number_that_no_training_can_use_is_refused_by_name(words, named):
     with pytest.raises(UserError, match=named):
-        recipe_of(words, workload())
+        recipe_for(words)
 
 
 def test_what_an_optimizer_does_not_know_is_left_unused():
-    recipe = recipe_of({"optimizer": "adagrad", "momentum": 0.9, "beta1": 0.5}, workload())
+    recipe = recipe_for({"optimizer": "adagrad", "momentum": 0.9, "beta1": 0.5})
     assert recipe.momentum is None
     assert slots(recipe) == ("sum",)
 
 
 def test_the_rate_rises_over_the_warm_up_and_falls_from_epoch_to_epoch():
-    recipe = recipe_of({"rate": 1.0, "warmup_steps": 4, "rate_decay": 0.5}, workload())
+    recipe = recipe_for({"rate": 1.0, "warmup_steps": 4, "rate_decay": 0.5})
     assert [recipe.rate_at(step, 0) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert recipe.rate_at(100, 3) == 0.125
+
+
+def test_of_the_rate_the_wanted_share_is_left_in_the_last_epoch_however_many_there_are():
+    words = {"rate": 2.0, "rate_end": 0.01}
+    for epochs in (2, 5, 40):
+        recipe = recipe_for(words, epochs)
+        assert recipe.rate_at(0, 0) == 2.0
+        assert recipe.rate_at(100, epochs - 1) == pytest.approx(0.02)
+    assert recipe_for(words, 5).rate_at(100, 2) == pytest.approx(0.2)
+    assert recipe_for(words, 1).rate_at(0, 0) == 2.0
+
+
+def test_a_share_of_the_rate_at_the_end_needs_an_end():
+    with pytest.raises(UserError, match="for how many epochs"):
+        recipe_for({"rate_end": 0.1}, epochs=0)

@@ -13,6 +13,7 @@ VALID: Final[dict[str, tuple[float, float]]] = {
     "beta1": (0.0, 0.9999),
     "beta2": (0.0, 0.99999),
     "rate_decay": (0.0, 1.0),
+    "rate_end": (0.0, 1.0),
     "batch_size": (1.0, math.inf),
 }
 _EVERYTHING: Final = (-math.inf, math.inf)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, final
 import torch
 from torch import Tensor, nn
 
-from babysit.data.batches import batches
+from babysit.data.batches import batch_bounds, batches
 from babysit.data.samples import Samples
 from babysit.nn.losses import loss_for
 from babysit.tuning.executor import Member, Workload
@@ -64,7 +64,7 @@ class Born(NamedTuple):
 
 def born(member: Member, shared: Shared) -> Born:
     """Builds a member from its seed, as the plain executor does; changes torch's random state."""
-    recipe = recipe_of(member.parameters, shared.workload)
+    recipe = recipe_of(member, shared.workload)
     torch.manual_seed(member.seed)
     model = shared.workload.build(dict(member.parameters))
     scale_weights(model, recipe.init_scale)
@@ -75,6 +75,13 @@ def born(member: Member, shared: Shared) -> Born:
 def first_batch(one: Born, shared: Shared) -> tuple[Tensor, Tensor]:
     """The first batch that the member sees."""
     return next(batches(shared.train, size=one.recipe.batch_size, seed=one.member.seed))
+
+
+def odd_batch(one: Born, shared: Shared) -> tuple[Tensor, Tensor] | None:
+    """As many samples as the last batch of an epoch has, where that is another number."""
+    bounds = batch_bounds(len(shared.train), one.recipe.batch_size)
+    sizes = [stop - start for start, stop in bounds]
+    return None if sizes[-1] == sizes[0] else (shared.train.x[: sizes[-1]], shared.train.y[: sizes[-1]])
 
 
 def learned(one: Born, traits: Traits, shared: Shared) -> Learned:

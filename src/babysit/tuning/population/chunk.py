@@ -24,7 +24,9 @@ from babysit.tuning.population.optimizers import coefficients
 # Steps between two looks at the costs. A look waits for the device; a member that died in between trains on in vain.
 LOOK_EVERY: Final = 32
 
-DIFFERS: Final = "its first cost is not that of its own module"
+# Why a member has to be trained by itself in plain PyTorch, from its beginning.
+FOR_PLAIN: Final = "for plain PyTorch: "
+DIFFERS: Final = f"{FOR_PLAIN}its first cost is not that of its own module"
 
 
 @final

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from babysit.tuning.population.first_dense import find_first_dense, is_fed_directly
 from babysit.tuning.population.reading import ReadsValuesError, look_for_reads
-from babysit.tuning.population.structure import Parts, PreparedDropout, shown, template_of, tensors_of
+from babysit.tuning.population.structure import Parts, noted_dropout, shown, template_of, tensors_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -47,13 +48,24 @@ class OnlyPlainError(Exception):
     """Why a model can be trained in no other way than by itself; the text names the operation."""
 
 
-def examine(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Traits:
+Sample = tuple[Tensor, Tensor]
+
+
+def examine(model: nn.Module, x: Tensor, y: Tensor, loss: Loss, *, odd: Sample | None = None) -> Traits:
     """Runs copies of the model on a batch; the model is left as it was.
 
     The caller looks after torch's random state.
 
+    Args:
+        model: in any mode.
+        x: inputs of a batch.
+        y: its targets.
+        loss: of outputs and targets.
+        odd: another batch, of the other size that batches of an epoch have.
+
     Raises:
-        OnlyPlainError: the model keeps a state or draws random numbers that members could not share.
+        OnlyPlainError: the model keeps a state or draws random numbers that members could not share, or does not train
+            the same tensors in batches of both sizes.
     """
     try:
         twin = copy.deepcopy(model).train()
@@ -63,8 +75,12 @@ def examine(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Traits:
     _look_for_reads(model, x)
     parts = _parts(twin, x, y, loss)
     sites = _sites(template, x, batch=len(x))
-    dense = _first_dense(template, x, parts=parts)
-    direct = bool(dense) and _fed_directly(template, dense, x)
+    if odd is not None:
+        _look_at_odd(model, parts, odd, loss)
+        if _sites(template, odd[0], batch=len(odd[0])) != sites:
+            raise OnlyPlainError("which dropout is used depends on the size of the batch")
+    dense = find_first_dense(template, x, parts=parts)
+    direct = bool(dense) and is_fed_directly(template, dense, x)
     return Traits(template=template, parts=parts, sites=sites, first_dense=dense, fed_directly=direct)
 
 
@@ -122,6 +138,14 @@ def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
     return Parts(trained=trained, moving=moving, fixed=fixed)
 
 
+def _look_at_odd(model: nn.Module, parts: Parts, odd: Sample, loss: Loss) -> None:
+    """PyTorch's optimizers leave alone what a batch has not used; a stack of members cannot."""
+    others = _parts(copy.deepcopy(model).train(), *odd, loss)
+    for kind in ("trained", "moving"):
+        for name in sorted({*getattr(parts, kind)} ^ {*getattr(others, kind)}):
+            raise OnlyPlainError(f"whether {name} is used depends on the size of the batch")
+
+
 def _written(tensor: Tensor, value: Tensor, place: int, version: int) -> bool:
     """Whether something was written there or put in its place, were it the same as before."""
     return tensor.data_ptr() != place or tensor._version != version or not torch.equal(tensor, value)
@@ -160,31 +184,6 @@ def _sites(template: nn.Module, x: Tensor, *, batch: int) -> tuple[Site, ...]:
 
 
 @contextmanager
-def noted_dropout(template: nn.Module, notes: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
-    """While it lasts, prepared dropout lets everything through and writes down the mask that it would have needed."""
-    prepared = [(name, module) for name, module in template.named_modules() if isinstance(module, PreparedDropout)]
-    for name, module in prepared:
-        module.asked = _Labelled(name, notes)
-    try:
-        yield
-    finally:
-        for _, module in prepared:
-            module.asked = None
-
-
-@final
-class _Labelled(list[tuple[int, ...]]):
-    """A list that passes what is appended on, with a name."""
-
-    def __init__(self, name: str, notes: list[tuple[str, tuple[int, ...]]]) -> None:
-        super().__init__()
-        self._name, self._notes = name, notes
-
-    def append(self, shape: tuple[int, ...]) -> None:
-        self._notes.append((self._name, shape))
-
-
-@contextmanager
 def _draws(template: nn.Module, drawing: list[str]) -> Iterator[None]:
     """Names the innermost modules that change torch's random state; the model itself when no module of it does."""
     begun: list[Tensor] = []
@@ -206,79 +205,3 @@ def _draws(template: nn.Module, drawing: list[str]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@final
-class _ReachedError(Exception):
-    """Thrown by the dense layer when its input is known."""
-
-
-def input_of(template: nn.Module, name: str, values: dict[str, Tensor], x: Tensor) -> Tensor:
-    """What the named layer of the template gets for these inputs; nothing behind it runs."""
-    found: list[Tensor] = []
-
-    def reached(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(inputs[0])
-        raise _ReachedError
-
-    handle = template.get_submodule(name).register_forward_pre_hook(reached)
-    try:
-        torch.func.functional_call(template, values, (x,))
-    except _ReachedError:
-        return found[0]
-    finally:
-        handle.remove()
-    raise RuntimeError(f"layer {name} was not reached")
-
-
-def _first_dense(template: nn.Module, x: Tensor, *, parts: Parts) -> str:
-    """The first dense layer, when what it sees depends on the inputs alone; else ""."""
-    names = {id(module): name for name, module in template.named_modules()}
-    seen: list[tuple[str, bool]] = []
-
-    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        plain = len(inputs) == 1 and isinstance(inputs[0], Tensor) and not inputs[0].requires_grad
-        seen.append((names[id(module)], plain))
-
-    leaves = [module for module in template.modules() if not list(module.children())]
-    handles = [module.register_forward_pre_hook(before) for module in leaves]
-    notes: list[tuple[str, tuple[int, ...]]] = []
-    try:
-        with torch.enable_grad(), noted_dropout(template, notes):
-            template(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    order = [name for name, _ in seen]
-    for place, (name, plain) in enumerate(seen):
-        module = template.get_submodule(name)
-        if type(module) is nn.Linear:
-            weights = [id(weight) for _, weight in template.named_parameters(remove_duplicate=False)]
-            alone = order.count(name) == 1 and weights.count(id(module.weight)) == 1
-            alone = alone and f"{name}.weight" in parts.trained
-            return name if plain and alone and name else ""
-        moves = any(buffer.rpartition(".")[0] == name for buffer in parts.moving)
-        if moves or isinstance(module, PreparedDropout) or place > 8:
-            return ""
-    return ""
-
-
-def _fed_directly(template: nn.Module, name: str, x: Tensor) -> bool:
-    """Whether a dense layer sees the batch itself, and the model gives the same when nobody else sees it."""
-    if not x.is_floating_point():  # numbers of words or classes are looked up, not multiplied
-        return False
-    seen: list[Tensor] = []
-
-    def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        seen.append(inputs[0])
-        return (seen[0],)  # in the second pass what it saw in the first
-
-    try:
-        own = copy.deepcopy(template)  # what a forward pass keeps of such inputs must stay with nobody
-        own.get_submodule(name).register_forward_pre_hook(before)
-        with torch.no_grad(), noted_dropout(own, []):
-            one, other = own(x), own(torch.full_like(x, torch.nan))
-    except Exception:  # an index made of the inputs, or a check that they are finite: somebody else reads them
-        return False
-    same = isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
-    return same and seen[0].data_ptr() == x.data_ptr() and seen[0].shape == x.flatten(1).shape

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from babysit.tuning.population.examine import Loss, Traits, input_of
+from babysit.tuning.population.examine import Loss, Traits
+from babysit.tuning.population.first_dense import input_of
 from babysit.tuning.population.optimizers import update
 from babysit.tuning.population.recipe import Recipe
 

@@ -21,7 +21,7 @@ from babysit.tuning.population.calibrate import (
     only,
     refusals,
 )
-from babysit.tuning.population.chunk import Outcome, Runner, run_epoch
+from babysit.tuning.population.chunk import FOR_PLAIN, Outcome, Runner, run_epoch
 from babysit.tuning.population.examine import Traits, culprit, first_line
 from babysit.tuning.population.forms import ONE_BY_ONE, Form, Plan, reads_half, step_of
 from babysit.tuning.population.member_state import Learned
@@ -196,7 +196,7 @@ class Group:
             raise
         except Exception as problem:  # the user's model may raise anything, and so may a compiled program
             if runner.form == PLAIN:
-                told = f"failed: {culprit(problem, self.plan.template)}"
+                told = f"{FOR_PLAIN}{culprit(problem, self.plan.template)}"
                 yield Done(chunk, Outcome(costs=[[] for _ in chunk], stopped=[told] * len(chunk)), runner.form)
                 return
             self._step_down(runner.form, problem)

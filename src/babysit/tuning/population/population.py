@@ -23,9 +23,10 @@ from babysit.tuning.population.beginning import (
     first_batch,
     fixed_contents,
     learned,
+    odd_batch,
     undisturbed_process,
 )
-from babysit.tuning.population.chunk import DIFFERS
+from babysit.tuning.population.chunk import DIFFERS, FOR_PLAIN
 from babysit.tuning.population.examine import OnlyPlainError, Traits, examine
 from babysit.tuning.population.forms import Form
 from babysit.tuning.population.group import Group
@@ -201,7 +202,7 @@ class Population:
     def _traits(self, one: Born) -> Traits | None:
         x, y = first_batch(one, self._shared)
         try:
-            return examine(one.model, x, y, self._shared.loss)
+            return examine(one.model, x, y, self._shared.loss, odd=odd_batch(one, self._shared))
         except OnlyPlainError as problem:
             self._note(f"trained one by one in plain PyTorch: {problem}")
             return None
@@ -214,7 +215,7 @@ class Population:
             for one in alike:
                 yield from self._begin_plainly(one.member, epochs)
             return
-        record = Record(alike)
+        record, before = Record(alike), alike[0].epoch
         alive = list(alike)
         for left in reversed(range(epochs)):
             done = group.epoch(alive)
@@ -226,19 +227,25 @@ class Population:
                 if part is None:
                     break
                 gone = {advance.number for advance in ended if advance.stopped}
-                different = [one for one, why in zip(part.members, part.outcome.stopped, strict=True) if why == DIFFERS]
-                alive = [one for one in alive if one.member.number not in gone and one not in different]
+                reasons = zip(part.members, part.outcome.stopped, strict=True)
+                for_plain = {one.member.number: why for one, why in reasons if why.startswith(FOR_PLAIN)}
+                alive = [one for one in alive if one.member.number not in gone.union(for_plain)]
                 if self._told is not None:
                     self._told(record.progress(len(alive), part.form))
                 for advance in ended:
                     yield self._end(advance) if advance.stopped else advance
-                for one in different:
-                    self._note(_DIFFERENT)
-                    yield from self._begin_plainly(one.member, epochs)
+                for one in part.members:
+                    if why := for_plain.get(one.member.number):
+                        told = why.removeprefix(FOR_PLAIN)
+                        self._note(_DIFFERENT if why == DIFFERS else f"some members are trained {_PLAINLY}: {told}")
+                        yield from self._begin_plainly(one.member, epochs, before=before)
 
-    def _begin_plainly(self, member: Member, epochs: int) -> Iterator[Advance]:
+    def _begin_plainly(self, member: Member, epochs: int, *, before: int = 0) -> Iterator[Advance]:
+        """From its beginning; what it did `before` is known already, and is done again without a word."""
         self._learned.pop(member.number, None)
         self._left_to_plain.add(member.number)
+        if before:
+            list(self._plain.advance([member], epochs=before))
         yield from self._plainly(member, epochs)
 
     def _plainly(self, member: Member, epochs: int) -> Iterator[Advance]:

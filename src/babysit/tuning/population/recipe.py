@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from babysit.probes.optimizers import OPTIMIZERS, make_optimizer
 from babysit.records.problem import UserError
 from babysit.records.trial import Value
-from babysit.tuning.executor import Workload
+from babysit.tuning.executor import Member, Workload
 
 # What PyTorch takes by default, but for momentum, which is the lecture's (as in probes/optimizers.py).
 _MOMENTUM: Final = {"momentum": 0.9, "nesterov": 0.9}
@@ -47,12 +47,13 @@ class Recipe:
         return self.rate * float(self.rate_decay**epoch) * warm
 
 
-def recipe_of(given: Mapping[str, Value], workload: Workload) -> Recipe:
-    """The recipe for these hyperparameters, the workload's where they have none.
+def recipe_of(member: Member, workload: Workload) -> Recipe:
+    """The recipe for a member's hyperparameters, the workload's where it has none.
 
     Raises:
         UserError: a number that no training can use, or an unknown optimizer.
     """
+    given = member.parameters
     kind = str(given.get("optimizer", workload.optimizer)).lower()
     if kind not in OPTIMIZERS:
         raise UserError(f"there is no optimizer {kind!r}", do=f"Take one of {', '.join(OPTIMIZERS)}")
@@ -67,11 +68,22 @@ def recipe_of(given: Mapping[str, Value], workload: Workload) -> Recipe:
         momentum=None if momentum is None else _number({"momentum": momentum}, "momentum", 0.0, below=1.0),
         beta1=_number(given, "beta1", _BETA1, below=1.0),
         beta2=_number(given, "beta2", _BETA2.get(kind, _ANY_BETA2), below=1.0),
-        rate_decay=_number(given, "rate_decay", 1.0),
+        rate_decay=_number(given, "rate_decay", 1.0) * _decay_to_end(member),
         warmup_steps=int(_number(given, "warmup_steps", 0)),
         clip_norm=_number(given, "clip_norm", math.inf),
         init_scale=_number(given, "init_scale", 1.0),
     )
+
+
+def _decay_to_end(member: Member) -> float:
+    """The factor after each epoch that leaves `rate_end` of the rate in the last epoch that is planned.
+
+    A decay an epoch that suits 5 epochs leaves nothing of the rate after 40; this share suits stages of any length.
+    """
+    share = _number(member.parameters, "rate_end", 1.0)
+    if share != 1.0 and member.epochs < 1:
+        raise UserError("rate_end needs to know for how many epochs is trained", do="Give the member its `epochs`")
+    return float(share ** (1 / max(member.epochs - 1, 1)))
 
 
 def optimizer_for(model: nn.Module, recipe: Recipe) -> Optimizer:

@@ -10,7 +10,7 @@ from typing import final
 from babysit.tuning.abort import why_stop
 from babysit.tuning.executor import Advance
 from babysit.tuning.population.beginning import Shared
-from babysit.tuning.population.chunk import DIFFERS
+from babysit.tuning.population.chunk import FOR_PLAIN
 from babysit.tuning.population.forms import Form
 from babysit.tuning.population.group import Done, Group
 from babysit.tuning.population.member_state import Learned
@@ -50,7 +50,7 @@ class Record:
             self._costs[number] += part.outcome.costs[place]
             self._seconds[number] += part.outcome.seconds / len(part.members)
             found = by_number.get(number)
-            if stopped != DIFFERS and (stopped or found is not None):
+            if not stopped.startswith(FOR_PLAIN) and (stopped or found is not None):
                 stopped = stopped or (why_stop(one.initial_cost, [found.loss]) if found else "")
                 ended.append(self._advance(one, stopped, found, part.form))
         return ended

@@ -6,7 +6,8 @@ import copy
 import functools
 import hashlib
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -207,3 +208,28 @@ def _settings(module: nn.Module) -> list[tuple[str, object]]:
         for key, value in vars(module).items()
         if key not in hidden
     ]
+
+
+@contextmanager
+def noted_dropout(template: nn.Module, notes: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
+    """While it lasts, prepared dropout lets everything through and writes down the mask that it would have needed."""
+    prepared = [(name, module) for name, module in template.named_modules() if isinstance(module, PreparedDropout)]
+    for name, module in prepared:
+        module.asked = _Labelled(name, notes)
+    try:
+        yield
+    finally:
+        for _, module in prepared:
+            module.asked = None
+
+
+@final
+class _Labelled(list[tuple[int, ...]]):
+    """A list that passes what is appended on, with a name."""
+
+    def __init__(self, name: str, notes: list[tuple[str, tuple[int, ...]]]) -> None:
+        super().__init__()
+        self._name, self._notes = name, notes
+
+    def append(self, shape: tuple[int, ...]) -> None:
+        self._notes.append((self._name, shape))
