@@ -17,6 +17,7 @@ import argparse
 import math
 import os
 import resource
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,7 @@ from babysit.data.splits import Splits
 from babysit.records.anatomy import Task
 from babysit.records.trial import Value
 from babysit.tuning.executor import Advance, Executor, Member, Workload
+from babysit.tuning.in_process import InProcess
 from babysit.tuning.population.population import Population
 from babysit.tuning.processes import processes
 from babysit.tuning.search import SearchResult, search
@@ -45,6 +47,7 @@ from babysit.tuning.space import Choice, Scale, Space
 SHARED = Path(os.environ.get("BABYSIT_SHARED", Path(__file__).parents[2] / "shared"))
 ARCHIVE = SHARED / "data" / "cifar10-jpeg.tar.xz"
 TRIALS, EPOCHS, BATCH, VALIDATION = 100, 5, 100, 1000
+TESTED = 1_000_000  # stands for the number of an image of the test set
 RANGES = {"rate": Scale(1e-6, 1e-3), "weight_decay": Scale(1e-5, 1e5)}
 SPACE = Space({**RANGES, "rate_decay": Choice((0.9,))})
 # From coarse to fine the decay is searched as well: as the share of the rate that is left at a stage's end, since what
@@ -53,25 +56,31 @@ WHOLE_SPACE = Space({**RANGES, "rate_end": Scale(0.01, 1.0)})
 FINE_TRIALS, FINE_EPOCHS = 40, 40
 
 
-def cifar(split: int = 0) -> Splits:
-    """49,000 training and 1,000 validation images, the mean image subtracted; decoded once and cached.
+def cifar() -> Splits:
+    """49,000 training, 1,000 validation and 10,000 test images, the mean image subtracted; decoded once and cached.
 
-    Which images validate is drawn by `split`: the original order of CIFAR-10, by which the lecture took its last
-    thousand, is not in a folder of images.
+    The lecture validates on the last thousand of the 50,000. In the archive images are numbered within their class, so
+    the last hundred of each class are nearest to these.
     """
-    cache = Path(tempfile.gettempdir()) / "babysit-cifar10.npz"
+    cache = Path(tempfile.gettempdir()) / "babysit-cifar10-numbered.npz"
     if not cache.exists():
         samples = load_data(str(ARCHIVE))
-        np.savez(cache, x=samples.x.to(torch.uint8).numpy(), y=samples.y.numpy())
+        with tarfile.open(ARCHIVE) as archive:  # in the order in which the images were read
+            names = [Path(member.name) for member in archive if member.isfile() and member.name.endswith(".jpg")]
+        places = np.array([int(name.stem) if name.parts[0] == "train" else TESTED for name in names])
+        assert len({(name.parts[1], int(y)) for name, y in zip(names, samples.y, strict=True)}) == 10  # the same order
+        np.savez(cache, x=samples.x.to(torch.uint8).numpy(), y=samples.y.numpy(), places=places)
     with np.load(cache) as kept:
-        x, y = torch.from_numpy(kept["x"]), torch.from_numpy(kept["y"])
-    order = torch.from_numpy(np.random.default_rng(split).permutation(len(x)))[:50_000]
-    x, y = x[order].flatten(1).float(), y[order]
-    x -= x[: 50_000 - VALIDATION].mean(0)
-    names = tuple(map(str, range(10)))
-    whole = Samples(x=x, y=y, task=Task.CLASSES, kind="table", class_names=names, source="cifar10")
-    train, validation = whole.take(range(50_000 - VALIDATION)), whole.take(range(50_000 - VALIDATION, 50_000))
-    return Splits(train=train, validation=validation, test=validation)
+        x, y = torch.from_numpy(kept["x"]).flatten(1).float(), torch.from_numpy(kept["y"])
+        places = kept["places"]
+    first = 5_000 - VALIDATION // 10
+    train, validation, test = (
+        np.flatnonzero(mask) for mask in (places < first, (places >= first) & (places < TESTED), places == TESTED)
+    )
+    x -= x[torch.from_numpy(train)].mean(0)
+    digits = tuple(map(str, range(10)))
+    whole = Samples(x=x, y=y, task=Task.CLASSES, kind="table", class_names=digits, source="cifar10")
+    return Splits(train=whole.take(train), validation=whole.take(validation), test=whole.take(test))
 
 
 def network(_: dict[str, Value]) -> nn.Module:
@@ -293,8 +302,21 @@ def lecture(splits: Splits, seed: int, halving: float) -> None:
         diverged = sum(t.stage == stage and t.reason.startswith("cost ") for t in result.trials)
         print(f"    {stage}: best {max(metrics):.3f} of {len(metrics)}, {diverged} diverged")
     print(f"    best: {result.best}\n    mean over new seeds {result.mean} ± {result.spread}")
+    print(f"    the best on 10,000 test images, which the search never saw: {tested(splits, result):.4f}")
     for note in (*result.plans, *result.notes):
         print(f"    {note}")
+
+
+def tested(splits: Splits, result: SearchResult) -> float:
+    """The test accuracy of the best of the fine stage, trained once more alone."""
+    fine = [trial for trial in result.trials if trial.stage == "fine" and trial.metric is not None]
+    best = max(fine, key=lambda trial: trial.metric or 0.0)
+    workload = Workload(
+        build=network, train=splits.train, validation=splits.test, optimizer="momentum", batch_size=BATCH, device="cpu"
+    )
+    alone = Member(number=0, parameters=best.parameters, seed=best.seed, epochs=best.level)
+    (advance,) = InProcess(workload).advance([alone], epochs=best.level)
+    return advance.metric or 0.0
 
 
 def main() -> None:
@@ -302,7 +324,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=["ours", "optuna", "ray"], help="ours, quick or two (some of ours), optuna, ray"
     )
-    parser.add_argument("--lecture", type=int, nargs="*", default=[], help="seeds of coarse, fine and split; ours")
+    parser.add_argument("--lecture", type=int, nargs="*", default=[], help="seeds of searches from coarse to fine")
     parser.add_argument("--halving", type=float, default=1.0, help="of the lecture's search; 1 trains all to the end")
     parser.add_argument("--part", type=int, default=1, help="others train every so many-th trial; times are scaled up")
     chosen = parser.parse_args()
@@ -352,7 +374,7 @@ def main() -> None:
         spent = "" if row.processor_seconds is None else f"{row.processor_seconds:.1f}"
         print(f"| {row.name} | {row.seconds:.1f} | {times} | {spent} | {row.best:.3f} | {row.steps:,} | {share} |")
     for seed in chosen.lecture:
-        lecture(cifar(seed), seed, chosen.halving)
+        lecture(splits, seed, chosen.halving)
 
 
 if __name__ == "__main__":
