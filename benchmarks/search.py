@@ -3,9 +3,10 @@
 Run with `python benchmarks/search.py`. Every condition trains 64 configurations' worth of the same network on the same
 batches: a plain eager loop with torch.optim (batches taken from one tensor by index, the fastest way; and, to compare,
 from a DataLoader, as most loops do), each form of the population by itself, and the population as a search uses it
-(`auto`: calibrated, with its batches, its looks at the costs and the evaluation on validation samples). A round runs one block of each in random order; a block's cost is processor time of the process, on one thread, which a busy
-machine disturbs less than the clock. The figure is the ratio to the plain blocks of the same round: median and
-quartiles over rounds.
+(`auto`: calibrated, with its batches, its looks at the costs and the evaluation on validation samples). A round runs
+one block of each in random order; a block's cost is processor time of the process, on one thread, which a busy machine
+disturbs less than the clock. The figure is the ratio to the plain blocks of the same round: median and quartiles over
+rounds.
 """
 
 from __future__ import annotations
