@@ -326,6 +326,7 @@ def main() -> None:
     )
     parser.add_argument("--lecture", type=int, nargs="*", default=[], help="seeds of searches from coarse to fine")
     parser.add_argument("--halving", type=float, default=1.0, help="of the lecture's search; 1 trains all to the end")
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2], help="Optuna's loop once with each")
     parser.add_argument("--part", type=int, default=1, help="others train every so many-th trial; times are scaled up")
     chosen = parser.parse_args()
     if not ARCHIVE.exists():
@@ -356,7 +357,7 @@ def main() -> None:
     baselines: list[Callable[[], Row]] = []
     part = configurations[:: chosen.part]
     if "optuna" in chosen.only:
-        baselines += [partial(optuna_plain, splits, part, threads) for threads in (1, 2)]
+        baselines += [partial(optuna_plain, splits, part, threads) for threads in chosen.threads]
     if "ray" in chosen.only:
         baselines.append(partial(ray_tune, splits, part))
     for baseline in baselines:

@@ -127,3 +127,29 @@ def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path, monkeypatch, ca
     with pytest.raises(SystemExit):  # whoever began goes on, also when nobody says so again: a kill says nothing
         main(["search", "--resume"])
     assert "--executor inprocess" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_factory_without_defaults_gets_what_the_space_gives(tmp_path: Path):
+    (tmp_path / "wide.py").write_text(
+        "from torch import nn\n"
+        "def build(inputs, outputs, width):\n"
+        "    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))\n"
+    )
+    words = ("--model", "wide.py:build", "--space", "rate=1e-3..1e-2,width=4,8", *QUICK)
+    result = babysit("search", "digits", *words, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("digits", "rate=-1..1:linear"), "(rate=-1..1)"),
+        (("digits", "rate_end=2"), "it is the share of the rate that is left"),
+        (("digits", "rate=1..0"), "Use 0.001..1"),
+        (("mine.nets:build",), "--model package.module:factory"),
+    ],
+)
+def test_what_cannot_be_searched_is_told_before_anything_is_trained(tmp_path: Path, given, said):
+    result = babysit("search", *given, folder=tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr.replace("\n", " ")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from babysit.data.splits import Splits
 from babysit.records.problem import UserError
 from babysit.records.trial import TrialState
 from babysit.testing.executor_contract import build, workload
-from babysit.tuning.executor import Workload
+from babysit.tuning.executor import Advance, Member, Workload
 from babysit.tuning.folder import CannotWriteError, Result, SearchFolder
 from babysit.tuning.in_process import InProcess
 from babysit.tuning.processes import processes
@@ -216,6 +217,30 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(tmp_pat
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written down"):
         searched(tmp_path / "file" / "search")
+
+
+def test_members_of_a_checkpoint_that_cannot_be_read_whole_are_not_trained_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    true_advance, true_load = InProcess.advance, InProcess.load
+
+    def halting(self: InProcess, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+        for place, advance in enumerate(true_advance(self, members, epochs=epochs)):
+            if advance.step > 8 and place == 1:  # in the middle of the second rung
+                raise KeyboardInterrupt
+            yield advance
+
+    def half(self: InProcess, folder: Path) -> None:
+        true_load(self, folder)
+        raise UserError("the rest cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(InProcess, "advance", halting)
+        assert searched(tmp_path).interrupted
+    monkeypatch.setattr(InProcess, "load", half)
+    again = searched(tmp_path)
+    assert any("trained again from their beginning: the rest cannot be read" in note for note in again.notes)
+    assert shown(again) == shown(searched(None))
 
 
 def test_ctrl_c_and_then_the_same_folder_again_give_all_of_it(tmp_path: Path):

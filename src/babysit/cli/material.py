@@ -15,6 +15,7 @@ from babysit.cli.settings import Settings
 
 if TYPE_CHECKING:
     from babysit.routine.prepare import Prepared
+    from babysit.tuning.space import Space
 
 TRAINING = Group("Training", sort_key=5)
 
@@ -62,11 +63,17 @@ class Material:
 DEFAULT_MATERIAL: Final = Material()
 
 
-def prepared(data: str, material: Material, settings: Settings, progress: Progress) -> Prepared:
-    """The data read and split, and the model's recipe, with torch on as many threads as the settings say."""
+def prepared(
+    data: str, material: Material, settings: Settings, progress: Progress, *, space: Space | None = None
+) -> Prepared:
+    """The data read and split, and the model's recipe, with torch on as many threads as the settings say.
+
+    The recipe is tried once, with values from the middle of the space when there is one.
+    """
     with loading(progress):
         set_threads(settings)
         from babysit.routine.prepare import Reading, prepare
+        from babysit.tuning.builder import examples
 
         return prepare(
             data,
@@ -74,6 +81,7 @@ def prepared(data: str, material: Material, settings: Settings, progress: Progre
             model=material.model,
             seed=material.seed,
             reading=Reading(skip_bad=material.skip_bad, progress=progress),
+            example=examples(space)[0] if space is not None else None,
         )
 
 

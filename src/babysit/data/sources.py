@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _NAMED: Final = ("digits",)
 TABLES: Final = frozenset({".csv", ".tsv", ".parquet", ".pq"})
+_LIKE_A_MODEL: Final = re.compile(r"[\w./]+:[A-Za-z_][\w.]*")
+_MODEL: Final = "This looks like a model: name the data first, then the model with --model package.module:factory"
 _FORMATS: Final = (
     "Give 'digits', a .npz, .csv, .tsv or .parquet file, or a folder or .tar archive with one sub-folder of images a "
     "class"
@@ -118,7 +121,7 @@ def _refuse_unreadable(path: Path) -> None:
         raise UserError(
             "there is no such file or folder",
             where=f"{str(path)!r:.200}",
-            do=f"Did you mean {near[0]!r}?" if near else _FORMATS,
+            do=f"Did you mean {near[0]!r}?" if near else _MODEL if _LIKE_A_MODEL.fullmatch(str(path)) else _FORMATS,
         )
     if size == 0:
         raise UserError("this file is empty", where=str(path), do="Give a file with at least one sample")

@@ -149,7 +149,9 @@ def _made(
         model = factory(**accepted)
     except (Exception, SystemExit) as problem:
         shown = ", ".join(f"{key}={value}" for key, value in accepted.items())
-        raise UserError(f"making the model with ({shown}) failed: {_said(problem)}", where=name) from problem
+        raise UserError(
+            f"making the model with ({shown}) failed: {_said(problem)}", where=name, do="Mend the factory"
+        ) from problem
     if not isinstance(model, nn.Module):
         raise UserError(
             f"the factory gives a {type(model).__name__}, not a model", where=name, do="Return a torch.nn.Module"

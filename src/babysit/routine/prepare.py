@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -59,8 +59,16 @@ class Reading:
     progress: Progress | None = None  # where the reading of many images is shown
 
 
-def prepare(source: str, *, target: str = "", model: str = "", seed: int = 0, reading: Reading = Reading()) -> Prepared:
-    """Read and split the data, and build models that begin with their preprocessing.
+def prepare(
+    source: str,
+    *,
+    target: str = "",
+    model: str = "",
+    seed: int = 0,
+    reading: Reading = Reading(),
+    example: Mapping[str, Value] | None = None,
+) -> Prepared:
+    """Read and split the data, and build models that begin with their preprocessing; one is made of the example.
 
     Its statistics are those of the training split alone. Being the model's first layer, it is saved with the model
     and the same for every split. Raises UserError for data or a model that cannot be used.
@@ -75,7 +83,7 @@ def prepare(source: str, *, target: str = "", model: str = "", seed: int = 0, re
 
     if model:  # a model that cannot be made, or does not fit, is told before anything is recorded
         with torch.random.fork_rng(devices=[]):
-            build({})
+            build(dict(example or {}))
     measured = msgspec.structs.replace(profile(splits), preprocessing=fitted.words)
     return Prepared(splits=splits, profile=measured, build=build)
 

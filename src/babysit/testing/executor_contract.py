@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -131,7 +132,8 @@ class ExecutorContract(ABC):
 
     def test_saved_members_go_on_to_the_same_numbers(self, tmp_path: Path) -> None:
         """In a new executor, and in the one that wrote them."""
-        members = [member(0), member(1, 1e-3), member(2, 1e6, optimizer="sgd")]
+        planned = replace(member(3, rate_end=0.01), epochs=3)  # what its rate is depends on how long it is planned
+        members = [member(0), member(1, 1e-3), member(2, 1e6, optimizer="sgd"), planned]
         with self.opened() as executor:
             list(executor.advance(members, epochs=1))
             executor.save(tmp_path)
@@ -139,7 +141,7 @@ class ExecutorContract(ABC):
         with self.opened() as executor:
             executor.load(tmp_path)
             read = {advance.number: advance for advance in executor.advance(members, epochs=2)}
-        for number in (0, 1):
+        for number in (0, 1, 3):
             assert read[number].step == written[number].step == 8 * 3
             assert read[number].initial_cost == written[number].initial_cost
             assert close(read[number], written[number])

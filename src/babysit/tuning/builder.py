@@ -13,7 +13,7 @@ from babysit.records.problem import UserError
 from babysit.records.trial import Value
 from babysit.tuning.executor import UNDERSTOOD, Build, Member, Workload
 from babysit.tuning.population.recipe import recipe_of
-from babysit.tuning.space import Choice, Space
+from babysit.tuning.space import Choice, Dimension, Space
 
 
 def check_build(build: Build, space: Space) -> None:
@@ -22,10 +22,10 @@ def check_build(build: Build, space: Space) -> None:
     Raises:
         UserError: building fails, gives no model or the same one twice, or nothing uses one of the hyperparameters.
     """
-    examples = [_Noticing(example) for example in _examples(space)]
+    tried = [_Noticing(example) for example in examples(space)]
     with torch.random.fork_rng(devices=[]):
-        first, second = _built(build, examples[0]), _built(build, examples[0])
-        for example in examples[1:]:
+        first, second = _built(build, tried[0]), _built(build, tried[0])
+        for example in tried[1:]:
             _built(build, example)
     weights = {id(weight) for weight in first.parameters() if weight.requires_grad}
     if any(id(weight) in weights for weight in second.parameters()):
@@ -33,7 +33,7 @@ def check_build(build: Build, space: Space) -> None:
             "the model builder returned the same weights twice, so trials would train on one another's",
             do="Build the model anew inside the function",
         )
-    unused = sorted(set(space.dimensions) - {name for example in examples for name in example.read} - UNDERSTOOD)
+    unused = sorted(set(space.dimensions) - {name for example in tried for name in example.read} - UNDERSTOOD)
     if unused:
         raise UserError(
             f"nothing uses {', '.join(unused)}",
@@ -56,12 +56,21 @@ def check_choices(space: Space, workload: Workload) -> None:
     if unknown:
         raise UserError(f"there is no optimizer {', '.join(unknown)}", do=f"Use one of {', '.join(OPTIMIZERS)}")
     for name, dimension in choices.items():
-        for value in dimension.values if isinstance(dimension, Choice) else ():
+        values, said = _tried_of(name, dimension)
+        for value in values:
             for kind in kinds:
                 given: dict[str, Value] = {"optimizer": kind}
                 condition = space.when.get(name)
                 if condition is None or condition.name != "optimizer" or kind in condition.values:
-                    _check_recipe(given | {name: value}, workload, f"{name}={value}")
+                    _check_recipe(given | {name: value}, workload, said or f"{name}={value}")
+
+
+def _tried_of(name: str, dimension: Dimension) -> tuple[tuple[Value, ...], str]:
+    """All of a choice, or what lies just inside both ends of a range, and how the range is written."""
+    if isinstance(dimension, Choice):
+        return dimension.values, ""
+    ends = dimension.value(0.001), dimension.value(0.999)
+    return ends, f"{name}={dimension.low:g}..{dimension.high:g}"
 
 
 def _check_recipe(given: dict[str, Value], workload: Workload, said: str) -> None:
@@ -71,7 +80,7 @@ def _check_recipe(given: dict[str, Value], workload: Workload, said: str) -> Non
         raise UserError(problem.what, where=problem.where or said, do=problem.do) from problem
 
 
-def _examples(space: Space) -> list[dict[str, Value]]:
+def examples(space: Space) -> list[dict[str, Value]]:
     """A configuration from the middle of the space, and one more for each that exists only by a condition."""
     examples: list[dict[str, Value]] = []
     for conditional in ("", *space.when):

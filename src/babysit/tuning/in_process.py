@@ -197,7 +197,7 @@ def _state_of(learner: _Learner) -> dict[str, Any]:
     """A member as plain values and tensors, which load without running code."""
     member = learner.member
     return {
-        "member": {"number": member.number, "parameters": dict(member.parameters), "seed": member.seed},
+        "member": {**asdict(member), "parameters": dict(member.parameters)},
         "model": learner.model.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
         "random_state": learner.random_state,

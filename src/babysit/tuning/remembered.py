@@ -112,13 +112,15 @@ class Remembered:
                 self._problems.append(said)
 
     def _load(self, checkpoint: Path) -> None:
+        found = msgspec.json.decode((checkpoint / _EPOCHS).read_bytes(), type=dict[str, int])
+        held = {int(number): epochs for number, epochs in found.items()}
         try:
             self._inner.load(checkpoint)
         except UserError as problem:  # of another kind of executor, or damaged: training again gives the same
             self._problems.append(f"members are trained again from their beginning: {problem}")
+            self._inner.forget(held)  # those that were taken up before it was seen
             return
-        held = msgspec.json.decode((checkpoint / _EPOCHS).read_bytes(), type=dict[str, int])
-        self._held = {int(number): epochs for number, epochs in held.items()}
+        self._held = held
 
     def _catch_up(self, members: Sequence[Member], goals: dict[int, int], epochs: int) -> None:
         """Trains members up to where the search believes them: their results are known, their weights were lost."""

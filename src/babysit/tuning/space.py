@@ -37,7 +37,7 @@ class Scale:
             raise UserError(
                 "the low end of a range must lie below its high end",
                 where=shown,
-                do=f"Use {self.high:g}..{self.low:g}" if self.low > self.high else "Give two different numbers",
+                do="Give two different numbers" if self.low == self.high else f"Use {self._least:g}..{self.low:g}",
             )
         if not self.linear and self.low <= 0:
             raise UserError(
@@ -45,6 +45,11 @@ class Scale:
                 where=shown,
                 do=f"Begin above zero ({self.high / 1000 if self.high > 0 else 1e-4:g}), or make the range linear",
             )
+
+    @property
+    def _least(self) -> float:
+        """A low end for a range that was given the wrong way round."""
+        return self.high if self.linear or self.high > 0 else self.low / 1000
 
     @property
     def whole(self) -> bool:

@@ -116,12 +116,12 @@ class Team:
         if not (folder / _HOMES).exists():
             raise UserError("this is not the state of a team of workers", where=str(folder), do="Start anew without it")
         homes = msgspec.json.decode((folder / _HOMES).read_bytes(), type=dict[str, int])
+        self._homes.update({int(number): place % self._crew.size for number, place in homes.items()})
         for part in sorted(folder.glob("worker-*")):
             place = int(part.name.split("-")[1]) % self._crew.size
             files = {file.name: file.read_bytes() for file in part.iterdir()}
             self._ask(place, "unpack", files)
             self._posts[place].packed.append(files)
-        self._homes.update({int(number): place % self._crew.size for number, place in homes.items()})
 
     def close(self) -> None:
         """Ends the workers."""

@@ -14,7 +14,7 @@ from babysit.records.problem import UserError
 from babysit.testing.executor_contract import workload
 from babysit.tuning.executor import Member
 from babysit.tuning.in_process import InProcess
-from babysit.tuning.population import group
+from babysit.tuning.population import group, trying
 from babysit.tuning.population.forms import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Form
 from babysit.tuning.population.population import Population
 
@@ -163,11 +163,33 @@ def hooked(_given):
 
 
 @pytest.mark.parametrize("form", [None, Form(way=SHARED_INPUT, width=4), Form(way=ONE_BY_ONE, width=1)])
-def test_gradients_are_compared_where_the_rate_is_too_small_to_move_the_cost(form):
+def test_a_hook_on_a_gradient_is_left_to_plain_pytorch(form):
+    """A copy of the model does not have it, and it may do something only later."""
     given = replace(workload(), build=hooked, optimizer="sgd")
     found, expected, notes = both(given, members(1e-7, 1e-7, 0.3, 0.1), form)
     same(found, expected)
-    assert "the gradient of" in notes
+    assert "a parameter has a hook on its gradient" in notes
+
+
+def test_gradients_are_compared_where_the_rate_is_too_small_to_move_the_cost(monkeypatch):
+    real = trying.step_of
+
+    def step_of(form, plan):
+        step = real(form, plan)
+
+        def too_short(stack, batch):
+            before = {name: tensor.clone() for name, tensor in stack.parameters.items()}
+            losses = step(stack, batch)
+            for name, tensor in stack.parameters.items():
+                tensor.lerp_(before[name], 0.8)
+            return losses
+
+        return step if form.way == ONE_BY_ONE else too_short
+
+    monkeypatch.setattr(trying, "step_of", step_of)
+    found, expected, notes = both(replace(workload(), optimizer="sgd"), members(1e-7, 1e-7, 0.3, 0.1))
+    same(found, expected)
+    assert "not side by side: the gradient of" in notes
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"])

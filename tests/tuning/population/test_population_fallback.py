@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import random
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -377,3 +378,115 @@ def test_a_form_that_rounds_its_way_to_other_costs_is_refused(monkeypatch):
     found = by_number(population, [Member(number=n, parameters={"rate": 0.05 + n / 100}) for n in range(4)])
     same(found, expected)
     assert "where plain PyTorch gives" in population.notes[0]
+
+
+class InPlace(nn.Module):
+    """Divides the input where it lies."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, x):
+        x /= 2
+        return self.out(x)
+
+
+class OftenInEval(nn.Module):
+    """Keeps its dropout when it is evaluated, as for Monte Carlo estimates."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.drop, self.out = nn.Linear(6, 9), nn.Dropout(0.5), nn.Linear(9, 3)
+
+    def forward(self, x):
+        self.drop.train()
+        return self.out(self.drop(self.one(x).tanh()))
+
+
+class LeavesOut(nn.Module):
+    """A layer that is left out now and then, as a generator of its own says."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.more, self.out = nn.Linear(6, 9), nn.Linear(9, 9), nn.Linear(9, 3)
+        self.draw = random.Random(3)
+
+    def forward(self, x):
+        inside = self.one(x).tanh()
+        if not self.training or self.draw.random() > 0.05:
+            inside = inside + self.more(inside)
+        return self.out(inside)
+
+
+class CountsInEval(nn.Module):
+    """Remembers how often it was evaluated, and computes something else by it."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.out = nn.Linear(6, 9), nn.Linear(9, 3)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        if not self.training:
+            self.seen += 1
+        return self.out(self.one(x).tanh() * (1 + 0.1 * self.seen))
+
+
+class TurnedInEval(nn.Module):
+    """A hyperparameter that only evaluation uses, where nobody can look."""
+
+    def __init__(self, given):
+        super().__init__()
+        self.one, self.out = nn.Linear(6, 9), nn.Linear(9, 3)
+        self.turns = range(int(1000 * given["rate"]))
+
+    def forward(self, x):
+        inside = self.one(x).tanh()
+        for _ in self.turns if not self.training else ():
+            inside = inside.roll(1, 1)
+        return self.out(inside)
+
+
+class ReadsItsShare(nn.Module):
+    """Draws its own dropout with the share of a layer that it never calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.drop, self.out = nn.Linear(6, 9), nn.Dropout(0.2), nn.Linear(9, 3)
+
+    def forward(self, x):
+        return self.out(nn.functional.dropout(self.one(x).tanh(), self.drop.p, self.training))
+
+
+class MadeLate(nn.Module):
+    """A buffer that is not there before the first batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(6, 3)
+        self.register_buffer("mean", None)
+
+    def forward(self, x):
+        if self.mean is None:
+            self.mean = x.mean(0)
+        return self.out(x - self.mean)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        *(lambda _, kind=kind: kind() for kind in (InPlace, OftenInEval, LeavesOut, CountsInEval, ReadsItsShare)),
+        *(TurnedInEval, lambda _: MadeLate()),
+    ],
+    ids=["in place", "dropout in eval", "generator", "counts in eval", "reads p", "turned in eval", "made late"],
+)
+def test_what_only_later_steps_or_the_evaluation_would_show_is_seen_beforehand(build):
+    given = replace(workload(), build=build)
+    before = given.train.x.clone(), given.validation.x.clone()
+    population, plainly = Population(given), InProcess(given)
+    for epochs in (1, 2):
+        same(by_number(population, members(), epochs), by_number(plainly, members(), epochs))
+    assert "one by one in plain PyTorch" in " ".join(population.notes)
+    assert given.train.x.equal(before[0])
+    assert given.validation.x.equal(before[1])

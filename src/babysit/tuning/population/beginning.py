@@ -81,7 +81,7 @@ def odd_batch(one: Born, shared: Shared) -> tuple[Tensor, Tensor] | None:
     """As many samples as the last batch of an epoch has, where that is another number."""
     bounds = batch_bounds(len(shared.train), one.recipe.batch_size)
     sizes = [stop - start for start, stop in bounds]
-    return None if sizes[-1] == sizes[0] else (shared.train.x[: sizes[-1]], shared.train.y[: sizes[-1]])
+    return None if sizes[-1] == sizes[0] else (shared.train.x[: sizes[-1]].clone(), shared.train.y[: sizes[-1]].clone())
 
 
 def learned(one: Born, traits: Traits, shared: Shared) -> Learned:

@@ -35,6 +35,7 @@ _ALIKE: Final = 1.3
 # were the fastest, at 2,400 weights 64. This width and a quarter of it are timed.
 _CACHE_BYTES: Final = 16_000_000
 NARROWEST, WIDEST = 4, 64
+_SINGLE: Final = Form(way=ONE_BY_ONE, width=1)
 
 
 @final
@@ -60,11 +61,11 @@ class NothingWorksError(Exception):
 
 def only(form: Form, bench: Bench) -> Choice:
     """The form that was asked for; NothingWorksError when it cannot be used."""
-    trials, single = Trials(bench), Form(way=ONE_BY_ONE, width=1)
-    for one in dict.fromkeys((single, form)):
+    trials = Trials(bench)
+    for one in dict.fromkeys((_SINGLE, form)):
         trials.attempt(one)
-    if form not in trials.ready:
-        raise NothingWorksError("; ".join(f"{one.form}: {one.reason}" for one in trials.tried if one.form == form))
+    if refused := [f"{one.form}: {one.reason}" for one in trials.tried if one.reason]:
+        raise NothingWorksError("; ".join(refused))
     return _choice(trials, form, bench)
 
 
@@ -81,12 +82,7 @@ def choose(bench: Bench, *, count: int, steps: int, precision: str) -> Choice:
         NothingWorksError: not even one member by itself gives what plain PyTorch gives.
     """
     trials = Trials(bench)
-    for form in _eager_forms(bench, count):
-        trials.attempt(form)
-    trials.in_turns(trials.ready)
-    eager = trials.usable
-    if not eager:
-        raise NothingWorksError("; ".join(refusals(trials.tried)))
+    eager = _tried_eagerly(trials, _eager_forms(bench, count))
     ahead = steps * eager[0].seconds
     pays = ahead > COMPILE_PAYS_SECONDS
     deadline = time.monotonic() + _COMPILE_SHARE * ahead
@@ -111,13 +107,26 @@ def choose(bench: Bench, *, count: int, steps: int, precision: str) -> Choice:
     return choice
 
 
+def _tried_eagerly(trials: Trials, forms: Sequence[Form]) -> list[Tried]:
+    """What can be used of the uncompiled forms; the fastest first."""
+    for form in forms:
+        trials.attempt(form)
+        if _SINGLE not in trials.ready:
+            # The first, which does nothing special: where it differs from plain PyTorch no other can be trusted.
+            break
+    trials.in_turns(trials.ready)
+    if _SINGLE not in trials.ready:
+        raise NothingWorksError("; ".join(refusals(trials.tried)))
+    return trials.usable
+
+
 def _choice(trials: Trials, form: Form, bench: Bench) -> Choice:
     by_form = {one.form: one.seconds for one in trials.tried}
     return Choice(
         form=form,
         step=trials.ready[form],
         plain_seconds=min(measure.seconds for measure in bench.measures),
-        single_seconds=by_form[Form(way=ONE_BY_ONE, width=1)],
+        single_seconds=by_form[_SINGLE],
         tried=tuple(trials.tried),
     )
 
@@ -133,7 +142,7 @@ def refusals(tried: Sequence[Tried]) -> list[str]:
 
 
 def _eager_forms(bench: Bench, count: int) -> list[Form]:
-    forms = [Form(way=ONE_BY_ONE, width=1)]
+    forms = [_SINGLE]
     # Measured on a CNN of two 3x3 convolutions (AMD Zen 4): 1.5 times as fast, in bfloat16 1.9 times.
     if any(tensor.dim() == 4 for tensor in bench.members[0].parameters.values()):
         forms.append(Form(way=ONE_BY_ONE, width=1, channels_last=True))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 import numpy as np
 import torch
@@ -20,6 +20,10 @@ from babysit.tuning.population.reading import ReadsValuesError, look_for_reads
 from babysit.tuning.population.structure import Parts, noted_dropout, shown, template_of, tensors_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+_GENERATORS: Final = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
+# So often a batch is tried: a layer left out by chance half of the time is seen with 15 of 16.
+_PASSES: Final = 5
+_SAME_COST: Final = 1e-5  # far above what a sum in another order makes of it, where a device does that
 
 
 @final
@@ -72,9 +76,15 @@ def examine(model: nn.Module, x: Tensor, y: Tensor, loss: Loss, *, odd: Sample |
         template = template_of(model).train()
     except Exception as problem:  # anything may go wrong inside a user's __deepcopy__
         raise OnlyPlainError(f"the model cannot be copied: {first_line(problem)}") from problem
-    _look_for_reads(model, x)
-    parts = _parts(twin, x, y, loss)
+    if any(parameter._backward_hooks or _accumulate_hooks(parameter) for parameter in model.parameters()):
+        raise OnlyPlainError("a parameter has a hook on its gradient")
+    if generator := _generator(model):
+        raise OnlyPlainError(f"{generator} draws random numbers of its own")
+    _look_for_reads(model, x.clone())
+    parts = _parts(twin, x.clone(), y, loss)
     sites = _sites(template, x, batch=len(x))
+    _look_for_memory(model, x, y, loss)
+    _look_at_eval(model, x)
     if odd is not None:
         _look_at_odd(model, parts, odd, loss)
         if _sites(template, odd[0], batch=len(odd[0])) != sites:
@@ -121,8 +131,11 @@ def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
     held = tensors_of(twin)
     before = {name: (tensor.clone(), tensor.data_ptr(), tensor._version) for name, tensor in held.items()}
     settings, drawn = _settings(twin), _other_random_state()
+    version = x._version
     with torch.enable_grad():
         loss(twin(x), y).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+    if x._version != version:
+        raise OnlyPlainError("the forward pass changes its input in place")
     for name, value in _settings(twin).items():
         if settings.get(name) != value:
             raise OnlyPlainError(f"{name} changes in every forward pass")
@@ -131,11 +144,65 @@ def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
     parameters = dict(twin.named_parameters())
     trained = tuple(name for name, parameter in parameters.items() if parameter.grad is not None)
     after = tensors_of(twin)
-    moving = tuple(name for name in after if name not in parameters and _written(after[name], *before[name]))
+    moving = tuple(
+        name
+        for name, tensor in after.items()
+        if name not in parameters and (name not in before or _written(tensor, *before[name]))
+    )
+    if new := after.keys() - before.keys():
+        raise OnlyPlainError(f"{min(new)} is made in the forward pass")
     if not trained:
         raise OnlyPlainError("no parameter gets a gradient")
     fixed = tuple(name for name in after if name not in {*trained, *moving})
     return Parts(trained=trained, moving=moving, fixed=fixed)
+
+
+def _generator(model: nn.Module) -> str:
+    """A source of random numbers that the model holds, which every member has in a state of its own; or ""."""
+    for module in model.modules():
+        for key, value in vars(module).items():
+            held = value if isinstance(value, list | tuple) else [value]
+            if any(isinstance(one, _GENERATORS) for one in held):
+                return f"{type(module).__name__}.{key}"
+    return ""
+
+
+def _accumulate_hooks(parameter: nn.Parameter) -> bool:
+    return bool(getattr(parameter, "_post_accumulate_grad_hooks", None))
+
+
+def _look_for_memory(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> None:
+    """The same weights, batch and random numbers must give the same cost, again and again."""
+    twin = copy.deepcopy(model).train()
+    before = {name: tensor.clone() for name, tensor in tensors_of(twin).items()}
+    costs = []
+    for _ in range(_PASSES):
+        for name, tensor in tensors_of(twin).items():
+            if name in before:
+                tensor.copy_(before[name])
+        with torch.random.fork_rng([x.device] if x.is_cuda else []), torch.no_grad():
+            torch.manual_seed(0)
+            costs.append(float(loss(twin(x.clone()), y)))
+    # Where a network gives no number, the first steps tell.
+    if np.isfinite(costs).all() and np.ptp(costs) > _SAME_COST * max(abs(costs[0]), 1e-6):
+        raise OnlyPlainError("the same batch gives another cost: it keeps a state, or random numbers, of its own")
+
+
+def _look_at_eval(model: nn.Module, x: Tensor) -> None:
+    """Evaluation must change nothing: members are evaluated with one module, and not always one by one."""
+    twin = copy.deepcopy(model).train()
+    before = {name: (tensor.clone(), tensor.data_ptr(), tensor._version) for name, tensor in tensors_of(twin).items()}
+    settings, drawn = _settings(twin), (torch.get_rng_state(), _other_random_state())
+    with torch.no_grad():
+        twin.eval()(x.clone())
+    twin.train()
+    if not torch.equal(drawn[0], torch.get_rng_state()) or drawn[1] != _other_random_state():
+        raise OnlyPlainError("it draws random numbers in eval mode")
+    after = tensors_of(twin)
+    changed = [name for name, tensor in after.items() if name not in before or _written(tensor, *before[name])]
+    changed += [name for name, value in _settings(twin).items() if settings.get(name) != value]
+    if changed:
+        raise OnlyPlainError(f"{changed[0]} changes in eval mode")
 
 
 def _look_at_odd(model: nn.Module, parts: Parts, odd: Sample, loss: Loss) -> None:

@@ -84,7 +84,7 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
 def _state_of(one: Learned) -> dict[str, Any]:
     member = one.member
     return {
-        "member": {"number": member.number, "parameters": dict(member.parameters), "seed": member.seed},
+        "member": {**asdict(member), "parameters": dict(member.parameters)},
         "parameters": one.parameters,
         "moments": one.moments,
         "moving": one.moving,

@@ -24,10 +24,12 @@ _SHARE: Final = 0.1
 _OF_NOTHING: Final = 0.05
 # The same operations on the same numbers: far more than rounding, far less than another activation makes.
 _SAME: Final = 1e-3
+# So many validation samples are tried in eval mode, where a network may do something else.
+_EVALUATED: Final = 32
 
 
 def computes_the_same(one: Born, found: Learned, traits: Traits, fixed: dict[str, Tensor], shared: Shared) -> bool:
-    """Whether cost and gradients at disturbed weights are those of the group's module with this member's tensors.
+    """Whether cost, gradients and eval outputs at disturbed weights are those of the group's module with its tensors.
 
     A network that cannot be run there by either (a weight that must stay positive) is taken for alike: its first cost
     and its first steps are compared in any case.
@@ -54,10 +56,32 @@ def computes_the_same(one: Born, found: Learned, traits: Traits, fixed: dict[str
             lambda: shared.loss(functional_call(traits.template, values, (x,)), y), list(weights.values())
         )
 
+    def evaluated_by_its_own() -> list[Tensor]:
+        tensors = tensors_of(one.model)
+        with torch.no_grad():
+            for name, value in found.moving.items():
+                tensors[name].copy_(value)
+            return [one.model.eval()(shared.validation.x[:_EVALUATED].clone())]
+
+    def evaluated_by_the_group() -> list[Tensor]:
+        values = {**disturbed, **{name: value.clone() for name, value in found.moving.items()}, **fixed}
+        traits.template.eval()
+        try:
+            with torch.no_grad():
+                return [functional_call(traits.template, values, (shared.validation.x[:_EVALUATED].clone(),))]
+        finally:
+            traits.template.train()
+
     own, common = _tried(of_its_own), _tried(of_the_group)
     if own is None or common is None:
         return own is common
-    return _same(own, common)
+    if not _same(own, common):
+        return False
+    own, common = _tried(evaluated_by_its_own), _tried(evaluated_by_the_group)
+    if own is None or common is None:
+        return own is common
+    apart = float((own[0] - common[0]).norm())
+    return not math.isfinite(apart) or apart <= _SAME * max(float(own[0].norm()), 1e-6)
 
 
 def _disturbed(name: str, tensor: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from babysit.tuning.population.beginning import (
     undisturbed_process,
 )
 from babysit.tuning.population.chunk import DIFFERS, FOR_PLAIN
-from babysit.tuning.population.examine import OnlyPlainError, Traits, examine
+from babysit.tuning.population.examine import OnlyPlainError, Traits, culprit, examine
 from babysit.tuning.population.forms import Form
 from babysit.tuning.population.group import Group
 from babysit.tuning.population.likeness import computes_the_same
@@ -205,7 +205,9 @@ class Population:
             return examine(one.model, x, y, self._shared.loss, odd=odd_batch(one, self._shared))
         except OnlyPlainError as problem:
             self._note(f"trained one by one in plain PyTorch: {problem}")
-            return None
+        except Exception as problem:  # by itself in plain PyTorch it is seen whether the model can be trained
+            self._note(f"trained one by one in plain PyTorch: {culprit(problem, one.model)}")
+        return None
 
     def _trained(self, group: Group, alike: list[Learned], epochs: int) -> Iterator[Advance]:
         """Trains the members of a group that are of one seed and epoch."""

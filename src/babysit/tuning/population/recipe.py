@@ -81,6 +81,8 @@ def _decay_to_end(member: Member) -> float:
     A decay an epoch that suits 5 epochs leaves nothing of the rate after 40; this share suits stages of any length.
     """
     share = _number(member.parameters, "rate_end", 1.0)
+    if share > 1:
+        raise UserError(f"rate_end is {share:g}", do="Give at most 1: it is the share of the rate that is left")
     if share != 1.0 and member.epochs < 1:
         raise UserError("rate_end needs to know for how many epochs is trained", do="Give the member its `epochs`")
     return float(share ** (1 / max(member.epochs - 1, 1)))
