@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, final
@@ -14,8 +14,8 @@ from babysit.cli.options import Threads
 from babysit.cli.settings import Settings
 
 if TYPE_CHECKING:
+    from babysit.records.trial import Value
     from babysit.routine.prepare import Prepared
-    from babysit.tuning.space import Space
 
 TRAINING = Group("Training", sort_key=5)
 
@@ -64,16 +64,20 @@ DEFAULT_MATERIAL: Final = Material()
 
 
 def prepared(
-    data: str, material: Material, settings: Settings, progress: Progress, *, space: Space | None = None
+    data: str,
+    material: Material,
+    settings: Settings,
+    progress: Progress,
+    *,
+    example: Mapping[str, Value] | None = None,
 ) -> Prepared:
     """The data read and split, and the model's recipe, with torch on as many threads as the settings say.
 
-    The recipe is tried once, with values from the middle of the space when there is one.
+    The recipe is tried once, with the hyperparameters of the example.
     """
     with loading(progress):
         set_threads(settings)
         from babysit.routine.prepare import Reading, prepare
-        from babysit.tuning.builder import examples
 
         return prepare(
             data,
@@ -81,7 +85,7 @@ def prepared(
             model=material.model,
             seed=material.seed,
             reading=Reading(skip_bad=material.skip_bad, progress=progress),
-            example=examples(space)[0] if space is not None else None,
+            example=example,
         )
 
 

@@ -186,7 +186,7 @@ def search(  # noqa: PLR0913  one argument for each group of options
         words = (*space, *more) or USUAL
         wanted = read_space(words)
         own = searching.settings(material.seed)
-        ready = prepared(data, material, settings, progress, space=wanted)
+        ready = prepared(data, material, settings, progress, example=wanted.examples()[0])
         from babysit.routine.journal import Journal, begin_run, begins_again, now
         from babysit.tuning.search import search as search_all
 

@@ -22,7 +22,7 @@ def check_build(build: Build, space: Space) -> None:
     Raises:
         UserError: building fails, gives no model or the same one twice, or nothing uses one of the hyperparameters.
     """
-    tried = [_Noticing(example) for example in examples(space)]
+    tried = [_Noticing(example) for example in space.examples()]
     with torch.random.fork_rng(devices=[]):
         first, second = _built(build, tried[0]), _built(build, tried[0])
         for example in tried[1:]:
@@ -44,7 +44,7 @@ def check_build(build: Build, space: Space) -> None:
 
 
 def check_choices(space: Space, workload: Workload) -> None:
-    """Looks at what the trainer itself is to use, each choice beside each optimizer.
+    """Looks at what the trainer itself is to use: choices, and the ends of ranges, beside each optimizer.
 
     Raises:
         UserError: an optimizer that is not known, or a number that no training can use.
@@ -78,25 +78,6 @@ def _check_recipe(given: dict[str, Value], workload: Workload, said: str) -> Non
         recipe_of(Member(number=0, parameters=given, epochs=1), workload)
     except UserError as problem:
         raise UserError(problem.what, where=problem.where or said, do=problem.do) from problem
-
-
-def examples(space: Space) -> list[dict[str, Value]]:
-    """A configuration from the middle of the space, and one more for each that exists only by a condition."""
-    examples: list[dict[str, Value]] = []
-    for conditional in ("", *space.when):
-        forced: dict[str, Value] = {}
-        wanted = conditional
-        while condition := space.when.get(wanted):
-            forced[condition.name] = condition.values[0]
-            wanted = condition.name
-        example: dict[str, Value] = {}
-        for name in space.ordered:
-            dimension = space.dimensions[name]
-            if space.active(name, example):
-                middle = dimension.values[0] if isinstance(dimension, Choice) else dimension.value(0.5)
-                example[name] = forced.get(name, middle)
-        examples.append(example)
-    return examples
 
 
 def _built(build: Build, parameters: _Noticing) -> nn.Module:

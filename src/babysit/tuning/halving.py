@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from babysit.records.trial import Rung, Trial
+from babysit.rules.search.placed import rank_correlation
 from babysit.tuning.settings import Stage
 
 # Below this rank correlation the order at a rung hardly foretells the order at the next.
@@ -97,20 +95,6 @@ def correlations(trials: Sequence[Trial]) -> list[str]:
         return []
     advice = "; early ranks foretell little here: halve less (--halving 1 trains all to the end)" if weak else ""
     return [f"{trials[0].stage}: rank correlation {', '.join(said)}{advice}"]
-
-
-def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's; 0 where all are equal."""
-    if len(set(one)) < 2 or len(set(other)) < 2:
-        return 0.0
-    return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
-
-
-def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
-    """From 1, the mean rank for equal ones; scipy.stats has it too, but takes a second to import while workers wait."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: NDArray[np.float64] = (counts.cumsum() - (counts - 1) / 2)[places]
-    return ranks
 
 
 def _at(trial: Trial, epochs: int) -> float | None:

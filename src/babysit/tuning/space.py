@@ -176,6 +176,24 @@ class Space:
                 del kept[name]
         return Space(kept, when)
 
+    def examples(self) -> list[dict[str, Value]]:
+        """A configuration from the middle of the space, and one more for each that exists only by a condition."""
+        found: list[dict[str, Value]] = []
+        for conditional in ("", *self.when):
+            forced: dict[str, Value] = {}
+            wanted = conditional
+            while condition := self.when.get(wanted):
+                forced[condition.name] = condition.values[0]
+                wanted = condition.name
+            example: dict[str, Value] = {}
+            for name in self.ordered:
+                dimension = self.dimensions[name]
+                if self.active(name, example):
+                    middle = dimension.values[0] if isinstance(dimension, Choice) else dimension.value(0.5)
+                    example[name] = forced.get(name, middle)
+            found.append(example)
+        return found
+
     @property
     def scales(self) -> dict[str, Scale]:
         """The hyperparameters that have a range."""

@@ -49,11 +49,7 @@ class Placed:
     @property
     def correlation(self) -> float:
         """Spearman's rank correlation of position and metric; 0 when there is too little to tell."""
-        if len(self.finished) < 4 or len(set(self.metrics)) < 2 or len(set(self.finished)) < 2:
-            return 0.0
-        from scipy.stats import rankdata
-
-        return float(np.corrcoef(rankdata(self.finished), rankdata(self.metrics))[0, 1])
+        return rank_correlation(self.finished, self.metrics) if len(self.finished) >= 4 else 0.0
 
     @property
     def ceiling(self) -> float:
@@ -116,6 +112,15 @@ def place(
         stopped=tuple(where(trial) for trial in ever if diverged(trial)),
         survived=tuple(where(trial) for trial in ever if trial.metric is not None),
     )
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's; 0 where all of either are equal."""
+    from scipy.stats import rankdata  # heavy: loaded only when it is asked for
+
+    if len(set(one)) < 2 or len(set(other)) < 2:
+        return 0.0
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 
 
 def position_in(piece: StageRange) -> Callable[[float], float]:

@@ -11,7 +11,7 @@ import torch
 
 from babysit.tuning.population.bench import Bench
 from babysit.tuning.population.compiling import true_float32
-from babysit.tuning.population.forms import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Form, Step
+from babysit.tuning.population.forms import ONE_BY_ONE, PLAIN, SHARED_INPUT, SIDE_BY_SIDE, Form, Step
 from babysit.tuning.population.member_state import bytes_each
 from babysit.tuning.population.trying import Trials, Tried
 
@@ -35,7 +35,6 @@ _ALIKE: Final = 1.3
 # were the fastest, at 2,400 weights 64. This width and a quarter of it are timed.
 _CACHE_BYTES: Final = 16_000_000
 NARROWEST, WIDEST = 4, 64
-_SINGLE: Final = Form(way=ONE_BY_ONE, width=1)
 
 
 @final
@@ -62,7 +61,7 @@ class NothingWorksError(Exception):
 def only(form: Form, bench: Bench) -> Choice:
     """The form that was asked for; NothingWorksError when it cannot be used."""
     trials = Trials(bench)
-    for one in dict.fromkeys((_SINGLE, form)):
+    for one in dict.fromkeys((PLAIN, form)):
         trials.attempt(one)
     if refused := [f"{one.form}: {one.reason}" for one in trials.tried if one.reason]:
         raise NothingWorksError("; ".join(refused))
@@ -111,11 +110,11 @@ def _tried_eagerly(trials: Trials, forms: Sequence[Form]) -> list[Tried]:
     """What can be used of the uncompiled forms; the fastest first."""
     for form in forms:
         trials.attempt(form)
-        if _SINGLE not in trials.ready:
+        if PLAIN not in trials.ready:
             # The first, which does nothing special: where it differs from plain PyTorch no other can be trusted.
             break
     trials.in_turns(trials.ready)
-    if _SINGLE not in trials.ready:
+    if PLAIN not in trials.ready:
         raise NothingWorksError("; ".join(refusals(trials.tried)))
     return trials.usable
 
@@ -126,7 +125,7 @@ def _choice(trials: Trials, form: Form, bench: Bench) -> Choice:
         form=form,
         step=trials.ready[form],
         plain_seconds=min(measure.seconds for measure in bench.measures),
-        single_seconds=by_form[_SINGLE],
+        single_seconds=by_form[PLAIN],
         tried=tuple(trials.tried),
     )
 
@@ -142,7 +141,7 @@ def refusals(tried: Sequence[Tried]) -> list[str]:
 
 
 def _eager_forms(bench: Bench, count: int) -> list[Form]:
-    forms = [_SINGLE]
+    forms = [PLAIN]
     # Measured on a CNN of two 3x3 convolutions (AMD Zen 4): 1.5 times as fast, in bfloat16 1.9 times.
     if any(tensor.dim() == 4 for tensor in bench.members[0].parameters.values()):
         forms.append(Form(way=ONE_BY_ONE, width=1, channels_last=True))

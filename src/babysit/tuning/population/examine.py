@@ -129,7 +129,7 @@ def _look_for_reads(model: nn.Module, x: Tensor) -> None:
 
 def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
     held = tensors_of(twin)
-    before = {name: (tensor.clone(), tensor.data_ptr(), tensor._version) for name, tensor in held.items()}
+    before = _remembered(held)
     settings, drawn = _settings(twin), _other_random_state()
     version = x._version
     with torch.enable_grad():
@@ -144,13 +144,9 @@ def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
     parameters = dict(twin.named_parameters())
     trained = tuple(name for name, parameter in parameters.items() if parameter.grad is not None)
     after = tensors_of(twin)
-    moving = tuple(
-        name
-        for name, tensor in after.items()
-        if name not in parameters and (name not in before or _written(tensor, *before[name]))
-    )
     if new := after.keys() - before.keys():
         raise OnlyPlainError(f"{min(new)} is made in the forward pass")
+    moving = tuple(name for name in after if name not in parameters and _written(after[name], *before[name]))
     if not trained:
         raise OnlyPlainError("no parameter gets a gradient")
     fixed = tuple(name for name in after if name not in {*trained, *moving})
@@ -191,7 +187,7 @@ def _look_for_memory(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> None
 def _look_at_eval(model: nn.Module, x: Tensor) -> None:
     """Evaluation must change nothing: members are evaluated with one module, and not always one by one."""
     twin = copy.deepcopy(model).train()
-    before = {name: (tensor.clone(), tensor.data_ptr(), tensor._version) for name, tensor in tensors_of(twin).items()}
+    before = _remembered(tensors_of(twin))
     settings, drawn = _settings(twin), (torch.get_rng_state(), _other_random_state())
     with torch.no_grad():
         twin.eval()(x.clone())
@@ -211,6 +207,11 @@ def _look_at_odd(model: nn.Module, parts: Parts, odd: Sample, loss: Loss) -> Non
     for kind in ("trained", "moving"):
         for name in sorted({*getattr(parts, kind)} ^ {*getattr(others, kind)}):
             raise OnlyPlainError(f"whether {name} is used depends on the size of the batch")
+
+
+def _remembered(tensors: dict[str, Tensor]) -> dict[str, tuple[Tensor, int, int]]:
+    """Values, places and versions, by which `_written` sees what happens to them."""
+    return {name: (tensor.clone(), tensor.data_ptr(), tensor._version) for name, tensor in tensors.items()}
 
 
 def _written(tensor: Tensor, value: Tensor, place: int, version: int) -> bool:

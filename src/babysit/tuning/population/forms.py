@@ -48,6 +48,9 @@ class Form:
         return ", ".join(word for word in words if word)
 
 
+PLAIN: Final = Form(way=ONE_BY_ONE, width=1)  # does nothing special
+
+
 class Stack(NamedTuple):
     """The tensors of a chunk of members, (members, …) each; `noise` may be without that dimension."""
 

@@ -23,7 +23,7 @@ from babysit.tuning.population.calibrate import (
 )
 from babysit.tuning.population.chunk import FOR_PLAIN, Outcome, Runner, run_epoch
 from babysit.tuning.population.examine import Traits, culprit, first_line
-from babysit.tuning.population.forms import ONE_BY_ONE, Form, Plan, reads_half, step_of
+from babysit.tuning.population.forms import PLAIN, Form, Plan, reads_half, step_of
 from babysit.tuning.population.member_state import Learned
 from babysit.tuning.population.noise import need_own
 
@@ -37,7 +37,6 @@ class _Refused:
     work: int
 
 
-PLAIN: Final = Form(way=ONE_BY_ONE, width=1)
 # Compiled programs and what was measured, for populations of the same models to come; the oldest give way.
 _KNOWN: OrderedDict[tuple[object, ...], Choice | _Refused] = OrderedDict()
 _KEPT_CHOICES: Final = 16

@@ -211,13 +211,14 @@ class Population:
 
     def _trained(self, group: Group, alike: list[Learned], epochs: int) -> Iterator[Advance]:
         """Trains the members of a group that are of one seed and epoch."""
+        before = alike[0].epoch
         with undisturbed_process(self._shared.device):
             ready = group.ready(alike, epochs)
         if not ready:
             for one in alike:
-                yield from self._begin_plainly(one.member, epochs)
+                yield from self._begin_plainly(one.member, epochs, before=before)
             return
-        record, before = Record(alike), alike[0].epoch
+        record = Record(alike)
         alive = list(alike)
         for left in reversed(range(epochs)):
             done = group.epoch(alive)
@@ -242,7 +243,7 @@ class Population:
                         self._note(_DIFFERENT if why == DIFFERS else f"some members are trained {_PLAINLY}: {told}")
                         yield from self._begin_plainly(one.member, epochs, before=before)
 
-    def _begin_plainly(self, member: Member, epochs: int, *, before: int = 0) -> Iterator[Advance]:
+    def _begin_plainly(self, member: Member, epochs: int, *, before: int) -> Iterator[Advance]:
         """From its beginning; what it did `before` is known already, and is done again without a word."""
         self._learned.pop(member.number, None)
         self._left_to_plain.add(member.number)
