@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "src" / "babysit"
-NO_TORCH_ROOMS = ("records", "rules", "store", "plots", "reporting")
+NO_TORCH_ROOMS = ("records", "analysis", "rules", "store", "plots", "reporting")
 
 # Imports every module of a room one after the other; says which one first brought torch.
 WALK = """

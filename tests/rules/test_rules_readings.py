@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from babysit.analysis.layer_metrics import first, late, onset
+from babysit.analysis.learning import entropy, poor, prior_loss, skill
+from babysit.analysis.learning import falling as is_falling
+from babysit.analysis.loss_curve import levels, noise_of, share_of_fall, trend
 from babysit.records.anatomy import TargetKind, ValueSummary
 from babysit.records.curves import Curves, Series
 from babysit.records.run import Run, Status
 from babysit.rules.data.unshuffled_batches import expected_majority
 from babysit.rules.examples import BATCH, binary, classes, example_run, falling, flat, healthy, regression
-from babysit.rules.loss_curve import levels, noise_of, share_of_fall, trend
 from babysit.rules.objective.broadcast_loss import stretched_shape
-from babysit.rules.progress import entropy, poor, prior_loss, skill
-from babysit.rules.progress import falling as is_falling
-from babysit.rules.vital_signs import first, late, onset
 
 
 @given(st.floats(0.01, 100), st.floats(-5, 5))

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 import babysit
+from babysit.analysis.loss_curve import levels, values_of
 from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION, Curves, Series
 from babysit.records.run import Run
-from babysit.rules.loss_curve import levels, values_of
 from babysit.watcher.doze import ALL_LOSSES, COUNTING, IDLE, MOST_BETWEEN, READING, losses_every
 
 STEPS = 3000

@@ -11,13 +11,13 @@ from typing import Final, NamedTuple, final
 import numpy as np
 from markupsafe import Markup
 
+from babysit.analysis.model_structure import weight_layers
 from babysit.plots.points import Line, finite, thin
 from babysit.plots.words import number
 from babysit.records.arrays import Array
 from babysit.records.curves import GRADIENT_NORM, LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.finding import Finding
 from babysit.records.run import Run
-from babysit.rules.structure import weight_layers
 
 _WIDTH, _HEIGHT, _ROOM = 240, 44, 4
 _POINTS: Final = 100

@@ -1,6 +1,6 @@
 """Every judgement.
 
 Purpose: one file a disease; from a run to ranked findings
-May import: records, never torch
+May import: records, analysis, never torch
 Start at: judge.py
 """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.layer_metrics import late
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import adversarial, output_layer
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy, regression
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, output_layer
-from babysit.rules.vital_signs import late
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import late, lowest, of, onset
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import hidden_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import hidden_layers
 from babysit.rules.symptoms import NOT_LEARNING
-from babysit.rules.vital_signs import late, lowest, of, onset
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

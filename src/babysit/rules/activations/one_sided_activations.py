@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.layer_metrics import of, whole
+from babysit.analysis.model_structure import anatomy_of, weight_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, weight_layers
-from babysit.rules.vital_signs import of, whole
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

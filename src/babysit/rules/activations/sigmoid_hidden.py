@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import loss_skill, poor
+from babysit.analysis.model_structure import RECURRENT, anatomy_of, hidden_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
-from babysit.rules.progress import loss_skill, poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import RECURRENT, anatomy_of, hidden_layers
 from babysit.rules.symptoms import NOT_LEARNING
 
 

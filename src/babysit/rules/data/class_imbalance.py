@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import entropy, poor
+from babysit.analysis.loss_curve import values_of
+from babysit.analysis.model_structure import adversarial, main_objective
 from babysit.records.anatomy import Objective
 from babysit.records.curves import ACCURACY_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, flat, healthy
-from babysit.rules.loss_curve import values_of
-from babysit.rules.progress import entropy, poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, main_objective
 
 
 def _only_the_majority(run: Run, share: float, limits: Limits) -> bool:

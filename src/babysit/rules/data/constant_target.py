@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.model_structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, adversarial, anatomy_of
 from babysit.records.anatomy import ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, adversarial, anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
 
 

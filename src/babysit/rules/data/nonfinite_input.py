@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.model_structure import anatomy_of
 from babysit.records.anatomy import ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, healthy, profile
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.structure import anatomy_of
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 

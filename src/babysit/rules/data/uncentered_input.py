@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.data.unscaled_input import fed, normalizes_first
 from babysit.rules.examples import example_run, flat, healthy, profile
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import NOT_LEARNING
 

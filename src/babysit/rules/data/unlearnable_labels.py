@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import of, whole
+from babysit.analysis.learning import FEW_SAMPLES, loss_skill, poor, prior_loss
+from babysit.analysis.learning import falling as falling_loss
+from babysit.analysis.loss_curve import levels, values_of
+from babysit.analysis.model_structure import main_objective, weight_layers
 from babysit.records.curves import ACCURACY_VALIDATION, LOSS_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, flat, healthy
-from babysit.rules.loss_curve import levels, values_of
-from babysit.rules.progress import FEW_SAMPLES, loss_skill, poor, prior_loss
-from babysit.rules.progress import falling as falling_loss
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import main_objective, weight_layers
 from babysit.rules.updates.rate_too_high import ratios
-from babysit.rules.vital_signs import of, whole
 
 
 def _validation_at_chance(run: Run, near: float) -> float | None:

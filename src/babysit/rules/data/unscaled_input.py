@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import POOR_SKILL, poor
+from babysit.analysis.model_structure import anatomy_of, feeds_ids
 from babysit.records.dataprofile import SplitProfile
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy, profile
-from babysit.rules.progress import POOR_SKILL, poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, feeds_ids
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.updates.rate_too_high import ratios
 

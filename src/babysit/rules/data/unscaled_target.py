@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import DISTANCE_LOSSES, anatomy_of, weight_layers
 from babysit.records.anatomy import TargetKind, ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.data.unscaled_input import magnitude
 from babysit.rules.examples import BATCH, example_run, flat, healthy_regression, regression
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import DISTANCE_LOSSES, anatomy_of, weight_layers
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import adversarial, anatomy_of
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, flat, healthy
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, anatomy_of
 
 
 def expected_majority(counts: tuple[int, ...], batch: int) -> float:

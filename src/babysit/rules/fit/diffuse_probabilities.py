@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.loss_curve import levels, values_of
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, healthy
 from babysit.rules.fit.overfitting import last_mean
-from babysit.rules.loss_curve import levels, values_of
 from babysit.rules.rule import Limit, Limits, Rule
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.loss_curve import levels, values_of
+from babysit.analysis.model_structure import adversarial, main_objective
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, flat, healthy
-from babysit.rules.loss_curve import levels, values_of
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, main_objective
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

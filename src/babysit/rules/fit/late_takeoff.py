@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import blocks, levels, values_of
+from babysit.analysis.model_structure import adversarial
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, flat, healthy
-from babysit.rules.loss_curve import blocks, levels, values_of
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import levels, noise_of, values_of
+from babysit.analysis.model_structure import adversarial, anatomy_of
 from babysit.records.curves import LOSS_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, healthy, optimizer
 from babysit.rules.fit.overfitting import last_mean
-from babysit.rules.loss_curve import levels, noise_of, values_of
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, anatomy_of
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

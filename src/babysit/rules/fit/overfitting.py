@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.loss_curve import Floats, noise_of, values_of
+from babysit.analysis.model_structure import adversarial
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, healthy
-from babysit.rules.loss_curve import Floats, noise_of, values_of
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial
 
 
 def last_mean(values: Floats) -> float:

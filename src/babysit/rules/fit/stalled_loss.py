@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import falling, poor, skill
+from babysit.analysis.loss_curve import levels, values_of
+from babysit.analysis.model_structure import BOUNDED_LOSSES, main_objective
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy
-from babysit.rules.loss_curve import levels, values_of
-from babysit.rules.progress import falling, poor, skill
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BOUNDED_LOSSES, main_objective
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

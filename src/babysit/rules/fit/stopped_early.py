@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import loss_skill, poor
+from babysit.analysis.loss_curve import levels, share_of_fall, trend, values_of
+from babysit.analysis.model_structure import adversarial
 from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run, Status
 from babysit.rules.examples import example_run, healthy
-from babysit.rules.loss_curve import levels, share_of_fall, trend, values_of
-from babysit.rules.progress import loss_skill, poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial
 from babysit.rules.updates.rate_too_low import travelled
 
 

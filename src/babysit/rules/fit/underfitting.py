@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor, skill
+from babysit.analysis.loss_curve import levels, share_of_fall, values_of
 from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, healthy
 from babysit.rules.fit.overfitting import last_mean
-from babysit.rules.loss_curve import levels, share_of_fall, values_of
-from babysit.rules.progress import poor, skill
 from babysit.rules.rule import Limit, Limits, Rule
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import table
+from babysit.analysis.learning import broken, poor
+from babysit.analysis.loss_curve import levels
+from babysit.analysis.model_structure import adversarial, weight_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, healthy
-from babysit.rules.loss_curve import levels
-from babysit.rules.progress import broken, poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, weight_layers
-from babysit.rules.vital_signs import table
 
 
 def _totals(run: Run) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import table
+from babysit.analysis.learning import broken
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, healthy
-from babysit.rules.progress import broken
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.vital_signs import table
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

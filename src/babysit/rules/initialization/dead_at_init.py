@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import lowest, of
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import hidden_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import hidden_layers
 from babysit.rules.symptoms import LOST_UNITS, NOT_LEARNING
-from babysit.rules.vital_signs import lowest, of
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

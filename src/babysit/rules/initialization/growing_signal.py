@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import first, of
+from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import levels
+from babysit.analysis.model_structure import anatomy_of, weight_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, healthy
-from babysit.rules.loss_curve import levels
 from babysit.rules.objective.initial_loss_off import expected_first_loss
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, weight_layers
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
-from babysit.rules.vital_signs import first, of
 
 
 def _harm(run: Run, above: float) -> bool:

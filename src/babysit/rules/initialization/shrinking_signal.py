@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import first, of
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import SQUASHING, anatomy_of, weight_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import SQUASHING, anatomy_of, weight_layers
 from babysit.rules.symptoms import NOT_LEARNING
-from babysit.rules.vital_signs import first, of
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import first, late, of
+from babysit.analysis.model_structure import anatomy_of, hidden_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, hidden_layers
 from babysit.rules.symptoms import LOST_UNITS, NOT_LEARNING
-from babysit.rules.vital_signs import first, late, of
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

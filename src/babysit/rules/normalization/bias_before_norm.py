@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.model_structure import anatomy_of, is_batch_norm
 from babysit.records.anatomy import Layer
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, healthy
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.structure import anatomy_of, is_batch_norm
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import prior_loss
+from babysit.analysis.loss_curve import values_of
+from babysit.analysis.model_structure import anatomy_of, is_batch_norm
 from babysit.records.anatomy import Layer
 from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.probe import Outcome
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, falling, healthy
-from babysit.rules.loss_curve import values_of
-from babysit.rules.progress import prior_loss
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, is_batch_norm
 
 
 def _slow(run: Run, norms: list[Layer], limits: Limits) -> Iterator[Evidence]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import anatomy_of, is_batch_norm
 from babysit.records.anatomy import Layer
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, is_batch_norm
 
 
 def values_per_channel(layer: Layer) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from babysit.analysis.model_structure import anatomy_of
 from babysit.records.anatomy import ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import BATCH, example_run, flat, healthy, healthy_regression, regression
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.structure import anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
 
 

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import levels
+from babysit.analysis.model_structure import CLASS_LOSSES, NORMALIZING, anatomy_of, by_hand, last_operation, meaningful
 from babysit.records.anatomy import Objective, Operation, ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import BATCH, binary, classes, example_run, falling, flat, healthy
-from babysit.rules.loss_curve import levels
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import CLASS_LOSSES, NORMALIZING, anatomy_of, by_hand, last_operation, meaningful
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 WANTS_LOGITS = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}

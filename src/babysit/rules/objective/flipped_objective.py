@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from babysit.analysis.loss_curve import blocks, levels, values_of
+from babysit.analysis.model_structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective
 from babysit.records.anatomy import Anatomy, Term
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
-from babysit.rules.loss_curve import blocks, levels, values_of
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.loss_curve import levels
+from babysit.analysis.model_structure import BINARY_LOSSES, BOUNDED_LOSSES, anatomy_of, by_hand
 from babysit.records.anatomy import Objective, ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import BATCH, binary, classes, example_run, flat, healthy
-from babysit.rules.loss_curve import levels
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BINARY_LOSSES, BOUNDED_LOSSES, anatomy_of, by_hand
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 

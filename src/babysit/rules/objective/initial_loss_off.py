@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import levels, values_of
+from babysit.analysis.model_structure import BINARY_LOSSES, CLASS_LOSSES, adversarial, main_objective
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.probe import Outcome, ProbeResult
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, healthy
-from babysit.rules.loss_curve import levels, values_of
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BINARY_LOSSES, CLASS_LOSSES, adversarial, main_objective
 from babysit.rules.symptoms import BLOWING_UP
 
 

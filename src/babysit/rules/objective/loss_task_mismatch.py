@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import BINARY_LOSSES, DISTANCE_LOSSES, adversarial, anatomy_of
 from babysit.records.anatomy import Objective, TargetKind, Task, ValueSummary
 from babysit.records.curves import ACCURACY_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import binary, classes, example_run, flat, healthy
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BINARY_LOSSES, DISTANCE_LOSSES, adversarial, anatomy_of
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 # More different whole numbers than this are amounts, counts or ages rather than names of classes.

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import first, late, of, whole
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import anatomy_of, weight_layers
 from babysit.records.anatomy import Term
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, flat, healthy, optimizer
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, weight_layers
 from babysit.rules.symptoms import NOT_LEARNING
-from babysit.rules.vital_signs import first, late, of, whole
 
 # Their decay does not pass through the gradient.
 DECOUPLED = {"AdamW", "SGDW", "Lion"}

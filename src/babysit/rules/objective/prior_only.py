@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import falling, poor, prior_loss
+from babysit.analysis.loss_curve import levels, values_of
+from babysit.analysis.model_structure import main_objective
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run, Status
 from babysit.rules.examples import classes, example_run, flat, healthy, healthy_regression
-from babysit.rules.loss_curve import levels, values_of
-from babysit.rules.progress import falling, poor, prior_loss
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import main_objective
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

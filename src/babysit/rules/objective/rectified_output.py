@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import DISTANCE_LOSSES, NORMALIZING, RECTIFYING, anatomy_of, meaningful
 from babysit.records.anatomy import Objective
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, falling, healthy, regression
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import DISTANCE_LOSSES, NORMALIZING, RECTIFYING, anatomy_of, meaningful
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 # A hand-written cross-entropy goes on with these after the ReLU.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.model_structure import anatomy_of, meaningful
 from babysit.records.anatomy import Layer, Objective, Operation
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import BATCH, classes, dense_layers, example_run, flat, healthy, regression
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.structure import anatomy_of, meaningful
 from babysit.rules.symptoms import NOT_LEARNING
 
 SOFTMAXES = ("softmax", "log_softmax", "softmin")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import broken, poor, summed_terms
+from babysit.analysis.model_structure import anatomy_of, main_objective
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
-from babysit.rules.progress import broken, poor, summed_terms
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, main_objective
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 # These divide by the size of the gradient, so a larger loss changes nothing.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.model_structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, anatomy_of
 from babysit.records.anatomy import Objective, TargetKind, ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import BATCH, binary, classes, example_run, flat, healthy, regression
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
 
 # Never the name of a loss written by hand: there a column may be right (`gather` asks for one).

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor, skill
+from babysit.analysis.model_structure import DISTANCE_LOSSES, anatomy_of, last_operation
 from babysit.records.anatomy import Objective, TargetKind
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, flat, healthy, healthy_regression, regression
-from babysit.rules.progress import poor, skill
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import DISTANCE_LOSSES, anatomy_of, last_operation
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 RANGE = {

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import values_of
 from babysit.records.curves import GRADIENT_NORM
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy
-from babysit.rules.loss_curve import values_of
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import NOT_LEARNING
 

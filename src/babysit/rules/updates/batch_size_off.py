@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import adversarial, anatomy_of
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run, Status
 from babysit.rules.examples import example_run, falling, flat, healthy
 from babysit.rules.gradients.noisy_gradient import RULE as NOISY
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, anatomy_of
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import table
+from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import Levels, levels, trend, values_of
+from babysit.analysis.model_structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective, weight_layers
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, flat, healthy
-from babysit.rules.loss_curve import Levels, levels, trend, values_of
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective, weight_layers
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
-from babysit.rules.vital_signs import table
 
 
 def ratios(run: Run) -> np.ndarray:

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.layer_metrics import table
+from babysit.analysis.learning import poor, skill
+from babysit.analysis.loss_curve import levels, share_of_fall, values_of
+from babysit.analysis.model_structure import adversarial, anatomy_of, weight_layers
 from babysit.records.curves import LOSS_TRAIN, RATE
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, flat, healthy
-from babysit.rules.loss_curve import levels, share_of_fall, values_of
-from babysit.rules.progress import poor, skill
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, anatomy_of, weight_layers
 from babysit.rules.symptoms import NOT_LEARNING
-from babysit.rules.vital_signs import table
 
 
 def travelled(run: Run) -> tuple[float, float]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import adversarial, anatomy_of
 from babysit.records.anatomy import OptimizerFacts, ParameterGroup
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy, optimizer
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import adversarial, anatomy_of
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 from babysit.rules.updates.rate_too_low import travelled
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import anatomy_of
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.probe import Outcome, ProbeResult
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

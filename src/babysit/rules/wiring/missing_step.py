@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from babysit.analysis.layer_metrics import table
+from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import values_of
+from babysit.analysis.model_structure import anatomy_of
 from babysit.records.curves import RATE
 from babysit.records.events import Events
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy, optimizer
-from babysit.rules.loss_curve import values_of
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
-from babysit.rules.vital_signs import table
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from babysit.analysis.model_structure import anatomy_of, is_batch_norm
 from babysit.records.run import Run
-from babysit.rules.structure import anatomy_of, is_batch_norm
 
 
 def mode_matters(run: Run) -> tuple[str, ...]:

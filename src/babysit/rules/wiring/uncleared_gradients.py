@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from babysit.analysis.model_structure import anatomy_of
 from babysit.records.events import Events
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import anatomy_of, output_layer
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy, optimizer
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.structure import anatomy_of, output_layer
 from babysit.rules.symptoms import NOT_LEARNING
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.analysis.layer_metrics import whole
+from babysit.analysis.learning import poor
+from babysit.analysis.model_structure import adversarial, anatomy_of
 from babysit.records.anatomy import Layer
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, healthy
-from babysit.rules.progress import poor
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.structure import adversarial, anatomy_of
 from babysit.rules.symptoms import NOT_LEARNING
-from babysit.rules.vital_signs import whole
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:

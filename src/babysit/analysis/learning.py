@@ -7,11 +7,18 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from babysit.analysis.loss_curve import levels, trend, values_of
+from babysit.analysis.model_structure import (
+    BINARY_LOSSES,
+    BOUNDED_LOSSES,
+    CLASS_LOSSES,
+    adversarial,
+    feeds_ids,
+    main_objective,
+)
 from babysit.records.anatomy import Objective, TargetKind
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN
 from babysit.records.run import Run, Status
-from babysit.rules.loss_curve import levels, trend, values_of
-from babysit.rules.structure import BINARY_LOSSES, BOUNDED_LOSSES, CLASS_LOSSES, adversarial, feeds_ids, main_objective
 
 # Below this share of removed loss (an R squared for squared error, McFadden's for cross-entropy) a run is called poor.
 # Half is far below what published healthy runs reach and above what a broken output or loss lets through.
