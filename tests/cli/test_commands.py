@@ -278,7 +278,7 @@ def test_a_sick_training_is_found_sick_and_its_cure_is_tried(call, table):
     """A rate ten thousand times too high: named, exit code 1, and dividing it is what treatment tries."""
     code, out, _ = call("fit", table, "--target", "y", "--rate", "30", "--optimizer", "momentum", "--epochs", "12")
     assert code == 1
-    assert "SICK" in out
+    assert "PROBLEMS" in out
     with Store() as store:
         run = store.load("latest")
     assert run.diagnosis is not None

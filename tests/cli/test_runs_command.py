@@ -64,7 +64,7 @@ def ids(said):
         (("--find", "cedar"), ["cedar"]),
         (("--kind", "search"), ["birch"]),
         (("--status", "crashed"), ["cedar"]),
-        (("--verdict", "sick"), ["amber"]),
+        (("--verdict", "problems"), ["amber"]),
         (("--tag", "paper"), ["birch"]),
         (("--tag", "paper", "--tag", "best"), ["birch"]),
         (("--tag", "paper", "--tag", "worst"), []),

@@ -116,7 +116,7 @@ def test_a_crash_is_kept_and_goes_its_way(tmp_path, callback):
 
 def test_a_rate_that_is_far_too_high_is_found(tmp_path, callback):
     trained(tmp_path, [callback], rate=1e4)
-    assert callback.run.verdict == "sick"
+    assert callback.run.verdict == "problems"
 
 
 def test_without_lightning_the_message_says_how_to_get_it():

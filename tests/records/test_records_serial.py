@@ -17,6 +17,7 @@ from babysit.records.finding import Finding, Severity
 from babysit.records.problem import UserError
 from babysit.records.run import VERSION, Run
 from babysit.records.serial import from_bytes, to_bytes, to_json
+from babysit.records.verdict import Verdict
 from babysit.records.vitals import Vitals
 
 
@@ -87,8 +88,11 @@ def test_the_diagnosis_is_the_first_alarm_that_nothing_explains() -> None:
         Finding(code="O201", name="double-softmax", severity=Severity.ERROR, rank=3),
     )
     run = Run(id="x", findings=findings)
-    assert run.verdict == "sick"
     assert run.diagnosis is not None
     assert run.diagnosis.code == "O201"
     assert [finding.code for finding in run.alarms] == ["F905", "O201"]
-    assert Run(id="x", findings=findings[1:2]).verdict == "healthy"
+    assert Run(id="x", findings=findings[1:2]).diagnosis is None
+
+
+def test_a_run_that_nobody_judged_is_inconclusive() -> None:
+    assert Run(id="x").verdict is Verdict.INCONCLUSIVE

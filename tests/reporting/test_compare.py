@@ -8,9 +8,9 @@ import re
 import msgspec
 import pytest
 
+from babysit.analysis.extent import steps
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
-from babysit.reporting import facts
 from babysit.reporting.changes import NOTHING, changes, words_of
 from babysit.reporting.compare import compare
 from babysit.reporting.compare_html import compare_html
@@ -145,7 +145,7 @@ def test_what_one_side_did_not_record_is_no_difference():
 def test_steps_are_told_of_runs_that_say_nothing_of_them_in_their_result():
     said = twin(HEALTHY, result={"steps": 580.0})
     row = next(row for row in compare([changed(HEALTHY, result={}), said]).results if row.name == "Steps")
-    assert row.values[0] == f"{facts.steps(HEALTHY):,}"
+    assert row.values[0] == f"{steps(HEALTHY):,}"
     assert row.values[1] == "580"
 
 
@@ -168,7 +168,7 @@ def test_the_text_stays_within_its_width_and_says_what_is_the_same():
 
 def test_the_json_holds_runs_rows_and_cautions_by_letter():
     told = json.loads(compare_json(compare([HEALTHY, sick.diverging_run()])))
-    assert told["runs"]["B"]["verdict"] == "sick"
+    assert told["runs"]["B"]["verdict"] == "problems"
     assert told["runs"]["B"]["alarms"] == ["U601", "F906", "G502"]
     assert told["changes"]["settings"] == {"known": True, "differs": [], "left_out": 0}
     assert {row["name"] for row in told["changes"]["network"]["differs"]} >= {"optimizer rate"}

@@ -121,7 +121,7 @@ def test_the_verdict_comes_first_and_headings_do_not_skip_a_level(pages):
 def test_findings_show_their_numbers_meaning_advice_and_code(pages):
     text = " ".join("".join(Page(pages("dead_relu_run")).words).split())
     for words in (
-        "Sick: dead units (A401) in hidden.1, from step 48.",
+        "Problem found: dead units (A401) in hidden.1, since step 48.",
         "92 % of the units of hidden.1 are zero on all samples",
         "dead share",
         "0.92",
@@ -157,7 +157,7 @@ def test_figures_ask_for_no_data_from_elsewhere(pages):
 def test_an_almost_empty_run_says_what_is_missing_and_why_and_carries_no_scripts(pages):
     page = Page(pages("empty"))
     text = " ".join("".join(page.words).split())
-    assert "Nothing was measured, so nothing can be said." in text
+    assert "Not judged yet" in text
     assert "Loss: no loss was recorded" in text
     assert len(pages("empty")) < 20_000
 

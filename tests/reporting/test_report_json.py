@@ -26,7 +26,7 @@ def parsed(run):
 
 def test_verdict_and_findings_have_the_promised_fields_in_rank_order():
     written = parsed(sick.diverging_run())
-    assert written["verdict"] == "sick"
+    assert written["verdict"] == "problems"
     assert [finding["code"] for finding in written["findings"]] == ["U601", "F906", "G502"]
     assert [finding["explained_by"] for finding in written["findings"]] == [None, "U601", "F906"]
     for finding in written["findings"]:
@@ -40,7 +40,7 @@ def test_infinite_evidence_is_written_as_a_word():
 def test_a_healthy_run_has_no_findings_and_an_empty_one_says_that_nothing_was_measured():
     healthy, empty = parsed(sick.healthy_run()), parsed(Run(id="x"))
     assert (healthy["verdict"], healthy["findings"], healthy["measured"]) == ("healthy", [], True)
-    assert (empty["verdict"], empty["findings"], empty["measured"]) == ("healthy", [], False)
+    assert (empty["verdict"], empty["findings"], empty["measured"]) == ("inconclusive", [], False)
 
 
 def test_the_facts_of_the_run_are_there():
@@ -69,7 +69,7 @@ def test_a_report_is_written_whole_with_the_usual_permissions_and_leaves_nothing
     path = write_report(Run(id="x"), tmp_path / "deep" / "report.json")
     other = tmp_path / "other"
     other.write_text("")
-    assert json.loads(path.read_text())["verdict"] == "healthy"
+    assert json.loads(path.read_text())["verdict"] == "inconclusive"
     assert [file.name for file in path.parent.iterdir()] == ["report.json"]
     assert path.stat().st_mode == other.stat().st_mode
 

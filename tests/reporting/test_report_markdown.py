@@ -27,7 +27,9 @@ def tags(page):
 
 def test_the_verdict_is_the_heading_and_symptoms_stand_beneath_their_cause():
     page = rendered(sick.diverging_run())
-    assert page.startswith("<h1>❌ Sick: rate too high (U601) in 4 layers, from step 0.</h1>")
+    assert page.startswith(
+        "<h1>❌ Problems</h1>\n<p><strong>Problem found: rate too high (U601) in 4 layers, since step 0.</strong></p>"
+    )
     assert re.search(r"U601.*<ul>.*explains.*F906.*<ul>.*explains.*G502", page, re.S)
     assert "<pre><code class=\"language-python\">optimizer.param_groups[0]['lr'] = 1e-2" in page
 
@@ -41,7 +43,7 @@ def test_results_probes_and_facts_are_tables():
 
 def test_a_run_without_anything_is_a_few_lines():
     text = report(Run(id="x"), format="md")
-    assert text.startswith("# ❔ Nothing was measured, so nothing can be said.")
+    assert text.startswith("# ❔ Running · inconclusive\n\n**Not judged yet")
     assert len(text.splitlines()) < 20
 
 

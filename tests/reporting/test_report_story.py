@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from babysit.analysis.verdict import concluded
 from babysit.records.finding import Finding, Severity
 from babysit.records.probe import Outcome
 from babysit.records.run import Overhead, Run, Status
 from babysit.reporting import facts, story
 from babysit.reporting.text import text
+from babysit.reporting.verdict import verdict
 from babysit.testing import sick
 
 
@@ -22,7 +24,7 @@ def codes(trees):
 
 
 def run_with(*findings):
-    return msgspec.structs.replace(sick.healthy_run(), findings=findings)
+    return concluded(msgspec.structs.replace(sick.healthy_run(), findings=findings))
 
 
 def test_symptoms_stand_beneath_their_cause_to_any_depth():
@@ -49,27 +51,26 @@ def test_the_same_rule_found_twice_is_shown_twice_and_its_symptom_once():
 
 def test_the_verdict_names_the_diagnosis_and_counts_other_causes():
     run = run_with(finding("A", layers=("x",), first_step=7), finding("B"), finding("C", "A"))
-    assert story.verdict(run).sentence == "Sick: name A (A) in x, from step 7, and 1 other cause."
+    assert verdict(run).sentence == "Problem found: name A (A) in x, since step 7, and 1 other cause."
 
 
 def test_a_run_without_measurements_is_not_called_healthy():
-    verdict = story.verdict(Run(id="x", status=Status.CRASHED))
-    assert verdict.word == "UNSURE"
-    assert "error before its first optimizer step" in verdict.why
+    said = verdict(concluded(Run(id="x", status=Status.CRASHED)))
+    assert (said.word, said.title) == ("inconclusive", "CRASHED · INCONCLUSIVE")
+    assert said.sentence.startswith("The program crashed before its first optimizer step.")
 
 
 def test_a_failed_probe_is_not_called_healthy():
     run = sick.healthy_run()
     failed = msgspec.structs.replace(run.probes[2], outcome=Outcome.FAIL, message="twenty samples were not learned")
-    verdict = story.verdict(msgspec.structs.replace(run, probes=(failed,)))
-    assert verdict.word == "UNSURE"
-    assert verdict.sentence == "No rule found anything, but 1 probe failed: overfit-tiny."
-    assert verdict.why == "twenty samples were not learned"
+    said = verdict(concluded(msgspec.structs.replace(run, probes=(failed,))))
+    assert said.word == "inconclusive"
+    assert "1 check failed: overfit-tiny. twenty samples were not learned" in said.sentence
 
 
 def test_a_healthy_run_that_still_runs_is_healthy_so_far():
     run = msgspec.structs.replace(sick.healthy_run(), status=Status.RUNNING)
-    assert story.verdict(run).sentence.startswith("Healthy so far:")
+    assert verdict(concluded(run)).sentence.startswith("Healthy so far:")
 
 
 def test_the_cost_names_share_budget_seconds_and_sampling():

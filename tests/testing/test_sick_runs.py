@@ -14,12 +14,12 @@ from babysit.testing import sick
 
 RUNS = {
     "healthy_run": ("healthy", None),
-    "diverging_run": ("sick", "U601"),
-    "dead_relu_run": ("sick", "A401"),
-    "overfit_run": ("sick", "F901"),
-    "search_run": ("sick", "S001"),
-    "hundred_layers_run": ("sick", "G501"),
-    "hostile_names_run": ("sick", "A401"),
+    "diverging_run": ("problems", "U601"),
+    "dead_relu_run": ("problems", "A401"),
+    "overfit_run": ("problems", "F901"),
+    "search_run": ("problems", "S001"),
+    "hundred_layers_run": ("problems", "G501"),
+    "hostile_names_run": ("problems", "A401"),
 }
 
 

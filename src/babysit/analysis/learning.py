@@ -1,4 +1,4 @@
-"""How well the run learned, measured against what the best constant answer would reach."""
+"""How well the run learned, measured against what the best constant prediction would reach."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from babysit.analysis.model_structure import (
     main_objective,
 )
 from babysit.records.anatomy import Objective, TargetKind
-from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN
+from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.run import Run, Status
+from babysit.records.trial import TrialState
+from babysit.records.verdict import Learning
 
 # Below this share of removed loss (an R squared for squared error, McFadden's for cross-entropy) a run is called poor.
 # Half is far below what published healthy runs reach and above what a broken output or loss lets through.
@@ -83,6 +85,8 @@ def first_value(run: Run, objective: Objective) -> float:
     prediction, target = objective.prediction, objective.target
     if objective.loss == "mse_loss":
         return prediction.variance + target.variance + (prediction.mean - target.mean) ** 2
+    if objective.loss in CLASS_LOSSES and objective.outputs > 1:
+        return math.log(objective.outputs)
     return math.log(2) if objective.loss in BINARY_LOSSES else 0.0
 
 
@@ -121,21 +125,44 @@ def prior_loss(run: Run) -> float | None:
     return None if prior is None or terms is None else prior * terms
 
 
-def _accuracy_skill(run: Run, name: str) -> float | None:
+def _late(run: Run, name: str) -> float | None:
+    """The mean over the last tenth of an accuracy curve, as a share; None when there is none."""
     _, values = values_of(run.curves.get(name))
-    objective = main_objective(run)
-    if not len(values) or objective is None:
-        return None
-    counts = objective.class_counts
-    chance = max(counts) / sum(counts) if sum(counts) else 1 / max(2, objective.outputs)
-    if chance >= 1:
+    if not len(values):
         return None
     # Accuracies come as shares or as per cent.
-    late = values[-max(1, len(values) // 10) :] / (100 if values.max() > 1.5 else 1)
-    # Training accuracies are of single batches: two standard errors are taken off for so few samples.
-    samples = len(late) * max(objective.target.shape[:1] or (1,)) if name == ACCURACY_TRAIN else FEW_SAMPLES
+    return float(values[-max(1, len(values) // 10) :].mean()) / (100 if values.max() > 1.5 else 1)
+
+
+def chance_accuracy(run: Run) -> float | None:
+    """The accuracy of always answering the most frequent class; None when the task has no classes."""
+    objective = main_objective(run)
+    counts = objective.class_counts if objective is not None else ()
+    train = run.data.split("train") if run.data is not None else None
+    if not sum(counts) and train is not None:
+        counts = train.class_counts
+    if sum(counts):
+        return max(counts) / sum(counts)
+    return 1 / max(2, objective.outputs) if objective is not None else None
+
+
+def _above_chance(accuracy: float | None, chance: float | None, samples: float) -> float | None:
+    """The share of what lies between chance and 1 that an accuracy reaches, two standard errors taken off."""
+    if accuracy is None or chance is None or chance >= 1:
+        return None
     error = math.sqrt(chance * (1 - chance) / samples)
-    return (float(late.mean()) - 2 * error - chance) / (1 - chance)
+    return (accuracy - 2 * error - chance) / (1 - chance)
+
+
+def _accuracy_skill(run: Run, name: str) -> float | None:
+    objective = main_objective(run)
+    _, values = values_of(run.curves.get(name))
+    if objective is None:
+        return None
+    # Training accuracies are of single batches; how many samples a validation accuracy has is not known.
+    looks = max(1, len(values) // 10)
+    samples = looks * max(objective.target.shape[:1] or (1,)) if name == ACCURACY_TRAIN else FEW_SAMPLES
+    return _above_chance(_late(run, name), chance_accuracy(run), samples)
 
 
 def loss_skill(run: Run) -> float | None:
@@ -149,11 +176,65 @@ def loss_skill(run: Run) -> float | None:
     return None if level.end < -1e-6 * prior else 1 - level.end / prior
 
 
+def validation_loss_skill(run: Run) -> float | None:
+    """The same for the validation loss, by the mean of its last tenth."""
+    prior, (_, values) = prior_loss(run), values_of(run.curves.get(LOSS_VALIDATION))
+    if prior is None or not len(values) or adversarial(run):
+        return None
+    end = float(values[-max(1, len(values) // 10) :].mean())
+    return None if end < -1e-6 * prior else 1 - end / prior
+
+
 def skill(run: Run) -> float | None:
     """The best skill that loss and accuracies show; None when nothing was seen of it."""
-    seen = [loss_skill(run), _accuracy_skill(run, ACCURACY_TRAIN), _accuracy_skill(run, ACCURACY_VALIDATION)]
-    known = [one for one in seen if one is not None]
+    return _best(loss_skill(run), _accuracy_skill(run, ACCURACY_TRAIN), _accuracy_skill(run, ACCURACY_VALIDATION))
+
+
+def _best(*shares: float | None) -> float | None:
+    known = [one for one in shares if one is not None]
     return max(known) if known else None
+
+
+def _result(run: Run, metric: str) -> float | None:
+    """A result on data that were not trained on; the data furthest from training first."""
+    found = (run.result.get(f"{metric}/{split}") for split in ("test", "validation"))
+    return next((value for value in found if value is not None and math.isfinite(value)), None)
+
+
+def learning(run: Run) -> Learning:
+    """Everything that tells how much better than the best constant prediction the run ended."""
+    chance, trial = chance_accuracy(run), _best_metric(run)
+    loss, validation_loss = loss_skill(run), validation_loss_skill(run)
+    accuracy, validation_accuracy = _late(run, ACCURACY_TRAIN), _late(run, ACCURACY_VALIDATION)
+    reached = _result(run, "accuracy")
+    if reached is None and not run.curves.series and chance is not None:
+        reached = trial  # a search alone: the metric of its best trial
+    if reached is not None:
+        validation_accuracy = reached
+    score = _result(run, "r2")
+    if score is None and not run.curves.series and _regression(run):
+        score = trial
+    return Learning(
+        loss=loss,
+        validation_loss=validation_loss,
+        accuracy=accuracy,
+        validation_accuracy=validation_accuracy,
+        score=score,
+        chance=chance,
+        # A loss that ended as NaN is not made good by an accuracy from before.
+        train=loss if loss == -math.inf else _best(loss, _accuracy_skill(run, ACCURACY_TRAIN)),
+        validation=_best(validation_loss, _above_chance(validation_accuracy, chance, FEW_SAMPLES), score),
+    )
+
+
+def _regression(run: Run) -> bool:
+    train = run.data.split("train") if run.data is not None else None
+    return train is not None and not train.class_counts and train.target_variance > 0
+
+
+def _best_metric(run: Run) -> float | None:
+    done = [trial.metric for trial in run.trials if trial.state is TrialState.COMPLETE and trial.metric is not None]
+    return max((metric for metric in done if math.isfinite(metric)), default=None)
 
 
 def broken(run: Run) -> bool:

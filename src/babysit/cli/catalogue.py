@@ -86,7 +86,7 @@ COMMANDS: Final = (
         "",
         (
             "babysit runs",
-            "babysit runs --verdict sick --tag paper --sort result",
+            "babysit runs --verdict problems --tag paper --sort result",
             "babysit runs --find digits --limit 5 --json",
             "babysit runs latest",
             "babysit runs tag latest paper --remove draft",

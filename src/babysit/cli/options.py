@@ -104,11 +104,10 @@ def _require_known_rules(settings: Settings) -> None:
 
 
 def judged(run: Run, settings: Settings) -> Run:
-    """The run with the findings of the rules that the settings select."""
-    from babysit.rules.judge import judge
+    """Return the run with the findings of the rules that the settings select, and its verdict."""
+    from babysit.rules import judge
 
-    found = judge(run, select=settings.select, ignore=settings.ignore, limits=settings.limits)
-    return msgspec.structs.replace(run, findings=found)
+    return judge.judged(run, select=settings.select, ignore=settings.ignore, limits=settings.limits)
 
 
 def exit_code(run: Run, settings: Settings, *, exit_zero: bool = False) -> int:

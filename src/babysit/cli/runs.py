@@ -33,7 +33,7 @@ _LONGEST_CELL: Final = 48
 
 
 Status = Literal["", "running", "finished", "interrupted", "crashed"]
-Verdict = Literal["", "healthy", "sick"]
+Verdict = Literal["", "healthy", "problems", "inconclusive"]
 Order = Literal["newest", "oldest", "name", "steps", "result", "size"]
 
 
@@ -51,7 +51,7 @@ def runs(  # noqa: PLR0913  each option is one question that is asked of the lis
     find: Annotated[str, _asks("Text in id, name, kind, diagnosis, tags or notes.")] = "",
     kind: Annotated[str, _asks("What it was: watch, fit, search, routine, …")] = "",
     status: Annotated[Status, _asks("running, finished, interrupted or crashed.")] = "",
-    verdict: Annotated[Verdict, _asks("healthy or sick.")] = "",
+    verdict: Annotated[Verdict, _asks("healthy, problems or inconclusive.")] = "",
     tag: Annotated[tuple[str, ...], _asks("With this tag; may be repeated.")] = (),
     sort: Annotated[Order, Parameter(group=CHOOSING, help="Order of the list.")] = "newest",
     limit: Annotated[int | None, _asks("So many at most.")] = None,
@@ -115,8 +115,7 @@ def _show_list(summaries: Sequence[RunSummary]) -> None:
         table.add_column(title)
     for line in summaries:
         result = "" if line.metric is None else f"{line.metric_name} {line.metric:.4g}"
-        # A watched script in which nothing was trained is neither.
-        found = line.diagnosis or ("unsure" if line.kind == "watch" and not line.steps else line.verdict)
+        found = line.diagnosis or line.verdict
         tags = [", ".join(line.tags)] if tagged else []
         cells = (line.kind, line.name, line.status, str(line.steps), result, found, *tags)
         # As text, not as rich's markup: a name may hold brackets.

@@ -36,7 +36,11 @@ def treat(
     with open_store(settings) as kept:
         found = kept.load(run)
     if not any(finding.treatments for finding in found.alarms):
-        say("[]" if json else f"Run {found.id} is {found.verdict}; its findings propose nothing that could be tried.")
+        say(
+            "[]"
+            if json
+            else f"The findings of run {found.id} (verdict: {found.verdict}) propose nothing that could be tried."
+        )
         return 0
     set_threads(settings)
     from babysit.routine.again import the_same_again

@@ -13,10 +13,11 @@ from babysit.records.events import Events
 from babysit.records.finding import Finding
 from babysit.records.probe import ProbeResult
 from babysit.records.trial import StageRange, Trial
+from babysit.records.verdict import Crash, Learning, Missing, Verdict
 from babysit.records.vitals import Vitals
 
 # Raised when a record changes so that an older reader would misread it; docs/decisions/ says what changed.
-VERSION = 1
+VERSION = 2  # 2: verdict, missing and learning are kept with a run
 
 
 class Status(StrEnum):
@@ -75,20 +76,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     trials: tuple[Trial, ...] = ()
     ranges: tuple[StageRange, ...] = ()
     findings: tuple[Finding, ...] = ()
+    verdict: Verdict = Verdict.INCONCLUSIVE  # of the findings and of what was learned: analysis/verdict.py
+    missing: tuple[Missing, ...] = ()  # what an inconclusive verdict lacks, the most important first
+    learning: Learning | None = None
     result: dict[str, float] = {}  # accuracy/test, loss/test, best_step, …
     artifacts: dict[str, str] = {}  # model, report: paths
     stop_reason: str = ""
+    crash: Crash | None = None  # what ended a program that crashed
     overhead: Overhead | None = None
 
     @property
     def alarms(self) -> tuple[Finding, ...]:
         """The findings that count: WARNING and ERROR, in rank order."""
         return tuple(finding for finding in self.findings if finding.severity != "INFO")
-
-    @property
-    def verdict(self) -> str:
-        """`healthy` or `sick`."""
-        return "sick" if self.alarms else "healthy"
 
     @property
     def diagnosis(self) -> Finding | None:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from babysit.analysis.extent import measured, steps
 from babysit.plots.compared_losses import LABELS
 from babysit.plots.names import short
 from babysit.plots.words import count, number
 from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
-from babysit.reporting import facts, story
+from babysit.reporting import story
 from babysit.reporting.changes import NOTHING, Change, Row, changes
+from babysit.reporting.story import spoken
+from babysit.reporting.verdict import verdict
 
 # Which result decides, the first that at least two runs have: held-out data before training data.
 _DECIDES: Final = (
@@ -72,12 +75,10 @@ def name_of(run: Run) -> str:
 
 
 def _verdicts(runs: Sequence[Run]) -> tuple[Row, ...]:
-    said = [story.verdict(run) for run in runs]
-    found = [
-        ", ".join(f"{short(f.code, 12)} {story.spoken(f.name)}" for f in run.alarms[:4]) or NOTHING for run in runs
-    ]
+    said = [verdict(run) for run in runs]
+    found = [", ".join(f"{short(f.code, 12)} {spoken(f.name)}" for f in run.alarms[:4]) or NOTHING for run in runs]
     return (
-        Row("verdict", tuple(f"{verdict.word.lower()}" for verdict in said)),
+        Row("verdict", tuple(one.word for one in said)),
         Row("alarms", tuple(words or NOTHING for words in found)),
         Row("status", tuple(str(run.status) for run in runs)),
         Row("stopped", tuple(short(run.stop_reason, 80) or NOTHING for run in runs)),
@@ -87,7 +88,7 @@ def _verdicts(runs: Sequence[Run]) -> tuple[Row, ...]:
 def _results(runs: Sequence[Run], *, judged: bool, losses: bool) -> tuple[Row, ...]:
     names = dict.fromkeys(name for run in runs for name, _ in story.results(run))
     # What a run says of its own steps stands in its result; of a watched one they were counted.
-    counted = [{"Steps": f"{facts.steps(run):,}"} if facts.steps(run) else {} for run in runs]
+    counted = [{"Steps": f"{steps(run):,}"} if steps(run) else {} for run in runs]
     told = [count | dict(story.results(run)) for count, run in zip(counted, runs, strict=True)]
     raw = [{story.result_name(name): (name, value) for name, value in run.result.items()} for run in runs]
     rows = []
@@ -103,7 +104,7 @@ def _results(runs: Sequence[Run], *, judged: bool, losses: bool) -> tuple[Row, .
             shown = tuple(number(value) if math.isfinite(value) else NOTHING for value in values)
             rows.append(Row(words, shown, _ahead(metric, values) if judged and losses else None))
     if not any(row.name == "Steps" for row in rows):
-        rows.append(Row("Steps", tuple(f"{facts.steps(run):,}" for run in runs)))
+        rows.append(Row("Steps", tuple(f"{steps(run):,}" for run in runs)))
     rows.append(Row("From start to end, seconds", tuple(_seconds(run) for run in runs)))
     return tuple(rows)
 
@@ -143,8 +144,10 @@ def _ahead(metric: str, values: Sequence[float]) -> int | None:
 
 
 def _sentence(runs: Sequence[Run], labels: Sequence[str], *, judged: bool, losses: bool) -> str:
-    sick = [label for label, run in zip(labels, runs, strict=True) if run.alarms]
-    health = f"{_and(sick)} {'is' if len(sick) == 1 else 'are'} sick." if sick else "No run has an alarm."
+    affected = [label for label, run in zip(labels, runs, strict=True) if run.alarms]
+    health = (
+        f"{_and(affected)} {'has' if len(affected) == 1 else 'have'} problems." if affected else "No run has an alarm."
+    )
     if not judged:
         return f"{health} The runs used different data, so their results do not rank them."
     for name in _DECIDES:
@@ -191,7 +194,7 @@ def _cautions(runs: Sequence[Run], labels: Sequence[str], *, losses_apart: bool,
         kinds = ", ".join(f"{label} {_losses(run) or '?'}" for label, run in zip(labels, runs, strict=True))
         said.append(f"The losses are different quantities and are not ranked: {kinds}.")
     for label, run in zip(labels, runs, strict=True):
-        if not story.measured(run):
+        if not measured(run):
             said.append(f"In {label} nothing was measured: only its settings can be compared.")
         elif run.status is not Status.FINISHED:
             said.append(f"{label} is {run.status}: what is shown is what it had come to.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from babysit.analysis.extent import measured
 from babysit.records.serial import to_json
-from babysit.reporting import story
 from babysit.reporting.changes import Row
 from babysit.reporting.compare import Comparison
 from babysit.reporting.json_format import encodable
@@ -22,7 +22,7 @@ def compare_json(comparison: Comparison) -> str:
                 "kind": run.kind,
                 "status": str(run.status),
                 "verdict": run.verdict,
-                "measured": story.measured(run),
+                "measured": measured(run),
                 "alarms": [finding.code for finding in run.alarms],
                 "result": run.result,
             }

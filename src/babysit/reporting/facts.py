@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from babysit.analysis.extent import steps
 from babysit.plots.names import short
 from babysit.plots.words import count, number, percent
 from babysit.records.run import Run
@@ -42,18 +43,6 @@ def ordinal(value: int) -> str:
     """1st, 2nd, 3rd, 16th."""
     ending = "th" if 10 <= value % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
     return f"{value:,}{ending}"
-
-
-def steps(run: Run) -> int:
-    """How many optimizer steps the run saw."""
-    seen = [run.events.steps, run.overhead.steps if run.overhead else 0]
-    # What is measured in a step bears its number, from 0; an evaluation bears the number of steps before it.
-    seen += [
-        int(series.steps[-1]) + (0 if name.endswith("validation") else 1)
-        for name, series in run.curves.series.items()
-        if len(series)
-    ]
-    return max(seen)
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

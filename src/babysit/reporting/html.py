@@ -11,6 +11,7 @@ from babysit.reporting import facts, story
 from babysit.reporting.page import panels, render
 from babysit.reporting.places import places
 from babysit.reporting.sparkline import sparkline
+from babysit.reporting.verdict import verdict
 
 _BEST_TRIALS = 10
 
@@ -22,7 +23,7 @@ def html(run: Run) -> str:
         "report.html",
         shown,
         run=run,
-        verdict=story.verdict(run),
+        verdict=verdict(run),
         causes=story.causes(run, alarms=True),
         notes=story.causes(run, alarms=False),
         missing=story.missing(run, {panel.name for panel in shown}),

@@ -6,23 +6,27 @@ from typing import Any
 
 import msgspec
 
+from babysit.analysis.extent import measured, steps
 from babysit.records.finding import Finding
 from babysit.records.run import Run
 from babysit.records.serial import to_json
-from babysit.reporting import facts, story
+from babysit.reporting.verdict import verdict
 
 
 def as_json(run: Run) -> str:
     """The report as indented JSON; NaN and infinities are the words "nan", "inf", "-inf".
 
-    `verdict` is "healthy" or "sick". A run in which nothing was measured is "healthy" with `measured` false: nothing
-    was found because nothing was seen.
+    `verdict` is "healthy", "problems" or "inconclusive"; for the last, `missing` says which evidence was not there.
+    `learning` holds what was measured of learning.
     """
     findings = sorted(run.findings, key=lambda finding: finding.rank)
     report: dict[str, Any] = {
         "verdict": run.verdict,
-        "measured": story.measured(run),
-        "summary": story.verdict(run)._asdict(),
+        "status": run.status,
+        "missing": run.missing,
+        "learning": msgspec.to_builtins(run.learning),
+        "measured": measured(run),
+        "summary": verdict(run)._asdict(),
         "findings": [_finding(finding) for finding in findings],
         "run": _facts(run),
     }
@@ -41,8 +45,9 @@ def _facts(run: Run) -> dict[str, Any]:
     names = ("id", "name", "kind", "status", "created", "ended", "command", "stop_reason", "config", "result")
     told: dict[str, Any] = {name: getattr(run, name) for name in names}
     told["artifacts"] = run.artifacts
-    told["steps"] = facts.steps(run)
+    told["steps"] = steps(run)
     told["environment"] = msgspec.to_builtins(run.environment)
+    told["crash"] = msgspec.to_builtins(run.crash)
     told["overhead"] = msgspec.to_builtins(run.overhead)
     told["probes"] = [
         {name: getattr(probe, name) for name in ("name", "outcome", "measured", "expected", "message", "seconds")}

@@ -8,19 +8,22 @@ from collections.abc import Iterable, Iterator
 from babysit.plots.names import short
 from babysit.plots.words import count, number
 from babysit.records.finding import Finding
-from babysit.records.run import Run
+from babysit.records.run import Run, Status
 from babysit.reporting import facts, story
 from babysit.reporting.places import places
+from babysit.reporting.story import spoken
+from babysit.reporting.verdict import verdict
 
 _LONGEST = 2_000
 _BEST_TRIALS = 5
-_SYMBOLS = {"HEALTHY": "✅", "SICK": "❌", "UNSURE": "❔"}
+_SYMBOLS = {"healthy": "✅", "problems": "❌", "inconclusive": "❔"}
 
 
 def markdown(run: Run) -> str:
     """The report as GitHub-flavoured Markdown; whatever names hold, it stays text."""
-    said = story.verdict(run)
-    lines = [f"# {_SYMBOLS[said.word]} {prose(said.sentence)}", ""]
+    said = verdict(run)
+    symbol = "❌" if run.status is Status.CRASHED else _SYMBOLS[said.word]
+    lines = [f"# {symbol} {prose(said.title.capitalize())}", "", f"**{prose(said.sentence)}**", ""]
     lines += [f"{prose(said.why)}", ""] if said.why else []
     lines += [f"**Next:** {prose(said.next)}", ""] if said.next else []
     for title, alarms in (("Findings", True), ("Worth knowing", False)):
@@ -44,7 +47,7 @@ def markdown(run: Run) -> str:
 
 def _cause(run: Run, cause: story.Cause, depth: int) -> Iterator[str]:
     it, indent = cause.finding, "  " * depth
-    head = f"**{escape(short(it.code, 12))} {escape(story.spoken(it.name))}** ({it.severity})"
+    head = f"**{escape(short(it.code, 12))} {escape(spoken(it.name))}** ({it.severity})"
     yield f"{indent}- {'explains ' if depth else ''}{head}{escape(story.place(it))}"
     for line in _body(run, it):
         yield f"{indent}  {line}" if line else ""

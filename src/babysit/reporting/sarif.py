@@ -11,13 +11,16 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from babysit import __version__
+from babysit.analysis.extent import measured
 from babysit.plots.names import clean, short
 from babysit.records.finding import Finding
 from babysit.records.run import Run, Status
 from babysit.records.serial import to_json
-from babysit.reporting import facts, story
+from babysit.reporting import facts
 from babysit.reporting.json_format import encodable
 from babysit.reporting.places import Place, places, script_of
+from babysit.reporting.story import spoken
+from babysit.reporting.verdict import verdict
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: Final = {"ERROR": "error", "WARNING": "warning", "INFO": "note"}
@@ -42,8 +45,10 @@ def sarif(run: Run) -> str:
                 "results": [_result(run, finding, codes.index(finding.code)) for finding in findings],
                 "properties": {
                     "verdict": run.verdict,
-                    "measured": story.measured(run),
-                    "summary": short(story.verdict(run).sentence, _LONGEST),
+                    "status": run.status,
+                    "missing": list(run.missing),
+                    "measured": measured(run),
+                    "summary": short(verdict(run).sentence, _LONGEST),
                 },
             }
         ],
@@ -66,7 +71,7 @@ def _rule(code: str, finding: Finding) -> dict[str, Any]:
     rule = next((rule for rule in RULES if rule.code == code), None)
     told: dict[str, Any] = {"id": short(code, 40), "name": short(finding.name, 80)}
     if rule is None:  # a rule that this version does not know: a newer one's, or somebody's own
-        return told | {"shortDescription": {"text": story.spoken(finding.name) + "."}}
+        return told | {"shortDescription": {"text": spoken(finding.name) + "."}}
     return told | {
         "shortDescription": {"text": rule.what},
         "fullDescription": {"text": f"{rule.what} {rule.why}"},
@@ -78,7 +83,7 @@ def _rule(code: str, finding: Finding) -> dict[str, Any]:
 
 def _result(run: Run, finding: Finding, index: int) -> dict[str, Any]:
     found = places(run, finding)
-    words = " ".join(part for part in (finding.meaning, finding.advice) if part) or story.spoken(finding.name)
+    words = " ".join(part for part in (finding.meaning, finding.advice) if part) or spoken(finding.name)
     told: dict[str, Any] = {
         "ruleId": short(finding.code, 40),
         "ruleIndex": index,

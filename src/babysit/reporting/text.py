@@ -15,10 +15,12 @@ from rich.text import Text
 from babysit.plots.names import clean, short
 from babysit.plots.words import count, number
 from babysit.records.probe import ProbeResult
-from babysit.records.run import Run
+from babysit.records.run import Run, Status
 from babysit.reporting import facts, story
+from babysit.reporting.story import spoken
+from babysit.reporting.verdict import Verdict, verdict
 
-_COLOURS = {"HEALTHY": "green", "SICK": "red", "UNSURE": "yellow"}
+_COLOURS = {"healthy": "green", "problems": "red", "inconclusive": "yellow"}
 _SEVERITY = {"ERROR": "bold red", "WARNING": "yellow", "INFO": "cyan"}
 _OUTCOME = {"pass": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 _BEST_TRIALS = 5
@@ -56,15 +58,16 @@ def renderable(run: Run) -> RenderableType:
 
 def verdict_box(run: Run) -> Panel:
     """The box Verdict / Why / Next."""
-    said = story.verdict(run)
+    said = verdict(run)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for label, words in (("Verdict", said.sentence), ("Why", said.why), ("Next", said.next)):
         if words:
-            table.add_row(label, Text(_bounded(words), style=_COLOURS[said.word] if label == "Verdict" else ""))
-    title = Text(f" {_symbol(said.word)} {said.word} ", style=f"bold {_COLOURS[said.word]}")
-    return Panel(table, title=title, title_align="left", box=ROUNDED, border_style=_COLOURS[said.word])
+            table.add_row(label, Text(_bounded(words), style=_colour(run, said) if label == "Verdict" else ""))
+    colour = _colour(run, said)
+    title = Text(f" {said.symbol} {said.title} ", style=f"bold {colour}")
+    return Panel(table, title=title, title_align="left", box=ROUNDED, border_style=colour)
 
 
 def probe_table(probes: tuple[ProbeResult, ...]) -> RenderableType:
@@ -91,7 +94,7 @@ def _cause(cause: story.Cause, *, depth: int = 0) -> RenderableType:
     finding = cause.finding
     head = Text.assemble(
         ("└ explains " if depth else ""),
-        (f"{short(finding.code, 12)} {story.spoken(finding.name)}", "bold"),
+        (f"{short(finding.code, 12)} {spoken(finding.name)}", "bold"),
         "  ",
         (str(finding.severity), _SEVERITY.get(finding.severity, "")),
         (story.place(finding), "dim"),
@@ -139,5 +142,5 @@ def _bounded(words: str) -> str:
     return short(words, _LONGEST)
 
 
-def _symbol(word: str) -> str:
-    return {"HEALTHY": "✓", "SICK": "✗"}.get(word, "?")
+def _colour(run: Run, said: Verdict) -> str:
+    return "red" if run.status is Status.CRASHED else _COLOURS[said.word]

@@ -25,15 +25,16 @@ def conclude(journal: Journal, *, folder: Path, judge: Callable[[Run], Run] | No
     # Rules say less of a run that still goes on, so it is finished before it is judged.
     finished = (judge or judge_all)(msgspec.structs.replace(journal.reload(), status=Status.FINISHED, ended=now()))
     write_report(finished, folder / REPORT)
-    journal.finish("concluded", findings=finished.findings, status=finished.status, ended=finished.ended)
+    parts = {name: getattr(finished, name) for name in ("findings", "verdict", "missing", "learning")}
+    journal.finish("concluded", **parts, status=finished.status, ended=finished.ended)
     return journal.run
 
 
 def judge_all(run: Run) -> Run:
-    """The run with what every rule finds in it."""
-    from babysit.rules.judge import judge
+    """Return the run with what every rule finds in it, and its verdict."""
+    from babysit.rules.judge import judged
 
-    return msgspec.structs.replace(run, findings=judge(run))
+    return judged(run)
 
 
 def make_folder(folder: Path) -> Path:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
+from babysit.analysis.verdict import concluded
 from babysit.records.finding import Evidence, Finding
 from babysit.records.run import Run
 from babysit.rules.causes import rank
@@ -78,3 +81,15 @@ def judge(
             continue
         found += ask(rule, run, limits_of(rule, overrides))
     return rank(found)
+
+
+def judged(
+    run: Run,
+    *,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    limits: Mapping[str, Mapping[str, float]] | None = None,
+) -> Run:
+    """Return the run with its findings, its verdict and what it learned; arguments as for `judge`."""
+    findings = judge(run, select=select, ignore=ignore, limits=limits)
+    return concluded(msgspec.structs.replace(run, findings=findings))

@@ -15,8 +15,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from babysit.analysis.verdict import concluded
 from babysit.records.curves import Curves
-from babysit.records.run import Run
+from babysit.records.run import VERSION, Run
 from babysit.records.serial import from_bytes
 from babysit.records.vitals import Vitals
 from babysit.store.merge import join_curves, join_vitals, until_curves, until_vitals
@@ -148,7 +149,12 @@ def assemble(parts: Mapping[str, bytes], segments: Iterable[tuple[str, bytes]]) 
     """
     run = from_bytes(msgspec.msgpack.encode({name: msgspec.Raw(payload) for name, payload in parts.items()}), Run)
     curves, vitals = joined(segments)
-    return msgspec.structs.replace(run, curves=curves, vitals=vitals)
+    return of_today(msgspec.structs.replace(run, curves=curves, vitals=vitals))
+
+
+def of_today(run: Run) -> Run:
+    """Return a run of an older version as one of today: the first version kept no verdict."""
+    return run if run.version >= 2 else msgspec.structs.replace(concluded(run), version=VERSION)
 
 
 def joined(segments: Iterable[tuple[str, bytes]]) -> tuple[Curves, Vitals]:

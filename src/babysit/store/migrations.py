@@ -36,8 +36,18 @@ def _memory_of_deleted(operations: Operations) -> None:
     DELETED.create(operations.get_bind())
 
 
+def _three_verdicts(operations: Operations) -> None:
+    operations.execute("UPDATE runs SET verdict = 'problems' WHERE verdict = 'sick'")
+    # Earlier versions said healthy of every run without an alarm, whatever had been measured.
+    operations.execute("UPDATE runs SET verdict = 'inconclusive' WHERE verdict <> 'problems'")
+
+
 # What makes each version out of the one before it; schema.py says what it brought.
-MIGRATIONS: Final[dict[int, Callable[[Operations], None]]] = {2: _size_and_thinning, 3: _memory_of_deleted}
+MIGRATIONS: Final[dict[int, Callable[[Operations], None]]] = {
+    2: _size_and_thinning,
+    3: _memory_of_deleted,
+    4: _three_verdicts,
+}
 
 
 def is_ready(connection: Connection) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 import msgspec
 
 from babysit.records.curves import Curves
-from babysit.records.run import Run, Status
+from babysit.records.run import Run
 from babysit.records.serial import to_bytes
 from babysit.records.vitals import Vitals
 from babysit.store.changes import (
@@ -67,7 +67,6 @@ class Recorder:
         self._most_bytes = most_bytes
         # Only what the one line of the run needs is kept: curves and vitals can be large.
         self._run = msgspec.structs.replace(run, curves=Curves(), vitals=Vitals())
-        self._judged = run.status is Status.FINISHED
         self._owner = this_process()
         self._created = run.created or datetime.now(UTC).isoformat(timespec="seconds")
         self._steps = 0
@@ -77,9 +76,7 @@ class Recorder:
         """The changes that keep a whole run in place of what was kept under its id."""
         rows = self._fitting(run)
         create = self._row(create=True, thinned=rows.curves is not run.curves or rows.vitals is not run.vitals)
-        judged = self._judged
         rest = self._updated({name: getattr(run, name) for name in PART_NAMES})
-        self._judged = judged  # to keep a run is not to judge it
         return [create, *rest, *self.changes([rows]), self._row()]
 
     def _fitting(self, run: Run) -> Rows:
@@ -158,7 +155,6 @@ class Recorder:
         # Read back with its type: what cannot be read must not be written, or the whole run would be unreadable.
         known = getattr(assemble({"id": to_bytes(self._run.id), name: payload}, ()), name)
         self._run = msgspec.structs.replace(self._run, **{name: known})
-        self._judged = self._judged or name == "findings"
         return PartRow(self._run.id, self._sink.next_sequence(), self._sink.writer, name, payload)
 
     def _row(self, *, create: bool = False, thinned: bool = False) -> RunRow:
@@ -171,7 +167,7 @@ class Recorder:
             "status": str(run.status),
             "created": storable(run.created or self._created),
             "ended": storable(run.ended),
-            "verdict": run.verdict if self._judged or run.findings else "",
+            "verdict": str(run.verdict),
             "diagnosis": storable(f"{diagnosis.code} {diagnosis.name}") if diagnosis is not None else "",
             "steps": max(self._steps, run.events.steps, run.overhead.steps if run.overhead is not None else 0),
             "metric": metric,

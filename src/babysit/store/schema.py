@@ -12,6 +12,7 @@ HISTORY: Final[dict[int, str]] = {
     1: "the first",
     2: "`runs` says how large each run is (`bytes`) and whether rows of it were left out (`thinned`)",
     3: "`deleted` remembers which runs were deleted",
+    4: "`verdict` is healthy, problems or inconclusive; it was healthy, sick or empty",
 }
 SCHEMA_VERSION: Final = max(HISTORY)
 
@@ -33,7 +34,7 @@ RUNS = Table(
     Column("status", Text, nullable=False, comment="running, finished, interrupted or crashed, as last written"),
     Column("created", Text, nullable=False, comment="when the run began, ISO 8601, UTC"),
     Column("ended", Text, nullable=False, comment="when it ended, or empty"),
-    Column("verdict", Text, nullable=False, comment="healthy, sick, or empty while nobody has judged"),
+    Column("verdict", Text, nullable=False, comment="healthy, problems or inconclusive"),
     Column("diagnosis", Text, nullable=False, comment="code and name of the first finding that nothing explains"),
     Column("steps", BigInteger, nullable=False, comment="optimizer steps"),
     Column("metric", Float(53), comment="the one number shown of the run"),

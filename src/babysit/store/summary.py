@@ -13,6 +13,7 @@ import numpy as np
 
 from babysit.records.curves import ACCURACY_VALIDATION, LOSS_VALIDATION, Curves
 from babysit.records.run import Run, Status
+from babysit.records.verdict import Verdict
 from babysit.records.vitals import Vitals
 from babysit.store.identity import Owner, is_alive
 
@@ -35,7 +36,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     status: Status = Status.RUNNING
     created: str = ""  # ISO 8601, UTC
     ended: str = ""
-    verdict: str = ""  # healthy, sick, or "" while nobody has judged
+    verdict: str = str(Verdict.INCONCLUSIVE)
     diagnosis: str = ""  # code and name of the first finding that nothing explains
     steps: int = 0  # optimizer steps
     metric: float | None = None

@@ -13,6 +13,7 @@ from babysit.records.probe import Outcome, ProbeResult
 from babysit.records.run import Overhead, Run, Status
 from babysit.records.serial import to_bytes
 from babysit.records.trial import StageRange, Trial, TrialState
+from babysit.records.verdict import Crash, Learning, Missing, Verdict
 from babysit.records.vitals import Vitals
 
 
@@ -46,6 +47,10 @@ def full_run(run_id: str) -> Run:
         trials=(Trial(number=0, stage="coarse", state=TrialState.COMPLETE, metric=0.5),),
         ranges=(StageRange(stage="coarse", parameter="rate", low=1e-4, high=1e-1),),
         findings=(Finding(code="R301", name="rate-too-high", severity=Severity.ERROR, treatments=(cure,)),),
+        verdict=Verdict.PROBLEMS,
+        missing=(Missing.CHECKS,),
+        learning=Learning(loss=0.25, chance=0.1, train=0.25),
+        crash=Crash(kind="ValueError", message="no such file", place="train.py:3"),
         result={"accuracy/test": 0.25},
         artifacts={"model": "model.pt"},
         stop_reason="the last epoch",

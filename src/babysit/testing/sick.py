@@ -136,6 +136,7 @@ def search_run() -> Run:
         name="search on digits",
         kind="search",
         command="babysit search digits",
+        data=parts.digits(),
         trials=parts.trials(best_rate=9e-3),
         ranges=parts.ranges(),
         findings=findings.BEST_AT_EDGE,

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from babysit.analysis.verdict import concluded
 from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, ParameterGroup, TargetKind, Task
 from babysit.records.arrays import Array
 from babysit.records.curves import Curves, Series
@@ -21,11 +22,11 @@ _ENVIRONMENT: Final = Environment(
 
 
 def base(run_id: str, **fields: Any) -> Run:
-    """A finished run of that id with these fields."""
+    """Return a finished run of that id with these fields and the verdict that they make."""
     times = {"created": "2026-03-01T10:15:00Z", "ended": "2026-03-01T10:16:12Z"}
     config = {"rate": 1e-3, "batch_size": 64, "optimizer": "adam", "seed": 0}
     given = {"status": Status.FINISHED, "environment": _ENVIRONMENT, "config": config, **times, **fields}
-    return Run(id=run_id, **given)
+    return concluded(Run(id=run_id, **given))
 
 
 def overhead(steps: int) -> Overhead:

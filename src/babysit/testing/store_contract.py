@@ -113,10 +113,10 @@ def the_list_is_newest_first_and_says_what_happened(address: str) -> None:
         lines = store.list()
         assert [line.id for line in lines] == ["unjudged", *reversed(ids)]
         assert [line.id for line in store.list(limit=2)] == ["unjudged", "run-3"]
-    assert (lines[0].status, lines[0].verdict, lines[0].steps) == (Status.RUNNING, "", 7)
+    assert (lines[0].status, lines[0].verdict, lines[0].steps) == (Status.RUNNING, "inconclusive", 7)
     line = lines[1]
     assert (line.name, line.kind, line.status) == ("größer als 1 🙂", "fit", Status.FINISHED)
-    assert (line.verdict, line.diagnosis) == ("sick", "R301 rate-too-high")
+    assert (line.verdict, line.diagnosis) == ("problems", "R301 rate-too-high")
     assert (line.metric_name, line.metric, line.steps) == ("accuracy/test", 0.25, 6)
 
 

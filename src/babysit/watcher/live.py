@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final, final
 
+import msgspec
+
 from babysit.records.finding import Finding, Severity
 from babysit.records.run import Run
 from babysit.watcher.recorder import Sink
@@ -21,6 +23,7 @@ YOUNG_LOOKS: Final = 3
 # A warning is told when two looks in a row see it, an error at once: a contradiction does not go away with more steps.
 LOOKS_FOR_A_WARNING: Final = 2
 LAST_WAIT_SECONDS: Final = 5.0
+_FOLLOWED: Final = ("anatomy", "overhead", "findings", "verdict", "missing", "learning")
 
 
 @final
@@ -72,11 +75,13 @@ class Live:
 
     def _judge(self, run: Run, step: int, start: float) -> None:
         try:
+            from babysit.analysis.verdict import concluded
             from babysit.rules.judge import judge
 
             self._compare(judge(run, early_only=True), step)
             if self._writer is not None and not self._closed:  # for those who follow the run while it goes on
-                self._writer.update(anatomy=run.anatomy, overhead=run.overhead, findings=self.findings)
+                known = concluded(msgspec.structs.replace(run, findings=self.findings))
+                self._writer.update(**{name: getattr(known, name) for name in _FOLLOWED})
         except Exception as problem:
             self._tell(step, "measurement_gap", f"live judging: {type(problem).__name__}: {problem}")
         seconds = time.perf_counter() - start

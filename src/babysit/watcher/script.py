@@ -57,7 +57,7 @@ def run_script(
         exit_code = _exit_code(error)
         ended = {0: Status.FINISHED, INTERRUPTED: Status.INTERRUPTED, TERMINATED: Status.INTERRUPTED}
         status = ended.get(exit_code, Status.FINISHED if isinstance(error, SystemExit) else Status.CRASHED)
-        run = watching.close(status=status)
+        run = watching.close(status=status, error=error)
         if error is not None and not isinstance(error, SystemExit):
             _print_as_python(error)
         _flush_output()

@@ -13,6 +13,7 @@ from torch import nn
 from babysit.records.finding import Finding, Severity
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
+from babysit.watcher.crashes import crash_of
 from babysit.watcher.environment import environment
 from babysit.watcher.loop import Loop
 from babysit.watcher.recorder import Sink
@@ -69,7 +70,7 @@ class Watch:
         self._loop = Loop(model, optimizer, overhead=overhead, writer=writer)
         self._writer = writer
         self._parts: dict[str, Any] = {}
-        self._open = False
+        self._open = self._closed = False
         self._run = Run(id=_identity(), name=name, created=_now(), environment=environment())
 
     # -- lifetime
@@ -77,23 +78,30 @@ class Watch:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         status = Status.FINISHED if kind is None else Status.INTERRUPTED if interrupted else Status.CRASHED
-        self.close(status=status)
+        self.close(status=status, error=error)
 
     def start(self, *, at_once: bool = True) -> Self:
         """Begin to listen; `at_once=False` leaves everything before the first optimizer is made alone."""
-        if not self._open:
+        if not self._open and not self._closed:
             self._open = True
             self._loop.start(at_once=at_once)
         return self
 
-    def close(self, *, status: Status = Status.FINISHED) -> Run:
-        """Stop listening, judge, and give the whole run; safe to call again."""
-        if self._open:
-            self._open = False
+    def close(self, *, status: Status = Status.FINISHED, error: BaseException | None = None) -> Run:
+        """Stop listening, judge, and return the whole run; safe to call again.
+
+        Args:
+            status: how the training ended.
+            error: the exception that ended it, recorded for a run that crashed.
+        """
+        if not self._closed:
+            self._open, self._closed = False, True
             self._loop.close()
+            if status is Status.CRASHED and error is not None:
+                self._parts["crash"] = crash_of(error)
             self._run = self._judged(self._snapshot(status=status, ended=_now()))
             if self._writer is not None:
                 self._loop.send(self._writer)
@@ -156,9 +164,9 @@ class Watch:
 
     def _judged(self, run: Run) -> Run:
         try:
-            from babysit.rules.judge import judge
+            from babysit.rules.judge import judged
 
-            return msgspec.structs.replace(run, findings=judge(run))
+            return judged(run)
         except Exception as problem:
             meaning = f"The run was recorded but could not be judged: {type(problem).__name__}: {problem}"
             gap = Finding(code="T001", name="measurement-gap", severity=Severity.INFO, rank=1, meaning=meaning)
@@ -167,7 +175,8 @@ class Watch:
 
 _WRITTEN: Final = (
     "status", "ended", "name", "command", "config", "anatomy", "data", "probes", "events", "trials", "ranges",
-    "findings", "result", "artifacts", "stop_reason", "overhead", "environment",
+    "findings", "verdict", "missing", "learning", "result", "artifacts", "stop_reason", "crash", "overhead",
+    "environment",
 )  # fmt: skip
 
 

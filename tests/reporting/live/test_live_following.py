@@ -15,6 +15,7 @@ from babysit.records.finding import Finding, Severity
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.records.trial import StageRange, Trial, TrialState
+from babysit.records.verdict import Verdict
 from babysit.reporting.live import following, pieces, shelf
 from babysit.reporting.live.following import Follower
 from babysit.reporting.live.library import Library
@@ -55,9 +56,9 @@ def follow(site, url):
         assert "Training loss" in news["tiles"]["html"]
         assert "search" not in news, "what did not change is not sent again"
         found = Finding(code="O201", name="double-softmax", severity=Severity.ERROR, rank=1)
-        writer.update(findings=(found,))
+        writer.update(findings=(found,), verdict=Verdict.PROBLEMS)
         news = {event["name"]: event for event in read(stream, "double softmax")}
-        assert "Sick" in news["verdict"]["html"]
+        assert "Problem found" in news["verdict"]["html"]
         writer.update(status=Status.FINISHED)
         read(stream, "finished")
         stream.close()
@@ -138,7 +139,7 @@ def test_a_store_that_is_removed_meanwhile_is_missed_and_one_in_its_place_is_fou
 
 def test_a_run_is_made_into_a_page_only_when_it_has_changed(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(following.pieces, "of_run", lambda run, summary: made.append(run.id) or {})
+    monkeypatch.setattr(following.pieces, "of_run", lambda run: made.append(run.id) or {})
     with Store(str(tmp_path)) as store:
         run = sick.healthy_run()
         store.save(run)
@@ -199,7 +200,7 @@ def test_two_runs_are_put_beside_each_other_and_what_cannot_be_compared_is_said(
 def test_the_list_shows_what_was_asked_for():
     runs = [
         RunSummary(id="a", name="Digits", status=Status.RUNNING),
-        RunSummary(id="b", name="other", status=Status.FINISHED, verdict="sick", diagnosis="O201 double-softmax"),
+        RunSummary(id="b", name="other", status=Status.FINISHED, verdict="problems", diagnosis="O201 double-softmax"),
         RunSummary(id="c", name="digits", status=Status.CRASHED, verdict="healthy", tags=("paper",)),
     ]
 
@@ -212,8 +213,8 @@ def test_the_list_shows_what_was_asked_for():
     assert shown(text="softmax") == "b"
     assert shown(status="live") == "a"
     assert shown(status="crashed") == "c"
-    assert shown(verdict="sick") == "b"
-    assert shown(verdict="not judged") == "a"
+    assert shown(verdict="problems") == "b"
+    assert shown(verdict="inconclusive") == "a"
     assert shown(status="<script>") == "abc"
 
 
@@ -246,7 +247,7 @@ def test_a_search_is_told_stage_by_stage():
 
 def test_hostile_names_in_findings_layers_and_figures_stay_text():
     run = sick.hostile_names_run()
-    written = pieces.of_run(run, RunSummary(id=run.id, verdict="sick"))
+    written = pieces.of_run(run)
     assert "alert(1)" in written["findings"], "the hostile name is there"
     for html in written.values():
         assert "<script" not in html

@@ -204,7 +204,7 @@ def test_a_fault_is_told_while_it_trains(serve, tmp_path, visit, training, keep)
     page.wait_for_selector("text=O201 double-softmax")
     assert page.locator("#problem").inner_text() == ""
     page.click("text=digits_training")
-    page.wait_for_selector("text=Sick: double softmax")
+    page.wait_for_selector("text=Problem found: double softmax")
     assert page.locator("#verdict .state").inner_text() == "live"
     drawn(page)
     keep(page, "live-sick")
@@ -257,7 +257,7 @@ def test_everything_is_reached_by_keyboard(serve, store, visit):
     assert page.locator("#rows tr").count() == 1
     page.locator("#rows a").focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=Sick: rate too high")
+    page.wait_for_selector("text=Problem found: rate too high")
     page.locator("textarea").fill("seen <b>by</b> me\nand again")
     page.locator("input[name=tags]").fill("shown")
     page.keyboard.press("Enter")

@@ -8,6 +8,7 @@ import msgspec
 
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
+from babysit.reporting.verdict import verdict
 from babysit.store.identity import new_run_id
 from babysit.store.store import Store
 from babysit.watcher.watch import Watch, watch
@@ -66,7 +67,7 @@ class Babysit(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Judge and keep what there is; the exception goes its way."""
-        self._close(Status.INTERRUPTED if isinstance(exception, KeyboardInterrupt) else Status.CRASHED)
+        self._close(Status.INTERRUPTED if isinstance(exception, KeyboardInterrupt) else Status.CRASHED, exception)
 
     def _log(self, trainer: Trainer) -> None:
         if self._watch is None:
@@ -78,13 +79,12 @@ class Babysit(Callback):
                 self._logged.add(point)
                 self._watch.log(name, float(value), step=point[1])
 
-    def _close(self, status: Status) -> None:
+    def _close(self, status: Status, error: BaseException | None = None) -> None:
         if self._watch is None or self._store is None or self.run is None:
             return
-        judged = self._watch.close(status=status)
+        judged = self._watch.close(status=status, error=error)
         self.run = msgspec.structs.replace(judged, id=self.run.id)
         self._watch = None
         self._store.close()
-        first = self.run.diagnosis
-        said = f"{self.run.verdict}: {first.code} {first.name}. {first.advice}" if first else self.run.verdict
-        rank_zero_info(f"babysit: {said} (babysit report {self.run.id})")
+        said = verdict(self.run)
+        rank_zero_info(f"babysit: {said.title}. {said.sentence} {said.next} (babysit report {self.run.id})")

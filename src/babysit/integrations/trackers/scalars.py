@@ -10,6 +10,7 @@ import numpy as np
 
 from babysit.records.arrays import Array
 from babysit.records.run import Run
+from babysit.reporting.verdict import verdict
 
 # Of each statistic the worst layer says whether there is trouble and the median says what is usual; a chart a layer
 # and statistic would bury both in a net of a hundred layers.
@@ -41,7 +42,8 @@ def rows(run: Run) -> list[tuple[int, dict[str, float]]]:
 
 def findings_text(run: Run) -> str:
     """Verdict and findings in Markdown, the cause before what it explains."""
-    lines = [f"**{run.verdict}**: {len(run.alarms)} alarm{'' if len(run.alarms) == 1 else 's'}", ""]
+    said = verdict(run)
+    lines = [f"**{said.title}**: {said.sentence}", ""]
     for finding in run.findings:
         because = f" (explained by {finding.explained_by})" if finding.explained_by else ""
         lines += [f"- **{finding.severity} {finding.code} {finding.name}**{because}: {finding.meaning}"]

@@ -92,7 +92,7 @@ class Follower:
 
 
 def _alone(states: tuple[State, ...], run: Run, summary: RunSummary) -> _Kept:
-    return _Kept(states, run, pieces.of_run(run, summary))
+    return _Kept(states, run, pieces.of_run(run))
 
 
 def _beside(states: tuple[State, ...], runs: Sequence[Run]) -> _Kept:

@@ -10,17 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from babysit.analysis.extent import steps
 from babysit.plots.catalogue import COMPARED, PLOTS, Plot
 from babysit.plots.points import finite, smooth
 from babysit.plots.words import number, percent
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION, RATE
-from babysit.records.run import Run, Status
+from babysit.records.run import Run
 from babysit.records.trial import Trial, TrialState
-from babysit.reporting import facts, page, story
+from babysit.reporting import page, story
 from babysit.reporting.compare import Comparison
 from babysit.reporting.compare_html import columns
 from babysit.reporting.live.paper import written
 from babysit.reporting.sparkline import sparkline
+from babysit.reporting.verdict import verdict
 from babysit.store.summary import RunSummary
 
 _BEST_TRIALS = 10
@@ -52,11 +54,10 @@ def of_problem(words: str) -> dict[str, str]:
     return {"problem": written("problem.html", problem=words)}
 
 
-def of_run(run: Run, summary: RunSummary) -> dict[str, str]:
-    """Everything about one run; `summary` tells whether anybody has judged it yet."""
-    verdict = verdict_of(run, summary)
+def of_run(run: Run) -> dict[str, str]:
+    """Everything about one run."""
     return {
-        "verdict": written("verdict.html", verdict=verdict, run=run),
+        "verdict": written("verdict.html", verdict=verdict(run), run=run),
         "tiles": written("tiles.html", tiles=tiles(run)),
         "findings": written(
             "findings.html",
@@ -90,17 +91,9 @@ def figures(subject: Run | Comparison) -> dict[str, str]:
     }
 
 
-def verdict_of(run: Run, summary: RunSummary) -> story.Verdict:
-    """The report's verdict; while a training has not been looked at yet, that."""
-    if run.status is Status.RUNNING and not summary.verdict and not run.probes and not run.trials:
-        began = f"{facts.steps(run):,} steps so far." if facts.steps(run) else "It has not made its first step."
-        return story.Verdict("UNSURE", "Not judged yet: the first look comes after twenty steps.", began, "")
-    return story.verdict(run)
-
-
 def tiles(run: Run) -> list[tuple[str, str]]:
     """The numbers that one looks for first: name and value."""
-    told = [("Steps", f"{facts.steps(run):,}")] if facts.steps(run) else []
+    told = [("Steps", f"{steps(run):,}")] if steps(run) else []
     for name, words in ((LOSS_TRAIN, "Training loss"), (LOSS_VALIDATION, "Validation loss"), (RATE, "Learning rate")):
         line = smooth_end(run, name, averaged=name == LOSS_TRAIN)
         told += [(words, number(line))] if line is not None else []

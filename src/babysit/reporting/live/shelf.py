@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, final
 
 from babysit.records.run import Status
+from babysit.records.verdict import Verdict
 from babysit.store.summary import RunSummary
 
 FEW: Final = 100
 STATES: Final = ("live", *(str(status) for status in Status if status is not Status.RUNNING))
-VERDICTS: Final = ("healthy", "sick", "not judged")
+VERDICTS: Final = tuple(str(verdict) for verdict in Verdict)
 
 
 @final
@@ -43,7 +44,7 @@ def matching(summaries: Sequence[RunSummary], asked: Wanted) -> list[RunSummary]
 def _matches(summary: RunSummary, asked: Wanted) -> bool:
     if asked.status and asked.status != ("live" if summary.status is Status.RUNNING else str(summary.status)):
         return False
-    if asked.verdict and asked.verdict != (summary.verdict or "not judged"):
+    if asked.verdict and asked.verdict != summary.verdict:
         return False
     said = " ".join((summary.id, summary.name, summary.kind, summary.diagnosis, summary.notes, *summary.tags)).lower()
     return all(word in said for word in asked.text.lower().split())

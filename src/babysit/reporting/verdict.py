@@ -1,0 +1,255 @@
+"""The verdict of a run in words: how it ended, what is known, why, and what to do next. Formats, never judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from babysit.analysis.extent import steps
+from babysit.analysis.verdict import FEWEST_STEPS, required
+from babysit.plots.names import short
+from babysit.plots.words import count, number, percent
+from babysit.records.finding import Finding
+from babysit.records.probe import Outcome
+from babysit.records.run import Run, Status
+from babysit.records.verdict import Learning, Missing
+from babysit.records.verdict import Verdict as Known
+from babysit.reporting.story import spoken
+
+SYMBOLS: Final = {Known.HEALTHY: "✓", Known.PROBLEMS: "✗", Known.INCONCLUSIVE: "?"}
+_LONGEST_ERROR: Final = 300
+
+
+class Verdict(NamedTuple):
+    """What a reader sees first."""
+
+    word: str  # healthy, problems or inconclusive: colours and styles go by it
+    title: str  # the status where it is not "finished", then the word
+    sentence: str
+    why: str
+    next: str
+
+    @property
+    def symbol(self) -> str:
+        """A sign beside the colour, for those who do not see colours."""
+        return SYMBOLS[Known(self.word)]
+
+
+def verdict(run: Run) -> Verdict:
+    """Return the stored verdict of the run in words, its status first."""
+    said = {Known.HEALTHY: _healthy, Known.PROBLEMS: _problems, Known.INCONCLUSIVE: _inconclusive}[run.verdict]
+    sentence, why, following = said(run)
+    ended = _ended(run)
+    return Verdict(str(run.verdict), title(run), f"{ended} {sentence}" if ended else sentence, why, following)
+
+
+def title(run: Run) -> str:
+    """Return the words of a headline: CRASHED · INCONCLUSIVE, or the verdict alone for a run that finished."""
+    word = str(run.verdict).upper()
+    return word if run.status is Status.FINISHED else f"{run.status.upper()} · {word}"
+
+
+def learned(run: Run) -> str:
+    """Return what the run was measured to learn, in one sentence; empty where nothing was measured."""
+    known = run.learning or Learning()
+    parts = []
+    if known.loss is not None and known.loss > -1:
+        parts.append(_removed(known.loss, "training"))
+    if known.accuracy is not None:
+        parts.append(f"training accuracy {percent(known.accuracy)}")
+    if known.validation_loss is not None and known.validation_accuracy is None and known.validation_loss > -1:
+        parts.append(_removed(known.validation_loss, "validation"))
+    if known.validation_accuracy is not None:
+        where = "test" if "accuracy/test" in run.result else "validation"
+        parts.append(f"{where} accuracy {percent(known.validation_accuracy)}")
+    if known.score is not None:
+        parts.append(f"R² {number(known.score, 3)}")
+    if not parts:
+        return ""
+    baseline = f" (most frequent class: {percent(known.chance)})" if known.chance and "accuracy" in parts[-1] else ""
+    return f"Learned: {', '.join(parts)}{baseline}."
+
+
+def _removed(share: float, split: str) -> str:
+    if share < 0:
+        return f"the {split} loss is {percent(-share)} above that of the best constant prediction"
+    return f"{percent(share)} of the {split} loss of the best constant prediction removed"
+
+
+def _ended(run: Run) -> str:
+    """How the program ended, where that is the first thing to know."""
+    after = f"after {count(steps(run), 'step')}" if steps(run) else "before its first optimizer step"
+    if run.status is Status.CRASHED:
+        said = f": {_error(run)}" if _error(run) else ""
+        return f"The program crashed {after}{said}."
+    if run.status is Status.INTERRUPTED:
+        return f"The run was interrupted {after}."
+    return ""
+
+
+def _error(run: Run) -> str:
+    crash = run.crash
+    if crash is None:
+        return short(run.stop_reason, _LONGEST_ERROR).rstrip(".")
+    message = f": {short(crash.message, _LONGEST_ERROR)}" if crash.message else ""
+    return f"{crash.kind}{message}" + (f" ({short(crash.place, 120)})" if crash.place else "")
+
+
+def _healthy(run: Run) -> tuple[str, str, str]:
+    so_far = " so far" if run.status is Status.RUNNING else ""
+    stopped = f" Stopped: {short(run.stop_reason, 200)}." if run.stop_reason else ""
+    warned = [short(probe.name, 40) for probe in run.probes if probe.outcome is Outcome.WARN]
+    checks = f" Checks that warned: {', '.join(warned)}." if warned else ""
+    sentence = f"Healthy{so_far}: no problem was found in {_checked(run)}."
+    return sentence, f"{learned(run)}{stopped}{checks}{_gaps(run)}", "No action needed."
+
+
+def _problems(run: Run) -> tuple[str, str, str]:
+    first = run.diagnosis or run.alarms[0]
+    others = sum(finding.explained_by is None for finding in run.alarms) - 1
+    more = f", and {count(others, 'other cause')}" if others > 0 else ""
+    sentence = f"Problem found: {spoken(first.name)} ({short(first.code, 12)}){_briefly(first)}{more}."
+    return sentence, first.meaning, first.advice or _first_treatment(first)
+
+
+def _inconclusive(run: Run) -> tuple[str, str, str]:
+    if not run.missing:  # the default of a run that was never judged
+        so_far = f"{count(steps(run), 'step')} so far." if steps(run) else "No step was made yet."
+        return f"Not judged yet: the first assessment comes after {FEWEST_STEPS} steps.", so_far, ""
+    first = next((one for one in run.missing if one is not Missing.END), None)
+    if first is None:  # a crash alone: what was learned until then is all there is to say
+        return "No rule found a cause.", learned(run), "Fix the error and run the program again."
+    sentence, following = _SAID[first](run)
+    if first is Missing.ANYTHING:
+        return sentence, "", following
+    found = f"{learned(run)}{_gaps(run)}".strip()
+    return f"Inconclusive: {sentence}", found, following
+
+
+def _gaps(run: Run) -> str:
+    gap = next((finding.meaning for finding in run.findings if finding.code == "T001"), "")
+    return f" Not everything was seen: {gap}" if gap else ""
+
+
+def _anything(run: Run) -> tuple[str, str]:
+    return (
+        "Nothing was measured: no optimizer step, no loss, no check and no trial was seen.",
+        "Watch a training: `babysit watch train.py`, or `with babysit.watch(model, optimizer):` around the loop. "
+        "A training that runs in a child process is not seen.",
+    )
+
+
+def _steps(run: Run) -> tuple[str, str]:
+    return (
+        f"{count(steps(run), 'step')} {'were' if steps(run) != 1 else 'was'} seen, too few to judge.",
+        f"Train for at least {FEWEST_STEPS} steps.",
+    )
+
+
+def _loss(run: Run) -> tuple[str, str]:
+    return (
+        f"{count(steps(run), 'step')} were seen, but no training loss, so learning could not be measured.",
+        'Log a metric of your own, such as `w.log("val/accuracy", accuracy)`, or call `loss.backward()` on the loss.',
+    )
+
+
+def _baseline(run: Run) -> tuple[str, str]:
+    fall = _fall(run)
+    return (
+        f"no problem was found in {_checked(run)}, but the loss of a constant prediction is not known for this loss"
+        f"{fall}.",
+        'To measure learning, log a metric on held-out data, such as `w.log("val/accuracy", accuracy)`.',
+    )
+
+
+def _learning(run: Run) -> tuple[str, str]:
+    return (
+        f"no rule found a cause in {_checked(run)}, but the network hardly learned its training data "
+        f"(at least {percent(required(run))} of the way from a constant prediction to a perfect one is expected).",
+        "Train longer if the loss is still falling. Otherwise overfit twenty samples first, and compare with a linear "
+        "model on the same data.",
+    )
+
+
+def _generalization(run: Run) -> tuple[str, str]:
+    return (
+        f"no rule found a cause in {_checked(run)}, but on validation data the network is hardly better than a "
+        "constant prediction.",
+        "Check that validation data are prepared and labelled like the training data.",
+    )
+
+
+def _agreement(run: Run) -> tuple[str, str]:
+    return (
+        "the loss fell far below that of a constant prediction, and the accuracy is no better than the most frequent "
+        "class: one of the two is computed wrongly.",
+        "Check the metric: axis of argmax, shapes that broadcast, order of predictions and labels.",
+    )
+
+
+def _checks(run: Run) -> tuple[str, str]:
+    failed = [probe for probe in run.probes if probe.outcome is Outcome.FAIL]
+    names = ", ".join(short(probe.name, 40) for probe in failed)
+    detail = f" {failed[0].message}" if failed else ""
+    return (
+        f"no rule found a cause, but {count(len(failed), 'check')} failed: {names}.{detail}",
+        "Fix this first: training can mask it.",
+    )
+
+
+def _training(run: Run) -> tuple[str, str]:
+    return f"{count(len(run.probes), 'check')} ran and nothing was trained.", "Train the network under watch."
+
+
+def _end(run: Run) -> tuple[str, str]:
+    return "the program crashed.", "Fix the error and run the program again."
+
+
+_SAID: Final[dict[Missing, Callable[[Run], tuple[str, str]]]] = {
+    Missing.ANYTHING: _anything,
+    Missing.END: _end,
+    Missing.STEPS: _steps,
+    Missing.LOSS: _loss,
+    Missing.BASELINE: _baseline,
+    Missing.LEARNING: _learning,
+    Missing.GENERALIZATION: _generalization,
+    Missing.AGREEMENT: _agreement,
+    Missing.CHECKS: _checks,
+    Missing.TRAINING: _training,
+}
+
+
+def _fall(run: Run) -> str:
+    from babysit.analysis.loss_curve import levels
+
+    level = levels(run)
+    if level is None or level.broken_at is not None:
+        return ""
+    return f" (it went from {number(level.start)} to {number(level.end)})"
+
+
+def _checked(run: Run) -> str:
+    parts = [
+        count(size, name)
+        for size, name in (
+            (steps(run), "step"),
+            (len(run.vitals.layers), "layer"),
+            (len(run.probes), "check"),
+            (len(run.trials), "trial"),
+        )
+        if size
+    ]
+    return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
+
+
+def _briefly(finding: Finding) -> str:
+    """Where and since when, short enough for a headline."""
+    few = len(finding.layers) <= 2
+    names = ", ".join(short(name, 40) or "(no name)" for name in finding.layers)
+    where = names if few else count(len(finding.layers), "layer")
+    since = f", since step {finding.first_step:,}" if finding.first_step is not None else ""
+    return (f" in {where}" if finding.layers else "") + since
+
+
+def _first_treatment(finding: Finding) -> str:
+    return finding.treatments[0].say if finding.treatments else ""
