@@ -184,7 +184,7 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(capsys, folder):
         (("runs", "2020"), "no run"),
         (("report", "2020"), "no run"),
         (("treat",), "no run"),
-        (("treat", "--seeds", "1"), "2 or more"),
+        (("treat", "--seeds", "2"), "too few to tell"),
         (("watch", "nowhere.py"), "nowhere.py"),
         (("watch", "--json", "/proc/nothing/here.json", "t.py"), "cannot be written"),
         (("explain", "dubble-softmax"), "double-softmax"),

@@ -152,7 +152,7 @@ def test_explain_and_rules_say_the_same_of_a_rule(call):
 def test_treat_without_cures_says_so(call, kept):
     code, out, _ = call("treat", kept[1].id)
     assert code == 0
-    assert "nothing that could be tried" in out
+    assert "proposes a fix" in out
 
 
 SCRIPT = """
@@ -284,7 +284,7 @@ def test_a_sick_training_is_found_sick_and_its_cure_is_tried(call, table):
     assert run.diagnosis is not None
     assert run.diagnosis.code in out
     assert any(treatment.action == "scale_rate" for finding in run.alarms for treatment in finding.treatments)
-    code, out, _ = call("treat", "latest", "--seeds", "2", "--json")
+    code, out, _ = call("treat", "latest", "--json")
     tried = json.loads(out)
     assert any(trial["treatment"]["action"] == "scale_rate" for trial in tried)
-    assert code == (0 if any(trial["helped"] for trial in tried) else 1)
+    assert code == (0 if any(trial["outcome"] == "helped" for trial in tried) else 1)

@@ -76,8 +76,10 @@ COMMANDS: Final = (
     ),
     Command(
         "treat",
-        "Try each cure that a run's findings propose: train again with it and without it, on several seeds.",
-        "For runs of `babysit fit` and `babysit run`, whose data and model are known. Exit code 1 when no cure helped.",
+        "Try each fix that a run's findings propose: train again with it and without it, on several seeds.",
+        "For runs of `babysit fit` and `babysit run`, whose data and model are known. Exit code 0 when a fix helped or "
+        "none is proposed, 1 when none is shown to help, 2 when nothing can be told (fewer than three seeds, data that "
+        "changed).",
         ("babysit treat latest", "babysit treat 20250314 --seeds 5 --json"),
     ),
     Command(

@@ -1,4 +1,4 @@
-"""`babysit treat`: proves the proposed cures by training again."""
+"""`babysit treat`: measures what the proposed fixes bring by training again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from cyclopts import Parameter
+from rich.markup import escape
 from rich.table import Table
 
 from babysit.cli.keeping import open_store
 from babysit.cli.material import set_threads
 from babysit.cli.options import DEFAULT_KEEPING, Json, Keeping, RunId, Threads, settle
+from babysit.cli.plain_text import visible
 from babysit.cli.terminal import out, progress_bars, say
 from babysit.records.problem import UserError
+from babysit.treatment.trial import LEAST_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,23 +27,21 @@ def treat(
     run: RunId = "latest",
     /,
     *,
-    seeds: Annotated[int, Parameter(help="On how many seeds each cure is tried; two or more.")] = 3,
+    seeds: Annotated[int, Parameter(help="On how many seeds each fix is tried; three or more.")] = 3,
     threads: Threads = None,
     store: Keeping = DEFAULT_KEEPING,
     json: Json = False,
 ) -> int:
-    """Try each cure that a run's findings propose: train again with it and without it, on several seeds."""
+    """Try each fix that a run's findings propose: train again with it and without it, on several seeds."""
     settings = settle(store=store, threads=threads)
-    if seeds < 2:
-        raise UserError(f"{seeds} seed cannot tell a cure from luck", do="Give 2 or more")
+    if seeds < LEAST_SEEDS:
+        raise UserError(
+            f"{seeds} seeds are too few to tell what a fix brings from chance", do=f"Give {LEAST_SEEDS} or more"
+        )
     with open_store(settings) as kept:
         found = kept.load(run)
     if not any(finding.treatments for finding in found.alarms):
-        say(
-            "[]"
-            if json
-            else f"The findings of run {found.id} (verdict: {found.verdict}) propose nothing that could be tried."
-        )
+        say("[]" if json else f"No finding of run {found.id} proposes a fix that could be tried.")
         return 0
     set_threads(settings)
     from babysit.routine.again import the_same_again
@@ -60,16 +61,39 @@ def treat(
         say(msgspec.json.format(msgspec.json.encode(trials), indent=2).decode())
     else:
         _show(trials)
+    return _exit_code(trials)
+
+
+def _exit_code(trials: Sequence[TreatmentTrial]) -> int:
+    from babysit.treatment.treat import INTERRUPTED
+
+    if any(trial.problem == INTERRUPTED for trial in trials):
+        return 130
     return 0 if any(trial.helped for trial in trials) else 1
 
 
 def _show(trials: Sequence[TreatmentTrial]) -> None:
     from babysit.treatment.treat import describe, summary
 
-    table = Table("treatment", "gain", "spread", "helped", "", box=None, pad_edge=False)
-    for trial in trials:
-        gain = "" if trial.gain is None else f"{trial.gain:+.4f}"
-        spread = "" if trial.spread is None else f"{trial.spread:.4f}"
-        table.add_row(describe(trial.treatment), gain, spread, "yes" if trial.helped else "no", trial.problem)
-    out().print(table)
-    say(summary(trials))
+    tried = [trial for trial in trials if not trial.problem]
+    if tried:
+        table = Table("fix", "gain", "interval", "", box=None, pad_edge=False)
+        for trial in tried:
+            gain = "" if trial.gain is None else f"{trial.gain:+.3f}"
+            interval = "" if trial.low is None else f"{trial.low:+.3f} to {trial.high:+.3f}"
+            table.add_row(escape(visible(describe(trial.treatment))), gain, interval, str(trial.outcome))
+        out().print(table)
+        say(f"Intervals hold together at 90 %, corrected for {len(tried)} tried, on {len(tried[0].seeds)} seeds.")
+    say(visible(summary(trials)))
+    if by_hand := [trial for trial in trials if trial.problem]:
+        say("\nNot tried, to be done by hand:")
+        for trial in by_hand:
+            _show_by_hand(trial)
+
+
+def _show_by_hand(trial: TreatmentTrial) -> None:
+    from babysit.treatment.treat import describe
+
+    say(visible(f"- {', '.join(trial.proposed_by)}: {describe(trial.treatment)} ({trial.problem})"))
+    for line in trial.treatment.code.splitlines():
+        say(f"      {visible(line)}")

@@ -1,6 +1,6 @@
-"""Proving a cure.
+"""Measuring a fix.
 
-Purpose: train again with each proposed cure, several seeds, and measure what it brings
+Purpose: train again with each proposed fix, on several seeds, and measure what it brings
 May import: tuning and everything below
 Start at: treat.py
 """

@@ -1,4 +1,4 @@
-"""Applies a cure to a training: to its settings, its model or its data."""
+"""Applies a fix to a training: to its settings, its model or its data."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from torch import nn
 from babysit.data.samples import Samples
 from babysit.data.splits import Splits
 from babysit.nn.activations import ACTIVATIONS, make_activation, width_factor
+from babysit.nn.batch_norm import insert_batch_norm
 from babysit.nn.initialize import initialize_
 from babysit.nn.preprocess import Center, Standardize
 from babysit.records.anatomy import Task
 from babysit.records.finding import Treatment
 from babysit.records.problem import UserError
 from babysit.training.settings import FitSettings
+from babysit.treatment.by_hand import BY_HAND
 
 # What follows the last layer by mistake when the loss already does it, or forbids outputs that the target needs.
 _OUTPUT_ACTIVATIONS: Final = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.ReLU, nn.Softplus)
@@ -35,16 +37,14 @@ class Setup:
 
 
 def apply(treatment: Treatment, setup: Setup) -> Setup:
-    """The training with the cure in it.
+    """Give the training with the fix in it.
 
     Raises:
-        UserError: this cure needs the user's own hands, or does not fit this model.
+        UserError: this fix has to be made by hand, does not fit this model, or is there already.
     """
     action = ACTIONS.get(treatment.action)
     if action is None:
-        raise UserError(
-            f"{treatment.action} cannot be tried by itself", do=treatment.say or "Change the training by hand"
-        )
+        raise UserError(BY_HAND.get(treatment.action, f"no trial knows how to {treatment.action.replace('_', ' ')}"))
     return action(treatment, setup)
 
 
@@ -152,6 +152,12 @@ def _remove_output_activation(treatment: Treatment, setup: Setup) -> Setup:
     return setup
 
 
+def _insert_batch_norm(treatment: Treatment, setup: Setup) -> Setup:
+    del treatment
+    # Two samples are the fewest that BatchNorm can average over; they only tell the shapes.
+    return replace(setup, model=insert_batch_norm(setup.model, x=setup.splits.train.x[:2]))
+
+
 def _standardize_input(treatment: Treatment, setup: Setup) -> Setup:
     del treatment
     return replace(setup, model=nn.Sequential(Standardize.fit(setup.splits.train.x), setup.model))
@@ -163,7 +169,7 @@ def _center_input(treatment: Treatment, setup: Setup) -> Setup:
 
 
 def _standardize_target(treatment: Treatment, setup: Setup) -> Setup:
-    """By the training targets; explained variance, which ranks the cures, does not depend on their unit."""
+    """By the training targets; explained variance, which ranks the fixes, does not depend on their unit."""
     del treatment
     train = setup.splits.train
     if train.task is not Task.REGRESSION:
@@ -207,10 +213,15 @@ def _leaves(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
 
 
 def _set(setup: Setup, **fields: Any) -> Setup:
-    return replace(setup, settings=replace(setup.settings, **fields))
+    """Other settings; those that there are already would train the same thing again and prove nothing."""
+    settings = replace(setup.settings, **fields)
+    if settings == setup.settings:
+        had = ", ".join(f"{name.replace('_', ' ')} is {value} already" for name, value in fields.items())
+        raise UserError(f"nothing to try: {had}")
+    return replace(setup, settings=settings)
 
 
-# The words of records.finding.Treatment that a program can carry out, listed by hand.
+# The words of records.finding.Treatment that a trial can carry out, listed by hand; by_hand.py lists the others.
 ACTIONS: Final[dict[str, Callable[[Treatment, Setup], Setup]]] = {
     "scale_rate": _scale_rate,
     "set_rate": _set_rate,
@@ -225,6 +236,7 @@ ACTIONS: Final[dict[str, Callable[[Treatment, Setup], Setup]]] = {
     "initialize": _initialize,
     "replace_activation": _replace_activation,
     "remove_output_activation": _remove_output_activation,
+    "insert_batch_norm": _insert_batch_norm,
     "standardize_input": _standardize_input,
     "center_input": _center_input,
     "standardize_target": _standardize_target,

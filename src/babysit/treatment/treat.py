@@ -1,4 +1,4 @@
-"""Proves cures by training again, untreated and with each of them, on several seeds."""
+"""Measures what fixes bring by training again, without and with each of them, on several seeds."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
-from scipy.stats import t as student_t
 
 from babysit.records.finding import Treatment
 from babysit.records.problem import UserError
-from babysit.treatment.trial import TreatmentTrial
+from babysit.treatment.gain import Gain, paired_gain, seeds_that_tell
+from babysit.treatment.trial import LEAST_SEEDS, Outcome, TreatmentTrial
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-# Trains anew with a cure (None: without) and a seed, and gives a score, higher when better. Everything random must
-# come from the seed, so that with and without differ by the cure alone (common random numbers).
+# Trains from the beginning with a fix (None: without) and a seed, and gives a score, higher when better. Everything
+# random must come from the seed, so that with and without differ by the fix alone (common random numbers).
 RunAgain = Callable[[Treatment | None, int], float]
 
-# The usual level; divided by the number of cures (Bonferroni), because of many useless ones one in twenty looks good.
-_CHANCE: Final = 0.05
+# The usual level; divided by the number of fixes tried (Bonferroni), because of many useless ones one in twenty looks
+# good. It is left out at each end, so the intervals of all fixes hold together with a probability of 90 %.
+LEVEL: Final = 0.05
+INTERRUPTED: Final = "interrupted before it was finished"
 
 
 def treat(
@@ -30,31 +32,33 @@ def treat(
     treatments: Sequence[Treatment],
     *,
     seeds: Sequence[int] = (0, 1, 2),
+    score: str = "score",
+    resolution: float = 0.0,
     progress: Progress | None = None,
 ) -> tuple[TreatmentTrial, ...]:
-    """Tries each cure on every seed and ranks them by what they brought.
+    """Try each fix on every seed and rank them by what they brought.
 
-    A cure has helped when it beats the untreated training on the same seeds by more than chance (paired t-test, counted
-    for all cures tried) and by more than a change of seed alone would; or when it ends divergence on every seed. Ctrl-C
-    ends the trials; those not finished then say so in `problem`.
+    A fix has helped when the whole interval of its gain over the unchanged training on the same seeds is above zero,
+    or when it ends divergence on every seed. It did not help when the whole interval is below what another seed alone
+    changes. Otherwise these seeds cannot tell. Only fixes that were really tried widen the intervals. Ctrl-C ends the
+    trials; those not finished then say so in `problem`.
 
     Args:
-        run_again: trains and scores; called once for each seed and for each seed and cure.
-        treatments: the cures; the same one twice is tried once.
-        seeds: two or more different ones.
+        run_again: trains and scores; called once for each seed and for each seed and fix.
+        treatments: the fixes; the same one twice is tried once.
+        seeds: three or more different ones.
+        score: what `run_again` gives, in a word.
+        resolution: the smallest step of that score, such as 1 / samples for an accuracy; 0 for none.
         progress: shows trainings done.
 
     Raises:
-        UserError: fewer than two seeds; whatever the untreated training raises is raised as it is.
+        UserError: fewer than three seeds; whatever the unchanged training raises is raised as it is.
     """
-    if len(set(seeds)) < 2 or len(set(seeds)) != len(seeds):
-        raise UserError(
-            "a cure needs at least two different seeds to be proven",
-            where=f"seeds {tuple(seeds)}",
-            do="Use seeds 0 1 2",
-        )
-    cures = _different(treatments)
-    bar = progress.add_task("treatment", total=len(seeds) * (1 + len(cures))) if progress else None
+    _require_seeds(seeds)
+    fixes = different(treatments)
+    if not fixes:
+        return ()
+    bar = progress.add_task("treatment", total=len(seeds) * (1 + len(fixes))) if progress else None
 
     def scores(treatment: Treatment | None) -> tuple[float, ...]:
         found = []
@@ -66,102 +70,144 @@ def treat(
 
     untreated = scores(None)
     trials: list[TreatmentTrial] = []
-    for cure in cures:
-        trial = TreatmentTrial(treatment=cure, seeds=tuple(seeds), untreated=untreated)
+    for fix in fixes:
+        trial = TreatmentTrial(treatment=fix, seeds=tuple(seeds), untreated=untreated)
         try:
-            trials.append(_judged(trial, scores(cure), len(cures)))
+            trials.append(replace(trial, treated=scores(fix)))
         except KeyboardInterrupt:
-            unfinished = cures[len(trials) :]
-            trials += [_not_tried(trial, other, "interrupted before it was finished") for other in unfinished]
+            trials += [replace(trial, treatment=other, problem=INTERRUPTED) for other in fixes[len(trials) :]]
             break
         except UserError as problem:
-            trials.append(_not_tried(trial, cure, str(problem)))
-        except Exception as problem:  # a cure may break the user's model in any way; the others are still tried
-            trials.append(_not_tried(trial, cure, f"{type(problem).__name__}: {problem}"))
-    return _ranked(trials)
+            trials.append(replace(trial, problem=str(problem)))
+        except Exception as problem:  # a fix may break the user's model in any way; the others are still tried
+            trials.append(replace(trial, problem=f"{type(problem).__name__}: {problem}"))
+    tail = LEVEL / max(1, sum(not trial.problem for trial in trials))
+    return ranked([_judged(trial, tail=tail, score=score, resolution=resolution) for trial in trials])
 
 
 def summary(trials: Sequence[TreatmentTrial]) -> str:
-    """What the trials say together, in one sentence."""
-    helped = [trial for trial in trials if trial.helped]
+    """What the trials say together, in one or two sentences."""
+    tried = [trial for trial in trials if not trial.problem]
+    helped = [trial for trial in tried if trial.helped]
     if helped:
-        also = f" ({len(helped) - 1} more helped as well)" if len(helped) > 1 else ""
-        return f"{helped[0].say}{also}"
-    tried = sum(not trial.problem for trial in trials)
+        more = f" {len(helped) - 1} more helped as well." if len(helped) > 1 else ""
+        return f"{helped[0].say}.{more}"
     if not tried:
-        return "No treatment could be tried." if trials else "There was no treatment to try."
-    return f"No treatment helped: none of the {tried} tried beat the untreated training by more than chance."
+        return "No fix could be tried." if trials else "There was no fix to try."
+    open_ones = [trial for trial in tried if trial.outcome is Outcome.CANNOT_TELL]
+    if open_ones:
+        return (
+            f"Of the {len(tried)} tried, no fix is shown to help, and of {len(open_ones)} these seeds cannot tell. "
+            f"{open_ones[0].say}."
+        )
+    return f"None of the {len(tried)} tried helped. The best: {tried[0].say}."
 
 
-def _different(treatments: Sequence[Treatment]) -> list[Treatment]:
+def different(treatments: Sequence[Treatment]) -> list[Treatment]:
     """The first of those that do the same; words and code do not matter."""
     first: dict[tuple[str, str, object], Treatment] = {}
     for treatment in treatments:
-        first.setdefault((treatment.action, treatment.target, treatment.value), treatment)
+        first.setdefault(identity(treatment), treatment)
     return list(first.values())
 
 
-def _judged(trial: TreatmentTrial, treated: tuple[float, ...], cures: int) -> TreatmentTrial:
-    if not all(map(math.isfinite, (*trial.untreated, *treated))):
-        return _judged_by_divergence(trial, treated)
-    gains = [after - before for before, after in zip(trial.untreated, treated, strict=True)]
-    gain, spread = statistics.fmean(gains), statistics.stdev(gains)
-    chance = _chance(gains, spread)
-    noise = max(statistics.stdev(trial.untreated), statistics.stdev(treated))
-    helped = gain > noise and chance < _CHANCE / cures
-    say = (
-        f"{describe(trial.treatment)} {_verdict(gain, spread, helped=helped)}: "
-        f"{statistics.fmean(trial.untreated):.3f} to {statistics.fmean(treated):.3f} "
-        f"({gain:+.3f} ± {spread:.3f} over {len(gains)} seeds)"
-    )
-    return replace(trial, treated=treated, gain=gain, spread=spread, chance=chance, helped=helped, say=say)
+def identity(treatment: Treatment) -> tuple[str, str, object]:
+    """What two treatments share that do the same."""
+    return treatment.action, treatment.target, treatment.value
 
 
-def _judged_by_divergence(trial: TreatmentTrial, treated: tuple[float, ...]) -> TreatmentTrial:
-    name = describe(trial.treatment)
-    before, after = _diverged(trial.untreated), _diverged(treated)
-    if before == len(treated) and after == 0:
-        mean = statistics.fmean(treated)
-        say = f"{name} helped: all {before} seeds diverged without it, none with it (score {mean:.3f})"
-        return replace(trial, treated=treated, helped=True, say=say)
-    say = f"{name} is not shown to help: {before} of {len(treated)} seeds diverged without it, {after} with it"
-    return replace(trial, treated=treated, say=say)
+def ranked(trials: Sequence[TreatmentTrial]) -> tuple[TreatmentTrial, ...]:
+    """Those that helped first, then the open ones, by gain; those that were not tried last."""
+    places = (Outcome.HELPED, Outcome.CANNOT_TELL, Outcome.DID_NOT_HELP, Outcome.NOT_TRIED)
 
-
-def _verdict(gain: float, spread: float, *, helped: bool) -> str:
-    if helped:
-        return "helped"
-    if gain == 0 and spread == 0:
-        return "changed nothing"
-    return "is not shown to help" if gain > 0 else "did not help"
-
-
-def _chance(gains: Sequence[float], spread: float) -> float:
-    """One-sided paired t-test; without any spread the sign decides."""
-    if spread == 0:
-        return 0.0 if gains[0] > 0 else 1.0
-    return float(student_t.sf(statistics.fmean(gains) / spread * math.sqrt(len(gains)), len(gains) - 1))
-
-
-def _diverged(scores: Sequence[float]) -> int:
-    return sum(not math.isfinite(score) for score in scores)
-
-
-def _ranked(trials: Sequence[TreatmentTrial]) -> tuple[TreatmentTrial, ...]:
-    def order(trial: TreatmentTrial) -> tuple[bool, bool, float]:
-        # A cure that ended divergence has no gain in numbers and still comes before those that only improve.
+    def order(trial: TreatmentTrial) -> tuple[int, float]:
+        # A fix that ended divergence has no gain in numbers and still comes before those that only improve.
         gain = trial.gain if trial.gain is not None else math.inf if trial.helped else -math.inf
-        return bool(trial.problem), not trial.helped, -gain
+        return places.index(trial.outcome), -gain
 
     return tuple(replace(trial, rank=place) for place, trial in enumerate(sorted(trials, key=order), start=1))
 
 
-def _not_tried(trial: TreatmentTrial, treatment: Treatment, problem: str) -> TreatmentTrial:
-    say = f"{describe(treatment)} could not be tried: {problem}"
-    return replace(trial, treatment=treatment, problem=problem, say=say)
+def not_tried(treatment: Treatment, problem: str) -> TreatmentTrial:
+    """The trial of a fix that cannot be tried, and why."""
+    return TreatmentTrial(
+        treatment=treatment, problem=problem, say=f"{describe(treatment)}: could not be tried: {problem}"
+    )
 
 
 def describe(treatment: Treatment) -> str:
-    """A treatment on one line: its action, what it is about, and the value."""
-    value = f" {treatment.value:g}" if isinstance(treatment.value, float) else f" {treatment.value or ''}".rstrip()
-    return f"{treatment.action}{f' of {treatment.target}' if treatment.target else ''}{value}"
+    """A treatment in words: those of the rule that proposes it, or else of its action, target and value."""
+    if treatment.say:
+        return treatment.say.rstrip(".")
+    value = f"{treatment.value:g}" if isinstance(treatment.value, float | int) else treatment.value or ""
+    words = (treatment.action.replace("_", " "), f"of {treatment.target}" if treatment.target else "", value)
+    return " ".join(word for word in words if word)
+
+
+def _require_seeds(seeds: Sequence[int]) -> None:
+    if len(set(seeds)) < LEAST_SEEDS or len(set(seeds)) != len(seeds):
+        raise UserError(
+            f"{len(set(seeds))} different seeds are too few to tell what a fix brings from chance",
+            where=f"seeds {tuple(seeds)}",
+            do=f"Take {LEAST_SEEDS} or more different ones",
+        )
+
+
+def _judged(trial: TreatmentTrial, *, tail: float, score: str, resolution: float) -> TreatmentTrial:
+    if trial.problem:
+        return replace(trial, say=not_tried(trial.treatment, trial.problem).say)
+    if not all(map(math.isfinite, (*trial.untreated, *trial.treated))):
+        return _judged_by_divergence(trial, score)
+    gain = paired_gain(trial.untreated, trial.treated, tail=tail, resolution=resolution)
+    margin = statistics.stdev(trial.untreated)
+    outcome = _outcome(gain, margin)
+    needed = None
+    if outcome is Outcome.CANNOT_TELL:
+        needed = seeds_that_tell(gain, seeds=len(trial.seeds), tail=tail, margin=margin)
+    say = (
+        f"{describe(trial.treatment)}: {score} {gain.mean:+.3f} (interval {gain.low:+.3f} to {gain.high:+.3f}), "
+        f"from {statistics.fmean(trial.untreated):.3f} to {statistics.fmean(trial.treated):.3f}: "
+        f"{_verdict(outcome, gain, len(trial.seeds), needed)}"
+    )
+    return replace(
+        trial,
+        gain=gain.mean,
+        spread=gain.spread,
+        low=gain.low,
+        high=gain.high,
+        chance=gain.chance,
+        outcome=outcome,
+        seeds_needed=needed,
+        say=say,
+    )
+
+
+def _outcome(gain: Gain, margin: float) -> Outcome:
+    if gain.low > 0:
+        return Outcome.HELPED
+    if gain.high < margin or gain.mean == gain.spread == 0:
+        return Outcome.DID_NOT_HELP
+    return Outcome.CANNOT_TELL
+
+
+def _verdict(outcome: Outcome, gain: Gain, seeds: int, needed: int | None) -> str:
+    if outcome is not Outcome.CANNOT_TELL:
+        return "changed nothing" if gain.mean == gain.spread == 0 else str(outcome)
+    return f"cannot tell with {seeds} seeds; {'more than 100' if needed is None else f'about {needed}'} would tell"
+
+
+def _judged_by_divergence(trial: TreatmentTrial, score: str) -> TreatmentTrial:
+    """Divergence is no number to average: ended on every seed it is a help; as much or more is none."""
+    seeds, before, after = len(trial.seeds), _diverged(trial.untreated), _diverged(trial.treated)
+    if before == seeds and after == 0:
+        outcome, end = Outcome.HELPED, f"helped ({score} {statistics.fmean(trial.treated):.3f})"
+    elif after > before or after == seeds:
+        outcome, end = Outcome.DID_NOT_HELP, "did not help"
+    else:
+        outcome, end = Outcome.CANNOT_TELL, f"cannot tell with {seeds} seeds"
+    say = f"{describe(trial.treatment)}: {before} of {seeds} seeds diverged without it, {after} with it: {end}"
+    return replace(trial, outcome=outcome, say=say)
+
+
+def _diverged(scores: Sequence[float]) -> int:
+    return sum(not math.isfinite(score) for score in scores)

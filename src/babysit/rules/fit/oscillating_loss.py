@@ -59,7 +59,7 @@ RULE = Rule(
     },
     treatments=(
         Treatment(action="scale_rate", value=0.3, say="Divide the learning rate by 3."),
-        Treatment(action="set_batch_size", value=4.0, say="Use batches four times as large."),
+        Treatment(action="scale_batch_size", value=4.0, say="Use batches four times as large."),
     ),
     false_positives=("Batches of very different kinds.",),
     sources=("AutoTrainer (ICSE 2021): oscillating loss.",),

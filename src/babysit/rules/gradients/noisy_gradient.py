@@ -63,7 +63,7 @@ RULE = Rule(
     },
     leads_to=("F909", "F902", "F905", "O210"),
     treatments=(
-        Treatment(action="set_batch_size", value=8.0, say="Use batches eight times as large."),
+        Treatment(action="scale_batch_size", value=8.0, say="Use batches eight times as large."),
         Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
     ),
     false_positives=("Batches of one with a small rate learn well: silent then.",),

@@ -1,0 +1,41 @@
+"""What `babysit treat` prints and answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from babysit.cli.treat import _exit_code, _show
+from babysit.records.finding import Treatment
+from babysit.treatment.treat import INTERRUPTED, treat
+from babysit.treatment.trial import TreatmentTrial
+
+GOOD = Treatment(action="scale_rate", value=100.0, say="Multiply the learning rate by 100.")
+BAD = Treatment(action="set_dropout", value=0.5, say="Add dropout.")
+HAND = Treatment(action="change_code", say="Let them train.", code="model.requires_grad_(True)")
+
+
+def run_again(treatment: Treatment | None, seed: int) -> float:
+    return 0.5 + 0.01 * seed + {None: 0.0, 100.0: 0.3 + 0.02 * seed, 0.5: -0.2}[treatment and treatment.value]
+
+
+def trials_of(*treatments: Treatment) -> tuple[TreatmentTrial, ...]:
+    by_hand = TreatmentTrial(treatment=HAND, proposed_by=("U603",), problem="it is a change of your code")
+    return (*treat(run_again, treatments, score="accuracy"), by_hand)
+
+
+def test_the_effect_is_shown_with_its_interval_and_what_is_to_be_done_by_hand_apart(
+    capsys: pytest.CaptureFixture[str],
+):
+    _show(trials_of(GOOD, BAD))
+    tried, by_hand = capsys.readouterr().out.split("Not tried, to be done by hand:")
+    assert "Multiply the learning rate by 100: accuracy +0.320 (interval +0.2" in tried
+    assert "scale_rate" not in tried
+    assert "- U603: Let them train (it is a change of your code)\n      model.requires_grad_(True)" in by_hand
+    assert "Let them train" not in tried
+
+
+def test_exit_codes_tell_help_no_help_and_an_interruption_apart():
+    assert _exit_code(trials_of(GOOD, BAD)) == 0
+    assert _exit_code(trials_of(BAD)) == 1
+    assert _exit_code(trials_of()) == 1
+    assert _exit_code((*trials_of(GOOD), TreatmentTrial(treatment=BAD, problem=INTERRUPTED))) == 130
