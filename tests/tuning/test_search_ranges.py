@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from babysit.analysis.constant import Constant
 from babysit.records.trial import Rung, Trial, TrialState
 from babysit.rules.search import best_at_edge
 from babysit.rules.search.made_up import searched
@@ -316,3 +319,51 @@ def test_with_few_trials_chance_rarely_moves_a_range_and_an_optimum_beyond_mostl
 
     assert moved(None) < 0.04
     assert moved(1.3) > 0.9
+
+
+CHANCE = Constant(metric=0.1, samples=300, loss=2.303)
+
+
+def barely_trained(rates: np.ndarray, *, loss: Callable[[float], float]) -> list[Trial]:
+    """Trials whose accuracies are noise around chance, and whose training losses are these."""
+    noise = np.random.default_rng(0).normal(0.1, 0.03, len(rates))
+    return [
+        Trial(
+            number=number,
+            stage="coarse",
+            parameters={"rate": float(rate)},
+            state=TrialState.COMPLETE,
+            metric=float(metric),
+            last_costs=(loss(float(rate)),) * 3,
+        )
+        for number, (rate, metric) in enumerate(zip(rates, noise, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(("sign", "way"), [(-1, "moved up"), (1, "moved down")])
+def test_while_no_trial_beats_a_constant_answer_the_training_loss_says_where_to_look(sign: int, way: str):
+    rates = np.geomspace(1e-6, 1e-4, 16)
+    trials = barely_trained(rates, loss=lambda rate: 2.303 + sign * 100 * rate)
+    scale = Scale(1e-6, 1e-4)
+    moved, why = next_dimension("rate", scale, trials, constant=CHANCE)
+    assert isinstance(moved, Scale)
+    assert why.startswith(f"{way}: the lowest training losses (no trial beat a constant answer)")
+    assert moved.high / moved.low > 100
+    assert (moved.high == pytest.approx(1e-2)) if sign < 0 else (moved.low == pytest.approx(1e-8))
+
+
+def test_a_range_is_not_narrowed_around_trials_that_learned_nothing():
+    trials = barely_trained(np.geomspace(1e-6, 1e-4, 16), loss=lambda rate: 2.303)
+    assert next_dimension("rate", Scale(1e-6, 1e-4), trials, constant=CHANCE) == (
+        Scale(1e-6, 1e-4),
+        "kept: no trial beat a constant answer, so none of them shows where to look",
+    )
+    choice = Choice((1, 2))
+    assert next_dimension("rate", choice, trials, constant=CHANCE)[0] is choice
+
+
+def test_where_a_trial_learned_the_metric_decides_and_not_the_loss():
+    trials = barely_trained(np.geomspace(1e-4, 1e-2, 16), loss=lambda rate: 1.0 - rate)
+    assert next_dimension("rate", Scale(1e-4, 1e-2), trials, constant=CHANCE) == next_dimension(
+        "rate", Scale(1e-4, 1e-2), trials
+    )

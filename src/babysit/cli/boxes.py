@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,11 +11,12 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from babysit.analysis.trials import best_trial, finished, merit, ranked
 from babysit.cli.probe_words import TITLES, measured_and_expected
 from babysit.cli.terminal import err, out, say
 from babysit.records.probe import Outcome, ProbeResult
 from babysit.records.run import Run
-from babysit.records.trial import Trial, TrialState
+from babysit.records.trial import TrialState
 
 # A word beside the colour: readable in a log, and for those who do not see the colours.
 MARKS: Final = {
@@ -92,13 +92,10 @@ def _data_line(run: Run) -> str:
 
 def _search_line(run: Run) -> str:
     pruned = sum(trial.state is TrialState.PRUNED for trial in run.trials)
-    told: dict[str, float | int | str | bool] = {
-        name: run.config[name] for name in ("rate", "weight_decay") if name in run.config
-    }
-    best = best_trial(run.trials)
-    reached = f", {best.metric:.3f} on validation" if best is not None and best.metric is not None else ""
+    best = best_trial(run)
+    reached = f"{in_words(best.trial.parameters)}, {best.metric:.3f} on validation" if best else "none finished"
     stopped = f" ({pruned} stopped early)" if pruned else ""
-    return f"Search: {len(run.trials)} trials{stopped}; {in_words(told)}{reached}"
+    return f"Search: {len(run.trials)} trials{stopped}; {reached}"
 
 
 def _training_line(run: Run) -> str:
@@ -145,12 +142,6 @@ def _others(run: Run) -> list[str]:
     ]
 
 
-def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """The trial with the highest metric, or None."""
-    scored = [trial for trial in trials if trial.metric is not None and math.isfinite(trial.metric)]
-    return max(scored, key=lambda trial: trial.metric or -math.inf, default=None)
-
-
 def in_words(parameters: Mapping[str, float | int | str | bool]) -> str:
     """Hyperparameters as `rate 3.2e-03, weight_decay 1.0e-05`."""
     return ", ".join(
@@ -160,11 +151,13 @@ def in_words(parameters: Mapping[str, float | int | str | bool]) -> str:
 
 def show_search(run: Run, notes: Sequence[str]) -> None:
     """The best ten trials, the ranges and why they moved, and what is worth knowing."""
-    scored = sorted(run.trials, key=lambda trial: -math.inf if trial.metric is None else trial.metric, reverse=True)
-    table = Table("stage", "metric", "hyperparameters", "how it ended", box=None, pad_edge=False)
-    for trial in scored[:10]:
-        metric = "" if trial.metric is None else f"{trial.metric:.4f}"
-        table.add_row(trial.stage, metric, in_words(trial.parameters), trial.reason or trial.state)
+    table = Table("trial", "stage", "metric", "hyperparameters", "how it ended", box=None, pad_edge=False)
+    shown = [(place.trial, place.stage, f"{place.metric:.4f}") for place in ranked(run.trials)]
+    # What did not finish comes after all that did, so that no early metric stands above a final one.
+    stopped = sorted((trial for trial in run.trials if not finished(trial)), key=merit, reverse=True)
+    shown += [(trial, trial.stage, "" if trial.metric is None else f"{trial.metric:.4f}") for trial in stopped]
+    for trial, stage, metric in shown[:10]:
+        table.add_row(str(trial.number), stage, metric, in_words(trial.parameters), trial.reason or trial.state)
     console: Console = out()
     console.print(table)
     for piece in run.ranges:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import altair as alt
 import numpy as np
 
+from babysit.analysis.trials import best_trial
 from babysit.plots.names import distinct, short
 from babysit.plots.points import rows
 from babysit.plots.theme import INK, Figure, themed
@@ -35,6 +36,7 @@ class Numbers(NamedTuple):
     axes: tuple[str, ...]
     ends: tuple[tuple[str, str], ...]
     left_out: int
+    best: str  # the best trial in words, its metric first
 
 
 def numbers(run: Run) -> Numbers | None:
@@ -45,6 +47,7 @@ def numbers(run: Run) -> Numbers | None:
     if len(done) < 2 or not names:
         return None
     done.sort(key=lambda trial: (trial.level, trial.metric or 0.0))
+    best = best_trial(run)
     shown = done[-_MOST_LINES:]
     scaled = {name: _places([trial.parameters.get(name) for trial in shown]) for name in names}
     metrics = _places([trial.metric for trial in shown])
@@ -53,20 +56,24 @@ def numbers(run: Run) -> Numbers | None:
             trial.number,
             (*(scaled[name][0][place] for name in names), metrics[0][place]),
             float(trial.metric or 0.0),
-            short(", ".join(f"{name} {_said(value)}" for name, value in trial.parameters.items()), 120),
+            _words(trial),
         )
         for place, trial in enumerate(shown)
     )
+    told = f" Best: {number(best.metric, 4)} at {_words(best.trial)}." if best else ""
     ends = (*(scaled[name][1] for name in names), metrics[1])
-    return Numbers(lines, (*distinct(names, 18), "metric"), ends, len(done) - len(shown))
+    return Numbers(lines, (*distinct(names, 18), "metric"), ends, len(done) - len(shown), told)
+
+
+def _words(trial: Trial) -> str:
+    return short(", ".join(f"{name} {_said(value)}" for name, value in trial.parameters.items()), 120)
 
 
 def describe(numbers: Numbers) -> str:
     """The figure in one sentence."""
-    best = numbers.lines[-1]
     told = f"{count(len(numbers.lines), 'trial')}, each a line from its hyperparameters to its metric"
     left = f" (the best; {numbers.left_out:,} others left out)" if numbers.left_out else ""
-    return f"{told}{left}. Best: {number(best.metric, 4)} at {best.words}."
+    return f"{told}{left}.{numbers.best}"
 
 
 def draw(numbers: Numbers) -> Figure:

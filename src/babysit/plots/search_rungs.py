@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import altair as alt
 
+from babysit.analysis.trials import best_of
 from babysit.plots.names import short
 from babysit.plots.points import rows
 from babysit.plots.theme import BLUE, GREY, VERMILION, Figure, themed
@@ -32,12 +33,13 @@ def numbers(run: Run) -> Numbers | None:
         if len(paths) < 2 or max(len(path) for path in paths.values()) < 2:
             continue
         last = {number: path[-1] for number, path in paths.items()}
+        best = best_of([trial for trial in trials if trial.number in paths])
         ended = {
             trial.number: "complete" if trial.state is TrialState.COMPLETE else short(trial.reason, 60)
             for trial in trials
             if trial.number in paths
         }
-        return Numbers(paths, ended, stage, max(last, key=lambda number: last[number]))
+        return Numbers(paths, ended, stage, best.trial.number if best else max(last, key=lambda number: last[number]))
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import altair as alt
 import numpy as np
 
+from babysit.analysis.trials import best_trial
 from babysit.plots.names import short
 from babysit.plots.points import rows
 from babysit.plots.theme import GREY, INK, VERMILION, Figure, log_axis, log_scale, themed
@@ -69,8 +70,9 @@ def numbers(run: Run) -> Numbers | None:
     known = [point for point in points if point.metric is not None]
     x, y = _axis(run, first, [point.x for point in points]), _axis(run, second, [point.y for point in points])
     pruned = sum(trial.state == TrialState.PRUNED for trial in run.trials)
-    best = max(known, key=lambda point: point.metric or 0.0, default=None)
-    return Numbers(points, _boxes(run.ranges, x, y), x, y, best, pruned)
+    best = best_trial(run)
+    marked = [point._replace(metric=best.metric) for point in known if best and point.number == best.trial.number]
+    return Numbers(points, _boxes(run.ranges, x, y), x, y, next(iter(marked), None), pruned)
 
 
 def describe(numbers: Numbers) -> str:

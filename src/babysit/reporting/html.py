@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
+from babysit.analysis.trials import ranked
 from babysit.plots.catalogue import PLOTS
 from babysit.records.run import Run
 from babysit.reporting import facts, story
@@ -31,10 +31,5 @@ def html(run: Run) -> str:
         sparkline=functools.partial(sparkline, run),
         places=functools.partial(places, run),
         facts=facts,
-        trials=_best_trials(run),
+        trials=ranked(run.trials)[:_BEST_TRIALS],
     )
-
-
-def _best_trials(run: Run) -> list[Any]:
-    done = [trial for trial in run.trials if trial.state == "complete" and trial.metric is not None]
-    return sorted(done, key=lambda trial: -(trial.metric or 0.0))[:_BEST_TRIALS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from babysit.analysis.trials import finished, ranked
 from babysit.plots.names import short
 from babysit.plots.words import count, number
 from babysit.records.finding import Finding
@@ -73,16 +74,15 @@ def _body(run: Run, finding: Finding) -> Iterator[str]:
 
 
 def _search(run: Run) -> Iterator[str]:
-    done = [trial for trial in run.trials if trial.state == "complete" and trial.metric is not None]
+    done = sum(map(finished, run.trials))
     pruned = sum(trial.state == "pruned" for trial in run.trials)
-    yield f"{count(len(run.trials), 'trial')}, {len(done):,} finished, {pruned:,} stopped early."
+    yield f"{count(len(run.trials), 'trial')}, {done:,} finished, {pruned:,} stopped early."
     yield ""
-    best = sorted(done, key=lambda trial: -(trial.metric or 0.0))[:_BEST_TRIALS]
     rows = [
-        (str(trial.number), trial.stage, number(trial.metric or 0.0, 4), ", ".join(
-            f"{short(name, 24)} {facts.value_words(value)}" for name, value in list(trial.parameters.items())[:8]
+        (str(place.trial.number), place.stage, number(place.metric, 4), ", ".join(
+            f"{short(name, 24)} {facts.value_words(value)}" for name, value in list(place.trial.parameters.items())[:8]
         ))
-        for trial in best
+        for place in ranked(run.trials)[:_BEST_TRIALS]
     ]  # fmt: skip
     yield from _table(("trial", "stage", "metric", "parameters"), rows) if rows else ["No trial was finished."]
 

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from babysit.analysis.trials import finished, ranked
 from babysit.plots.names import clean, short
 from babysit.plots.words import count, number
 from babysit.records.probe import ProbeResult
@@ -113,15 +114,16 @@ def _cause(cause: story.Cause, *, depth: int = 0) -> RenderableType:
 
 
 def _search(run: Run) -> Iterator[RenderableType]:
-    done = [trial for trial in run.trials if trial.state == "complete" and trial.metric is not None]
+    done = sum(map(finished, run.trials))
     pruned = sum(trial.state == "pruned" for trial in run.trials)
-    yield Text(f"{count(len(run.trials), 'trial')}, {len(done):,} finished, {pruned:,} stopped early.")
+    yield Text(f"{count(len(run.trials), 'trial')}, {done:,} finished, {pruned:,} stopped early.")
     table = Table(box=SIMPLE, show_edge=False, pad_edge=False)
     for name in ("trial", "stage", "metric", "parameters"):
         table.add_column(name)
-    for trial in sorted(done, key=lambda trial: -(trial.metric or 0.0))[:_BEST_TRIALS]:
+    for place in ranked(run.trials)[:_BEST_TRIALS]:
+        trial = place.trial
         words = ", ".join(f"{short(k, 24)} {facts.value_words(v)}" for k, v in list(trial.parameters.items())[:8])
-        table.add_row(str(trial.number), Text(short(trial.stage, 20)), number(trial.metric or 0.0, 4), Text(words))
+        table.add_row(str(trial.number), Text(short(place.stage, 20)), number(place.metric, 4), Text(words))
     if done:
         yield table
     for stage in run.ranges:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from babysit.analysis.trials import best_trial
 from babysit.records.curves import ACCURACY_VALIDATION, LOSS_VALIDATION, Curves
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Verdict
@@ -67,8 +68,8 @@ def metric_of(run: Run, best: Mapping[str, float]) -> tuple[str, float | None]:
     for name, _ in _CURVES:
         if name in best:
             return name, best[name]
-    metrics = [trial.metric for trial in run.trials if trial.metric is not None and math.isfinite(trial.metric)]
-    return ("best trial", max(metrics)) if metrics else ("", None)
+    winner = best_trial(run)
+    return ("best trial", winner.metric) if winner else ("", None)
 
 
 def steps_in(rows: Curves | Vitals) -> int:

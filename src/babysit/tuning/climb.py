@@ -12,7 +12,7 @@ from babysit.records.trial import Rung, Trial, TrialState
 from babysit.tuning.abort import KEPT_COSTS
 from babysit.tuning.executor import Advance, Executor, Member
 from babysit.tuning.halving import Plan
-from babysit.tuning.ledger import Ledger, in_words, merit
+from babysit.tuning.ledger import Ledger, in_words
 
 # So many failures at the very start, and nothing else, are a mistake in the program, not a bad configuration.
 _FAILURES: Final = 3
@@ -94,7 +94,8 @@ def climb(members: Sequence[Member], plan: Plan, *, executor: Executor, ledger: 
                 end(climber)
             if not last:
                 keep, tried = plan.members[place + 1], len(going)
-                ranked = sorted(alive.values(), key=lambda climber: merit(climber.trial()), reverse=True)
+                key = ledger.ranking(_reported(alive))
+                ranked = sorted(alive.values(), key=lambda climber: key(climber.trial()), reverse=True)
                 for climber in ranked[keep:]:
                     end(climber, f"not among the best {keep} of {tried} after {epochs} epoch{'s' * (epochs != 1)}")
                 executor.forget([member.number for member in going if member.number not in alive])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from babysit.analysis.constant import none_beat
+from babysit.analysis.trials import best_of
 from babysit.records.trial import Trial
 from babysit.rules.search.natural import in_text
 from babysit.rules.search.placed import edge, place
 from babysit.tuning.executor import Executor
 from babysit.tuning.finalists import brought_nothing
-from babysit.tuning.ledger import Ledger, best_of, in_words
+from babysit.tuning.ledger import Ledger, in_words
 from babysit.tuning.settings import SearchSettings, Stage
 from babysit.tuning.space import Space
 from babysit.tuning.stages import next_space, plan_in_words, plans, run_stage
@@ -29,9 +31,11 @@ def run_stages(space: Space, *, executor: Executor, ledger: Ledger, settings: Se
         _run(stage, space, why, order=done, executor=executor, ledger=ledger, settings=settings)
         done += 1
         trials = ledger.of(stage.name)
-        at_edge = _at_edge(space, trials, ledger.trials)
+        at_edge = _at_edge(space, trials, ledger)
         more = done < len(stages)
-        moved, why = next_space(space, trials, known=ledger.trials, only=None if more else at_edge)
+        moved, why = next_space(
+            space, trials, known=ledger.trials, constant=ledger.constant, only=None if more else at_edge
+        )
         follow = bool(at_edge) and moved != space and extra > 0
         if before is not None and (more or follow) and not (at_edge and done <= len(settings.stages)):
             nothing = brought_nothing(stage, before, executor=executor, ledger=ledger, settings=settings)
@@ -46,6 +50,8 @@ def run_stages(space: Space, *, executor: Executor, ledger: Ledger, settings: Se
         space = moved
     if ledger.best is None and ledger.trials:
         ledger.notes.append(_nothing_finished(ledger.trials))
+    if none_beat(ledger.trials, ledger.constant):
+        ledger.notes.append("no trial beat a constant answer: the best of them is no better than another")
     return stages[done - 1]
 
 
@@ -57,11 +63,15 @@ def _run(stage: Stage, space: Space, why: dict[str, str], *, order: int, executo
     run_stage(stage, space, executor=executor, ledger=ledger, settings=settings, seed=settings.seed + order)
 
 
-def _at_edge(space: Space, trials: Sequence[Trial], known: Sequence[Trial]) -> list[str]:
+def _at_edge(space: Space, trials: Sequence[Trial], ledger: Ledger) -> list[str]:
     """The names whose best values lie at an end, or the rate when nothing finished."""
     if best_of(trials) is None:
         return ["rate"] if "rate" in space.scales else []
-    return [name for name, scale in space.scales.items() if edge(place(name, scale.position, trials, known))]
+    placed = {
+        name: place(name, scale.position, trials, ledger.trials, constant=ledger.constant)
+        for name, scale in space.scales.items()
+    }
+    return [name for name in placed if edge(placed[name])]
 
 
 def _advice(name: str, moved: Space, why: str) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from babysit.analysis.trials import FINALISTS, OTHER_SEEDS, best_of, ranked
 from babysit.records.trial import Trial, TrialState
-from babysit.rules.search.placed import FINALISTS
 from babysit.tuning.climb import climb
 from babysit.tuning.executor import Executor, Member
 from babysit.tuning.halving import Plan
-from babysit.tuning.ledger import Ledger, in_words, merit
+from babysit.tuning.ledger import Ledger, in_words
 from babysit.tuning.settings import SearchSettings, Stage
 
 # A gain above two standard deviations of the seeds is hardly luck (95 % of a normal distribution lie within them).
@@ -65,13 +65,14 @@ def brought_nothing(
     best on other seeds.
     """
     trials = ledger.of(stage.name)
-    best = max((trial for trial in trials if trial.state is TrialState.COMPLETE), key=merit, default=None)
-    if before is None or best is None:
+    found = best_of(trials)
+    if before is None or found is None:
         return ""
+    best = found.trial
     again = [trial for trial in trials if trial.parameters == before.parameters and trial.state is TrialState.COMPLETE]
     gain = (best.metric or 0.0) - ((again[0] if again else before).metric or 0.0)
     seeds = [settings.seed + 1 + place for place in range(_NOISE_SEEDS)]
-    repeated = Stage(f"{stage.name} on other seeds", len(seeds), stage.epochs)
+    repeated = Stage(f"{stage.name}{OTHER_SEEDS}", len(seeds), stage.epochs)
     results = _on_seeds([best], seeds, repeated, executor=executor, ledger=ledger)[0]
     metrics = [trial.metric for trial in (best, *results) if trial.metric is not None]
     if len(metrics) < 2:
@@ -101,12 +102,7 @@ def note_on(finalists: Sequence[Finalist]) -> str:
 
 def best_configurations(trials: Sequence[Trial], count: int) -> list[Trial]:
     """The best finished trials, each configuration once."""
-    chosen: list[Trial] = []
-    for trial in sorted(trials, key=merit, reverse=True):
-        known = any(trial.parameters == other.parameters for other in chosen)
-        if trial.state == TrialState.COMPLETE and not known and len(chosen) < count:
-            chosen.append(trial)
-    return chosen
+    return [place.trial for place in ranked(trials)[:count]]
 
 
 def _on_seeds(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bisect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
-from babysit.records.trial import StageRange, Trial, TrialState
+from babysit.analysis.constant import Constant, none_beat
+from babysit.analysis.trials import best_of, by_cost, merit
+from babysit.records.trial import StageRange, Trial
 from babysit.tuning.executor import Advance
 from babysit.tuning.settings import Stage
 from babysit.tuning.space import Space
@@ -32,6 +34,7 @@ class Ledger:
         self.notes: list[str] = []
         self.plans: list[str] = []
         self.metric_name = ""
+        self.constant: Constant | None = None  # what a constant answer reaches; None when it is not known
         self._writer = writer
         self._progress = progress
         self._study_file = study_file
@@ -50,8 +53,13 @@ class Ledger:
 
     @property
     def best(self) -> Trial | None:
-        """The finished trial with the highest metric."""
-        return best_of(self.trials)
+        """The best trial so far."""
+        best = best_of(self.trials)
+        return best.trial if best else None
+
+    def ranking(self, trials: Sequence[Trial]) -> Callable[[Trial], tuple[float, ...]]:
+        """What these trials are ranked by: their training losses while none of them beats a constant answer."""
+        return by_cost if none_beat(trials, self.constant) else merit
 
     def of(self, stage: str) -> list[Trial]:
         """The trials of one stage."""
@@ -133,27 +141,11 @@ class Ledger:
         best = best_of(self.of(self._stage))
         if best is None:
             return ""
-        return f", best {self.metric_name} {best.metric:.3f} ({in_words(best)})"
+        return f", best {self.metric_name} {best.metric:.3f} ({in_words(best.trial)})"
 
     def _write(self) -> None:
         if self._writer is not None:
             self._writer.update(trials=tuple(self.trials), ranges=tuple(self.ranges))
-
-
-def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The finished trial with the highest metric; among equals the one whose last costs are lowest."""
-    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return max(finished, key=merit, default=None)
-
-
-def merit(trial: Trial) -> tuple[float, float, int]:
-    """What trials are ranked by: metric, then low cost, then the earlier number.
-
-    A few hundred validation samples often give two trials the same accuracy; the cost tells them apart.
-    """
-    cost = sum(trial.last_costs) / len(trial.last_costs) if trial.last_costs else float("inf")
-    metric = float("-inf") if trial.metric is None else trial.metric
-    return metric, -cost, -trial.number
 
 
 def in_words(trial: Trial) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from babysit.analysis.constant import Constant, none_beat
 from babysit.records.trial import Trial
 from babysit.rules.search.natural import counts, reach
 from babysit.rules.search.placed import Placed, edge, place
@@ -13,11 +14,17 @@ from babysit.tuning.space import Choice, Dimension, Scale
 
 _NARROWEST: Final = 1 / 3  # the lecture's own step: three factors of ten for the rate, then one
 _MARGIN: Final = 1.25  # around the best trials, since three or four of them do not mark the end of what is good
+_BLIND: Final = "kept: no trial beat a constant answer, so none of them shows where to look"
 _WHOLE: Final = 0.9  # a narrowed range of at least this share of the old one is the old one
 
 
 def next_dimension(
-    name: str, dimension: Dimension, trials: Sequence[Trial], known: Sequence[Trial] = ()
+    name: str,
+    dimension: Dimension,
+    trials: Sequence[Trial],
+    known: Sequence[Trial] = (),
+    *,
+    constant: Constant | None = None,
 ) -> tuple[Dimension, str]:
     """The range of the next stage, and in words why it is what it is.
 
@@ -26,14 +33,19 @@ def next_dimension(
         dimension: its range in the stage that has ended.
         trials: of that stage.
         known: every trial of the search, to keep away from what is known to diverge.
+        constant: what a constant answer reaches. While no trial beats it, the training losses say where to move, and
+            nothing is narrowed.
     """
+    blind = none_beat(trials, constant)
     if isinstance(dimension, Choice):
-        return _next_choice(name, dimension, trials)
-    placed = place(name, dimension.position, trials, known)
+        return (dimension, _BLIND) if blind else _next_choice(name, dimension, trials)
+    placed = place(name, dimension.position, trials, known, constant=constant)
     if not placed.finished:
         return _after_nothing_finished(name, dimension, placed)
     if side := edge(placed):
         scale, why = _moved(name, dimension, placed, side)
+    elif blind:
+        return dimension, _BLIND
     else:
         scale, why = _narrowed(dimension, placed)
     return _rounded(scale, name, dimension), why
@@ -65,21 +77,25 @@ def _diverged_from(scale: Scale, placed: Placed) -> str:
 
 
 def _moved(name: str, scale: Scale, placed: Placed, side: Literal["low", "high"]) -> tuple[Scale, str]:
-    """Keeps what was best and extends past the end by half the new width."""
-    half = _half_width(placed)
+    """Keeps what was best and extends past the end by half the new width.
+
+    Where no trial beat a constant answer the optimum is far away: by the whole old width then, from the best ones on.
+    """
+    half = 1.0 if placed.blind else _half_width(placed)
     remark = ""
     if side == "high":
-        low, high = min(placed.median - half, *placed.top), 1 + half
+        low, high = min(placed.top) if placed.blind else min(placed.median - half, *placed.top), 1 + half
         if (1 + placed.ceiling) / 2 < high:  # half the way to what diverged
             high, remark = (1 + placed.ceiling) / 2, _diverged_from(scale, placed)
     else:
-        low, high = -half, max(placed.median + half, *placed.top)
+        low, high = -half, max(placed.top) if placed.blind else max(placed.median + half, *placed.top)
     moved = _within(_between(scale, low, high), name, scale)
     if moved.low == scale.low and moved.high == scale.high:
         return scale, f"kept: the best lie at its {side} end, and {name} cannot go beyond"
     where, way = ("upper", "higher") if side == "high" else ("lower", "lower")
+    best = "lowest training losses (no trial beat a constant answer)" if placed.blind else "best"
     return moved, (
-        f"moved {'up' if side == 'high' else 'down'}: the best of {scale.low:.2g} to {scale.high:.2g} lie toward its "
+        f"moved {'up' if side == 'high' else 'down'}: the {best} of {scale.low:.2g} to {scale.high:.2g} lie toward its "
         f"{where} end (best {scale.value(placed.finished[0]):.2g}, rank correlation {placed.correlation:+.2f}), "
         f"so a {way} value may be better still{remark}"
     )

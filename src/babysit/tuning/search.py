@@ -16,6 +16,7 @@ from torch import Tensor
 from babysit.data.batches import batch_bounds
 from babysit.records.trial import Trial
 from babysit.tuning.builder import check_build, check_choices
+from babysit.tuning.constant_answer import constant_answer
 from babysit.tuning.course import run_stages
 from babysit.tuning.executor import Build, Executor, Workload
 from babysit.tuning.finalists import Finalist, best_configurations, note_on, run_finalists
@@ -82,6 +83,7 @@ def search(
             kept = stack.enter_context(SearchFolder(folder, asked=_asked(workload, space, settings)))
             study_file = StudyFile(kept.path / STUDY, name=kept.path.resolve().parent.name or "search")
         ledger = Ledger(writer=writer, progress=progress, study_file=study_file)
+        ledger.constant = constant_answer(workload.train, workload.validation)
         trainer = executor(workload) if executor else Population(workload, told=ledger.tick)
         stack.callback(trainer.close)
         if kept is not None:
@@ -114,7 +116,7 @@ class _End:
 
     def best(self, ledger: Ledger) -> Trial | None:
         """The winner on new seeds, else the best of all."""
-        return self.finalists[0].trial if self.finalists else ledger.best
+        return ledger.best
 
 
 def _result(end: _End, ledger: Ledger, space: Space, *, settings: SearchSettings, seconds: float) -> SearchResult:

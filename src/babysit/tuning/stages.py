@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from babysit.analysis.constant import Constant
 from babysit.records.trial import Trial, Value
 from babysit.tuning.climb import climb
 from babysit.tuning.executor import Executor, Member
@@ -67,14 +68,19 @@ def plan_in_words(rungs: Sequence[Plan]) -> str:
 
 
 def next_space(
-    space: Space, trials: Sequence[Trial], *, known: Sequence[Trial] = (), only: Sequence[str] | None = None
+    space: Space,
+    trials: Sequence[Trial],
+    *,
+    known: Sequence[Trial] = (),
+    constant: Constant | None = None,
+    only: Sequence[str] | None = None,
 ) -> tuple[Space, dict[str, str]]:
     """The ranges for the next stage (of `only` these names), and by name why each is what it is."""
     dimensions: dict[str, Dimension] = {}
     why: dict[str, str] = {}
     for name, dimension in space.dimensions.items():
         if only is None or name in only:
-            dimensions[name], why[name] = next_dimension(name, dimension, trials, known)
+            dimensions[name], why[name] = next_dimension(name, dimension, trials, known, constant=constant)
         else:
             dimensions[name], why[name] = dimension, "kept: its best values do not lie at an end"
     return space.narrowed(dimensions), why

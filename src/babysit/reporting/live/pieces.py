@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from babysit.analysis.extent import steps
+from babysit.analysis.trials import FINALISTS, best_of, best_trial, ranked
 from babysit.plots.catalogue import COMPARED, PLOTS, Plot
 from babysit.plots.points import finite, smooth
 from babysit.plots.words import number, percent
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION, RATE
 from babysit.records.run import Run
-from babysit.records.trial import Trial, TrialState
+from babysit.records.trial import TrialState
 from babysit.reporting import page, story
 from babysit.reporting.compare import Comparison
 from babysit.reporting.compare_html import columns
@@ -65,7 +66,7 @@ def of_run(run: Run) -> dict[str, str]:
             notes=story.causes(run, alarms=False),
             sparkline=functools.partial(sparkline, run),
         ),
-        "search": written("search.html", stages=stages(run), trials=best_trials(run), run=run),
+        "search": written("search.html", stages=stages(run), trials=ranked(run.trials)[:_BEST_TRIALS], run=run),
         "about": written("about.html", run=run),
         "cost": written("cost.html", run=run),
     }
@@ -101,10 +102,10 @@ def tiles(run: Run) -> list[tuple[str, str]]:
         line = smooth_end(run, name, averaged=name == ACCURACY_TRAIN)
         told += [(words, percent(line))] if line is not None else []
     if run.trials:
-        best = best_trials(run)[:1]
+        best = best_trial(run)
         told += [
             ("Trials", f"{len(run.trials):,}"),
-            *(("Best trial", number(trial.metric or 0.0, 4)) for trial in best),
+            *([("Best trial", number(best.metric, 4))] if best else []),
         ]
     told += [pair for pair in story.results(run) if pair[0].startswith("Test")]
     if run.overhead is not None and run.overhead.share > 0:
@@ -131,16 +132,10 @@ def stages(run: Run) -> list[Stage]:
 
 def _stage(run: Run, name: str) -> Stage:
     trials = [trial for trial in run.trials if trial.stage == name]
-    metrics = [trial.metric for trial in trials if trial.metric is not None and math.isfinite(trial.metric)]
     ranges = tuple(
         f"{piece.parameter} {number(piece.low)} to {number(piece.high)}" for piece in run.ranges if piece.stage == name
     )
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
     stopped = sum(trial.state is TrialState.PRUNED for trial in trials)
-    return Stage(name, len(trials), running, stopped, max(metrics, default=None), ranges)
-
-
-def best_trials(run: Run) -> list[Trial]:
-    """The trials with the highest metric, the best first."""
-    known = [trial for trial in run.trials if trial.metric is not None and math.isfinite(trial.metric)]
-    return sorted(known, key=lambda trial: -(trial.metric or 0.0))[:_BEST_TRIALS]
+    best = best_of(run.trials if name == FINALISTS else trials)
+    return Stage(name, len(trials), running, stopped, best.metric if best else None, ranges)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from babysit.analysis.constant import from_profile
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.records.trial import StageRange
 from babysit.rules.rule import Limits, Rule
 from babysit.rules.search.made_up import peak, searched, sound
 from babysit.rules.search.natural import in_text, reach
-from babysit.rules.search.placed import edge, place, position_in
+from babysit.rules.search.placed import edge, place, position_in, value_in
 
 
 def last_ranges(run: Run) -> list[StageRange]:
@@ -23,20 +24,21 @@ def last_ranges(run: Run) -> list[StageRange]:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Asks for each hyperparameter whether the best trials lie at an end with the metric rising toward it."""
+    constant = from_profile(run.data)
     for piece in last_ranges(run):
         trials = [trial for trial in run.trials if trial.stage == piece.stage]
-        placed = place(piece.parameter, position_in(piece), trials, run.trials)
+        placed = place(piece.parameter, position_in(piece), trials, run.trials, constant=constant)
         side = edge(placed)
         if not side:
             continue
         name, end = piece.parameter, piece.high if side == "high" else piece.low
-        finished = [trial for trial in trials if trial.metric is not None and name in trial.parameters]
-        best = float(max(finished, key=lambda trial: (trial.level, trial.metric or 0.0)).parameters[name])
+        best = value_in(piece)(placed.finished[0])
         beyond = _beyond(piece, side)
         if not beyond[0] < end < beyond[1]:  # nothing has a meaning past this end
             continue
         wanted = in_text(name, *beyond)
         way = "above" if side == "high" else "below"
+        improve = "training losses fall" if placed.blind else "results improve"
         yield Evidence(
             numbers={
                 "parameter": name,
@@ -47,7 +49,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 "rank_correlation": placed.correlation,
             },
             meaning=f"In the {piece.stage} stage the best {name} was {best:.2g}, at the {side} end of {piece.low:.2g} "
-            f"to {piece.high:.2g}, and results improve toward that end (rank correlation {placed.correlation:+.2f}): "
+            f"to {piece.high:.2g}, and {improve} toward that end (rank correlation {placed.correlation:+.2f}): "
             f"the optimum may lie {way} {end:.2g}.",
             advice=f"Search again with {wanted}.",
             treatments=(

@@ -1,19 +1,26 @@
-"""S004: the winner's lead is within what seeds differ by."""
+"""S004: the winner's lead is within what seeds differ by, or no trial learned anything at all."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
+from babysit.analysis.constant import from_profile, luck, measured, none_beat
+from babysit.analysis.trials import FINALISTS, mean_cost
+from babysit.records.dataprofile import DataProfile, SplitProfile
 from babysit.records.finding import Evidence, Severity, Treatment
-from babysit.records.run import Run
+from babysit.records.run import Run, Status
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.search.made_up import rate_and_decay, searched, sound, trial_of
-from babysit.rules.search.placed import FINALISTS
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the best two configurations by their means over new seeds."""
+    """Compares all trials with a constant answer, then the best two configurations by their means over new seeds."""
+    if run.status is not Status.RUNNING and (learned_nothing := _learned_nothing(run)):
+        yield learned_nothing
+        return
     by_configuration: dict[tuple[tuple[str, object], ...], list[float]] = {}
     for trial in run.trials:
         if trial.stage == FINALISTS and trial.metric is not None:
@@ -33,6 +40,39 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     )
 
 
+def _learned_nothing(run: Run) -> Evidence | None:
+    """What is said of a search in which no trial beat a constant answer; None for any other."""
+    constant, known = from_profile(run.data), measured(run.trials)
+    if constant is None or not none_beat(known, constant):
+        return None
+    best, by_luck = max(trial.metric or 0.0 for trial in known), luck(constant, len(known))
+    lowest = min(map(mean_cost, known))
+    return Evidence(
+        numbers={"trials": len(known), "best": best, "constant": constant.metric, "by_luck": by_luck,
+                 "lowest_loss": lowest, "constant_loss": constant.loss},
+        meaning=f"No trial beat a constant answer: the best metric of {len(known)} is {best:.3f}, where always "
+        f"answering the same gives {constant.metric:.3f} and luck up to {by_luck:.3f}; the lowest training loss is "
+        f"{lowest:.3g}, that of the constant answer {constant.loss:.3g}. The order of the trials is noise.",
+        advice="Do not use the best of these trials. Search where the training loss falls (`babysit check` finds such "
+        "learning rates), or train longer; where it falls nowhere, look at labels and loss first.",
+        severity=Severity.WARNING,
+        treatments=(
+            Treatment(action="overfit_tiny", say="Try to overfit 20 samples: if that fails, the wiring is broken."),
+        ),
+    )  # fmt: skip
+
+
+def _at_chance(metric: float, costs: tuple[float, ...]) -> Run:
+    """A search over ten classes of like frequency, every trial with this metric and these last costs."""
+    run = searched(lambda _: metric, {"rate": (1e-6, 1e-4)})
+    splits = (
+        SplitProfile(split="train", samples=1000, class_counts=(100,) * 10),
+        SplitProfile(split="validation", samples=300, class_counts=(30,) * 10),
+    )
+    trials = tuple(replace(trial, last_costs=costs) for trial in run.trials)
+    return replace(run, data=DataProfile(splits=splits), trials=trials)
+
+
 def _example(*metrics: tuple[float, ...]) -> Run:
     finalists = [
         trial_of(100 + 10 * place + seed, {"rate": 1e-3 * (place + 1), "weight_decay": 1e-4}, metric, stage=FINALISTS)
@@ -46,14 +86,23 @@ RULE = Rule(
     code="S004",
     name="indistinct-winner",
     severity=Severity.INFO,
-    what="The winner's lead is no larger than seeds differ.",
-    why="Another seed could have named another winner; a choice by the metric alone is partly luck.",
+    what="The winner's lead is no larger than seeds differ, or no trial beat a constant answer.",
+    why="Another seed could have named another winner; a choice by the metric alone is partly luck, and all "
+    "luck where nothing learned.",
     advice="Take either, the cheaper or the more regularized one; or compare them on more seeds.",
     find=find,
     limits={"spreads": Limit(1.0, "one standard deviation of the seeds, which one seed in three exceeds")},
     treatments=(Treatment(action="more_seeds", say="Train the best two on more seeds."),),
     false_positives=("Three seeds know their spread to about half of its size only.",),
     sources=("Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks.",),
-    fires_on=(lambda: _example((0.95, 0.93, 0.94), (0.94, 0.935, 0.93)),),
-    silent_on=(sound, lambda: _example((0.951, 0.95, 0.952), (0.90, 0.901, 0.899))),
+    fires_on=(
+        lambda: _example((0.95, 0.93, 0.94), (0.94, 0.935, 0.93)),
+        lambda: _at_chance(0.14, (2.31, 2.29, 2.30)),
+    ),
+    silent_on=(
+        sound,
+        lambda: _example((0.951, 0.95, 0.952), (0.90, 0.901, 0.899)),
+        lambda: _at_chance(0.14, (1.8, 1.9)),  # the loss shows that something was learned
+        lambda: _at_chance(0.5, (2.5, 2.4)),  # the metric does: smoothed labels keep the loss up
+    ),
 )

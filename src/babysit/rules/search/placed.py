@@ -9,9 +9,9 @@ from typing import Final, Literal, final
 
 import numpy as np
 
+from babysit.analysis.constant import Constant, none_beat
+from babysit.analysis.trials import mean_cost
 from babysit.records.trial import StageRange, Trial, TrialState
-
-FINALISTS: Final = "finalists"  # the stage of the best, trained again on new seeds
 
 # Where no other source is named, the numbers here were set so that the lecture's two published tables (CS231n 2017,
 # lecture 6, slides "Hyperparameter Optimization") come out as the lecturer read them: the learning rate must move up
@@ -35,6 +35,7 @@ class Placed:
     metrics: tuple[float, ...]  # of the same trials; ranks where they were not trained for equally long
     stopped: tuple[float, ...]  # diverged, in this stage or another, also outside of the range
     survived: tuple[float, ...] = ()  # did not diverge, in this stage or another
+    blind: bool = False  # no trial beat a constant answer: `metrics` are training losses with the sign changed
 
     @property
     def top(self) -> tuple[float, ...]:
@@ -81,6 +82,7 @@ class Placed:
             metrics=self.metrics,
             stopped=tuple(1 - position for position in self.stopped),
             survived=tuple(1 - position for position in self.survived),
+            blind=self.blind,
         )
 
 
@@ -88,7 +90,12 @@ Edge = Literal["", "low", "high"]
 
 
 def place(
-    name: str, position: Callable[[float], float], trials: Sequence[Trial], known: Sequence[Trial] = ()
+    name: str,
+    position: Callable[[float], float],
+    trials: Sequence[Trial],
+    known: Sequence[Trial] = (),
+    *,
+    constant: Constant | None = None,
 ) -> Placed:
     """The trials of one stage along the range of one hyperparameter.
 
@@ -97,9 +104,13 @@ def place(
         position: where a value lies, 0 at the low end and 1 at the high end.
         trials: of the stage.
         known: every trial of the search; they tell where training diverges, also outside of the stage's range.
+        constant: what a constant answer reaches. While no trial beats it the metrics are noise, and the training loss
+            tells the trials apart: in the first steps it falls the faster, the higher the rate.
     """
     finished = [trial for trial in trials if trial.metric is not None and name in trial.parameters]
-    finished.sort(key=lambda trial: (trial.level, trial.metric or 0.0), reverse=True)
+    blind = none_beat(trials, constant)
+    value = _minus_cost if blind else _metric
+    finished.sort(key=lambda trial: (trial.level, value(trial)), reverse=True)
     halved = len({trial.level for trial in finished}) > 1
     ever = [trial for trial in (known or trials) if name in trial.parameters]
 
@@ -108,10 +119,19 @@ def place(
 
     return Placed(
         finished=tuple(where(trial) for trial in finished),
-        metrics=_ranks(finished) if halved else tuple(trial.metric or 0.0 for trial in finished),
+        metrics=_ranks(finished, value) if halved else tuple(map(value, finished)),
         stopped=tuple(where(trial) for trial in ever if diverged(trial)),
         survived=tuple(where(trial) for trial in ever if trial.metric is not None),
+        blind=blind,
     )
+
+
+def _metric(trial: Trial) -> float:
+    return trial.metric or 0.0
+
+
+def _minus_cost(trial: Trial) -> float:
+    return -mean_cost(trial)
 
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
@@ -129,6 +149,13 @@ def position_in(piece: StageRange) -> Callable[[float], float]:
         return lambda value: (value - piece.low) / (piece.high - piece.low)
     width = math.log(piece.high / piece.low)
     return lambda value: math.log(max(value, 1e-300) / piece.low) / width
+
+
+def value_in(piece: StageRange) -> Callable[[float], float]:
+    """The value at a position; the inverse of `position_in`."""
+    if not piece.log or piece.low <= 0:
+        return lambda position: piece.low + position * (piece.high - piece.low)
+    return lambda position: piece.low * (piece.high / piece.low) ** position
 
 
 def diverged(trial: Trial) -> bool:
@@ -170,8 +197,8 @@ def _least_correlation(trials: int) -> float:
     return max(_RANK_CORRELATION, by_chance)
 
 
-def _ranks(best_first: Sequence[Trial]) -> tuple[float, ...]:
+def _ranks(best_first: Sequence[Trial], value: Callable[[Trial], float]) -> tuple[float, ...]:
     """A number for each that is higher for the better one; equal results get equal numbers."""
-    results = [(trial.level, trial.metric) for trial in best_first]
-    order = {result: rank for rank, result in enumerate(sorted(set(results), key=lambda pair: (pair[0], pair[1] or 0)))}
+    results = [(trial.level, value(trial)) for trial in best_first]
+    order = {result: rank for rank, result in enumerate(sorted(set(results)))}
     return tuple(float(order[result]) for result in results)
