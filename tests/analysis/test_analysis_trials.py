@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+import msgspec
 import pytest
 
 from babysit.analysis.trials import FINALISTS, OTHER_SEEDS, best_of, best_trial, ranked
@@ -121,3 +122,9 @@ def test_every_outlet_names_the_same_trial_with_the_same_number_beside_the_same_
         first = re.search(r"(\d+)\s+(coarse|finalists)\s+([\d.]+)\s+rate (\S+),", words)
         assert first is not None, format
         assert first.groups() == (str(best.trial.number), best.stage, metric, rate), format
+
+
+def test_values_that_differ_by_rounding_alone_are_one_configuration():
+    one, other = trial(0, 0.9, rate=0.1), trial(1, 0.8, rate=0.10000000000000006)
+    twice = [msgspec.structs.replace(each, parameters={"rate": each.parameters["rate"]}) for each in (one, other)]
+    assert [place.trial.number for place in ranked(twice)] == [0]

@@ -8,11 +8,12 @@ import optuna
 import pytest
 
 from babysit.records.problem import UserError
-from babysit.records.trial import Rung, Trial, TrialState
-from babysit.tuning.sampler import SAMPLERS, ask, carry, grid, holds, new_study, tell, turns
+from babysit.records.trial import Rung, Trial, TrialState, Value
+from babysit.tuning.sampler import SAMPLERS, ask, carry, grid, holds, learns_from, new_study, tell, turns
+from babysit.tuning.settings import SearchSettings, Stage
 from babysit.tuning.space import Choice, Scale, Space
 from babysit.tuning.space_text import read_space
-from babysit.tuning.stages import next_space
+from babysit.tuning.stages import next_space, plan_in_words, plans
 
 SPACE = Space({"rate": Scale(1e-4, 1e-1), "weight_decay": Scale(1e-6, 1e-2), "hidden": Choice((32, 64))})
 CONDITIONAL = read_space("optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd rate=1e-4..1e-1")
@@ -144,5 +145,60 @@ def test_what_is_carried_over_is_comparable_only():
 def test_samplers_that_learn_are_asked_in_turns_and_others_at_once():
     assert turns("random", 100, 64) == [100]
     assert turns("tpe", 40, 1) == [10, 10, 10, 10]
-    assert turns("tpe", 20, 1) == [8, 8, 4]
-    assert turns("tpe", 100, 64) == [64, 36]
+    assert turns("tpe", 16, 1) == [4, 4, 4, 4]
+    assert turns("tpe", 16, 64) == [8, 8]
+    assert turns("tpe", 100, 64) == [50, 50]
+    assert turns("gp", 16, 64) == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("stage", SearchSettings().stages, ids=lambda stage: stage.name)
+@pytest.mark.parametrize(("sampler", "width"), [("tpe", 1), ("tpe", 64), ("gp", 1)])
+def test_samplers_that_learn_go_by_results_within_the_default_number_of_trials(stage: Stage, sampler: str, width: int):
+    """The same seed and two opposite objectives: from the trial that is named on, the proposals differ."""
+    space = read_space("rate=1e-5..1e-1 weight_decay=1e-6..1e-2")
+    asked = turns(sampler, stage.trials, width)
+
+    def proposals(sign: int) -> list[dict[str, Any]]:
+        study = new_study(space, sampler, seed=0, trials=stage.trials)
+        found: list[dict[str, Any]] = []
+        for count in asked:
+            for trial in ask(study, space, count):
+                found.append(dict(trial.params))
+                tell(study, trial, ended(len(found), found[-1], sign * math.log10(trial.params["rate"])))
+        return found
+
+    up, down = proposals(1), proposals(-1)
+    differ = [one != other for one, other in zip(up, down, strict=True)]
+    begins = learns_from(asked)
+    assert begins is not None
+    assert differ.index(True) + 1 == begins
+    assert begins - 1 < 0.75 * stage.trials
+    assert all(differ[begins - 1 :])
+
+
+def test_the_plan_says_when_a_sampler_begins_to_learn():
+    space = read_space("rate=1e-5..1e-1")
+    settings = SearchSettings(sampler="tpe")
+    rungs = plans(settings.stages[0], space, settings, width=64)
+    assert plan_in_words(rungs, sampler="tpe").endswith("; tpe goes by results from trial 9 of the stage on")
+    few = plans(Stage("few", 3, 1), space, settings, width=64)
+    assert plan_in_words(few, sampler="tpe").endswith(
+        "; tpe goes by results for none of them: there are too few trials"
+    )
+    assert "results" not in plan_in_words(rungs)
+
+
+@pytest.mark.parametrize("shift", [0.25, 0.5, 0.75])
+def test_a_grid_over_a_moved_range_meets_the_same_numbers_and_trains_the_best_known_once(shift: float):
+    before = Scale(1e-5, 1e-1)
+    moved = Scale(before.value(shift), before.value(1 + shift))
+    old = {point["rate"] for point in grid(Space({"rate": before}), 5)}
+    space = Space({"rate": moved})
+    new = {point["rate"] for point in grid(space, 5)}
+    assert len(old & new) == round(5 - 4 * shift)
+    known: dict[str, Value] = {"rate": 0.10000000000000006}
+    settings = SearchSettings(sampler="grid", stages=(Stage("fine", 6, 1),))
+    (rungs,) = plans(settings.stages[0], space, settings, width=1, known=known)
+    study = new_study(space, "grid", seed=0, trials=6, known=known)
+    rates = [float(trial.params["rate"]) for trial in ask(study, space, rungs.members[0])]
+    assert len({f"{rate:.9g}" for rate in rates}) == len(rates) == 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from babysit.records.run import Run
@@ -12,6 +12,9 @@ from babysit.records.trial import Trial, TrialState, Value
 
 FINALISTS: Final = "finalists"  # the stage of the best, trained again on new seeds
 OTHER_SEEDS: Final = " on other seeds"  # how the name of a stage ends that repeats a trial to measure the noise
+
+# Significant digits of a hyperparameter that count: exp and log of a range leave errors in the fourteenth or later.
+DIGITS: Final = 12
 
 _Configuration = tuple[tuple[str, Value], ...]
 
@@ -49,7 +52,7 @@ def ranked(trials: Sequence[Trial]) -> list[Ranked]:
     repeats = _repeats(trials)
     found: dict[_Configuration, Ranked] = {}
     for trial in sorted(filter(finished, trials), key=merit, reverse=True):
-        key = configuration(trial)
+        key = configuration(trial.parameters)
         if trial.stage != FINALISTS and not trial.stage.endswith(OTHER_SEEDS) and key not in found:
             again = repeats.get(key, ())
             found[key] = Ranked(trial, statistics.fmean(again or [trial.metric or 0.0]), len(again))
@@ -77,9 +80,12 @@ def mean_cost(trial: Trial) -> float:
     return sum(trial.last_costs) / len(trial.last_costs) if trial.last_costs else math.inf
 
 
-def configuration(trial: Trial) -> _Configuration:
-    """The hyperparameters of a trial, to tell configurations apart."""
-    return tuple(sorted(trial.parameters.items()))
+def configuration(parameters: Mapping[str, Value]) -> _Configuration:
+    """Hyperparameters in a form that tells configurations apart; values that differ by rounding alone are one."""
+    return tuple(
+        (name, float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value)
+        for name, value in sorted(parameters.items())
+    )
 
 
 def finished(trial: Trial) -> bool:
@@ -92,7 +98,7 @@ def _repeats(trials: Sequence[Trial]) -> dict[_Configuration, list[float]]:
     tried: dict[_Configuration, list[Trial]] = {}
     for trial in trials:
         if trial.stage == FINALISTS:
-            tried.setdefault(configuration(trial), []).append(trial)
+            tried.setdefault(configuration(trial.parameters), []).append(trial)
     most = max(map(len, tried.values()), default=0)
     return {
         key: [trial.metric or 0.0 for trial in again]

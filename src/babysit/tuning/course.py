@@ -59,7 +59,7 @@ def _run(stage: Stage, space: Space, why: dict[str, str], *, order: int, executo
     ledger, settings = rest["ledger"], rest["settings"]
     rungs = plans(stage, space, settings, width=executor.width)
     cost = sum(rung.cost_epochs for rung in rungs)
-    ledger.begin(stage, space, why, plan=plan_in_words(rungs), epochs=cost)
+    ledger.begin(stage, space, why, plan=plan_in_words(rungs, sampler=settings.sampler), epochs=cost)
     run_stage(stage, space, executor=executor, ledger=ledger, settings=settings, seed=settings.seed + order)
 
 

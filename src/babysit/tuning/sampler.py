@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import optuna
 
+from babysit.analysis.trials import configuration
 from babysit.records.problem import UserError
 from babysit.records.trial import Trial, TrialState, Value
 from babysit.tuning.space import Choice, Dimension, Scale, Space
@@ -18,10 +19,14 @@ from babysit.tuning.space import Choice, Dimension, Scale, Space
 # Random first: when few hyperparameters matter it beats a grid, and it needs no results to go on (CS231n lecture 6).
 SAMPLERS: Final = ("random", "grid", "qmc", "tpe", "gp")
 
+LEARNING: Final = ("tpe", "gp")
 # Samplers that learn are asked for a stage's trials in so many turns, each of at least so many trials: the later ones
-# profit from what came of the earlier. TPE draws its first ten at random.
+# profit from what came of the earlier. Where trials are trained side by side a turn may fill the machine, and yet takes
+# half of them at most, so that there is always a later one.
 _TURNS: Final = 4
-_LEAST_TURN: Final = 8
+_LEAST_TURN: Final = 4
+# Drawn at random before a sampler learns: Optuna's own ten, and no more than half of the trials.
+_RANDOM_FIRST: Final = 10
 # Proposing 64 trials took the Gaussian process 8.3 s and TPE 0.08 s: it pays only where a trial takes long.
 _GP_MOST: Final = 64
 
@@ -51,22 +56,34 @@ def new_study(
             do=f"Ask for at most {_GP_MOST}, or use the sampler tpe",
         )
     with quiet():
-        study = optuna.create_study(sampler=_sampler(sampler, seed), direction="maximize")
+        study = optuna.create_study(sampler=_sampler(sampler, seed, random_first(trials)), direction="maximize")
         if known is not None:
             study.enqueue_trial(dict(known))
         if sampler == "grid":
             # Optuna's own GridSampler ends by stopping study.optimize(), which is an error for ask and tell.
-            for point in grid(space, trials - len(study.trials)):
+            for point in grid(space, trials - len(study.trials), known):
                 study.enqueue_trial(point)
     return study
 
 
 def turns(sampler: str, trials: int, width: int) -> list[int]:
     """How many trials to ask for at a time: all at once of samplers that do not learn."""
-    if sampler not in ("tpe", "gp"):
+    if sampler not in LEARNING:
         return [trials]
-    each = max(_LEAST_TURN, math.ceil(trials / _TURNS), width if sampler == "tpe" else 1)
+    side_by_side = min(width, math.ceil(trials / 2)) if sampler == "tpe" else 1
+    each = max(_LEAST_TURN, math.ceil(trials / _TURNS), side_by_side)
     return [min(each, trials - begun) for begun in range(0, trials, each)]
+
+
+def random_first(trials: int) -> int:
+    """How many of a stage's trials a sampler that learns draws at random before it goes by results."""
+    return min(_RANDOM_FIRST, math.ceil(trials / 2))
+
+
+def learns_from(turns: Sequence[int]) -> int | None:
+    """The first trial of a stage, counted from 1, that is proposed from the results of others; None when none is."""
+    begun = itertools.accumulate(turns[:-1])
+    return next((told + 1 for told in begun if told >= random_first(sum(turns))), None)
 
 
 def ask(study: optuna.Study, space: Space, count: int) -> list[optuna.Trial]:
@@ -141,8 +158,11 @@ def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistributi
     return {name: _distribution(dimension) for name, dimension in space.dimensions.items()}
 
 
-def grid(space: Space, trials: int) -> list[dict[str, Value]]:
-    """The points of the finest even grid with at most this many points, ends included; a lone point lies mid-range."""
+def grid(space: Space, trials: int, known: Mapping[str, Value] | None = None) -> list[dict[str, Value]]:
+    """The points of the finest even grid with at most this many points, ends included; a lone point lies mid-range.
+
+    A point that is the known configuration is left out: that one is trained anyway.
+    """
     counts = {
         name: len(dimension.values) if isinstance(dimension, Choice) else 1
         for name, dimension in space.dimensions.items()
@@ -161,7 +181,8 @@ def grid(space: Space, trials: int) -> list[dict[str, Value]]:
         existing = _existing(point, space)
         if existing not in points:
             points.append(existing)
-    return points[: max(trials, 0)]
+    points = points[: max(trials, 0)]
+    return points if known is None else [one for one in points if configuration(one) != configuration(known)]
 
 
 def _existing(point: Mapping[str, Value], space: Space) -> dict[str, Value]:
@@ -189,15 +210,17 @@ def _points(dimension: Dimension, count: int) -> list[Value]:
     return [min(max(dimension.value(i / (count - 1)), dimension.low), dimension.high) for i in range(count)]
 
 
-def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(name: str, seed: int, random_first: int) -> optuna.samplers.BaseSampler:
     match name:
         case "qmc":
             return optuna.samplers.QMCSampler(scramble=True, seed=seed)
         case "tpe":
             # Group: hyperparameters that exist only together are modelled together.
-            return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+            return optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=random_first, multivariate=True, group=True, constant_liar=True
+            )
         case "gp":
-            return optuna.samplers.GPSampler(seed=seed)
+            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=random_first)
         case _:
             return optuna.samplers.RandomSampler(seed=seed)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, final
 
+from babysit.analysis.trials import DIGITS
 from babysit.records.problem import UserError
 from babysit.records.trial import Value
 from babysit.rules.search.natural import valid
@@ -66,10 +67,15 @@ class Scale:
         return (here - low) / (high - low)
 
     def value(self, position: float) -> float:
-        """The number at a position; the inverse of `position`."""
+        """The number at a position; the inverse of `position`.
+
+        Without the digits that are rounding errors: a number reached from two ranges is the same number.
+        """
         if self.linear:
-            return self.low + position * (self.high - self.low)
-        return math.exp(math.log(self.low) + position * (math.log(self.high) - math.log(self.low)))
+            exact = self.low + position * (self.high - self.low)
+        else:
+            exact = math.exp(math.log(self.low) + position * (math.log(self.high) - math.log(self.low)))
+        return float(f"{exact:.{DIGITS}g}")
 
 
 @final

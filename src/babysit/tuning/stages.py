@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from babysit.analysis.constant import Constant
 from babysit.records.trial import Trial, Value
@@ -11,7 +11,7 @@ from babysit.tuning.executor import Executor, Member
 from babysit.tuning.halving import Plan, correlations, plan
 from babysit.tuning.ledger import Ledger
 from babysit.tuning.ranges import next_dimension
-from babysit.tuning.sampler import ask, carry, grid, holds, new_study, tell, turns
+from babysit.tuning.sampler import LEARNING, ask, carry, grid, holds, learns_from, new_study, tell, turns
 from babysit.tuning.settings import SearchSettings, Stage
 from babysit.tuning.space import Dimension, Space
 
@@ -37,9 +37,9 @@ def run_stage(
     """
     known = _inside(space, ledger)
     study = new_study(space, settings.sampler, seed=seed, trials=stage.trials, known=known)
-    if settings.sampler in ("tpe", "gp"):
+    if settings.sampler in LEARNING:
         carry(study, ledger.trials, space, level=stage.epochs)
-    for rungs in plans(stage, space, settings, width=executor.width, known=known is not None):
+    for rungs in plans(stage, space, settings, width=executor.width, known=known):
         proposed = {ledger.new_number(): trial for trial in ask(study, space, rungs.members[0])}
         members = [
             Member(number=number, parameters=trial.params, seed=settings.seed, epochs=stage.epochs)
@@ -51,20 +51,28 @@ def run_stage(
     ledger.end()
 
 
-def plans(stage: Stage, space: Space, settings: SearchSettings, *, width: int, known: bool = False) -> list[Plan]:
+def plans(
+    stage: Stage, space: Space, settings: SearchSettings, *, width: int, known: Mapping[str, Value] | None = None
+) -> list[Plan]:
     """The rungs of a stage: one plan for all its trials, or one for each turn of a sampler that learns in between."""
     trials = stage.trials
     if settings.sampler == "grid":
-        trials = min(trials, len(grid(space, stage.trials - known)) + known)
+        more = int(known is not None)
+        trials = min(trials, len(grid(space, stage.trials - more, known)) + more)
     # The Gaussian process learns from trials that came to their end only.
     factor = 1.0 if settings.sampler == "gp" else settings.halving
     return [plan(stage, count, factor=factor) for count in turns(settings.sampler, trials, width)]
 
 
-def plan_in_words(rungs: Sequence[Plan]) -> str:
+def plan_in_words(rungs: Sequence[Plan], *, sampler: str = "random") -> str:
     """What a stage is going to do, in one sentence."""
     first, *more = rungs
-    return f"{first} (the first of {len(rungs)} turns)" if more else str(first)
+    said = f"{first} (the first of {len(rungs)} turns)" if more else str(first)
+    if sampler not in LEARNING:
+        return said
+    begins = learns_from([rung.members[0] for rung in rungs])
+    when = f"from trial {begins} of the stage on" if begins else "for none of them: there are too few trials"
+    return f"{said}; {sampler} goes by results {when}"
 
 
 def next_space(
