@@ -16,10 +16,10 @@ from babysit.analysis.model_structure import (
     feeds_ids,
     main_objective,
 )
+from babysit.analysis.trials import best_trial
 from babysit.records.anatomy import Objective, TargetKind
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
 from babysit.records.run import Run, Status
-from babysit.records.trial import TrialState
 from babysit.records.verdict import Learning
 
 # Below this share of removed loss (an R squared for squared error, McFadden's for cross-entropy) a run is called poor.
@@ -203,7 +203,8 @@ def _result(run: Run, metric: str) -> float | None:
 
 def learning(run: Run) -> Learning:
     """Everything that tells how much better than the best constant prediction the run ended."""
-    chance, trial = chance_accuracy(run), _best_metric(run)
+    chance, best = chance_accuracy(run), best_trial(run)
+    trial = best.metric if best is not None else None
     loss, validation_loss = loss_skill(run), validation_loss_skill(run)
     accuracy, validation_accuracy = _late(run, ACCURACY_TRAIN), _late(run, ACCURACY_VALIDATION)
     reached = _result(run, "accuracy")
@@ -230,11 +231,6 @@ def learning(run: Run) -> Learning:
 def _regression(run: Run) -> bool:
     train = run.data.split("train") if run.data is not None else None
     return train is not None and not train.class_counts and train.target_variance > 0
-
-
-def _best_metric(run: Run) -> float | None:
-    done = [trial.metric for trial in run.trials if trial.state is TrialState.COMPLETE and trial.metric is not None]
-    return max((metric for metric in done if math.isfinite(metric)), default=None)
 
 
 def broken(run: Run) -> bool:
