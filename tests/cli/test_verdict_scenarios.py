@@ -105,6 +105,21 @@ SCENARIOS = (
         1,
         "learning rate",
     ),
+    *(
+        Scenario(
+            f"stopped-before-the-first-loss-that-is-not-finite-at-a-rate-of-{rate}",
+            HEAD.replace("Adam(model.parameters(), lr=0.01)", f"SGD(model.parameters(), lr={rate})")
+            + "for _ in range(100):\n    loss = nn.functional.cross_entropy(model(x), y)\n"
+            + "    if not torch.isfinite(loss):\n        break\n"
+            + "    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()\n",
+            PROBLEMS,
+            Status.FINISHED,
+            (),
+            1,
+            "learning rate",
+        )
+        for rate in ("1e4", "1e6", "1e9")
+    ),
     Scenario(
         "learned-nothing-and-no-rule-fired",
         HEAD + "noise = torch.randint(4, (512,))\nfor _ in range(60):\n    step(labels=noise)\n",

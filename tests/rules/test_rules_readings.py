@@ -146,3 +146,20 @@ def test_stretched_shapes_are_those_of_numpy(one: list[int], other: list[int]) -
 def test_a_random_batch_of_two_even_classes_has_its_known_majority() -> None:
     # For two samples: both alike with chance 1/2 (share 1), else one of each (share 1/2).
     assert expected_majority((50, 50), 2) == pytest.approx(0.75, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("losses", "seen"),
+    [
+        ([2.3, 3e4, 5e19], True),
+        ([2.3, 1e19], True),
+        ([2.3, 4e4, np.nan], True),
+        ([0.0003, 0.9], False),
+        ([2.3, 2.2, 2.4], False),
+        ([2.3, 9.0, 30.0], False),
+        ([2.3], False),
+        ([np.nan, np.nan, np.nan], False),
+    ],
+)
+def test_a_few_losses_show_an_explosion_and_nothing_less(losses: list[float], seen: bool) -> None:
+    assert (levels(example_run(loss=np.asarray(losses))) is not None) == seen

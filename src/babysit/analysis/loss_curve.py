@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 # A trend is tested on block means: their number bounds the cost, and averaging removes most of the batch noise.
 BLOCKS = 40
 MANY = 1000  # shorter curves are read as they are
+FEWEST = 5  # values that show a level
+EXPLOSION = 10.0  # from step to step; batches of sound trainings differ by less, losses at a rate of 1e6 by over 1e3
+EXPLOSION_AT_ONCE = 1e6  # of two losses alone
 
 
 class Levels(NamedTuple):
@@ -81,12 +84,25 @@ def _start(values: Floats) -> float:
     return float(values[0]) if exploding else middle
 
 
+def explodes(values: Floats) -> bool:
+    """Whether a few losses are enough to see divergence: each is over ten times the one before, or not finite.
+
+    Loops that stop at the first loss that is not finite record two or three losses at a learning rate that is orders of
+    magnitude too high. Two losses alone have to be further apart: those of batches of one sample differ by thousands.
+    """
+    if len(values) < 2 or not np.isfinite(values[0]):
+        return False
+    finite = values[np.isfinite(values)]
+    least = EXPLOSION if len(values) > 2 else EXPLOSION_AT_ONCE
+    return bool(np.all(np.abs(finite[1:]) > least * np.abs(finite[:-1])))
+
+
 def levels(run: Run, name: str = LOSS_TRAIN) -> Levels | None:
-    """The levels of a curve; None when it has fewer than five values or none is finite."""
+    """The levels of a curve; None when it has fewer than five values and does not explode."""
     series = run.curves.get(name)
-    if len(series) < 5:
-        return None
     raw = np.asarray(series.values, dtype=np.float64)
+    if len(raw) < FEWEST and not explodes(raw):
+        return None
     steps = int(series.steps[-1]) + 1
     _, values = values_of(series)
     _, every = _finite(series)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.learning import FEW_SAMPLES, learning
 from babysit.analysis.loss_curve import Floats, noise_of, values_of
 from babysit.analysis.model_structure import adversarial
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
@@ -37,10 +39,40 @@ def _stopped_in_time(run: Run, at: float, end: float) -> bool:
     return kept is not None and kept <= at + 0.2 * (end - at)
 
 
+def _little_carries_over(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Of the accuracy above chance that training shows, validation keeps only a part."""
+    known = learning(run)
+    train, validation, chance = known.accuracy, known.validation_accuracy, known.chance
+    _, looks = values_of(run.curves.get(ACCURACY_VALIDATION))
+    if train is None or validation is None or chance is None or len(looks) < limits["few_looks"]:
+        return
+    above = train - chance
+    # As many samples as a small validation set has: what luck could hide is given to the network.
+    kept = validation - chance + 2 * math.sqrt(chance * (1 - chance) / FEW_SAMPLES)
+    if train - validation < limits["wide_gap"] or above <= 0 or kept >= limits["carries_over"] * above:
+        return
+    share = max(0.0, validation - chance) / above
+    yield Evidence(
+        last_step=int(run.curves.get(ACCURACY_VALIDATION).steps[-1]),
+        severity=Severity.WARNING,
+        numbers={"train_accuracy": train, "validation_accuracy": validation, "chance": chance, "carried_over": share},
+        meaning=f"Training accuracy ended at {100 * train:.3g} % and validation accuracy at {100 * validation:.3g} % "
+        f"(most frequent class: {100 * chance:.3g} %): {100 * share:.2g} % of what was learned above that holds on "
+        "validation data.",
+        advice="Regularize (weight decay, dropout, augmentation), use a smaller network or more data.",
+    )
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the last validation losses with the lowest, beyond their noise, while the training loss fell on."""
+    """Looks for a wide gap of accuracies, else for a validation loss that rose while the training loss fell on."""
     if adversarial(run):
         return
+    wide = list(_little_carries_over(run, limits))
+    yield from wide or list(_rising(run, limits))
+
+
+def _rising(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the last validation losses with the lowest, beyond their noise, while the training loss fell on."""
     steps, values = values_of(run.curves.get(LOSS_VALIDATION))
     train_steps, train = values_of(run.curves.get(LOSS_TRAIN))
     if len(values) < limits["looks"] or len(train) < 10:
@@ -79,6 +111,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     )
 
 
+GAP = np.linspace(0.1, 0.31, 12)
+
 RULE = Rule(
     code="F901",
     name="overfitting",
@@ -94,6 +128,9 @@ RULE = Rule(
         "rise": Limit(0.5, "half above its lowest is an alarm"),
         "accuracy_fall": Limit(0.02, "two points of validation accuracy lost since the best"),
         "accuracy_gap": Limit(0.15, "AutoTrainer takes 0.1; a gap of 0.15 is seen by every reader"),
+        "few_looks": Limit(3, "one or two evaluations may be of a network that had just begun"),
+        "wide_gap": Limit(0.3, "twice the gap that is seen by every reader"),
+        "carries_over": Limit(0.5, "less than half of the accuracy above chance holds on other data"),
     },
     treatments=(
         Treatment(
@@ -111,13 +148,18 @@ RULE = Rule(
     ),
     false_positives=(
         "A rising loss with steady accuracy is overconfidence, not overfitting: INFO.",
-        "Runs that keep their best state: INFO.",
+        "Runs that keep their best state: INFO, unless less than half of what was learned holds on validation data.",
     ),
     sources=("CS231n lecture 6: a big gap between training and validation accuracy is overfitting.",),
     fires_on=(
         lambda: example_run(
             loss=falling(2.3, 0.01), curves={"loss/validation": np.r_[np.linspace(2.3, 1, 10), np.linspace(1, 2.5, 20)]}
         ),
+        lambda: example_run(curves={"accuracy/train": np.linspace(0.1, 0.91, 400), "accuracy/validation": GAP}),
     ),
-    silent_on=(healthy, lambda: example_run(curves={"loss/validation": falling(2.3, 0.3, steps=30)})),
+    silent_on=(
+        healthy,
+        lambda: example_run(curves={"loss/validation": falling(2.3, 0.3, steps=30)}),
+        lambda: example_run(curves={"accuracy/train": np.linspace(0.1, 1.0, 400), "accuracy/validation": 2 * GAP}),
+    ),
 )
