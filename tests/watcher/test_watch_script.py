@@ -34,6 +34,18 @@ TRAINING = """
     print(sys.argv[1:], __name__, __file__, os.getcwd(), sys.path[0], sys.modules["__main__"].__dict__ is globals())
 """
 
+WRONG_SHAPE = """
+    import torch
+    model = torch.nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    def step(rows, labels):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(rows), labels).backward()
+        optimizer.step()
+    step(torch.ones(5, 4), torch.zeros(5, dtype=torch.long))
+    step(torch.ones(5, 4), torch.zeros(6, dtype=torch.long))
+"""
+
 RUNNER = """
 import sys
 from babysit.watcher.script import run_script
@@ -42,11 +54,12 @@ sys.exit(outcome.exit_code)
 """
 
 TELLING_RUNNER = """
-import signal, sys
+import sys
 from babysit.watcher.script import run_script
-outcome = run_script(sys.argv[1])
-heard = signal.getsignal(signal.SIGTERM)
-print(outcome.run.status, len(outcome.run.curves.get("loss/train")), repr(heard))
+def ended(run):
+    print("kept", run.status, len(run.curves.get("loss/train")), flush=True)
+    return run
+outcome = run_script(sys.argv[1], ended=ended)
 sys.exit(outcome.exit_code)
 """
 
@@ -190,6 +203,35 @@ def test_a_terminated_script_gives_its_records(tmp_path: Path) -> None:
     path = written(tmp_path, TRAINING + "\n    import signal; os.kill(os.getpid(), signal.SIGTERM)\n    print('never')")
     command = [sys.executable, "-c", TELLING_RUNNER, path]
     told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
-    assert told.returncode == 143
+    assert told.returncode == -signal.SIGTERM
+    assert told.stdout.splitlines()[-1] == f"kept {Status.INTERRUPTED} 60"
     assert "never" not in told.stdout
-    assert told.stdout.splitlines()[-1] == f"{Status.INTERRUPTED} 60 {signal.SIG_DFL!r}"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_that_reaches_the_end_of_the_script_ends_nothing_but_itself(tmp_path: Path) -> None:
+    text = textwrap.dedent(TRAINING) + textwrap.dedent("""
+        sys.stdout.flush()
+        child = os.fork()
+        if child:
+            print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        for step in range(7 if child else 20):
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+        if not child:
+            sys.exit(5)
+    """)
+    command = [sys.executable, "-c", TELLING_RUNNER, written(tmp_path, text)]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert told.returncode == 0
+    assert told.stdout.splitlines()[-2:] == ["child 5", f"kept {Status.FINISHED} 67"]
+    assert told.stdout.count("kept") == 1
+
+
+@pytest.mark.slow
+def test_an_error_in_a_sampled_step_prints_the_traceback_of_plain_python(tmp_path: Path) -> None:
+    plain, watched = both_ways(tmp_path, WRONG_SHAPE)
+    assert "cross_entropy" in plain.stderr
+    assert watched.stderr == plain.stderr
+    assert watched.returncode == plain.returncode == 1

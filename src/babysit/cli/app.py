@@ -8,8 +8,8 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
 
 from cyclopts import App, CycloptsError
 
@@ -54,6 +54,8 @@ def main(tokens: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if tokens is None else tokens)
     try:
         code = _call(words)
+        if callable(code):
+            code()  # a watched script, whose end is the end of the process
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
@@ -61,7 +63,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _call(words: list[str]) -> int:
+def _call(words: list[str]) -> int | Callable[[], NoReturn]:
     from babysit.cli.terminal import say_problem
 
     if words[:1] != ["watch"]:  # a watched script's warnings stay as they are
@@ -84,7 +86,7 @@ def _call(words: list[str]) -> int:
     except Exception as problem:
         say_problem(_unexpected(problem))
         return 2
-    return result if isinstance(result, int) else 0
+    return result if isinstance(result, int) or callable(result) else 0
 
 
 def _tell_our_warnings() -> None:

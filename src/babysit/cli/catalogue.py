@@ -64,9 +64,11 @@ COMMANDS: Final = (
         "watch",
         "Run a training script, unchanged, under watch, and say what was found.",
         "Output, arguments, working directory and seeds of the script stay as they are, and so does its exit code when "
-        "it fails. When it ends well, the exit code is 1 if something was found (see --fail-on), 0 otherwise. Options "
-        "of babysit come before the script; everything after it belongs to the script. A live panel at the foot of the "
-        "terminal shows loss, vital signs and findings when the script's output goes to a file, or on --live.",
+        "it fails. When it ends well, the exit code is 1 if something was found (see --fail-on), 0 otherwise. Started "
+        "by torchrun, accelerate launch, Slurm or MPI, findings leave it at 0 unless --fail-on stands on the command "
+        "line: a launcher takes another code for a failed job and may train again. Options of babysit come before the "
+        "script; everything after it belongs to the script. A live panel at the foot of the terminal shows loss, vital "
+        "signs and findings when the script's output goes to a file, or on --live.",
         (
             "babysit watch train.py --epochs 3",
             "babysit watch --live train.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,11 +41,12 @@ def open_store(settings: Settings, *, anywhere: bool = False) -> Iterator[Store]
         folder = tempfile.mkdtemp(prefix="babysit-runs-")
         say_problem(f"{refused.what} ({refused.where}). They are kept in {folder}: babysit runs --store {folder}")
         store = Store(folder, megabytes=settings.store_megabytes)
+    process = os.getpid()
     try:
         yield store
     finally:
         store.close()
-        for problem in store.problems:
+        for problem in store.problems if os.getpid() == process else ():  # not once more in a forked child
             say_problem(problem)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NoReturn, final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -26,8 +26,17 @@ def err() -> Console:
     return _console(stderr=True)
 
 
+@final
+class _Console(Console):
+    """Leaves a reader that went away to its caller; rich would end the process and redirect standard output."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Let the error go on; rich calls this while it handles it."""
+        raise  # noqa: PLE0704
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
+    console = _Console(stderr=stderr, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_COLUMNS
     return console

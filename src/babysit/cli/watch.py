@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import msgspec
 from cyclopts import Parameter
 
 from babysit.cli.files import require_writable, write_text
 from babysit.cli.keeping import open_store
+from babysit.cli.launchers import launcher
 from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Judging, Keeping, exit_code, judged, settle
+from babysit.cli.settings import Settings
+from babysit.cli.terminal import say_problem
+from babysit.records.run import Run
 
 
 def watch(
-    script: Annotated[Path, Parameter(help="The script, as you would give it to Python.")],
+    script: Annotated[str, Parameter(help="The script, as you would give it to Python.")],
     /,
     *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="Its own arguments.")],
     live: Annotated[
@@ -29,7 +37,7 @@ def watch(
     overhead: Annotated[float | None, Parameter(help="Share of step time that watching may take [0.01].")] = None,
     judging: Judging = DEFAULT_JUDGING,
     store: Keeping = DEFAULT_KEEPING,
-) -> int:
+) -> Callable[[], NoReturn]:
     """Run a training script, unchanged, under watch, and say what was found."""
     settings = settle(judging, store=store)
     share = settings.overhead if overhead is None else overhead
@@ -37,22 +45,50 @@ def watch(
         require_writable(json)
     from babysit.cli.live import panel
     from babysit.routine.journal import begin_run
+    from babysit.watcher.ending import leave
     from babysit.watcher.script import read_script, run_script
 
-    read_script(str(script))  # what cannot start is told before a run is kept of it
-    with open_store(settings, anywhere=True) as kept:
-        began = begin_run("watch", {"source": str(script)})
-        writer = kept.open_writer(began)
-        with panel(writer, asked=live or (False if no_live else None), name=began.name, overhead=share) as sink:
-            outcome = run_script(str(script), arguments, overhead=share, name=began.name, writer=sink)
-        run = judged(msgspec.structs.replace(outcome.run, id=began.id, created=began.created), settings)
-        kept.save(run)
+    code = read_script(script)  # what cannot start is told before a run is kept of it
+    with open_store(settings, anywhere=True) as kept, contextlib.ExitStack() as drawn:
+        began = begin_run("watch", {"source": script})
+        asked = live or (False if no_live else None)
+        sink = drawn.enter_context(panel(kept.open_writer(began), asked=asked, name=began.name, overhead=share))
+
+        def ended(watched: Run) -> Run:
+            drawn.close()  # the terminal is whole again
+            run = judged(msgspec.structs.replace(watched, id=began.id, created=began.created), settings)
+            kept.save(run)
+            _show(run, json, store=kept.option)
+            return run
+
+        outcome = run_script(
+            script, arguments, code=code, overhead=share, name=began.name, writer=sink, ended=ended, last=True
+        )
+    found = 0 if outcome.forked or outcome.exit_code else _exit_code(outcome.run, settings, judging)
+    return partial(leave, outcome.error, outcome.exit_code or found)
+
+
+def _show(run: Run, json: Path | None, *, store: str) -> None:
     if json is not None:
         from babysit.reporting.report import report
 
         write_text(json, report(run, format="json"))
     from babysit.cli.boxes import show_found
 
-    with contextlib.suppress(OSError, ValueError):  # a script may have closed its standard error
-        show_found(run, store=kept.option)
-    return outcome.exit_code or exit_code(run, settings, exit_zero=judging.exit_zero)
+    try:
+        show_found(run, store=store)
+    except (OSError, ValueError):  # a script may have closed its standard error, or its reader went away
+        # What waits in the stream must not fail once more at the end of Python, which would change the exit code.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _exit_code(run: Run, settings: Settings, judging: Judging) -> int:
+    """The exit code after a script that ended well: 1 for findings, under a launcher only with --fail-on."""
+    code = exit_code(run, settings, exit_zero=judging.exit_zero)
+    by = launcher(os.environ)
+    if not code or not by or judging.fail_on is not None:
+        return code
+    with contextlib.suppress(OSError, ValueError):
+        say_problem(f"started by {by}: the exit code stays 0; with --fail-on {settings.fail_on} it would be 1")
+    return 0

@@ -105,6 +105,11 @@ class Evaluation:
             self._dropout.undo()
         return self._depth == 0
 
+    def close(self) -> None:
+        """Look no more, whatever blocks are open."""
+        self._depth = 0
+        self.end()
+
     def take(self) -> dict[str, float]:
         """The means gathered since the last time, by the name of their curve."""
         means = {name: total / count for name, (total, count) in self._sums.items() if count}

@@ -61,7 +61,7 @@ class Loop:
         self._last_time, self._done = time.perf_counter(), 0  # the second: steps, but for those of a doze under way
         self._losses = Losses()
         self._doze = Doze(self, self._schedule, self._optimizers, self._losses, self._outlet)
-        self.on_step_counted = self._doze.count
+        self.on_step_counted, self.on_scale = self._doze.count, self._losses.scale
         self._compiled_before = patches.compiled_frames()
         if model is not None:
             self._book.register(model)
@@ -88,8 +88,7 @@ class Loop:
         patches.forget(self)
         self.window.close()
         self.window.leave()
-        while self._evaluation.running:
-            self._evaluation.end()
+        self._evaluation.close()
 
     def resume(self) -> None:
         """Listen again."""
@@ -101,6 +100,11 @@ class Loop:
         self.pause()
         self.live.close()
         self._take_evaluation()
+
+    def abandon(self) -> None:
+        """Look no more, in a forked child; reads nothing, as a device cannot be used there."""
+        self.window.abandon()
+        self._evaluation.close()
 
     def send(self, writer: Sink) -> None:
         """Hand the writer what it has not got yet."""
@@ -214,10 +218,6 @@ class Loop:
         if isinstance(norm, Tensor) and norm.numel() == 1:
             self.recorder.scalar(GRADIENT_NORM, self.steps, norm.detach())
 
-    def on_scale(self, loss: Any, scaled: Any) -> None:
-        """A loss was scaled for mixed precision."""
-        self._losses.scale(loss, scaled)
-
     def on_compile(self, what: object = None) -> None:
         """Compiled code runs without the mode from now on; its weights can be looked at all the same."""
         if isinstance(what, nn.Module):
@@ -234,8 +234,6 @@ class Loop:
             counted = self._doze.end(disturbed=disturbed)
             self._done += counted
             self._last_time = time.perf_counter()
-
-    # -- inside
 
     def _arm(self) -> None:
         """Look at the coming step."""

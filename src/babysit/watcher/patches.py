@@ -73,6 +73,16 @@ def hear(listener: Listener, how_much: int) -> None:
         _adjust()
 
 
+def forget_all() -> None:
+    """Leave torch as it was, in a forked child: it listens to nothing, and another thread may have held the lock."""
+    global _listeners, _lock, _heard, _hushed
+    _lock = threading.RLock()
+    _listeners, _heard, _hushed = (), ALL, 0
+    _wanted.clear()
+    for patch in reversed(_installed):
+        patch.undo()
+
+
 def _adjust() -> None:
     # Without a lock, which a signal's handler would wait for that trains or evaluates in the middle of this: whatever
     # happens meanwhile, the last to come by finds the level that is wanted.

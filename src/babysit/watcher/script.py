@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
-import io
+import os
 import signal
 import sys
 import threading
-import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -19,49 +17,77 @@ from torch import nn
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.watcher.book import holds_parameters
+from babysit.watcher.ending import INTERRUPTED, exit_code, tell_ending, wait_for_threads
+from babysit.watcher.main_module import as_main, main_module, shown_path
 from babysit.watcher.recorder import Sink
 from babysit.watcher.watch import Watch, watch
 
-INTERRUPTED: Final = 130  # what a shell gives for Ctrl-C
-TERMINATED: Final = 143  # and for SIGTERM
+TERMINATED: Final = 143  # what a shell gives for SIGTERM
+# `docker stop` kills ten seconds after it has asked; other schedulers wait longer.
+TERMINATION_SECONDS: Final = 8.0
+
+Ended = Callable[[Run], Run]
 
 
 @final
 class ScriptOutcome:
-    """How a watched script ended: its judged run, the exit code it would have had, and what it raised."""
+    """How a watched script ended: its run as it was kept, the exit code that Python would give, and what it raised.
 
-    def __init__(self, run: Run, exit_code: int, error: BaseException | None) -> None:
+    In a child that the script forked and that ran to the script's end, `forked` is true and nothing was judged or kept.
+    """
+
+    def __init__(self, run: Run, error: BaseException | None, *, forked: bool) -> None:
         self.run = run
-        self.exit_code = exit_code
+        self.exit_code = exit_code(error)
         self.error = error
+        self.forked = forked
 
 
 def run_script(
-    path: str, arguments: Sequence[str] = (), *, overhead: float = 0.01, name: str = "", writer: Sink | None = None
+    path: str,
+    arguments: Sequence[str] = (),
+    *,
+    code: types.CodeType | None = None,
+    overhead: float = 0.01,
+    name: str = "",
+    writer: Sink | None = None,
+    ended: Ended = lambda run: run,
+    last: bool = False,
 ) -> ScriptOutcome:
     """Run a script under watch; its output, arguments, `__main__`, folder and seeds are as without babysit.
 
-    A script that raises prints its own traceback, without our frames, before this returns.
+    A script that raises has its own `sys.excepthook` called, with a traceback without our frames, before this returns.
+
+    Args:
+        path: the script.
+        arguments: its own.
+        code: what `read_script` gave for it, when it was read before.
+        overhead: share of step time that watching may take.
+        name: a name for the run.
+        writer: where records go while the script runs.
+        ended: called with the judged run, in the process that started the script and in no child of it, also when a
+            plain SIGTERM ends the script: the process dies of the signal afterwards, as it would have.
+        last: the process ends with the script. `__main__` and its arguments stay for what runs at exit, and threads
+            that Python waits for at its end are waited for here, so that what they train is seen.
 
     Raises:
         UserError: the script does not exist, is no file, cannot be read, or is not Python.
     """
-    code = read_script(path)
-    module = types.ModuleType("__main__")
-    module.__dict__.update(__file__=path, __builtins__=builtins, __spec__=None, __cached__=None)
+    code = code or read_script(path)
+    module = main_module(path)
     watching = watch(overhead=overhead, name=name or Path(path).stem, writer=writer)
     watching.note(command=" ".join(["python", path, *arguments]))
     watching.name_models_by(lambda model: _variable_name(module, model))
-    with _as_main(module, path, arguments), _terminated_as_exit():
-        error = _run(code, module, watching)
-        exit_code = _exit_code(error)
-        ended = {0: Status.FINISHED, INTERRUPTED: Status.INTERRUPTED, TERMINATED: Status.INTERRUPTED}
-        status = ended.get(exit_code, Status.FINISHED if isinstance(error, SystemExit) else Status.CRASHED)
-        run = watching.close(status=status, error=error)
-        if error is not None and not isinstance(error, SystemExit):
-            _print_as_python(error)
+    process = os.getpid()
+    with as_main(module, path, arguments, stays=last):
+        with _kept_when_terminated(lambda: ended(watching.close(status=Status.INTERRUPTED))):
+            error = tell_ending(_run(code, module, watching))
+            if last:
+                error = wait_for_threads() or error
+        if os.getpid() != process:
+            return ScriptOutcome(watching.run, error, forked=True)
         _flush_output()
-    return ScriptOutcome(run, exit_code, error)
+        return ScriptOutcome(ended(watching.close(status=_status(error), error=error)), error, forked=False)
 
 
 def read_script(path: str) -> types.CodeType:
@@ -75,7 +101,7 @@ def read_script(path: str) -> types.CodeType:
     except OSError as problem:
         raise UserError(f"the script cannot be read: {problem.strerror}", where=path) from problem
     try:
-        return compile(source, path, "exec", dont_inherit=True)
+        return compile(source, shown_path(path), "exec", dont_inherit=True)
     except SyntaxError as problem:
         raise UserError(
             f"the script is not valid Python: {problem.msg}", where=f"{path}, line {problem.lineno}", do="Mend it first"
@@ -84,41 +110,68 @@ def read_script(path: str) -> types.CodeType:
         raise UserError(f"the script is not Python text: {problem}", where=path) from problem
 
 
-@contextlib.contextmanager
-def _as_main(module: types.ModuleType, path: str, arguments: Sequence[str]) -> Iterator[None]:
-    """Make the script's module `__main__`, with its arguments and its folder first on the path."""
-    old_main, old_argv, old_path = sys.modules["__main__"], sys.argv, list(sys.path)
-    sys.modules["__main__"] = module
-    sys.argv = [path, *arguments]
-    # The first entry is the folder of the script that Python started, here our own console script.
-    sys.path[:1] = [str(Path(path).resolve().parent)]
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = old_main
-        sys.argv = old_argv
-        sys.path[:] = old_path
+@final
+class _Death:
+    """Handles SIGTERM: keeps the records first, then lets the process die of the signal, as it would have."""
+
+    def __init__(self, keep: Callable[[], object]) -> None:
+        self._keep = keep
+        self._process = os.getpid()
+
+    def __call__(self, number: int, _frame: types.FrameType | None) -> None:
+        """Hear the signal."""
+        self.undo()
+        if os.getpid() == self._process:
+            # It may have come while a lock was held that keeping needs: then this thread ends the process.
+            deadline = threading.Timer(TERMINATION_SECONDS, os.kill, (self._process, number))
+            deadline.daemon = True
+            deadline.start()
+            with contextlib.suppress(Exception):
+                self._keep()
+        os.kill(os.getpid(), number)
+
+    def undo(self) -> None:
+        """Let the signal do what it always does, unless the script has set a handler of its own."""
+        if signal.getsignal(signal.SIGTERM) is self:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
-def _terminated_as_exit() -> Iterator[None]:
-    """Let a plain SIGTERM (Slurm, Docker, `timeout`) end the script as an exit, so that its records are not lost.
+def _kept_when_terminated(keep: Callable[[], object]) -> Iterator[None]:
+    """Keep the records when a plain SIGTERM (Slurm, Docker, `timeout`) ends the script.
 
-    A handler that the script itself installs replaces this one; where none can be set, nothing changes.
+    Nothing is raised into the script, which could catch it and go on. A handler that the script itself sets replaces
+    this one; where none can be set, nothing changes.
     """
-
-    def leave(_number: int, _frame: types.FrameType | None) -> None:
-        raise SystemExit(TERMINATED)
-
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, leave)
+    death = _Death(keep)
+    signal.signal(signal.SIGTERM, death)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is leave:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        death.undo()
+
+
+_lifted: list[_Death] = []
+
+
+def _before_fork() -> None:
+    # Python forgets a signal that reaches a child while it forks: a child that is terminated at once would live on.
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(handler, _Death) and threading.current_thread() is threading.main_thread():
+        handler.undo()
+        _lifted.append(handler)
+
+
+def _in_parent() -> None:
+    if _lifted and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _lifted.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_lifted.clear)
 
 
 def _run(code: types.CodeType, module: types.ModuleType, watching: Watch) -> BaseException | None:
@@ -130,32 +183,17 @@ def _run(code: types.CodeType, module: types.ModuleType, watching: Watch) -> Bas
     return None
 
 
-def _exit_code(error: BaseException | None) -> int:
-    if error is None:
-        return 0
-    if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
-    if not isinstance(error, SystemExit):
-        return 1
-    if error.code is None:
-        return 0
-    if isinstance(error.code, int):
-        return error.code & 0xFF
-    print(error.code, file=sys.stderr)  # noqa: T201  what Python does with a message given to sys.exit
-    return 1
-
-
-def _print_as_python(error: BaseException) -> None:
-    """Print the traceback from the script's first frame on."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") != "__main__":
-        trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace or error.__traceback__)
+def _status(error: BaseException | None) -> Status:
+    code = exit_code(error)
+    if code in (INTERRUPTED, TERMINATED):
+        return Status.INTERRUPTED
+    return Status.FINISHED if error is None or isinstance(error, SystemExit) else Status.CRASHED
 
 
 def _flush_output() -> None:
+    """Let the script's output come before our own; what cannot be written fails again at Python's end, as it would."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+        with contextlib.suppress(Exception):
             stream.flush()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Self, final
@@ -13,6 +15,7 @@ from torch import nn
 from babysit.records.finding import Finding, Severity
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
+from babysit.watcher import patches
 from babysit.watcher.crashes import crash_of
 from babysit.watcher.environment import environment
 from babysit.watcher.loop import Loop
@@ -56,7 +59,10 @@ def watch(
 
 @final
 class Watch:
-    """A watch over one training, from `start` to `close`; a context manager that does both."""
+    """A watch over one training, from `start` to `close`; a context manager that does both.
+
+    It belongs to the process that started it: in a forked child it is closed, with nothing judged, sent or kept.
+    """
 
     def __init__(
         self,
@@ -87,6 +93,7 @@ class Watch:
         """Begin to listen; `at_once=False` leaves everything before the first optimizer is made alone."""
         if not self._open and not self._closed:
             self._open = True
+            _open.add(self)
             self._loop.start(at_once=at_once)
         return self
 
@@ -99,6 +106,7 @@ class Watch:
         """
         if not self._closed:
             self._open, self._closed = False, True
+            _open.discard(self)
             self._loop.close()
             if status is Status.CRASHED and error is not None:
                 self._parts["crash"] = crash_of(error)
@@ -128,7 +136,8 @@ class Watch:
 
     def pause(self) -> None:
         """Listen to nothing until `resume`: for training on the side that is not part of this run."""
-        self._loop.pause()
+        if self._open:
+            self._loop.pause()
 
     def resume(self) -> None:
         """Listen again."""
@@ -158,6 +167,11 @@ class Watch:
         """How to call a model that is found by itself."""
         self._loop.window.name_of = name_of
 
+    def _abandon(self) -> None:
+        """Be closed, in a forked child."""
+        self._open, self._closed = False, True
+        self._loop.abandon()
+
     def _snapshot(self, *, status: Status, ended: str = "") -> Run:
         fields = {"status": status, "ended": ended, **self._loop.facts(), **self._parts}
         return msgspec.structs.replace(self._run, **fields)
@@ -172,6 +186,19 @@ class Watch:
             gap = Finding(code="T001", name="measurement-gap", severity=Severity.INFO, rank=1, meaning=meaning)
             return msgspec.structs.replace(run, findings=(gap,))
 
+
+_open: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    patches.forget_all()
+    for watching in list(_open):
+        watching._abandon()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 _WRITTEN: Final = (
     "status", "ended", "name", "command", "config", "anatomy", "data", "probes", "events", "trials", "ranges",

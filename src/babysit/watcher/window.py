@@ -82,6 +82,11 @@ class Window:
         """Take the mode off this thread, where it may have stayed while another thread trained."""
         remove(self._trace)
 
+    def abandon(self) -> None:
+        """Look no more, in a forked child: nothing of what was measured is wanted there."""
+        self.capturing = False
+        self.close()
+
     def pause(self) -> None:
         """Take the mode away for a while."""
         if self.active and not self._paused:

@@ -1,0 +1,26 @@
+"""Whether a launcher started this process as one of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+# The variable that each launcher sets in the processes it starts, the more telling ones first. A launcher takes an exit
+# code other than 0 for a failed job: torchrun restarts all ranks and trains again, Slurm and MPI end the other tasks.
+_VARIABLES: Final = {
+    "TORCHELASTIC_RUN_ID": "torchrun",  # torchrun, torch.distributed.run, and accelerate launch on several devices
+    "ACCELERATE_MIXED_PRECISION": "accelerate launch",  # set on a single device too
+    "OMPI_COMM_WORLD_RANK": "mpirun",  # Open MPI
+    "MV2_COMM_WORLD_RANK": "mpirun",  # MVAPICH
+    "PMIX_RANK": "mpirun",  # PMIx: Open MPI 5, PRRTE
+    "PMI_RANK": "mpirun",  # PMI: MPICH, Intel MPI
+    "SLURM_PROCID": "Slurm",  # sbatch and srun
+    "LOCAL_RANK": "a distributed launcher",  # torch's env:// variables: DeepSpeed, Lightning, scripts that start ranks
+    "RANK": "a distributed launcher",
+    "WORLD_SIZE": "a distributed launcher",
+}
+
+
+def launcher(environment: Mapping[str, str]) -> str:
+    """What started this process as a task of a job, in words; "" when it was started by itself."""
+    return next((name for variable, name in _VARIABLES.items() if environment.get(variable)), "")
