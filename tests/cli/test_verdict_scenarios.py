@@ -168,6 +168,7 @@ SCENARIOS = (
 @pytest.fixture
 def call(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
 
     def called(*words):
         with pytest.raises(SystemExit) as caught:

@@ -30,9 +30,9 @@ SCRIPT: Final = "babysit"
 # What a reader may be told to type besides babysit, make and python; nothing is known of their options here.
 OTHER_PROGRAMS: Final = frozenset({"cd", "git", "pip", "pre-commit"})
 EXIT_CODES: Final = (
-    "Exit codes: 0 for a verdict of healthy or inconclusive, 1 for problems (findings at or above `--fail-on`), 2 for wrong "
-    "input, 130 stopped by Ctrl-C. A watched script that fails keeps its own. Under torchrun, accelerate launch, Slurm or "
-    "MPI, `babysit watch` gives 1 for findings only where `--fail-on` stands on the command line."
+    "Exit codes: 0 for a verdict of healthy or inconclusive, 1 for problems (findings at or above `--fail-on`), 2 for "
+    "wrong input, 130 stopped by Ctrl-C. A watched script that fails keeps its own. Under torchrun, accelerate launch, "
+    "Slurm or MPI, `babysit watch` gives 1 for findings only where `--fail-on` stands on the command line."
 )
 AGAIN: Final = "`python -m babysit.testing.documents` writes it again"
 
