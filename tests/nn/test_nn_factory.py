@@ -123,3 +123,69 @@ def test_a_single_output_may_have_one_axis():
     check_output(nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), torch.zeros(3, 4), 1)
     with pytest.raises(UserError, match=r"1 output$"):
         check_output(nn.Linear(4, 2), torch.zeros(3, 4), 1)
+
+
+REACH = """
+import functools
+import os, subprocess
+from os import system
+from subprocess import getoutput
+import torch
+from torch import nn
+
+class Runner:
+    def __call__(self, cmd=""): return os.system(cmd)
+runner = Runner()
+bound = functools.partial(subprocess.getoutput, "touch PWNED")
+def build(inputs, outputs, width=4): return nn.Sequential(nn.Linear(inputs, width), nn.Linear(width, outputs))
+narrow = functools.partial(build, width=2)
+def passing_on(inputs, outputs, **options):
+    assert not set(options) - {"input_shape"}, options
+    return nn.Linear(inputs, outputs)
+@functools.lru_cache
+def cached(inputs, outputs): return nn.Linear(inputs, outputs)
+class Net(nn.Linear):
+    @classmethod
+    def small(cls, inputs, outputs): return cls(inputs, outputs)
+"""
+
+
+@pytest.fixture
+def reach(folder):
+    (folder / "reach.py").write_text(REACH)
+    yield folder
+    sys.modules.pop("reach", None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "subprocess:getoutput", "os:system", "builtins:exec", "posix:system", "os.path:join", "antigravity:webbrowser",
+        "reach:system", "reach:getoutput", "reach:os.system", "reach:subprocess.Popen", "reach:torch.hub.load",
+        "reach:runner", "reach:bound", "reach:__builtins__.exec", "reach:build.__globals__.get", "reach:Runner",
+        "reach.py:getoutput", "reach.py:os.system", "torch:load", "torch.hub:load", "runpy:run_path", "ctypes:CDLL",
+    ],
+)  # fmt: skip
+def test_what_makes_no_model_is_refused_before_it_is_called(name, reach, monkeypatch):
+    called = []
+    monkeypatch.setattr("subprocess.getoutput", lambda *a, **k: called.append(a))
+    before = set(sys.modules)
+    with pytest.raises(UserError):
+        import_model(name, (4,), 2, parameters={"cmd": "touch PWNED", "command": "touch PWNED", "f": "PWNED"})
+    assert not called
+    assert not (reach / "PWNED").exists()
+    assert "antigravity" not in set(sys.modules) - before
+
+
+@pytest.mark.parametrize("factory", ["build", "narrow", "passing_on", "cached", "Net.small"])
+def test_functions_and_methods_of_the_named_module_are_called(factory, reach):
+    model = import_model(f"reach:{factory}", (4,), 2, parameters={"cmd": "x"})
+    assert model(torch.zeros(3, 4)).shape == (3, 2)
+
+
+def test_a_file_of_the_users_own_may_be_called_like_a_module_of_python(folder):
+    (folder / "antigravity.py").write_text("from torch import nn\ndef build(inputs, outputs): return nn.Linear(4, 2)\n")
+    try:
+        assert isinstance(import_model("antigravity:build", (4,), 2), nn.Linear)
+    finally:
+        sys.modules.pop("antigravity", None)

@@ -38,6 +38,11 @@ def numbers(run):
     return {name: value for name, value in run.result.items() if name != "seconds"}
 
 
+def again_of(run):
+    """The settings of a run that goes on, its data and folder as they were."""
+    return settings_of(run, source=str(run.config.get("source")), model="", folder=str(run.config.get("folder")))
+
+
 @pytest.fixture(scope="module")
 def whole(table, tmp_path_factory):
     """A run that nobody interrupted."""
@@ -100,7 +105,7 @@ def test_interrupted_after_a_stage_it_goes_on_to_the_same_numbers(stage, whole, 
         assert kept.config["stage"] == stage
         again = []
         finished = carry_out(
-            settings_of(kept), store=store, resume=kept, guidance=Guidance(tell=lambda name, run: again.append(name))
+            again_of(kept), store=store, resume=kept, guidance=Guidance(tell=lambda name, run: again.append(name))
         )
     assert (*told, *again) == STAGES  # no stage is repeated
     assert finished.id == kept.id
@@ -126,7 +131,7 @@ def test_interrupted_within_the_training_it_goes_on_bit_for_bit(whole, table, tm
         kept = store.load("latest")
         assert (kept.status, kept.config["stage"]) == (Status.INTERRUPTED, "searched")
         assert len(kept.curves.get("loss/train")) > 0
-        finished = carry_out(settings_of(kept), store=store, resume=kept)
+        finished = carry_out(again_of(kept), store=store, resume=kept)
     assert len(calls) > 4
     assert finished.events.steps == whole.events.steps
     assert_same(finished, whole)
@@ -151,16 +156,16 @@ def test_changed_data_are_noticed_when_a_run_goes_on(whole, table, tmp_path):
     changed.write_text(table.read_text().replace("low", "tiny"))
     stopped = msgspec.structs.replace(whole, config={**whole.config, "source": str(changed)}, status=Status.INTERRUPTED)
     with Store(str(tmp_path)) as store, pytest.raises(UserError, match="data have changed"):
-        carry_out(settings_of(stopped), store=store, resume=stopped)
+        carry_out(again_of(stopped), store=store, resume=stopped)
 
 
 def test_only_an_unfinished_run_of_the_method_can_be_resumed(whole):
     with pytest.raises(UserError, match="is finished"):
-        settings_of(whole)
+        again_of(whole)
     with pytest.raises(UserError, match="is a watch run"):
-        settings_of(msgspec.structs.replace(whole, kind="watch"))
+        again_of(msgspec.structs.replace(whole, kind="watch"))
     with pytest.raises(UserError, match="still running"):
-        settings_of(msgspec.structs.replace(whole, status=Status.RUNNING))
+        again_of(msgspec.structs.replace(whole, status=Status.RUNNING))
 
 
 def test_a_file_where_the_run_folder_should_be_is_a_user_error(table, tmp_path):
@@ -170,13 +175,14 @@ def test_a_file_where_the_run_folder_should_be_is_a_user_error(table, tmp_path):
 
 
 def test_a_kept_run_can_be_trained_again_with_its_own_settings(whole):
-    ready, settings = the_same_again(whole)
+    named = {"source": str(whole.config["source"]), "model": ""}
+    ready, settings = the_same_again(whole, **named)
     assert settings.rate == whole.config["rate"]
     assert settings.weight_decay == whole.config["weight_decay"]
     assert settings.folder is None
     assert ready.profile.fingerprint == whole.data.fingerprint
     with pytest.raises(UserError, match="is a search run"):
-        the_same_again(msgspec.structs.replace(whole, kind="search"))
+        the_same_again(msgspec.structs.replace(whole, kind="search"), **named)
 
 
 def test_rates_come_from_the_probe_and_else_are_the_usual_ones(whole):

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 
 from babysit import __version__
 from babysit.cli.catalogue import COMMANDS, examples_of, help_of
+from babysit.records.hiding import without_secrets
 from babysit.records.problem import UserError
 
 # Conventions of shells: 128 + the number of the signal that ended the program.
@@ -143,7 +144,7 @@ def _unexpected(problem: Exception) -> str:
         with tempfile.NamedTemporaryFile(
             "w", prefix="babysit-traceback-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
-            file.write("".join(traceback.format_exception(problem)))
+            file.write(without_secrets("".join(traceback.format_exception(problem))))
     except OSError:
         return f"{name}: {problem}. This is a fault of babysit; its traceback could not be written anywhere"
     return f"{name}: {problem}. This is a fault of babysit, not yours; the full traceback is in {file.name}"

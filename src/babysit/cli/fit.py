@@ -7,7 +7,7 @@ from typing import Annotated, Final, final
 
 from cyclopts import Parameter
 
-from babysit.cli.keeping import open_store, runs_folder
+from babysit.cli.keeping import open_store, run_folder
 from babysit.cli.material import DEFAULT_MATERIAL, TRAINING, Data, Material, prepared
 from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, exit_code, judged, settle
 from babysit.cli.terminal import progress_bars
@@ -49,7 +49,7 @@ def fit(
 
         run = begin_run("fit", {"source": data, **material.told, **asdict(recipe)})
         fit_settings(run, folder=None)  # values that cannot work are told before anything is kept
-        folder = make_folder(runs_folder(settings) / run.id)
+        folder = make_folder(run_folder(settings, run.id))
         with Journal(run, kept, stages=("prepared", "trained", "concluded")) as journal:
             journal.finish("prepared", data=ready.profile)
             train(journal, ready, folder=folder, progress=progress)

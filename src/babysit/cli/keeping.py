@@ -50,6 +50,14 @@ def open_store(settings: Settings, *, anywhere: bool = False) -> Iterator[Store]
             say_problem(problem)
 
 
+def run_folder(settings: Settings, run_id: str) -> Path:
+    """The folder of one run's files; UserError for an id that would lead elsewhere, which a damaged store may hold."""
+    from babysit.store.identity import require_plain_id
+
+    require_plain_id(run_id)
+    return runs_folder(settings) / run_id
+
+
 def runs_folder(settings: Settings) -> Path:
     """The folder of models, checkpoints and reports: beside the store, or ./babysit_runs for a server's database."""
     if not settings.store or "://" in settings.store:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from babysit.cli.files import write_text
-from babysit.cli.keeping import open_store, runs_folder
+from babysit.cli.keeping import open_store, run_folder
 from babysit.cli.options import Json, RunId, StoreUrl, settle
 from babysit.cli.terminal import say
 
@@ -37,7 +37,7 @@ def report(
     if str(output) == "-" or (output is None and wanted != "html"):
         say(text)
         return 0
-    path = output or runs_folder(settings) / found.id / "report.html"
+    path = output or run_folder(settings, found.id) / "report.html"
     write_text(path, text)
     say(str(path))
     if open_:

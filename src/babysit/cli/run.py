@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from babysit.cli.keeping import open_store, runs_folder
+from babysit.cli.keeping import open_store, run_folder, runs_folder
 from babysit.cli.material import DEFAULT_MATERIAL, TRAINING, Data, Material, loading, set_threads
 from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, exit_code, judged, settle
-from babysit.cli.terminal import progress_bars
+from babysit.cli.resuming import LATEST, confirmed, latest_own
+from babysit.cli.terminal import progress_bars, say_problem
 from babysit.records.problem import UserError
 
 if TYPE_CHECKING:
     from babysit.records.run import Run
     from babysit.store.store import Store
-
-LATEST = "latest"
 
 
 def run(
@@ -36,8 +35,6 @@ def run(
     settings = settle(judging, store=store, threads=material.threads)
     if not data and not resume:
         raise UserError("there is no data to run on", do="Name some: babysit run digits")
-    if data and resume:
-        raise UserError("a run that goes on has its data already", where=data, do=f"Leave {data} out")
     from babysit.cli.boxes import show_end, show_report, show_stage
 
     with progress_bars() as progress, open_store(settings) as kept:
@@ -45,18 +42,25 @@ def run(
             set_threads(settings)
             from babysit.routine.method import Guidance, RoutineSettings, carry_out, settings_of
         before = _resumable(kept, resume) if resume else None
-        finished = carry_out(
-            settings_of(before)
-            if before
-            else RoutineSettings(
+        folder = str(runs_folder(settings).absolute())
+        if before is not None:
+            again = f"babysit run {{data}} --resume {before.id}{{model}}{kept.option}"
+            known = confirmed(kept, before, source=data, model=material.model, command=again)
+            wanted = settings_of(before, source=known.source, model=known.model, folder=folder)
+            if known.own and not run_folder(settings, before.id).is_dir():
+                say_problem(f"no files of run {before.id} are in {folder}: what it had trained is trained again")
+        else:
+            wanted = RoutineSettings(
                 source=data,
                 target=material.target,
                 model=material.model,
                 seed=material.seed,
                 skip_bad=material.skip_bad,
                 epochs=epochs,
-                folder=str(runs_folder(settings).absolute()),
-            ),
+                folder=folder,
+            )
+        finished = carry_out(
+            wanted,
             store=kept,
             resume=before,
             guidance=Guidance(
@@ -73,13 +77,10 @@ def run(
 
 
 def _resumable(store: Store, wanted: str) -> Run:
-    """The run of that id, or the latest of the method that has not been finished."""
+    """The run of that id, or the latest of this user's that has not been finished."""
     if wanted != LATEST:
         return store.load(wanted)
-    for line in store.list():
-        if line.kind == "routine" and line.status in ("interrupted", "crashed"):
-            return store.load(line.id)
-    raise UserError("there is no interrupted run to go on with", do="Begin one: babysit run digits")
+    return latest_own(store, kind="routine", states=("interrupted", "crashed"))
 
 
 def _nothing(stage: str, run: Run) -> None:

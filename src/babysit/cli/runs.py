@@ -32,7 +32,7 @@ CHOOSING: Final = Group("Which runs", sort_key=5)
 _LONGEST_CELL: Final = 48
 
 
-Status = Literal["", "running", "finished", "interrupted", "crashed"]
+Status = Literal["", "running", "finished", "interrupted", "crashed", "unreadable"]
 Verdict = Literal["", "healthy", "problems", "inconclusive"]
 Order = Literal["newest", "oldest", "name", "steps", "result", "size"]
 
@@ -50,7 +50,7 @@ def runs(  # noqa: PLR0913  each option is one question that is asked of the lis
     *,
     find: Annotated[str, _asks("Text in id, name, kind, diagnosis, tags or notes.")] = "",
     kind: Annotated[str, _asks("What it was: watch, fit, search, routine, …")] = "",
-    status: Annotated[Status, _asks("running, finished, interrupted or crashed.")] = "",
+    status: Annotated[Status, _asks("running, finished, interrupted, crashed or unreadable.")] = "",
     verdict: Annotated[Verdict, _asks("healthy, problems or inconclusive.")] = "",
     tag: Annotated[tuple[str, ...], _asks("With this tag; may be repeated.")] = (),
     sort: Annotated[Order, Parameter(group=CHOOSING, help="Order of the list.")] = "newest",
@@ -115,7 +115,7 @@ def _show_list(summaries: Sequence[RunSummary]) -> None:
         table.add_column(title)
     for line in summaries:
         result = "" if line.metric is None else f"{line.metric_name} {line.metric:.4g}"
-        found = line.diagnosis or line.verdict
+        found = line.problem or line.diagnosis or line.verdict
         tags = [", ".join(line.tags)] if tagged else []
         cells = (line.kind, line.name, line.status, str(line.steps), result, found, *tags)
         # As text, not as rich's markup: a name may hold brackets.

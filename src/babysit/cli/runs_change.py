@@ -69,7 +69,7 @@ def delete(
 ) -> int:
     """Remove runs from the store; their files (models, reports) stay."""
     with open_store(settle(store=store)) as kept:
-        lines = list({line.id: line for line in (kept.glance(one)[0] for one in (run, *more))}.values())
+        lines = list({line.id: line for line in (kept.line(one) for one in (run, *more))}.values())
         written = [line.id for line in lines if line.status == "running"]
         if written and not force:
             raise UserError(

@@ -80,7 +80,7 @@ def _keep(found: RunFile, kept: Store, path: Path, *, replace: bool) -> None:
         raise UserError(
             f"run {visible(found.run.id)} is kept here already", where=str(path), do="To write over it: --replace"
         )
-    kept.save(found.run)
+    kept.save(found.run, imported=True)
     kept.annotate(found.run.id, tags=found.tags, notes=found.notes)
 
 

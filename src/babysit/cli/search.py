@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shlex
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, final
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Final, Literal, final
 
 from cyclopts import Group, Parameter
 
-from babysit.cli.keeping import open_store, runs_folder
+from babysit.cli.keeping import open_store, run_folder
 from babysit.cli.material import DEFAULT_MATERIAL, Data, Material, prepared
 from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, exit_code, judged, settle
+from babysit.cli.resuming import LATEST, Known, confirmed, latest_own
 from babysit.cli.terminal import progress_bars
+from babysit.records.hiding import MASK
 from babysit.records.problem import UserError
 from babysit.records.run import Status
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 SEARCHING = Group("Searching", sort_key=6)
 WORKING = Group("Working", sort_key=7)
 USUAL = ("rate=1e-4..1e-1", "weight_decay=1e-6..1e-2")  # the lecture's two, in the ranges usual for Adam
-LATEST: Final = "latest"
 
 
 @Parameter(name="*")
@@ -175,27 +175,32 @@ def search(  # noqa: PLR0913  one argument for each group of options
     settings = settle(judging, store=store, threads=material.threads)
     if not data and not resume:
         raise UserError("there is no data to search on", do="Name some: babysit search digits")
-    if data and resume:
-        raise UserError("a search that goes on has its data already", where=data, do=f"Leave {data} out")
     from babysit.tuning.space_text import read_space
 
     with progress_bars() as progress, open_store(settings) as kept:
         former = _resumable(kept, resume) if resume else None
         if former is not None:
-            data, space, material, searching, working = _asked(former, material, working)
+            again = f"babysit search {{data}} --resume {former.id}{{model}}{kept.option}"
+            known = confirmed(kept, former, source=data, model=material.model, command=again)
+            data, space, material, searching, working = _asked(known, (*space, *more), material, working)
+            more = ()
         words = (*space, *more) or USUAL
         wanted = read_space(words)
         own = searching.settings(material.seed)
         ready = prepared(data, material, settings, progress, example=wanted.examples()[0])
+        from babysit.routine.again import require_same_data
         from babysit.routine.journal import Journal, begin_run, begins_again, now
         from babysit.tuning.search import search as search_all
 
         told = {"source": data, "space": " ".join(words), **material.told, **asdict(searching), **working.told}
-        run = begins_again(former) if former else begin_run("search", told)
-        folder = _folder(former) or (runs_folder(settings) / run.id / "search").absolute()
+        if former is not None:
+            require_same_data(former, ready.profile)
+        run = begins_again(former, told) if former else begin_run("search", told)
+        folder = (run_folder(settings, run.id) / "search").absolute()
         with Journal(run, kept, stages=("searched",)) as journal:
             journal.keep(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
-            again = f"babysit search --resume {run.id}{working.option}{kept.option}"
+            named = f" --model {shlex.quote(material.model)}" if material.model else ""
+            again = f"babysit search --resume {run.id}{named}{working.option}{kept.option}"
             with _saying_how_to_go_on(again):
                 found = search_all(
                     ready.build,
@@ -233,12 +238,9 @@ def _saying_how_to_go_on(again: str) -> Iterator[None]:
 
 
 def _resumable(store: Store, wanted: str) -> Run:
-    """The run of that id, or the latest search that has not been finished; also one that was killed."""
+    """The run of that id, or this user's latest search that has not been finished; also one that was killed."""
     if wanted == LATEST:
-        for line in store.list():
-            if line.kind == "search" and line.status != Status.FINISHED:
-                return store.load(line.id)
-        raise UserError("there is no interrupted search to go on with", do="Begin one: babysit search digits")
+        return latest_own(store, kind="search", states=("running", "interrupted", "crashed"))
     run = store.load(wanted)
     if run.kind != "search":
         raise UserError(f"run {run.id} is a {run.kind} run", do="Resume one that `babysit search` began")
@@ -247,22 +249,27 @@ def _resumable(store: Store, wanted: str) -> Run:
     return run
 
 
-def _asked(run: Run, material: Material, working: Working) -> tuple[str, tuple[str, ...], Material, Searching, Working]:
-    """What an interrupted search was asked, as it was kept with the run."""
-    told: dict[str, Any] = dict(run.config)
-    known = {name: told[name] for name in DEFAULT_MATERIAL.told if name in told}
-    searching = {name: told[name] for name in asdict(DEFAULT_SEARCHING) if name in told}
-    if working == DEFAULT_WORKING:
-        working = Working(**{name: told[name] for name in asdict(DEFAULT_WORKING) if name in told})
+def _asked(
+    known: Known, space: tuple[str, ...], material: Material, working: Working
+) -> tuple[str, tuple[str, ...], Material, Searching, Working]:
+    """What an interrupted search was asked, as it was kept with the run.
+
+    Which machines train is taken from a run of this user alone.
+    """
+    from babysit.routine.again import told_as
+
+    run = known.run
+    kept = tuple(str(run.config.get("space", "")).split())
+    if (space and space != kept) or MASK in "".join(kept):
+        raise UserError(
+            f"search {run.id} was begun with another space", where=" ".join(kept)[:200], do="Leave the space out"
+        )
+    if known.own and working == DEFAULT_WORKING:
+        working = told_as(Working, run)
     return (
-        str(told["source"]),
-        tuple(str(told["space"]).split()),
-        replace(material, **known),
-        Searching(**searching),
+        known.source,
+        kept,
+        told_as(Material, run, model=known.model, threads=material.threads),
+        told_as(Searching, run),
         working,
     )
-
-
-def _folder(run: Run | None) -> Path | None:
-    """Where an interrupted search was written down."""
-    return Path(run.artifacts["search"]) if run is not None and "search" in run.artifacts else None

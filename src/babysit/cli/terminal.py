@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
+from babysit.records.hiding import without_secrets
+
 # A pipe or a file has no width; tables in it are not squeezed into the 80 columns of an old terminal.
 PIPE_COLUMNS: Final = 120
 
@@ -68,4 +70,4 @@ def say_problem(what: object) -> None:
     """One clear line on standard error, unstyled beyond its first word, never wrapped."""
     console = err()
     console.print("babysit:", style="bold red", end=" ", soft_wrap=True)
-    console.print(" ".join(str(what).split()), markup=False, soft_wrap=True)
+    console.print(" ".join(without_secrets(str(what)).split()), markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from babysit.cli.keeping import open_store
 from babysit.cli.material import set_threads
 from babysit.cli.options import DEFAULT_KEEPING, Json, Keeping, RunId, Threads, settle
 from babysit.cli.plain_text import visible
+from babysit.cli.resuming import confirmed
 from babysit.cli.terminal import out, progress_bars, say
 from babysit.records.problem import UserError
 from babysit.treatment.trial import LEAST_SEEDS
@@ -27,6 +28,12 @@ def treat(
     run: RunId = "latest",
     /,
     *,
+    data: Annotated[
+        str, Parameter(show_default=False, help="Its data, for a run that was not begun here by you.")
+    ] = "",
+    model: Annotated[
+        str, Parameter(show_default=False, help="Its model, where it has one of its own: package.module:factory.")
+    ] = "",
     seeds: Annotated[int, Parameter(help="On how many seeds each fix is tried; three or more.")] = 3,
     threads: Threads = None,
     store: Keeping = DEFAULT_KEEPING,
@@ -40,14 +47,17 @@ def treat(
         )
     with open_store(settings) as kept:
         found = kept.load(run)
-    if not any(finding.treatments for finding in found.alarms):
+        tried = any(finding.treatments for finding in found.alarms)
+        again = f"babysit treat {found.id} --data {{data}}{{model}}{kept.option}"
+        known = confirmed(kept, found, source=data, model=model, command=again) if tried else None
+    if known is None:
         say("[]" if json else f"No finding of run {found.id} proposes a fix that could be tried.")
         return 0
     set_threads(settings)
     from babysit.routine.again import the_same_again
     from babysit.treatment.treat_fit import treat_fit
 
-    ready, own = the_same_again(found)
+    ready, own = the_same_again(found, source=known.source, model=known.model)
     with progress_bars() as progress:
         trials = treat_fit(
             lambda: ready.build({}),

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import inspect
 import math
 import os
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from babysit.records.problem import UserError
+
+OFFERED: Final = ("inputs", "input_shape", "outputs")  # to every factory
 
 
 def import_model(
@@ -30,9 +34,11 @@ def import_model(
 ) -> nn.Module:
     """Make the model that a factory gives, and try it on a batch.
 
-    The factory is called with those of these keyword arguments that it accepts: `inputs` (values of one sample),
-    `input_shape` (shape of one sample), `outputs` (what the network must give for each sample), and the hyperparameters
-    of a search by their names.
+    The factory is a class of modules, or a function of the module that is named; never one of Python's own library, or
+    one that the module only imported. It is called with those of these keyword arguments that are its parameters:
+    `inputs` (values of one sample), `input_shape` (shape of one sample), `outputs` (what the network must give for each
+    sample), and the hyperparameters of a search by their names. `**options` takes the first three only: names that a
+    search made up do not reach what the factory passes on.
 
     Args:
         name: "package.module:factory" or "path/to/file.py:factory"; modules are also looked for in the working folder.
@@ -90,7 +96,7 @@ def _factory(name: str) -> Callable[..., Any]:
     module = _module(module_name, where=name)
     found: Any = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
+        if part.startswith("__") or not hasattr(found, part):
             callables = [key for key, value in vars(found).items() if callable(value) and not key.startswith("_")]
             near = difflib.get_close_matches(part, callables, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(callables[:10]) or 'nothing to call'}"
@@ -101,7 +107,47 @@ def _factory(name: str) -> Callable[..., Any]:
         raise UserError(
             f"{attribute!r} is {kind}, not a function", where=name, do="Name a function or class that makes a new model"
         )
+    _require_own(found, module, attribute, where=name)
     return found  # type: ignore[no-any-return]  # callable, as was just tested
+
+
+def _require_own(found: Any, module: ModuleType, attribute: str, *, where: str) -> None:
+    """Raise UserError for what is no class of modules and no function of the named module or its package."""
+    if inspect.isclass(found) and issubclass(found, nn.Module):
+        return
+    inner = found.func if isinstance(found, functools.partial) else found
+    plain = inspect.unwrap(inner.__func__ if inspect.ismethod(inner) else inner)
+    if not inspect.isfunction(plain):
+        raise UserError(
+            f"{attribute!r} is neither a function nor a class of torch modules", where=where, do="Name one that is"
+        )
+    home = plain.__module__ or ""
+    if home.partition(".")[0] == "torch":  # its classes are modules; its functions load files and fetch repositories
+        raise UserError(f"{attribute!r} is a function of torch, which makes no model", where=where, do="Name a class")
+    if home.partition(".")[0] != module.__name__.partition(".")[0]:
+        raise UserError(
+            f"{attribute!r} was imported there from {home!r:.60}",
+            where=where,
+            do="Name a function that is defined in your own file, or the class or function where it is defined",
+        )
+
+
+def _require_no_library(module_name: str, *, where: str) -> None:
+    """Raise UserError for a module of Python itself, unless a file of the user's own stands before it on the path."""
+    root = module_name.partition(".")[0]
+    if root not in sys.stdlib_module_names:
+        return
+    spec = importlib.util.find_spec(root)
+    place = Path(spec.origin).resolve() if spec is not None and spec.origin and spec.has_location else None
+    library = Path(sysconfig.get_path("stdlib")).resolve()
+    installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
+    inside = place is None or library in place.parents or "lib-dynload" in place.parts
+    if inside and not (place is not None and installed & set(place.parents)):
+        raise UserError(
+            f"{root!r} is a module of Python's own library, which makes no models",
+            where=where,
+            do="Name a file of yours: path/to/file.py:factory",
+        )
 
 
 def _module(module_name: str, *, where: str) -> ModuleType:
@@ -113,6 +159,7 @@ def _module(module_name: str, *, where: str) -> ModuleType:
     try:
         if module_name.endswith(".py"):
             return _module_of_file(Path(module_name))
+        _require_no_library(module_name, where=where)
         return importlib.import_module(module_name)
     except ModuleNotFoundError as problem:
         missing = problem.name or ""
@@ -122,6 +169,8 @@ def _module(module_name: str, *, where: str) -> ModuleType:
         else:
             what, do = f"importing {module_name!r} needs {missing!r}, which is not installed", f"Install {missing!r}"
         raise UserError(what, where=where, do=do) from problem
+    except UserError:
+        raise
     # A user's module may do anything when it is imported, also end the program.
     except (Exception, SystemExit) as problem:
         raise UserError(f"importing {module_name!r:.100} failed: {_said(problem)}", where=where) from problem
@@ -142,7 +191,7 @@ def _module_of_file(path: Path) -> ModuleType:
 def _made(
     factory: Callable[..., Any], name: str, shape: Sequence[int], outputs: int, parameters: Mapping[str, Any]
 ) -> nn.Module:
-    own = {"inputs": math.prod(shape), "input_shape": tuple(shape), "outputs": outputs}
+    own = dict(zip(OFFERED, (math.prod(shape), tuple(shape), outputs), strict=True))
     taken = _accepted(factory, name, dict.fromkeys(parameters.keys()) | own)
     accepted = {key: own[key] if key in own else parameters[key] for key in taken}
     try:
@@ -163,11 +212,14 @@ def _accepted(factory: Callable[..., Any], name: str, offered: dict[str, Any]) -
     if getattr(factory, "__init__", None) is nn.Module.__init__:
         return {}  # a model class without an __init__ of its own: its signature promises more than it takes
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        parameters = list(inspect.signature(factory).parameters.values())
     except (ValueError, TypeError):  # some builtins have no signature
         return {}
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-        return offered
+        parameters = [one for one in parameters if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        own = [inspect.Parameter(one, inspect.Parameter.KEYWORD_ONLY) for one in OFFERED]
+        named = {one.name for one in parameters}
+        parameters = [*parameters, *(one for one in own if one.name not in named)]
     needed = [
         parameter.name
         for parameter in parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from babysit.records.hiding import hide_in_addresses
+
 
 class UserError(Exception):
     """A mistake that the user can mend: shown as one clear line and exit code 2, never as a traceback.
@@ -13,10 +15,9 @@ class UserError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", do: str = "") -> None:
-        super().__init__(what, where, do)
-        self.what = what
-        self.where = where
-        self.do = do
+        # Addresses stand in messages of databases and libraries, and messages are logged and copied.
+        self.what, self.where, self.do = (hide_in_addresses(text) for text in (what, where, do))
+        super().__init__(self.what, self.where, self.do)
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""

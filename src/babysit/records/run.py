@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from babysit.records.curves import Curves
 from babysit.records.dataprofile import DataProfile
 from babysit.records.events import Events
 from babysit.records.finding import Finding
+from babysit.records.hiding import command_without_secrets, hide_in_addresses, value_without_secrets, without_secrets
 from babysit.records.probe import ProbeResult
 from babysit.records.trial import StageRange, Trial
 from babysit.records.verdict import Crash, Learning, Missing, Verdict
@@ -98,3 +100,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def probe(self, name: str) -> ProbeResult | None:
         """The result of that probe, or None."""
         return next((probe for probe in self.probes if probe.name == name), None)
+
+
+def run_without_secrets(run: Run) -> Run:
+    """The run, secrets left out of its command, settings and other texts; the same object when there are none."""
+    found: dict[str, Any] = {
+        "name": hide_in_addresses(run.name),
+        "command": command_without_secrets(run.command),
+        "config": {name: value_without_secrets(name, value) for name, value in run.config.items()},
+        "stop_reason": without_secrets(run.stop_reason),
+        "artifacts": {name: hide_in_addresses(place) for name, place in run.artifacts.items()},
+    }
+    changed = {name: value for name, value in found.items() if value != getattr(run, name)}
+    return msgspec.structs.replace(run, **changed) if changed else run

@@ -14,6 +14,10 @@ from babysit.records.run import VERSION, Run
 Record = TypeVar("Record")
 
 
+class NewerError(UserError):
+    """A record that this babysit is too old to read."""
+
+
 def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         # Little-endian whatever the machine, so a store can move between machines.
@@ -60,10 +64,11 @@ def from_bytes(payload: bytes, kind: type[Record]) -> Record:
     """The record again; raises UserError when the bytes are not one, or were written by a newer babysit."""
     try:
         record = msgspec.msgpack.decode(payload, type=kind, dec_hook=_decode)
-    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as problem:
-        raise UserError(f"this is not a readable {kind.__name__} record: {problem}") from problem
+    except Exception as problem:  # bytes that are no record fail in any way, in NumPy as well as in msgspec
+        name = getattr(kind, "__name__", str(kind))
+        raise UserError(f"this is not a readable {name} record: {problem or type(problem).__name__}") from problem
     if isinstance(record, Run) and record.version > VERSION:
-        raise UserError(
+        raise NewerError(
             f"this run was written by a newer babysit (records version {record.version}, known here: {VERSION})",
             do="Update babysit to read it",
         )

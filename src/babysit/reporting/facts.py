@@ -104,7 +104,7 @@ def utc(written: str) -> str:
     """ISO 8601 in UTC with a Z, as other programs expect it; "" for what is no such time."""
     try:
         read = datetime.fromisoformat(written)
-    except ValueError:
+        moment = read if read.tzinfo else read.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):  # the latter in the first and the last year there is
         return ""
-    moment = read if read.tzinfo else read.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

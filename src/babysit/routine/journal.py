@@ -12,10 +12,12 @@ from typing import Any, Self, final
 
 import msgspec
 
+from babysit.records.hiding import command_of, value_without_secrets
 from babysit.records.run import Run, Status
 from babysit.records.trial import Value
 from babysit.routine.continued import joined_events
 from babysit.store.identity import new_run_id
+from babysit.store.origin import STEERING
 from babysit.store.store import Store
 from babysit.watcher.environment import environment
 
@@ -29,16 +31,29 @@ def begin_run(kind: str, config: Mapping[str, Value]) -> Run:
         kind=kind,
         name=Path(str(config.get("source", ""))).stem,
         created=now(),
-        command=shlex.join(["babysit", *sys.argv[1:]]),
+        command=command_of(["babysit", *sys.argv[1:]]),
         environment=environment(),
-        config=dict(config),
+        config={name: value_without_secrets(name, value) for name, value in config.items()},
     )
 
 
-def begins_again(run: Run) -> Run:
-    """A run that was interrupted, going on now: its former end is forgotten, but not why a finished training ended."""
+def begins_again(run: Run, told: Mapping[str, Value]) -> Run:
+    """A run that was interrupted, going on now: its former end is forgotten, but not why a finished training ended.
+
+    It is kept with what it is told now: of what leads to code, files or machines, nothing of the former record stays.
+    """
     reason = run.stop_reason if run.config.get("stage") == "trained" else ""
-    return msgspec.structs.replace(run, status=Status.RUNNING, ended="", stop_reason=reason, environment=environment())
+    others = {name: value for name, value in run.config.items() if name not in STEERING}
+    config = others | {name: value_without_secrets(name, value) for name, value in told.items()}
+    return msgspec.structs.replace(
+        run, status=Status.RUNNING, ended="", stop_reason=reason, environment=environment(), config=config
+    )
+
+
+def _model_option(run: Run) -> str:
+    """The option that names the model of a run again: no model is taken from a record."""
+    model = str(run.config.get("model", ""))
+    return f" --model {shlex.quote(model)}" if model else ""
 
 
 def now() -> str:
@@ -82,7 +97,7 @@ class Journal:
         self.writer.close()
         if stopped:
             more = (
-                f"; go on with `babysit run --resume {self.run.id}{self._store.option}`"
+                f"; go on with `babysit run --resume {self.run.id}{_model_option(self.run)}{self._store.option}`"
                 if self.run.kind == "routine"
                 else ""
             )

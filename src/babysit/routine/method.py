@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final, final
 
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
+from babysit.routine.again import require_same_data, told_as
 from babysit.routine.conclude import conclude, make_folder
 from babysit.routine.journal import Journal, Tell, begin_run, begins_again
 from babysit.routine.prepare import Prepared, Reading, prepare
 from babysit.routine.train import train
+from babysit.store.identity import require_plain_id
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -69,7 +71,8 @@ def carry_out(
         UserError: the data or the model cannot be used, or the folder cannot be written.
         KeyboardInterrupt: with the sentence that says what was kept and how to go on.
     """
-    run = begins_again(resume) if resume else begin_run("routine", asdict(settings))
+    run = begins_again(resume, asdict(settings)) if resume else begin_run("routine", asdict(settings))
+    require_plain_id(run.id)  # it names the folder
     folder = make_folder(Path(settings.folder) / run.id)
     prepared = prepare(
         settings.source,
@@ -78,7 +81,7 @@ def carry_out(
         seed=settings.seed,
         reading=Reading(skip_bad=settings.skip_bad, progress=guidance.progress),
     )
-    _require_same_data(run, prepared)
+    require_same_data(run, prepared.profile)
     with Journal(run, store, stages=STAGES, tell=guidance.tell) as journal:
         if not journal.finished("prepared"):
             journal.finish("prepared", data=prepared.profile)
@@ -91,35 +94,18 @@ def carry_out(
         return conclude(journal, folder=folder, judge=guidance.judge)
 
 
-def settings_of(run: Run) -> RoutineSettings:
-    """The settings that a run of the method began with. Raises UserError when it cannot be resumed."""
+def settings_of(run: Run, *, source: str, model: str, folder: str) -> RoutineSettings:
+    """The settings that a run of the method began with. Raises UserError when it cannot be resumed.
+
+    What leads to code or files is not taken from the run: the caller says which data and model, and where files lie.
+    """
     if run.kind != "routine":
         raise UserError(f"run {run.id} is a {run.kind} run", do="Resume one that `babysit run` began")
     if run.status is Status.FINISHED:
         raise UserError(f"run {run.id} is finished", do=f"See it with `babysit runs {run.id}`, or begin a new run")
     if run.status is Status.RUNNING:
         raise UserError(f"run {run.id} is still running", do="Wait for it, or stop it first")
-    told = run.config
-    return RoutineSettings(
-        source=str(told["source"]),
-        target=str(told["target"]),
-        model=str(told["model"]),
-        seed=int(told["seed"]),
-        skip_bad=bool(told.get("skip_bad", False)),
-        epochs=int(told["epochs"]),
-        patience=int(told["patience"]),
-        gap_patience=int(told["gap_patience"]),
-        folder=str(told["folder"]),
-    )
-
-
-def _require_same_data(run: Run, prepared: Prepared) -> None:
-    if run.data is not None and run.data.fingerprint != prepared.profile.fingerprint:
-        raise UserError(
-            "the data have changed since this run began",
-            where=prepared.profile.source,
-            do="Begin a new run, or bring the former data back",
-        )
+    return told_as(RoutineSettings, run, source=source, model=model, folder=folder)
 
 
 def _check(journal: Journal, prepared: Prepared, progress: Progress | None) -> None:

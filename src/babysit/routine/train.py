@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+import msgspec
+
+from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.routine.continued import ContinuedWriter
 from babysit.routine.journal import Journal
@@ -51,4 +55,9 @@ def train(journal: Journal, prepared: Prepared, *, folder: Path, progress: Progr
 def fit_settings(run: Run, *, folder: Path | None) -> FitSettings:
     """The settings of the training that a run has done or is about to do."""
     told = {name: run.config[name] for name in _KEPT if name in run.config}
-    return FitSettings(folder=folder, **told)  # type: ignore[arg-type]  # as kept by a run of the same kind
+    try:
+        return replace(msgspec.convert(told, FitSettings), folder=folder)
+    except msgspec.ValidationError as problem:
+        raise UserError(
+            f"the settings that run {run.id} keeps cannot be used: {problem}", do="Begin a new run instead"
+        ) from problem

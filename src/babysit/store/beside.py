@@ -43,12 +43,13 @@ def beside_server(target: URL, label: str) -> Spools:
     own = _mark(_which(target))
     former = _mark(label)
     return Spools(
-        (Folder(_state(), own), Folder(_temporary(), own)),
+        (Folder(state_folder(), own), Folder(_temporary(), own)),
         (Folder(Path(RUNS_FOLDER).absolute(), former), Folder(_temporary(), former)),
     )
 
 
-def _state() -> Path:
+def state_folder() -> Path:
+    """The folder of this user for what should outlive a restart and is no setting."""
     # https://specifications.freedesktop.org/basedir-spec/latest/: what should outlive a restart and is no setting.
     said = os.environ.get("XDG_STATE_HOME", "")
     try:

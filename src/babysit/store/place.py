@@ -22,7 +22,7 @@ from babysit.records.problem import UserError
 from babysit.store import forking
 from babysit.store.beside import RUNS_FOLDER, Spools, beside_file, beside_server
 from babysit.store.migrations import is_ready, prepare
-from babysit.store.read_only import reading_engine, require_readable
+from babysit.store.read_only import reading_engine, require_readable, text_or_bytes
 from babysit.store.schema import SEGMENTS
 from babysit.store.trouble import passes, told, unwritable
 
@@ -229,6 +229,7 @@ def _arrange_postgresql(connection: Any, record: object) -> None:
 
 def _arrange_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # transactions are begun by us, see below
+    connection.text_factory = text_or_bytes
     if not connection.execute("PRAGMA page_count").fetchone()[0]:
         # What deleted runs leave free can go back to the disk; only a file that is still empty can be told so.
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")

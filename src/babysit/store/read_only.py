@@ -46,7 +46,17 @@ def reading_engine(file: Path, *, wait_seconds: float) -> Engine:
 
 def _connect(file: Path, way: str, wait_seconds: float) -> sqlite3.Connection:
     address = f"file:{quote(str(file))}?mode=ro{way}"
-    return sqlite3.connect(address, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(address, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False)
+    connection.text_factory = text_or_bytes
+    return connection
+
+
+def text_or_bytes(found: bytes) -> str | bytes:
+    """Text as SQLite holds it; one that is no UTF-8 stays bytes, so that it spoils its own row and no other."""
+    try:
+        return found.decode()
+    except UnicodeDecodeError:
+        return found
 
 
 def _begin(connection: Any) -> None:

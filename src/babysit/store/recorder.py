@@ -29,6 +29,8 @@ from babysit.store.changes import (
 )
 from babysit.store.identity import this_process
 from babysit.store.merge import join_curves, join_vitals
+from babysit.store.origin import PART as ORIGIN
+from babysit.store.origin import How, origin_of
 from babysit.store.sink import Sink
 from babysit.store.summary import best_values, metric_of, steps_in
 from babysit.store.thinning import marks_of, thin
@@ -72,12 +74,14 @@ class Recorder:
         self._steps = 0
         self._best: dict[str, float] = {}
 
-    def beginning(self, run: Run) -> list[Change]:
-        """The changes that keep a whole run in place of what was kept under its id."""
+    def beginning(self, run: Run, *, how: How = "begun") -> list[Change]:
+        """The changes that keep a whole run in place of what was kept under its id, and say how it came here."""
         rows = self._fitting(run)
         create = self._row(create=True, thinned=rows.curves is not run.curves or rows.vitals is not run.vitals)
         rest = self._updated({name: getattr(run, name) for name in PART_NAMES})
-        return [create, *rest, *self.changes([rows]), self._row()]
+        payload = to_bytes(origin_of(self._run, how))
+        origin = PartRow(run.id, self._sink.next_sequence(), self._sink.writer, ORIGIN, payload)
+        return [create, *rest, origin, *self.changes([rows]), self._row()]
 
     def _fitting(self, run: Run) -> Rows:
         """The rows of a whole run within its bound; here all of them, and all alarms, are known."""

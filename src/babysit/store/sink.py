@@ -63,7 +63,8 @@ class Sink:
         with suppress(UserError), self._place.reading() as connection:
             kept = connection.scalar(sa.select(RUNS.c.sequence).where(RUNS.c.id == run_id))
             gone = connection.scalar(sa.select(DELETED.c.sequence).where(DELETED.c.run_id == run_id))
-            self._sequence = max(self._sequence, kept or 0, gone or 0)
+            # SQLite keeps any value in any column: a damaged one is passed over.
+            self._sequence = max(self._sequence, 0, *(one for one in (kept, gone) if isinstance(one, int)))
 
     def next_sequence(self) -> int:
         """A number that rises with each call, and from one writer of a run to its next: nanoseconds since 1970."""

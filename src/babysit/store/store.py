@@ -14,16 +14,20 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, RowMapping
 
 from babysit.records.problem import UserError
-from babysit.records.run import Run, Status
+from babysit.records.run import Run, Status, run_without_secrets
+from babysit.records.serial import from_bytes
 from babysit.store import spool
-from babysit.store.changes import apply, assemble, delete
+from babysit.store.changes import PART_NAMES, apply, assemble, delete
 from babysit.store.identity import require_plain_id
+from babysit.store.origin import PART as ORIGIN
+from babysit.store.origin import Origin
 from babysit.store.place import VARIABLE, open_place
 from babysit.store.recorder import Recorder, storable
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
 from babysit.store.sink import Sink
-from babysit.store.summary import RunSummary, from_row, status_now
+from babysit.store.summary import RunSummary, from_any_row, from_row, id_in, status_now
 from babysit.store.tidying import bound
+from babysit.store.trouble import decoding
 from babysit.store.writer import Writer
 
 LATEST: Final = "latest"
@@ -31,6 +35,7 @@ LATEST: Final = "latest"
 LONGEST_TAG: Final = 100
 
 Summaries: TypeAlias = list[RunSummary]
+Rows: TypeAlias = list[tuple[Any, ...]]
 
 
 @final
@@ -66,10 +71,11 @@ class Store:
         """What a command needs to find this store again; "" for the usual place."""
         return f" --store {shlex.quote(self.label)}" if self._asked else ""
 
-    def save(self, run: Run) -> None:
+    def save(self, run: Run, *, imported: bool = False) -> None:
         """Keeps a whole run in place of what was kept under its id; problems are told in `problems`.
 
-        Raises UserError for an id that cannot be one.
+        Only a run that `open_writer` began goes on later as one of this user's own; one that is `imported`, or saved
+        whole, is the record of another. Raises UserError for an id that cannot be one.
         """
         require_plain_id(run.id)
         writer = self._writers.get(run.id)
@@ -80,7 +86,8 @@ class Store:
             return
         sink = Sink(self._place)
         sink.follow(run.id)
-        sink.write(Recorder(run, sink, most_bytes=self._place.most_bytes).beginning(run), last=True)
+        recorder = Recorder(run, sink, most_bytes=self._place.most_bytes)
+        sink.write(recorder.beginning(run, how="imported" if imported else "saved"), last=True)
         sink.close()
         self._tell(sink.problems)
 
@@ -91,25 +98,43 @@ class Store:
         that names no run or several.
         """
         with self._place.reading() as connection:
-            row = _find(connection, run_id)
-            parts = connection.execute(sa.select(PARTS.c.name, PARTS.c.payload).where(PARTS.c.run_id == row["id"]))
-            fields = {name: bytes(payload) for name, payload in parts}
+            row = dict(_find(connection, run_id))
+            parts = _parts(connection, row["id"], PART_NAMES)
             in_order = sa.select(SEGMENTS.c.kind, SEGMENTS.c.payload).order_by(SEGMENTS.c.sequence)
             pieces = connection.execute(in_order.where(SEGMENTS.c.run_id == row["id"])).all()
-        run = assemble(fields, ((kind, bytes(payload)) for kind, payload in pieces))
-        return msgspec.structs.replace(run, status=status_now(dict(row)))
+        with decoding(id_in(row), self.label):
+            run = assemble(_as_bytes(parts), ((kind, bytes(payload)) for kind, payload in pieces))
+            # An older babysit kept the command line whole.
+            return run_without_secrets(msgspec.structs.replace(run, status=status_now(row)))
+
+    def origin(self, run_id: str) -> tuple[Origin, bool]:
+        """Where a run comes from, and whether the user of this process began it; see origin.py."""
+        with self._place.reading() as connection:
+            row = dict(_find(connection, run_id))
+            parts = _parts(connection, row["id"], ("id", "kind", "config", ORIGIN))
+        with decoding(id_in(row), self.label):
+            fields = _as_bytes(parts)
+            told = fields.pop(ORIGIN, None)
+            origin = Origin() if told is None else from_bytes(told, Origin)
+            return origin, origin.is_own(assemble(fields, ()))
 
     def list(self, *, limit: int | None = None) -> Summaries:
-        """One line a run, the newest first."""
+        """One line a run, the newest first; one that is damaged says so in `problem`."""
         with self._place.reading() as connection:
             rows = connection.execute(sa.select(RUNS).order_by(RUNS.c.kept.desc(), RUNS.c.id.desc()).limit(limit))
-            return [from_row(dict(row)) for row in rows.mappings()]
+            return [from_any_row(dict(row), self.label) for row in rows.mappings()]
 
     def glance(self, run_id: str) -> tuple[RunSummary, int]:
         """One line about a run, and a number that rises with every change: who follows a run reads it when it does."""
         with self._place.reading() as connection:
             row = dict(_find(connection, run_id))
+        with decoding(id_in(row), self.label):
             return from_row(row), int(row["sequence"])
+
+    def line(self, run_id: str) -> RunSummary:
+        """One line about a run as `list` gives it, also of one that is damaged."""
+        with self._place.reading() as connection:
+            return from_any_row(dict(_find(connection, run_id)), self.label)
 
     def annotate(self, run_id: str, *, tags: Iterable[str] | None = None, notes: str | None = None) -> None:
         """Sets the user's tags or notes of a run; what is None stays."""
@@ -185,6 +210,15 @@ class Store:
                 self._tell([f"records still wait in {path}: {problem}"])
 
 
+def _parts(connection: Connection, run_id: object, names: Iterable[str]) -> Rows:
+    wanted = sa.and_(PARTS.c.run_id == run_id, PARTS.c.name.in_(tuple(names)))
+    return [tuple(row) for row in connection.execute(sa.select(PARTS.c.name, PARTS.c.payload).where(wanted))]
+
+
+def _as_bytes(parts: Rows) -> dict[str, bytes]:
+    return {name: bytes(payload) for name, payload in parts}
+
+
 def _plain_tags(tags: Iterable[str]) -> list[str]:
     plain = [" ".join(storable(tag).split()) for tag in tags]
     for tag in plain:
@@ -208,7 +242,8 @@ def _find(connection: Connection, run_id: str) -> RowMapping:
     if exact is not None:
         return exact
     beginning = newest.where(RUNS.c.id.startswith(run_id, autoescape=True)).limit(6)
-    found = [row for row in connection.execute(beginning).mappings() if row["id"].startswith(run_id)]
+    near = connection.execute(beginning).mappings()
+    found = [row for row in near if isinstance(row["id"], str) and row["id"].startswith(run_id)]
     if not run_id or not found:
         raise UserError(f"there is no run {run_id!r}", do="See what there is: babysit runs")
     if len(found) > 1:

@@ -13,15 +13,20 @@ import numpy as np
 
 from babysit.analysis.trials import best_trial
 from babysit.records.curves import ACCURACY_VALIDATION, LOSS_VALIDATION, Curves
+from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Verdict
 from babysit.records.vitals import Vitals
 from babysit.store.identity import Owner, is_alive
+from babysit.store.trouble import decoding
 
 # A writer that has nothing to write still says every HEARTBEAT_SECONDS that it is there. A process on another machine
 # cannot be asked whether it lives; ten missed words are taken as its end, and a later one takes that back.
 HEARTBEAT_SECONDS: Final = 60.0
 SILENT_SECONDS: Final = 10 * HEARTBEAT_SECONDS
+
+UNREADABLE: Final = "unreadable"
+LONGEST_SHOWN: Final = 80
 
 # The one number a list shows: the first of these that the run has. A score on unseen data tells most.
 _SCORES: Final = ("accuracy/test", "r2/test")
@@ -34,7 +39,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str = ""
     kind: str = ""
-    status: Status = Status.RUNNING
+    status: str = Status.RUNNING  # or UNREADABLE
     created: str = ""  # ISO 8601, UTC
     ended: str = ""
     verdict: str = str(Verdict.INCONCLUSIVE)
@@ -46,6 +51,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     notes: str = ""
     bytes: int = 0  # size of its curves and vitals
     thinned: bool = False  # whether rows of them were left out
+    problem: str = ""  # why it cannot be read; "" for all others
 
 
 def best_values(curves: Curves, before: Mapping[str, float]) -> dict[str, float]:
@@ -79,10 +85,28 @@ def steps_in(rows: Curves | Vitals) -> int:
 
 
 def from_row(row: Mapping[str, Any]) -> RunSummary:
-    """The summary that a row of the table `runs` holds, with a run whose process is gone told as interrupted."""
+    """The summary that a row of the table `runs` holds, with a run whose process is gone told as interrupted.
+
+    SQLite keeps any value in any column, so every one is checked. Raises whatever is wrong with the row.
+    """
     fields = {name: row[name] for name in RunSummary.__struct_fields__ if name in row}
-    told = {"status": status_now(row), "tags": tuple(json.loads(row["tags"] or "[]")), "thinned": bool(row["thinned"])}
-    return RunSummary(**(fields | told))
+    told = {"status": str(status_now(row)), "tags": json.loads(row["tags"] or "[]"), "thinned": bool(row["thinned"])}
+    return msgspec.convert(fields | told, RunSummary)
+
+
+def from_any_row(row: Mapping[str, Any], label: str) -> RunSummary:
+    """The same, and of a damaged row what can still be said: that it is unreadable, and why."""
+    name = id_in(row)
+    try:
+        with decoding(name, label):
+            return from_row(row)
+    except UserError as problem:
+        return RunSummary(id=name, status=UNREADABLE, problem=problem.what)
+
+
+def id_in(row: Mapping[str, Any]) -> str:
+    """The id of a row, also of one whose id is no text."""
+    return row["id"] if isinstance(row["id"], str) else repr(row["id"])[:LONGEST_SHOWN]
 
 
 def status_now(row: Mapping[str, Any]) -> Status:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 
 from babysit.records.problem import UserError
+from babysit.records.serial import NewerError
+
+_LONGEST: Final = 200  # letters of what a library says
 
 
 def _code(problem: BaseException) -> str:
@@ -50,6 +56,27 @@ def reason(problem: BaseException) -> str:
     """What went wrong, in the database's own words, on one line."""
     origin = getattr(problem, "orig", None) or problem
     return " ".join(str(origin).split()) or type(origin).__name__
+
+
+class UnreadableError(UserError):
+    """What is kept of one run is damaged; the other runs of the store are not."""
+
+
+@contextmanager
+def decoding(run_id: str, label: str) -> Iterator[None]:
+    """The one boundary between the rows of a run and the records made of them: whatever is wrong in them is told."""
+    try:
+        yield
+    except NewerError:
+        raise
+    except Exception as problem:
+        what = problem.what if isinstance(problem, UserError) else " ".join(str(problem).split())[:_LONGEST]
+        raise UnreadableError(
+            f"what is kept of run {run_id} is damaged and cannot be read: {what or type(problem).__name__}",
+            where=label,
+            do="The other runs are not touched by it. Bring a copy of the store back, or delete the run: "
+            f"babysit runs delete {run_id}",
+        ) from problem
 
 
 class UnwritableError(UserError):

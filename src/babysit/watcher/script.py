@@ -14,6 +14,7 @@ from typing import Final, final
 
 from torch import nn
 
+from babysit.records.hiding import command_of
 from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.watcher.book import holds_parameters
@@ -76,7 +77,7 @@ def run_script(
     code = code or read_script(path)
     module = main_module(path)
     watching = watch(overhead=overhead, name=name or Path(path).stem, writer=writer)
-    watching.note(command=" ".join(["python", path, *arguments]))
+    watching.note(command=command_of(["python", path, *arguments]))
     watching.name_models_by(lambda model: _variable_name(module, model))
     process = os.getpid()
     with as_main(module, path, arguments, stays=last):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from urllib.parse import urlencode
 
 import pytest
 
 from babysit.reporting.live.guard import Doors
 from babysit.store.store import Store
+from babysit.testing.sample_runs import full_run
 from babysit.testing.sick import healthy_run, hostile_names_run
 
 TOKEN = "a-token-of-some-length"
@@ -174,3 +177,43 @@ def test_hostile_names_stay_text_wherever_they_are_shown(serve, tmp_path):
         assert len(page) < 100_000
     report = site.ask(f"/report?id={run.id}")
     assert report.headers["content-disposition"] == f'attachment; filename="babysit-{run.id}.html"'
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("tags", "{not json"), ("status", "zzz"), ("name", b"\xff"), ("steps", "x")]
+)
+def test_one_damaged_run_takes_no_page_but_its_own(tmp_path, serve, column, value):
+    with Store(str(tmp_path)) as store:
+        store.save(full_run("damaged"))
+        store.save(full_run("whole"))
+    with closing(sqlite3.connect(tmp_path / "babysit.sqlite")) as connection:
+        connection.execute(f"UPDATE runs SET {column} = ? WHERE id = 'damaged'", (value,))
+        connection.commit()
+    site = serve(tmp_path)
+    page = site.ask("/")
+    assert page.status == 200
+    assert "unreadable" in page.text
+    assert "cannot be read" in page.text
+    assert site.ask("/run?id=whole").status == 200
+    for address in (
+        "/run?id=damaged",
+        "/report?id=damaged",
+        "/compare?run=whole&run=damaged",
+        "/events/run?id=damaged",
+    ):
+        answer = site.ask(address)
+        assert (answer.status, "Traceback" in answer.text) == (422, False), address
+        assert "damaged" in answer.text
+    assert site.ask("/report?id=damaged").status in (200, 422)  # what is damaged may not stand in the report
+
+
+def test_what_cannot_be_drawn_of_a_run_is_told_on_its_page(tmp_path, serve, monkeypatch):
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("in the middle of it")
+
+    with Store(str(tmp_path)) as store:
+        store.save(full_run("a"))
+    monkeypatch.setattr("babysit.reporting.live.pieces.tiles", fails)
+    answer = serve(tmp_path).ask("/run?id=a")
+    assert answer.status == 422
+    assert "this cannot be shown: ZeroDivisionError" in answer.text

@@ -14,6 +14,7 @@ from babysit.records.problem import UserError
 from babysit.store.beside import RUNS_FOLDER
 from babysit.store.place import DATABASE_NAME
 from babysit.store.store import Store
+from babysit.store.trouble import UnreadableError
 
 Answer = TypeVar("Answer")
 
@@ -42,6 +43,8 @@ class Library:
         store = self._open()
         try:
             return question(store)
+        except UnreadableError:
+            raise  # the store is well, one run in it is not
         except UserError:
             with self._lock:  # its place may have gone: who asks next opens it anew
                 self._store = None

@@ -7,7 +7,7 @@ import hmac
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 from urllib.parse import parse_qs, quote, urlencode
 
 from markupsafe import Markup
@@ -22,6 +22,9 @@ from babysit.reporting.live.library import NOT_BEGUN, Library
 from babysit.reporting.live.paper import ASSETS, asset, written
 from babysit.reporting.report import report
 from babysit.store.store import LONGEST_TAG
+from babysit.store.trouble import UnreadableError
+
+Shown = TypeVar("Shown")
 
 # More than anybody writes about a run; a request beyond it is refused before it is read.
 MOST_NOTE_LETTERS: Final = 10_000
@@ -88,10 +91,10 @@ class Pages:
         run_id = request.query_params.get("id", "latest")
         try:
             run = await asyncio.to_thread(self._library.ask, lambda store: store.load(run_id))
+            page = await asyncio.to_thread(_shown, partial(report, run))
         except UserError as problem:
             return self._problem(problem)
         name = "".join(mark if mark.isascii() and (mark.isalnum() or mark in "-_") else "_" for mark in run.id)[:80]
-        page = await asyncio.to_thread(report, run)
         # As a file: the page carries its own scripts, which the policy of this server does not let run.
         return HTMLResponse(page, headers={"content-disposition": f'attachment; filename="babysit-{name}.html"'})
 
@@ -136,7 +139,7 @@ class Pages:
     async def _page(self, template: str, look: Look, address: str, **context: Any) -> Response:
         """A page with everything in its place already; its stream only brings what changes."""
         try:
-            shown, status = await asyncio.to_thread(look), 200
+            shown, status = await asyncio.to_thread(_shown, look), 200
         except UserError as problem:
             if _status_of(problem) != _LATER:
                 return self._problem(problem)
@@ -149,7 +152,7 @@ class Pages:
     async def _followed(self, run_ids: list[str], *, compared: bool = False) -> Response:
         look, draw = (partial(act, run_ids, compared=compared) for act in (self._follower.look, self._follower.draw))
         try:
-            await asyncio.to_thread(look)
+            await asyncio.to_thread(_shown, look)
         except UserError as problem:
             if _status_of(problem) != _LATER:
                 return self._problem(problem)
@@ -170,11 +173,26 @@ class Pages:
 
 
 def _status_of(problem: UserError) -> int:
-    """404 for a run that is not there, 400 for what cannot be asked or kept, and _LATER for what may go well later."""
+    """404 for a run that is not there, 422 for one that is damaged, 400 for what cannot be asked or kept; else _LATER.
+
+    What may go well later keeps its page, which is filled as soon as it does.
+    """
+    if isinstance(problem, UnreadableError):
+        return 422
     if "there is no run" in problem.what:
         return 404
     refused = ("several runs begin", "a comparison needs", "are too many to", "cannot be compared", "cannot be a tag")
     return 400 if any(words in problem.what for words in refused) else _LATER
+
+
+def _shown(look: Callable[[], Shown]) -> Shown:
+    """What a look gives; a run that was kept and cannot be shown costs its own page, and no more than that."""
+    try:
+        return look()
+    except UserError:
+        raise
+    except Exception as problem:
+        raise UnreadableError(f"this cannot be shown: {type(problem).__name__}: {problem}") from problem
 
 
 def _annotate(store: Any, *, run_id: str, notes: str, tags: tuple[str, ...]) -> None:

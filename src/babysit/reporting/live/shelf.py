@@ -42,7 +42,7 @@ def matching(summaries: Sequence[RunSummary], asked: Wanted) -> list[RunSummary]
 
 
 def _matches(summary: RunSummary, asked: Wanted) -> bool:
-    if asked.status and asked.status != ("live" if summary.status is Status.RUNNING else str(summary.status)):
+    if asked.status and asked.status != ("live" if summary.status == Status.RUNNING else str(summary.status)):
         return False
     if asked.verdict and asked.verdict != summary.verdict:
         return False
