@@ -197,7 +197,6 @@ def test_one_damaged_run_takes_no_page_but_its_own(tmp_path, serve, column, valu
     assert site.ask("/run?id=whole").status == 200
     for address in (
         "/run?id=damaged",
-        "/report?id=damaged",
         "/compare?run=whole&run=damaged",
         "/events/run?id=damaged",
     ):
