@@ -7,7 +7,7 @@ CASES ?= ../shared/cases
 # A copy of CIFAR-10 for the lecture's experiments; scikit-learn's digits where it is absent.
 EXAMPLES_DATA ?= ../shared/data/cifar10-jpeg.tar.xz
 
-.PHONY: run system test check lint types imports tests docs bench bench-search screenshots score examples clean
+.PHONY: run system test check lint types imports tests docs lowest bench bench-search screenshots score examples clean
 
 run: $(STAMP)
 	$(BIN)/babysit run digits
@@ -42,6 +42,17 @@ docs: $(STAMP)
 
 tests: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# The lowest versions that pyproject.toml allows, in an environment of their own: slow (it installs torch once more), so
+# CI calls it by itself, once a week or when pyproject.toml changes.
+lowest:
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --resolution lowest-direct .
+	build/lowest/bin/babysit --help > /dev/null
+	build/lowest/bin/babysit rules > /dev/null
+	build/lowest/bin/babysit runs --help > /dev/null
+	OMP_NUM_THREADS=1 build/lowest/bin/babysit run digits --store build/lowest/runs --epochs 2 --exit-zero
 
 bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/overhead.py

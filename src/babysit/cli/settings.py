@@ -13,7 +13,9 @@ import msgspec
 
 from babysit.records.finding import Severity
 from babysit.records.problem import UserError
+from babysit.records.reading import reading, require_file
 
+MOST_BYTES: Final = 10_000_000  # of a file that people write
 PREFIX: Final = "BABYSIT_"
 
 
@@ -51,18 +53,25 @@ def _from_file(folder: Path) -> tuple[dict[str, Any], str]:
     if own.is_file():
         return _read(own), own.name
     if project.is_file():
-        table = _read(project).get("tool", {}).get("babysit", {})
-        return table, "[tool.babysit] of pyproject.toml"
+        where = "[tool.babysit] of pyproject.toml"
+        return _table(_table(_read(project), "tool", where), "babysit", where), where
     return {}, ""
 
 
+def _table(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    found = values.get(name, {})
+    if not isinstance(found, dict):
+        raise UserError(f"`{name}` is {found!r:.60}, not a table", where=where, do="Write the settings below it")
+    return found
+
+
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as problem:
-        raise UserError(f"{path.name} is not valid TOML: {problem}", where=str(path), do="Mend that line") from problem
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UserError(f"{path.name} cannot be read: {problem}", where=str(path)) from problem
+    with reading(path.name, path):
+        require_file(path, most_bytes=MOST_BYTES)
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as problem:
+            raise UserError(f"{path.name} is not valid TOML: {problem}", do="Mend that line") from problem
 
 
 def _from_word(name: str, word: str) -> Any:

@@ -22,16 +22,22 @@ def reading(what: str, where: str | Path, *, do: str = "") -> Iterator[None]:
     try:
         yield
     except UserError as problem:
-        raise type(problem)(problem.what, where=problem.where or str(where), do=problem.do or do) from problem
+        raise type(problem)(_line(problem.what), where=problem.where or str(where), do=problem.do or do) from problem
     except OSError as problem:
-        raise UserError(f"{what} cannot be read: {problem.strerror or problem}", where=str(where), do=do) from problem
+        raise UserError(
+            f"{what} cannot be read: {_line(problem.strerror or str(problem))}", where=str(where), do=do
+        ) from problem
     except MemoryError as problem:
         raise UserError(f"{what} takes more memory than there is", where=str(where), do=do) from problem
     except RecursionError as problem:
         raise UserError(f"{what} is nested too deeply to be read", where=str(where), do=do) from problem
     except Exception as problem:
-        said = " ".join(str(problem).split())[:_LONGEST] or type(problem).__name__
+        said = _line(str(problem)) or type(problem).__name__
         raise UserError(f"{what} cannot be read: {said}", where=str(where), do=do) from problem
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST]
 
 
 def require_file(path: Path, *, most_bytes: int) -> None:

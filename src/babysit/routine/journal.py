@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any, Self, final
 import msgspec
 
 from babysit.records.hiding import command_of, value_without_secrets
+from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.records.trial import Value
-from babysit.routine.continued import joined_events
+from babysit.routine.continued import joined_events, shifted_curves
 from babysit.store.identity import new_run_id
 from babysit.store.origin import STEERING
 from babysit.store.store import Store
@@ -77,6 +79,7 @@ class Journal:
         self._store = store
         self._stages = stages
         self._tell = tell
+        self._rows = run.curves, run.vitals  # for the case that the store loses them
 
     def __enter__(self) -> Self:
         self.writer = self._store.open_writer(self.run)
@@ -130,6 +133,8 @@ class Journal:
 
     def take(self, trained: Run, *, first_step: int = 0) -> None:
         """Keep what a watched training recorded beside what the run has; its steps began at `first_step`."""
+        later = msgspec.structs.replace(trained.vitals, steps=trained.vitals.steps + first_step)
+        self._rows = shifted_curves(trained.curves, first_step), later
         self.keep(
             anatomy=trained.anatomy or self.run.anatomy,
             data=self.run.data or trained.data,
@@ -142,7 +147,24 @@ class Journal:
         )
 
     def reload(self) -> Run:
-        """The run as the store has it, with the rows of curves and vitals that others wrote."""
+        """The run as the store has it, with the rows of curves and vitals that others wrote.
+
+        Where the store was removed meanwhile, or cannot be read, the run as it is known here: what was computed is
+        judged and shown all the same, and kept in the store that is made in its place.
+        """
         self.writer.flush()
-        self.run = msgspec.structs.replace(self._store.load(self.run.id), status=Status.RUNNING)
+        try:
+            self._store.make_ready()
+            kept = self._store.load(self.run.id)
+        except UserError as problem:
+            warnings.warn(
+                f"the store lost what it had of run {self.run.id} ({problem.what}); it is kept again", stacklevel=2
+            )
+        else:
+            if not self.writer.was_replaced:
+                self.run = msgspec.structs.replace(kept, status=Status.RUNNING)
+                return self.run
+        curves, vitals = self._rows
+        self.run = msgspec.structs.replace(self.run, curves=curves, vitals=vitals, status=Status.RUNNING)
+        self.writer.update(curves=curves, vitals=vitals)
         return self.run

@@ -124,6 +124,16 @@ def open_place(url: str | None = None, *, megabytes: float | None = None) -> Pla
     return replace(place, most_bytes=most_bytes)
 
 
+def make_ready(place: Place) -> None:
+    """Makes the tables, and the folder of a file, where they are gone; raises UserError when that is impossible."""
+    if place.file is not None and not place.file.parent.exists():
+        try:
+            _make_folder(place.file.parent)
+        except OSError as problem:
+            raise unwritable(place.file.parent, problem.strerror or str(problem)) from problem
+    _prepare(place)
+
+
 def _most_bytes(megabytes: float | None) -> float:
     said = os.environ.get(f"{VARIABLE}_MEGABYTES") if megabytes is None else megabytes
     try:
@@ -145,7 +155,7 @@ def _target(url: str | None) -> URL:
         return URL.create("sqlite", database=str(file.absolute()))
     try:
         target = make_url(url)
-    except ArgumentError as problem:
+    except (ArgumentError, ValueError) as problem:  # ValueError: half an IPv6 address, a port that is no number
         raise UserError(
             "this is not the address of a store",
             where=url,

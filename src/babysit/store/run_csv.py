@@ -13,7 +13,7 @@ import numpy as np
 
 from babysit.records.arrays import Array
 from babysit.store.portable import from_plain, plain_dtype
-from babysit.store.run_table import COLUMNS, CURVES, Columns, Layout, Table, numbers_of, split
+from babysit.store.run_table import COLUMNS, CURVES, Columns, Layout, Table, numbers_of, require_rows, split
 
 _HEAD = "run"
 
@@ -51,6 +51,7 @@ def read_csv(path: Path) -> tuple[str, Any]:
 
 
 def _table(layout: Layout, rows: list[list[str]]) -> Table:
+    require_rows(layout, len(rows))
     number = numbers_of(layout)
     names = [name for block in layout.blocks for name in (block.name,) * block.rows]
     if [row[1] for row in rows] != names:

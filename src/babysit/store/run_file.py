@@ -15,9 +15,13 @@ from typing import Any, Final
 import msgspec
 
 from babysit.records.problem import UserError
+from babysit.records.reading import reading, require_file
 from babysit.records.run import VERSION, Run
 from babysit.store.portable import from_plain, to_plain
 from babysit.store.run_table import Table, run_of, table_of
+
+# Far above what an export of a run within its usual bound takes (64 MB of rows are some 500 MB as JSON).
+MOST_BYTES: Final = 4_000_000_000
 
 FORMATS: Final = ("parquet", "csv", "json")
 
@@ -56,18 +60,9 @@ def write_run(kept: RunFile, path: Path) -> None:
 def read_run(path: Path) -> RunFile:
     """The run that a file holds; raises UserError when it holds none, or one of a newer babysit."""
     read = _READERS[_format_of(path)]
-    try:
+    with reading("this run", path, do="Give a file of `babysit runs export`, as it was written"):
+        require_file(path, most_bytes=MOST_BYTES)
         return read(path)
-    except OSError as problem:
-        raise UserError(f"the file cannot be read: {problem.strerror or problem}", where=str(path)) from problem
-    except UserError as problem:
-        raise UserError(problem.what, where=problem.where or str(path), do=problem.do) from problem
-    except (ValueError, KeyError, TypeError, IndexError, msgspec.DecodeError) as problem:
-        raise UserError(
-            f"this is not a run that babysit exported: {' '.join(str(problem).split())[:200]}",
-            where=str(path),
-            do="Give a file of `babysit runs export`, as it was written",
-        ) from problem
 
 
 def _format_of(path: Path) -> str:

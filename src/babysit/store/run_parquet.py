@@ -10,9 +10,11 @@ import numpy as np
 from babysit.records.arrays import Array
 from babysit.records.problem import UserError
 from babysit.store.portable import from_plain
-from babysit.store.run_table import COLUMNS, Columns, Layout, Table, numbers_of, split
+from babysit.store.run_table import COLUMNS, Columns, Layout, Table, numbers_of, require_rows, split
 
 _KEY: Final = b"babysit"
+# Six times what a run within its usual bound of 64 MB can hold (a row has eight bytes at least); 50 bytes each here.
+_MOST_ROWS: Final = 50_000_000
 
 
 def write_parquet(head: str, table: Table, path: Path) -> None:
@@ -38,6 +40,9 @@ def read_parquet(path: Path) -> tuple[str, Any]:
     """The head, and what makes the table of its layout; raises ValueError for another file."""
     arrow, parquet = _pyarrow()
     try:
+        rows = parquet.read_metadata(str(path)).num_rows
+        if rows > _MOST_ROWS:  # equal rows take next to no room in a file, and all of it in memory
+            raise ValueError(f"it says that it has {rows:,} rows, and at most {_MOST_ROWS:,} are read")
         table = parquet.read_table(str(path))
     except arrow.ArrowInvalid as problem:
         raise ValueError(str(problem)) from problem
@@ -48,6 +53,7 @@ def read_parquet(path: Path) -> tuple[str, Any]:
 
 
 def _table(table: Any, layout: Layout) -> Table:
+    require_rows(layout, len(table))
     number = numbers_of(layout)
     layers = table.column("layer").to_pylist()
     names = [name for block in layout.blocks for name in (block.name,) * block.rows]

@@ -93,6 +93,13 @@ def split(layout: Layout, columns: Columns) -> Table:
     return Table(layout, [Columns(*(column[low:high] for column in columns)) for low, high in pairwise(ends)])
 
 
+def require_rows(layout: Layout, rows: int) -> None:
+    """Raise ValueError when a layout speaks of other rows than there are, before anything is made of their number."""
+    wanted = sum(block.rows for block in layout.blocks)
+    if wanted != rows or any(block.rows < 0 for block in layout.blocks):
+        raise ValueError(f"it should have {wanted:,} rows and has {rows:,}")
+
+
 def run_of(table: Table) -> tuple[Curves, Vitals]:
     """The curves and vitals again; raises ValueError when rows were moved or changed."""
     series: dict[str, Series] = {}

@@ -49,6 +49,7 @@ class Sink:
         self._connection: Connection | None = None
         self._file: tuple[int, int] | None = None  # which file the connection writes to
         self._removed = False
+        self.was_replaced = False  # whether what was written before is in another file than what comes now
         self._begun: dict[tuple[str, str], Change] = {}  # what makes each run anew: its row, and its parts as last said
         self._sequence = 0
         self._pause_until = 0.0
@@ -185,6 +186,7 @@ class Sink:
             )
 
     def _tell_of_another(self) -> None:
+        self.was_replaced = True
         self.tell(
             f"the store {self._place.label} was removed or replaced while a run was recorded: what comes now is kept "
             "in the new one, what had been recorded stands in the one that was there before"

@@ -20,6 +20,7 @@ from typing import Final, final
 import msgspec
 
 from babysit.records.problem import UserError
+from babysit.records.reading import require_file
 from babysit.records.serial import from_bytes, to_bytes
 from babysit.store.changes import PartRow, RunRow, SegmentRow
 from babysit.store.identity import Owner, is_alive, this_process
@@ -32,6 +33,9 @@ _OPEN: Final = ".spool.open"
 
 # On another machine nobody can be asked whether the writer lives; a day without a word is taken as its end.
 _ABANDONED_SECONDS = 86_400.0
+
+# A frame says its length in four bytes.
+MOST_BYTES: Final = 1 << 32
 
 Changes = list[RunRow | PartRow | SegmentRow]
 
@@ -139,16 +143,29 @@ def waiting(place: Place) -> Iterator[Path]:
         if folder.is_dir() and _is_trusted(folder):
             files = [path for path in folder.iterdir() if path.name.startswith(f"{prefix}.")]
             yield from sorted(path for path in files if path.name.endswith(_CLOSED))
-            yield from sorted(path for path in files if path.name.endswith(_OPEN) and _is_abandoned(path))
+            yield from sorted(path for path in files if path.name.endswith(_OPEN) and _may_be_taken(path))
+
+
+def _may_be_taken(path: Path) -> bool:
+    """Whether nobody adds to it, or it cannot be read: who then reads it says why."""
+    try:
+        return _is_abandoned(path)
+    except (UserError, OSError):
+        return True
 
 
 def _is_abandoned(path: Path) -> bool:
-    header = next(_payloads(path.read_bytes()), None)
+    header = next(_payloads(_content(path)), None)
     owner = from_bytes(header, Header).owner if header is not None else None
     if owner == this_process():
         return path not in _held
     alive = is_alive(owner) if owner is not None else None
     return time.time() - path.stat().st_mtime > _ABANDONED_SECONDS if alive is None else not alive
+
+
+def _content(path: Path) -> bytes:
+    require_file(path, most_bytes=MOST_BYTES)  # a pipe would hold up every command that opens the store
+    return path.read_bytes()
 
 
 def _payloads(content: bytes) -> Iterator[bytes]:
@@ -167,7 +184,7 @@ def read(path: Path) -> tuple[Changes, int]:
 
     Raises UserError when a newer babysit wrote it, OSError when the file cannot be read.
     """
-    content = path.read_bytes()
+    content = _content(path)
     frames = list(_payloads(content))
     unread = len(content) - sum(_FRAME.size + len(frame) for frame in frames)
     if frames and from_bytes(frames[0], Header).schema > SCHEMA_VERSION:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, RowMapping
 
 from babysit.records.problem import UserError
+from babysit.records.reading import reading
 from babysit.records.run import Run, Status, run_without_secrets
 from babysit.records.serial import from_bytes
 from babysit.store import spool
@@ -21,7 +22,7 @@ from babysit.store.changes import PART_NAMES, apply, assemble, delete
 from babysit.store.identity import require_plain_id
 from babysit.store.origin import PART as ORIGIN
 from babysit.store.origin import Origin
-from babysit.store.place import VARIABLE, open_place
+from babysit.store.place import VARIABLE, make_ready, open_place
 from babysit.store.recorder import Recorder, storable
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
 from babysit.store.sink import Sink
@@ -90,6 +91,10 @@ class Store:
         sink.write(recorder.beginning(run, how="imported" if imported else "saved"), last=True)
         sink.close()
         self._tell(sink.problems)
+
+    def make_ready(self) -> None:
+        """Makes the store again where it was removed: for a program that still records a run in it."""
+        make_ready(self._place)
 
     def load(self, run_id: str) -> Run:
         """The run of that id, of a beginning that only one run has, or `latest`.
@@ -191,7 +196,8 @@ class Store:
         """Plays what earlier writers could not write; what still cannot be written goes on waiting."""
         for path in spool.waiting(self._place):
             try:
-                changes, unread = spool.read(path)
+                with reading("what waits here", path):
+                    changes, unread = spool.read(path)
                 with self._place.writing() as connection:
                     missing = apply(connection, changes)
                     if missing:

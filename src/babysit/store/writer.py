@@ -73,6 +73,11 @@ class Writer:
         return self._sink.problems
 
     @property
+    def was_replaced(self) -> bool:
+        """Whether the store was removed or replaced since this writer began: earlier rows are not in the new one."""
+        return self._sink.was_replaced
+
+    @property
     def is_open(self) -> bool:
         """Whether what it is told is kept."""
         return not self._closed and self._is_mine()
