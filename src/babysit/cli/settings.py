@@ -66,7 +66,7 @@ def _table(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with reading(path.name, path):
+    with reading("a file of settings", path):
         require_file(path, most_bytes=MOST_BYTES)
         try:
             return tomllib.loads(path.read_text(encoding="utf-8"))

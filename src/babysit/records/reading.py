@@ -14,7 +14,7 @@ _LONGEST = 200  # letters of what a library says
 
 @contextmanager
 def reading(what: str, where: str | Path, *, do: str = "") -> Iterator[None]:
-    """Turn everything that goes wrong while a file is read into a UserError: "this is not …" or "… cannot be read".
+    """Turn everything that goes wrong while a file is read into a UserError: "this is not WHAT", or "cannot be read".
 
     Libraries that parse raise whatever they meet (ValueError, KeyError, RecursionError, OverflowError, …): a list of
     them is never complete.
@@ -24,16 +24,15 @@ def reading(what: str, where: str | Path, *, do: str = "") -> Iterator[None]:
     except UserError as problem:
         raise type(problem)(_line(problem.what), where=problem.where or str(where), do=problem.do or do) from problem
     except OSError as problem:
-        raise UserError(
-            f"{what} cannot be read: {_line(problem.strerror or str(problem))}", where=str(where), do=do
-        ) from problem
+        said = _line(problem.strerror or str(problem))
+        raise UserError(f"the file cannot be read: {said}", where=str(where), do=do) from problem
     except MemoryError as problem:
-        raise UserError(f"{what} takes more memory than there is", where=str(where), do=do) from problem
+        raise UserError("to read this file takes more memory than there is", where=str(where), do=do) from problem
     except RecursionError as problem:
-        raise UserError(f"{what} is nested too deeply to be read", where=str(where), do=do) from problem
+        raise UserError("this file is nested too deeply to be read", where=str(where), do=do) from problem
     except Exception as problem:
         said = _line(str(problem)) or type(problem).__name__
-        raise UserError(f"{what} cannot be read: {said}", where=str(where), do=do) from problem
+        raise UserError(f"this is not {what}: {said}", where=str(where), do=do) from problem
 
 
 def _line(text: str) -> str:

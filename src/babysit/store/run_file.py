@@ -60,7 +60,7 @@ def write_run(kept: RunFile, path: Path) -> None:
 def read_run(path: Path) -> RunFile:
     """The run that a file holds; raises UserError when it holds none, or one of a newer babysit."""
     read = _READERS[_format_of(path)]
-    with reading("this run", path, do="Give a file of `babysit runs export`, as it was written"):
+    with reading("a run that babysit exported", path, do="Give a file of `babysit runs export`, as it was written"):
         require_file(path, most_bytes=MOST_BYTES)
         return read(path)
 

@@ -196,7 +196,7 @@ class Store:
         """Plays what earlier writers could not write; what still cannot be written goes on waiting."""
         for path in spool.waiting(self._place):
             try:
-                with reading("what waits here", path):
+                with reading("a file of records that wait", path):
                     changes, unread = spool.read(path)
                 with self._place.writing() as connection:
                     missing = apply(connection, changes)

@@ -90,8 +90,8 @@ def from_row(row: Mapping[str, Any]) -> RunSummary:
     SQLite keeps any value in any column, so every one is checked. Raises whatever is wrong with the row.
     """
     fields = {name: row[name] for name in RunSummary.__struct_fields__ if name in row}
-    told = {"status": str(status_now(row)), "tags": json.loads(row["tags"] or "[]"), "thinned": bool(row["thinned"])}
-    return msgspec.convert(fields | told, RunSummary)
+    told = {"status": str(row["status"]), "tags": json.loads(row["tags"] or "[]"), "thinned": bool(row["thinned"])}
+    return msgspec.structs.replace(msgspec.convert(fields | told, RunSummary), status=status_now(row))
 
 
 def from_any_row(row: Mapping[str, Any], label: str) -> RunSummary:
