@@ -241,7 +241,8 @@ def _source(node: Node | None) -> tuple[str, bool]:
     """The layer whose output, its activation aside, a tensor is; and whether there is such an activation."""
     through = False
     while node is not None and not node.extra.get("weighted"):
-        if node.op not in TRANSPARENT and node.op not in ACTIVATIONS and "dropout" not in node.op:
+        joins = node.op in {"cat", "stack"} and len({id(parent) for parent in node.parents}) > 1
+        if joins or (node.op not in TRANSPARENT and node.op not in ACTIVATIONS and "dropout" not in node.op):
             return "", through
         through |= node.op in ACTIVATIONS
         node = next((parent for parent in node.parents if parent.layer), None)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from typing import Any, final
+from typing import Any, Final, final
 
 from torch import Tensor
+from torch.nn import Parameter
 
 DATA, PARAMETER, MODEL = 0, 1, 2
+# Operations that no function mode sees: an autograd.Function, a kernel, a change in place by other code.
+UNSEEN: Final = "unseen"
 
 
 @final
@@ -42,3 +45,11 @@ class Node:
                 if id(parent) not in seen and (through_cuts or not parent.cut):
                     seen.add(id(parent))
                     heapq.heappush(waiting, (-parent.order, parent))
+
+
+def state_of(tensor: Tensor) -> tuple[int, str]:
+    """What changes when a tensor becomes the result of another operation: its version and how it was made."""
+    if type(tensor) not in (Tensor, Parameter) or tensor.is_inference():
+        return 0, ""
+    made_by = tensor.grad_fn
+    return tensor._version, made_by.name() if made_by is not None else ""

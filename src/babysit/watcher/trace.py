@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from babysit.watcher.book import ParameterBook
-from babysit.watcher.node import DATA, MODEL, PARAMETER, Node
+from babysit.watcher.describing import axis, describe_loss, effective_role, note_summands
+from babysit.watcher.node import DATA, MODEL, PARAMETER, UNSEEN, Node, state_of
 from babysit.watcher.operations import ACTIVATIONS, LOSSES, MEETINGS, MIXERS, NORMS, RECURRENT, WEIGHTED, operation_name
 
 
@@ -61,7 +62,7 @@ class Trace(TorchFunctionMode):
         super().__init__()
         self._book = book
         self._observer = observer
-        self._known: dict[int, tuple[weakref.ref[Tensor], Node]] = {}
+        self._known: dict[int, tuple[weakref.ref[Tensor], Node, tuple[int, str]]] = {}
         self._count = 0
         # While torch runs a function for us it has taken this mode off its stack, and will put it back by itself.
         self.inside = 0
@@ -76,6 +77,7 @@ class Trace(TorchFunctionMode):
         name = operation_name(func)
         self.inside += 1
         try:
+            changed = self._changed(name, args)
             result = func(*args, **kwargs)
         except Exception:
             if name in LOSSES:
@@ -83,9 +85,12 @@ class Trace(TorchFunctionMode):
             raise
         finally:
             self.inside -= 1
-        if name and isinstance(result, Tensor | tuple):
+        made = args[0] if name == "setitem" else result  # `x[mask] = 0` changes its first argument and returns None
+        if name and isinstance(made, Tensor | tuple):
             try:
-                self._see(name, args, kwargs, result)
+                if changed is not None and made is args[0]:  # in place: its node is what it was before
+                    self._keep(made, changed)
+                self._see(name, args, kwargs, made)
             except Exception as problem:
                 self._observer.on_problem(name, problem)
         return result
@@ -93,20 +98,38 @@ class Trace(TorchFunctionMode):
     def node(self, tensor: Tensor) -> Node | None:
         """The node of a tensor made during this trace, or None."""
         entry = self._known.get(id(tensor))
-        return entry[1] if entry is not None and entry[0]() is tensor else None
+        if entry is None or entry[0]() is not tensor:
+            return None
+        node = entry[1]
+        if node.role == MODEL and entry[2] != state_of(tensor):
+            before, node = node, Node(UNSEEN, (node,), MODEL, self._next())
+            node.shape, node.cut = before.shape, before.cut
+            self._keep(tensor, node)
+        return node
+
+    def _changed(self, name: str, args: tuple[Any, ...]) -> Node | None:
+        """The node of what an operation may change in place, before it does."""
+        try:
+            return self.node(args[0]) if name and args and isinstance(args[0], Tensor) else None
+        except Exception as problem:
+            self._observer.on_problem(name, problem)
+            return None
+
+    def _keep(self, tensor: Tensor, node: Node) -> None:
+        self._known[id(tensor)] = (weakref.ref(tensor), node, state_of(tensor))
 
     def mark(self, tensor: Tensor, layer: str = "") -> None:
         """Say that a tensor came out of the model although the trace did not see how."""
         node = Node("model", (), MODEL, self._next())
         node.layer, node.shape = layer, tuple(tensor.shape)
-        self._known[id(tensor)] = (weakref.ref(tensor), node)
+        self._keep(tensor, node)
 
     def feed(self, tensor: Tensor) -> None:
         """Say that a tensor is data although gradients are asked of it: a model is called with it."""
         if tensor.requires_grad and tensor.is_leaf and self._book.place_of(tensor) is None:
             node = Node("data", (), DATA, self._next())
             node.shape = tuple(tensor.shape)
-            self._known[id(tensor)] = (weakref.ref(tensor), node)
+            self._keep(tensor, node)
 
     def clear(self) -> None:
         """Forget everything but the parameters."""
@@ -128,7 +151,7 @@ class Trace(TorchFunctionMode):
         if leaf and not place:
             node.extra["stranger"] = tensor
         node.place, node.shape = place or "", tuple(tensor.shape)
-        self._known[id(tensor)] = (weakref.ref(tensor), node)
+        self._keep(tensor, node)
         return node
 
     def _see(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -136,7 +159,7 @@ class Trace(TorchFunctionMode):
         if not given:
             return
         parents = tuple(self._node_of(tensor) for tensor in given)
-        node = Node(name, parents, max(_effective_role(parents), DATA), self._next())
+        node = Node(name, parents, max(effective_role(parents), DATA), self._next())
         results = [result] if isinstance(result, Tensor) else list(_tensors(result))
         if not results:
             return
@@ -145,19 +168,19 @@ class Trace(TorchFunctionMode):
         self._place(node, parents, given)
         if node.role == MODEL:
             self.current = node
-            _note_summands(node, given)
+            note_summands(node, given)
             self._tell(node, given, args, kwargs, first)
         for tensor in results:
             # A parameter changed in place (an optimizer inside the step) stays a parameter.
             if self._book.place_of(tensor) is None:
-                self._known[id(tensor)] = (weakref.ref(tensor), node)
+                self._keep(tensor, node)
 
     def _refused(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A loss could not be computed of what it was given: what that was says why."""
         try:
             given = list(_tensors(args))
             node = Node(name, tuple(self._node_of(tensor) for tensor in given), MODEL, self._next())
-            _describe_loss(node, args, kwargs)
+            describe_loss(node, args, kwargs)
             self._observer.on_refused_loss(node)
         except Exception as problem:
             self._observer.on_problem(name, problem)
@@ -198,7 +221,7 @@ class Trace(TorchFunctionMode):
     ) -> None:
         name = node.op
         if name in LOSSES:
-            _describe_loss(node, args, kwargs)
+            describe_loss(node, args, kwargs)
             self._observer.on_loss(node, result)
         elif node.extra.get("weighted"):
             if name in RECURRENT:
@@ -207,7 +230,7 @@ class Trace(TorchFunctionMode):
             entering = next((t for t, p in zip(given, node.parents, strict=True) if p.role != PARAMETER), None)
             self._observer.on_layer(node.layer, name, entering, result)
         elif name in ACTIVATIONS:
-            node.dim = _axis(name, args, kwargs, result)
+            node.dim = axis(name, args, kwargs, result)
             node.size = result.shape[node.dim] if node.dim is not None and result.dim() else None
             if node.layer and not node.extra.get("mixed"):
                 self._observer.on_activation(node.layer, name, result, node.dim)
@@ -239,45 +262,3 @@ class Trace(TorchFunctionMode):
             self._meetings.append(node)
             if len(self._meetings) > 16:  # a loss meets its target among the last operations
                 self._meetings.pop(0).meeting = None
-
-
-def _effective_role(parents: tuple[Node, ...]) -> int:
-    roles = {parent.role for parent in parents}
-    if MODEL in roles or (PARAMETER in roles and DATA in roles):
-        return MODEL
-    return PARAMETER if PARAMETER in roles else DATA
-
-
-def _note_summands(node: Node, given: list[Tensor]) -> None:
-    """Remember what a sum adds up, each part with its mean as it enters; a mean over samples keeps the parts."""
-    alike = all(one.shape == given[0].shape and one.dim() < 2 and one.is_floating_point() for one in given)
-    if node.op in {"add", "sub"} and len(given) > 1 and alike:
-        with torch.no_grad():
-            parts = [tensor.detach().mean() for tensor in given]
-        signs = [1.0, *(-1.0 if node.op == "sub" else 1.0 for _ in parts[1:])]
-        node.extra["summands"] = tuple(zip(node.parents, parts, signs, strict=True))
-    elif node.op == "mean" and "summands" in node.parents[0].extra:
-        node.extra["summands"] = node.parents[0].extra["summands"]
-
-
-def _describe_loss(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    prediction = kwargs.get("input", args[0] if args else None)
-    target = kwargs.get("target", args[1] if len(args) > 1 else None)
-    if isinstance(prediction, Tensor) and isinstance(target, Tensor):
-        node.meeting = (prediction.detach(), target.detach())
-    ignored = kwargs.get("ignore_index", -100) if node.op in {"cross_entropy", "nll_loss"} else None
-    if node.meeting is not None and ignored is not None and not node.meeting[1].is_floating_point():
-        node.extra["ignored"] = ignored
-    node.extra["reduction"] = kwargs.get("reduction", "mean")
-    node.extra["label_smoothing"] = float(kwargs.get("label_smoothing", 0.0) or 0.0)
-    node.extra["weighted_classes"] = kwargs.get("weight") is not None or kwargs.get("pos_weight") is not None
-
-
-def _axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> int | None:
-    """The axis of a softmax, also when it was left to torch's old habit."""
-    if name not in {"softmax", "log_softmax"}:
-        return None
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    if not isinstance(dim, int):
-        dim = 0 if result.dim() in {0, 1, 3} else 1
-    return dim % max(1, result.dim())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from babysit.analysis.learning import poor
 from babysit.analysis.model_structure import RECURRENT, anatomy_of, is_batch_norm, weight_layers
@@ -14,6 +13,7 @@ from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
 
 PLAIN = ("Linear", "Conv", "matmul")
+MOST_NAMED = 6  # layers or stacks in one sentence
 
 
 def _origin(run: Run, layer: Layer) -> str:
@@ -26,14 +26,41 @@ def _origin(run: Run, layer: Layer) -> str:
     return source
 
 
-def _joined(run: Run, before: Layer, after: Layer) -> bool:
-    """Whether one layer's output is, as far as shapes and notes tell, the next one's input."""
-    if before.activation or not before.kind.startswith(PLAIN) or not after.kind.startswith(PLAIN):
-        return False
-    if after.source:
-        return _origin(run, after) == before.name
-    # Parallel branches have equal inputs; a chain has one's output as the other's input.
-    return bool(before.output_shape) and before.output_shape == after.input_shape != before.input_shape
+def _stacks(run: Run, layers: list[Layer]) -> list[list[str]]:
+    """The longest chains of weight layers in which each one's output is known to be the next one's input.
+
+    Only what was followed counts: equal shapes do not tell whether an activation that was not seen lies between.
+    """
+    plain = {layer.name: layer for layer in layers if layer.kind.startswith(PLAIN)}
+    feeds = {name: _origin(run, layer) for name, layer in plain.items()}
+    before = {name: one for name, one in feeds.items() if one in plain and one != name and not plain[one].activation}
+    stacks = []
+    for last in [name for name in before if name not in before.values()]:
+        chain = [last]
+        while (name := before.get(chain[0])) is not None and name not in chain:
+            chain.insert(0, name)
+        stacks.append(chain)
+    return stacks
+
+
+def _named(names: list[str]) -> str:
+    shown = names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], "…", names[-1]]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _meaning(stacks: list[list[str]], *, all_linear: bool) -> str:
+    said = "; ".join(_named(stack) for stack in stacks[:MOST_NAMED])
+    if all_linear:
+        return (
+            f"The whole network is linear: all of its weight layers, {said}, follow each other without an activation, "
+            "and together they can do no more than a single linear layer."
+        )
+    if len(stacks) == 1:
+        return f"{said} follow each other without an activation: together they can do no more than one linear layer."
+    return (
+        f"In {len(stacks)} places layers follow each other without an activation ({said}): "
+        "those of each place can together do no more than one linear layer."
+    )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -44,20 +71,19 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     special = kinds & RECURRENT or any("Attention" in kind or "Transformer" in kind for kind in kinds)
     if special or any(layer.norm and not is_batch_norm(layer) for layer in anatomy_of(run).layers):
         return
-    pairs = [(a, b) for a, b in pairwise(layers) if _joined(run, a, b)]
-    if not pairs:
+    stacks = _stacks(run, layers)
+    if not stacks:
         return
-    names = tuple(dict.fromkeys(layer.name for pair in pairs for layer in pair))
-    all_linear = len(pairs) == len(layers) - 1
+    names = tuple(dict.fromkeys(name for stack in stacks for name in stack))
+    all_linear = len(stacks) == 1 and len(names) == len(layers)
     hurt = all_linear and poor(run, below=limits["learned"])
     yield Evidence(
         layers=names,
         first_step=0,
         severity=Severity.WARNING if hurt else Severity.INFO,
         confidence=0.8,
-        numbers={"layers": len(names), "of_layers": len(layers)},
-        meaning=f"{', '.join(names[:6])} follow each other without an activation: together they can do no more than "
-        + ("a single linear layer, and the whole network is linear." if all_linear else "one linear layer."),
+        numbers={"layers": len(names), "of_layers": len(layers), "stacks": len(stacks)},
+        meaning=_meaning(stacks, all_linear=all_linear),
     )
 
 
