@@ -147,7 +147,7 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
     unused_inputs: tuple[str, ...] = ()  # tensors that a model is called with and no loss depends on
     terms: tuple[Term, ...] = ()  # the summands of the first loss, where it is a sum
     compiled: bool = False
-    module_kinds: dict[str, int] = {}  # how many modules of each class the model holds, those without parameters too
+    mode_dependent: dict[str, str] = {}  # what differs between train and eval mode (`Dropout (p=0.5)`), by its path
 
     def layer(self, name: str) -> Layer | None:
         """The layer of that name, or None."""

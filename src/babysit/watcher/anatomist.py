@@ -199,7 +199,7 @@ class Anatomist:
             unused_inputs=tuple(
                 name for name, used in self._inputs.items() if len(used) >= FEWEST_CALLS and not any(used)
             ),
-            module_kinds=dict(self._book.module_kinds),
+            mode_dependent=dict(self._book.mode_dependent),
             compiled=self.compiled,
         )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final, final
 
 import torch
 from torch import Tensor, nn
+
+from babysit.watcher.mode_effects import mode_effect
 
 # What torch puts around a model, and where the model is inside it.
 WRAPPERS: Final = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
@@ -127,7 +128,7 @@ class ParameterBook:
         self._all: dict[str, Held] = {}  # by name, those that are gone too
         self._roots: dict[int, weakref.ref[nn.Module]] = {}
         self.model_names: list[str] = []
-        self.module_kinds: Counter[str] = Counter()
+        self.mode_dependent: dict[str, str] = {}  # what differs between train and eval mode, by the module's path
 
     def register(self, root: nn.Module, prefix: str = "") -> bool:
         """Take in every parameter of a model, under its own names; False when it was already known."""
@@ -146,7 +147,8 @@ class ParameterBook:
         if not fresh:
             return False
         self.model_names.append(prefix or type(root).__name__)
-        self.module_kinds.update(type(module).__name__ for _, module in modules if not list(module.children()))
+        effects = {".".join(part for part in (prefix, path) if part): mode_effect(one) for path, one in modules}
+        self.mode_dependent.update({path: effect for path, effect in effects.items() if effect})
         for path, module, name, tensor in fresh:
             self._release(tensor)
             full = ".".join(part for part in (prefix, path) if part) or type(root).__name__

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_VALIDATION
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, holds_parameters
+from babysit.watcher.mode_effects import mode_effect
 from babysit.watcher.node import Node
 from babysit.watcher.patch import Patch
 from babysit.watcher.stack import push_below, remove
@@ -54,6 +55,7 @@ class Evaluation:
         self.passes = 0
         self.training = False  # whether the model was in train mode in the last pass
         self.dropping = False  # whether dropout was on in eval mode, in the last pass
+        self._effects: dict[str, None] = {}  # what ran in train mode and does otherwise in eval mode, in the last pass
         self._dropout = Patch(torch.nn.functional, "dropout", self._noticing)
         self._in_a_row, self._last_step = 0, -1
 
@@ -65,6 +67,8 @@ class Evaluation:
     @property
     def mode(self) -> str:
         """In which mode the network was in the last pass, in words."""
+        if self._effects:
+            return "train mode: " + ", ".join(self._effects)
         return "train mode" if self.training else "eval mode, dropout on" if self.dropping else "eval mode"
 
     def is_habit(self, step: int) -> bool:
@@ -125,7 +129,7 @@ class Evaluation:
                 self._follow()
             self._ran = True
             remove(self._trace)
-            self.training, self.dropping = module.training, False
+            self.training, self.dropping, self._effects = module.training, False, {}
             self._dropout.put()
             tensor = next((value for value in inputs if isinstance(value, Tensor)), None)
             if tensor is not None and tensor.dim() > 1:
@@ -135,6 +139,8 @@ class Evaluation:
                         self._batches.add_evaluated(tensor)
                 except Exception as problem:
                     self._on_problem("evaluation", problem)
+        if module.training and (effect := mode_effect(module)):
+            self._effects[effect] = None
         self._inside += 1
 
     def _noticing(self, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -143,6 +149,8 @@ class Evaluation:
         def dropout(*args: Any, **kwargs: Any) -> Tensor:
             share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
             on = kwargs.get("training", args[2] if len(args) > 2 else True) and share != 0
+            if self._inside > 0 and on and self.training and not any("(p=" in one for one in self._effects):
+                self._effects[f"dropout (p={share:g})"] = None
             self.dropping |= self._inside > 0 and not self.training and bool(on)
             return original(*args, **kwargs)
 

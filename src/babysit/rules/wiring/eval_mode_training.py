@@ -46,12 +46,16 @@ RULE = Rule(
     ),
     false_positives=("Fine-tuning with frozen statistics on purpose.",),
     sources=("torch.nn.Module.eval: changes dropout and batch norm.",),
-    fires_on=(lambda: example_run(kept=((10, "eval_mode", "Sequential"),), facts={"module_kinds": {"Dropout": 1}}),),
+    fires_on=(
+        lambda: example_run(
+            kept=((10, "eval_mode", "Sequential"),), facts={"mode_dependent": {"2": "Dropout (p=0.5)"}}
+        ),
+    ),
     silent_on=(
         healthy,
         lambda: example_run(
             kept=((10, "eval_mode", "Sequential"), (10, "train_mode", "Sequential")),
-            facts={"module_kinds": {"Dropout": 1}},
+            facts={"mode_dependent": {"2": "Dropout (p=0.5)"}},
         ),
         lambda: example_run(kept=((10, "eval_mode", "Sequential"),)),
     ),

@@ -7,11 +7,10 @@ from babysit.records.run import Run
 
 
 def mode_matters(run: Run) -> tuple[str, ...]:
-    """The kinds of modules that behave differently in the two modes: dropouts, and batch norms that train."""
+    """What behaves differently in the two modes: dropouts with a rate, and batch norms that train."""
     anatomy = anatomy_of(run)
-    dropouts = tuple(kind for kind in anatomy.module_kinds if "Dropout" in kind)
-    norms = tuple(dict.fromkeys(layer.kind for layer in anatomy.layers if is_batch_norm(layer) and layer.trainable))
-    return dropouts + norms
+    resting = {layer.name for layer in anatomy.layers if is_batch_norm(layer) and not layer.trainable}
+    return tuple(dict.fromkeys(effect for path, effect in anatomy.mode_dependent.items() if path not in resting))
 
 
 def steps_in_eval_mode(run: Run) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from babysit.records.events import Event
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy
@@ -11,13 +12,31 @@ from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.wiring.modes import mode_matters
 
 
+def _effects(run: Run, event: Event, *, told: bool) -> tuple[str, ...]:
+    """What ran in train mode during an evaluation and does otherwise in eval mode."""
+    if told:
+        mode, _, effects = event.detail.partition(": ")
+        return tuple(effects.split(", ")) if mode == "train mode" and effects else ()
+    # A network that was never put into eval mode was in train mode whenever it was evaluated.
+    return mode_matters(run) if run.events.counts.get("eval_mode", 0) == 0 else ()
+
+
+def _consequence(effects: tuple[str, ...]) -> str:
+    """What these did to the evaluation; only what is there."""
+    norms = [one for one in effects if "Norm" in one]
+    random = [one for one in effects if one not in norms]
+    said = [f"{', '.join(random)} made the outputs random"] if random else []
+    if norms:
+        said.append(
+            f"{', '.join(norms)} normalized by the batch that was evaluated and took it into the running statistics"
+        )
+    return ", and ".join(said)
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Counts evaluation passes in train mode, where that makes a difference."""
     passes = run.events.of("evaluation")
     told = any("mode" in event.detail for event in passes)
-    # A network that was never put into eval mode was in train mode whenever it was evaluated.
-    never = run.events.counts.get("eval_mode", 0) == 0
-    wrong = [event for event in passes if ("train mode" in event.detail if told else never)]
     dropping = [event for event in passes if "dropout on" in event.detail]
     if len(dropping) > limits["share"] * len(passes):
         yield Evidence(
@@ -29,14 +48,15 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             advice="Write F.dropout(x, p, training=self.training), or use nn.Dropout, which follows the mode.",
             confidence=0.9,
         )
-    kinds = mode_matters(run)
-    if kinds and wrong and len(wrong) > limits["share"] * len(passes):
+    wrong = [(event, effects) for event in passes if (effects := _effects(run, event, told=told))]
+    if wrong and len(wrong) > limits["share"] * len(passes):
+        effects = tuple(dict.fromkeys(one for _, several in wrong for one in several))
         yield Evidence(
-            first_step=wrong[0].step,
-            last_step=wrong[-1].step,
-            numbers={"evaluations": len(passes), "in_train_mode": len(wrong), "kinds": ", ".join(kinds)},
-            meaning=f"{len(wrong)} of {len(passes)} evaluations ran in train mode: {', '.join(kinds)} made them "
-            "noisy and dependent on the batch, and batch norm learned from the test data.",
+            first_step=wrong[0][0].step,
+            last_step=wrong[-1][0].step,
+            numbers={"evaluations": len(passes), "in_train_mode": len(wrong), "kinds": ", ".join(effects)},
+            meaning=f"In {len(wrong)} of {len(passes)} evaluations modules were in train mode: "
+            f"{_consequence(effects)}.",
         )
 
 
@@ -62,15 +82,18 @@ RULE = Rule(
     false_positives=("Dropout as a measure of uncertainty (Monte Carlo dropout).",),
     sources=("torch.nn.Module.eval.",),
     fires_on=(
-        lambda: example_run(kept=((100, "evaluation", "train mode"),), facts={"module_kinds": {"Dropout": 1}}),
+        lambda: example_run(kept=((100, "evaluation", "train mode: Dropout (p=0.5)"),)),
         lambda: example_run(kept=((100, "evaluation", "eval mode, dropout on"),)),
     ),
     silent_on=(
         healthy,
         lambda: example_run(kept=((100, "evaluation", "eval mode"),)),
-        lambda: example_run(kept=((100, "evaluation", "eval mode"),), facts={"module_kinds": {"Dropout": 1}}),
+        lambda: example_run(kept=((100, "evaluation", "train mode"),)),
         lambda: example_run(
-            kept=((100, "evaluation", ""),), facts={"module_kinds": {"Dropout": 1}}, events={"eval_mode": 1}
+            kept=((100, "evaluation", "eval mode"),), facts={"mode_dependent": {"2": "Dropout (p=0.5)"}}
+        ),
+        lambda: example_run(
+            kept=((100, "evaluation", ""),), facts={"mode_dependent": {"2": "Dropout (p=0.5)"}}, events={"eval_mode": 1}
         ),
     ),
 )
