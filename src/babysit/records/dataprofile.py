@@ -40,6 +40,14 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     p_value: float  # chance of such a distance between samples of one distribution, over all features
 
 
+class ArgumentProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One argument of the model: what it was called with in training and in evaluations."""
+
+    name: str  # as in the signature of `forward`
+    train: SplitProfile
+    evaluation: SplitProfile
+
+
 class DataProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The data of a run: where they came from and what each split looks like."""
 
@@ -55,6 +63,7 @@ class DataProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     duplicate_features: tuple[tuple[str, ...], ...] = ()  # groups of features with the same value in every sample
     drift: tuple[Drift, ...] = ()  # largest distance first
     explained: Array = msgspec.field(default_factory=empty)  # share of variance by principal direction, standardized
+    arguments: tuple[ArgumentProfile, ...] = ()  # of a watched model, where it was called in evaluations too
     notes: tuple[str, ...] = ()  # what was decided or left out while reading, one sentence each
 
     def split(self, name: str) -> SplitProfile | None:

@@ -1,20 +1,35 @@
-"""What the first steps of a watched loop were fed, kept small on the host."""
+"""What the first steps and evaluations of a watched loop were fed, kept small on the host.
+
+The batches are those that entered the first layer, which is what training works with. Training and evaluation are
+compared where both are fed, at the arguments of the model's call: what forward does to its input is no difference.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, final
 
 import msgspec
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from babysit.records.arrays import Array
-from babysit.records.dataprofile import DataProfile, SplitProfile
+from babysit.records.dataprofile import ArgumentProfile, DataProfile, SplitProfile
 from babysit.stats.values import to_numpy
+from babysit.watcher.book import unwrapped
+from babysit.watcher.moments import Moments
 
 MOST_VALUES: Final = 1_000_000
 MOST_STEPS: Final = 20
+MOST_ROWS: Final = 100_000  # of one argument: more do not move its mean
+# A pass counts as one over training data when at least this share of its rows was among the training rows looked at
+# (a part of the epoch only); rows shared by chance or leaked are far fewer.
+SEEN_BEFORE: Final = 0.2
+
+Named = Sequence[tuple[str, Tensor]]
+Argument = tuple[int, str, str]  # the identity of the module, its class, and the name of the argument
 
 
 @final
@@ -23,7 +38,7 @@ class BatchProfile:
 
     def __init__(self) -> None:
         self._trained: list[Array] = []
-        self._evaluated: list[Array] = []
+        self._arguments: dict[str, dict[Argument, Moments]] = {"train": {}, "evaluation": {}}
         self._rows: set[bytes] = set()
         self._steps = 0
         self._nonfinite = 0  # values of batches that were not kept
@@ -36,20 +51,46 @@ class BatchProfile:
         if self._steps >= MOST_STEPS or inputs.dim() < 2 or not inputs.is_floating_point():
             return
         self._steps += 1
-        rows = to_numpy(inputs)
-        self._rows.update(_fingerprints(rows))
-        _keep(self._trained, rows, MOST_VALUES)
+        _keep(self._trained, to_numpy(inputs), MOST_VALUES)
 
     def look(self, inputs: Tensor) -> None:
         """Count what is no number in a later batch; on the host only, elsewhere it would wait for the device."""
         if inputs.is_cpu and inputs.is_floating_point() and not math.isfinite(float(inputs.sum())):
             self._nonfinite += int((~inputs.isfinite()).sum())
 
-    def add_evaluated(self, inputs: Tensor) -> None:
-        """Take the input of one evaluation pass over other data."""
-        wanted = self._trained and self._trained[0].shape[1:] == tuple(inputs.shape[1:])
-        if wanted and len(self._evaluated) < MOST_STEPS and inputs.is_floating_point():
-            _keep(self._evaluated, to_numpy(inputs), MOST_VALUES // 5)
+    def feed(self, module: nn.Module, given: Named) -> None:
+        """Take what the model is called with in one training step."""
+        tensors = _measurable(given)
+        if tensors:
+            self._rows.update(_fingerprints(to_numpy(_widest(tensors))))
+        self._gather("train", module, tensors)
+
+    def feed_evaluated(self, module: nn.Module, given: Named) -> bool:
+        """Take what the model is called with in an evaluation; whether these are rows that it was trained on."""
+        tensors = _measurable(given)
+        seen = bool(tensors) and self.share_seen(_widest(tensors)) >= SEEN_BEFORE
+        if not seen:
+            self._gather("evaluation", module, tensors)
+        return seen
+
+    def _gather(self, split: str, module: nn.Module, tensors: Named) -> None:
+        inner = unwrapped(module)
+        for name, tensor in tensors:
+            moments = self._arguments[split].setdefault((id(inner), type(inner).__name__, name), Moments())
+            if moments.samples < MOST_ROWS:
+                moments.add(tensor)
+
+    def _compared(self) -> tuple[ArgumentProfile, ...]:
+        """The arguments seen on both sides, of the same module; a copy of it (averaged weights) counts as the same."""
+        found = []
+        for (number, kind, name), evaluated in self._arguments["evaluation"].items():
+            alike = [key for key in self._arguments["train"] if key[1:] == (kind, name)]
+            own = [key for key in alike if key[0] == number] or (alike if len(alike) == 1 else [])
+            trained = self._arguments["train"][own[0]] if own else None
+            if trained is not None and not trained.blank and not (trained.flags and evaluated.flags):
+                both = trained.profile("train"), evaluated.profile("evaluation")
+                found.append(ArgumentProfile(name=name, train=both[0], evaluation=both[1]))
+        return tuple(found)
 
     def share_seen(self, inputs: Tensor) -> float:
         """Share of rows of a batch that were among the training rows looked at."""
@@ -58,7 +99,7 @@ class BatchProfile:
         return sum(mark in self._rows for mark in marks) / len(marks) if marks else 0.0
 
     def profile(self, class_counts: tuple[int, ...], target: tuple[float, float]) -> DataProfile | None:
-        """The profile of what was seen, as the splits `batch` and `evaluation`; None when nothing was."""
+        """The profile of what was seen, as the split `batch` and by argument; None when nothing was."""
         if not self._trained:
             return None
         batch = msgspec.structs.replace(
@@ -68,9 +109,22 @@ class BatchProfile:
             target_mean=target[0],
             target_variance=target[1],
         )
-        others = (_split("evaluation", self._evaluated),) if self._evaluated else ()
         kind = "image" if self._trained[0].ndim > 3 else "table"
-        return DataProfile(source="watched loop", kind=kind, splits=(batch, *others))
+        return DataProfile(source="watched loop", kind=kind, splits=(batch,), arguments=self._compared())
+
+
+def _measurable(given: Named) -> Named:
+    """Tensors whose values have a scale: no ids, no truth values, no numbers for whole samples."""
+    return [
+        (name, one)
+        for name, one in given
+        if one.is_floating_point() and one.dim() > 1 and one.layout == torch.strided and not one.is_nested
+    ]
+
+
+def _widest(tensors: Named) -> Tensor:
+    """The one with the most values: rows of few values (a flag) are alike by chance."""
+    return max((tensor for _, tensor in tensors), key=Tensor.numel)
 
 
 def _keep(parts: list[Array], rows: Array, most: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_VALIDATION
+from babysit.watcher.arguments import tensors_of
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, holds_parameters
 from babysit.watcher.mode_effects import mode_effect
@@ -21,9 +22,6 @@ from babysit.watcher.patch import Patch
 from babysit.watcher.stack import push_below, remove
 from babysit.watcher.trace import Trace
 
-# A pass counts as one over training data when at least this share of its rows was among the training rows looked at
-# (a part of the epoch only); rows shared by chance or leaked are far fewer.
-SEEN_BEFORE: Final = 0.2
 # A block without gradient in each of so many steps in a row belongs to the training step (clipping, an average of
 # weights, a target network); blocks are then followed only from where a model is called in them.
 HABIT_STEPS: Final = 5
@@ -131,14 +129,10 @@ class Evaluation:
             remove(self._trace)
             self.training, self.dropping, self._effects = module.training, False, {}
             self._dropout.put()
-            tensor = next((value for value in inputs if isinstance(value, Tensor)), None)
-            if tensor is not None and tensor.dim() > 1:
-                try:
-                    self._from_train = self._batches.share_seen(tensor) >= SEEN_BEFORE
-                    if not self._from_train:
-                        self._batches.add_evaluated(tensor)
-                except Exception as problem:
-                    self._on_problem("evaluation", problem)
+            try:
+                self._from_train = self._batches.feed_evaluated(module, tensors_of(module, inputs))
+            except Exception as problem:
+                self._on_problem("evaluation", problem)
         if module.training and (effect := mode_effect(module)):
             self._effects[effect] = None
         self._inside += 1

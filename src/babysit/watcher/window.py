@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from babysit.watcher.anatomist import Anatomist
+from babysit.watcher.arguments import tensors_of
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, holds_parameters, is_compiled
 from babysit.watcher.gauge import Gauge
-from babysit.watcher.node import DATA, Node
+from babysit.watcher.node import DATA, MODEL, Node
 from babysit.watcher.objective import accuracy, loss_nodes
 from babysit.watcher.stack import push_below, remove
 from babysit.watcher.trace import Trace
@@ -121,6 +122,11 @@ class Window:
             share = accuracy(inner)
             self.accuracy = share if share is not None else self.accuracy
 
+    def _is_made(self, tensor: Tensor) -> bool:
+        """Whether a tensor comes from a model: what one network gives to another changes as it learns."""
+        node = self._trace.node(tensor)
+        return (node is not None and node.role == MODEL) or tensor.grad_fn is not None
+
     def _is_input(self, inner: Node) -> bool:
         """Whether the target of a loss is what the network was fed."""
         if inner.meeting is None or self._fed is None:
@@ -149,6 +155,9 @@ class Window:
                     if isinstance(tensor, Tensor):
                         self._trace.feed(tensor)
                 if self.capturing:
+                    if torch.is_grad_enabled():
+                        given = tensors_of(module, inputs)
+                        self._batches.feed(module, [(name, one) for name, one in given if not self._is_made(one)])
                     tensors = [one for one in inputs if isinstance(one, Tensor) and one.is_floating_point()]
                     kind = type(module).__name__
                     self._given += [(f"{kind} input {place}", weakref.ref(one)) for place, one in enumerate(tensors, 1)]

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.records.dataprofile import DataProfile, SplitProfile
+import msgspec
+
+from babysit.records.dataprofile import ArgumentProfile, DataProfile, SplitProfile
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy, profile
 from babysit.rules.rule import Limit, Limits, Rule
 
 
+def _sides(data: DataProfile) -> Iterator[tuple[str, SplitProfile, SplitProfile]]:
+    """What is compared: (in words what it is, the training side, the other side), both taken at the same place."""
+    train = data.split("train")
+    for split in data.splits if train is not None else ():
+        if train is not None and split.split in ("validation", "test"):
+            yield "inputs", train, split
+    for one in data.arguments:
+        which = f"inputs (argument {one.name})" if len(data.arguments) > 1 else "inputs"
+        yield which, one.train, one.evaluation
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares mean and deviation of the other splits with the training split's, in training deviations."""
-    data = run.data
-    train = data.split("train") or data.split("batch") if data else None
-    if data is None or train is None or not train.std > 0:
-        return
-    for split in data.splits:
-        if split.split not in ("validation", "test", "evaluation") or split.samples < limits["samples"]:
+    for what, train, split in _sides(run.data) if run.data else ():
+        if split.samples < limits["samples"] or not train.std > 0:
             continue
         shift = abs(split.mean - train.mean) / train.std
         ratio = max(split.std, 1e-12) / train.std
         if shift > limits["shift"] or not 1 / limits["ratio"] < ratio < limits["ratio"]:
             yield Evidence(
                 numbers={"split": split.split, "mean_shift": shift, "std_ratio": ratio},
-                meaning=f"The {split.split} inputs have mean {split.mean:.3g} and deviation {split.std:.3g}, the "
+                meaning=f"The {split.split} {what} have mean {split.mean:.3g} and deviation {split.std:.3g}, the "
                 f"training inputs {train.mean:.3g} and {train.std:.3g}: they were not prepared in the same way.",
                 confidence=0.8,
             )
+
+
+def _argument(*, mean: float, std: float) -> ArgumentProfile:
+    fed = SplitProfile(split="train", samples=1000, mean=3.0, std=10.0)
+    evaluated = SplitProfile(split="evaluation", samples=1000, mean=mean, std=std)
+    return ArgumentProfile(name="x", train=fed, evaluation=evaluated)
 
 
 RULE = Rule(
@@ -64,6 +79,12 @@ RULE = Rule(
                 )
             )
         ),
+        lambda: example_run(data=msgspec.structs.replace(profile(), arguments=(_argument(mean=90.0, std=10.0),))),
     ),
-    silent_on=(healthy, lambda: example_run(data=profile())),
+    silent_on=(
+        healthy,
+        lambda: example_run(data=profile()),
+        # Fed alike, whatever the network does to its inputs before the first layer.
+        lambda: example_run(data=msgspec.structs.replace(profile(), arguments=(_argument(mean=3.0, std=10.0),))),
+    ),
 )
