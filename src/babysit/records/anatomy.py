@@ -45,7 +45,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     fan_in: int = 0  # inputs of one unit; 0 when it has no meaning for this kind
     has_bias: bool = False
     trainable: bool = True
-    activation: str = ""  # what follows before the next layer: relu, tanh, sigmoid, softmax, …; "" for nothing
+    activation: str = ""  # what follows before the next layer: relu, tanh, sigmoid, …; "gate" where that only weighs
     norm: bool = False  # a normalization layer itself
     is_output: bool = False  # the last layer before the loss
     source: str = ""  # the layer whose output, its activation aside, comes in here unchanged; "" when not known

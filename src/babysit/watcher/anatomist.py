@@ -89,6 +89,12 @@ class Anatomist:
             seen.activation = seen.activation or op
             seen.softmax_size = max(seen.softmax_size, size or 0)
 
+    def gate(self, place: str, op: str) -> None:
+        """What seemed to be the layer's activation weighs another result."""
+        seen = self._layers.get(place)
+        if seen is not None and seen.activation == op:
+            seen.activation = "gate"
+
     def dropout(self, place: str, rate: float) -> None:
         """A dropout after a layer."""
         seen = self._layers.get(place)

@@ -176,6 +176,9 @@ class Evaluation:
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
         """Nothing to note."""
 
+    def on_gate(self, place: str, op: str) -> None:
+        """Nothing to note."""
+
     def on_dropout(self, place: str, rate: float) -> None:
         """Nothing to note."""
 

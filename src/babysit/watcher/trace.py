@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from babysit.watcher.book import ParameterBook
 from babysit.watcher.describing import axis, describe_loss, effective_role, note_summands
+from babysit.watcher.gates import gates
 from babysit.watcher.node import DATA, MODEL, PARAMETER, UNSEEN, Node, state_of
 from babysit.watcher.operations import ACTIVATIONS, LOSSES, MEETINGS, MIXERS, NORMS, RECURRENT, WEIGHTED, operation_name
 
@@ -29,6 +30,9 @@ class Observer(Protocol):
 
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
         """An activation ran on what a layer gave."""
+
+    def on_gate(self, place: str, op: str) -> None:
+        """An activation that ran on what a layer gave weighs another result."""
 
     def on_dropout(self, place: str, rate: float) -> None:
         """A dropout ran on what a layer gave."""
@@ -199,22 +203,34 @@ class Trace(TorchFunctionMode):
             stranger = parent.extra.pop("stranger", None)
             if stranger is not None and torch.is_grad_enabled():
                 parent.place = self._book.place_of(stranger) or self._book.adopt(stranger)
-        latest = max((parent for parent in parents if parent.layer), key=lambda parent: parent.order, default=None)
-        node.layer = latest.layer if latest else ""
+        latest = self._inherit(node, parents, product=not own and node.op in MIXERS)
         if not own:
-            # A product of two things from the model (attention, a gate) is no longer what one layer gave.
-            several = sum(parent.role == MODEL for parent in parents) > 1
-            if (latest is not None and latest.extra.get("mixed")) or (several and node.op in MIXERS):
-                node.extra["mixed"] = True
             return
         if node.op in WEIGHTED or node.op in NORMS:
             weight = max(own, key=lambda parent: len(parent.shape))
-            node.layer, node.extra["weighted"] = weight.place, True
-        elif node.op == "add" and latest is not None and len(own[0].shape) <= 1:
+            node.layer, node.extra["weighted"], node.extra["mixed"] = weight.place, True, False
+        elif node.op == "add" and latest is not None and latest.layer and len(own[0].shape) <= 1:
             # `x @ w + b` with tensors of the user's own: the bias belongs to the product before it.
             tensor = next(tensor for tensor, parent in zip(given, parents, strict=True) if parent is own[0])
             self._book.attach(latest.layer, tensor)
             node.extra["weighted"] = latest.extra.get("weighted", False)
+
+    def _inherit(self, node: Node, parents: tuple[Node, ...], *, product: bool) -> Node | None:
+        """Take the layer over from the latest parent that has one, which is returned.
+
+        A product of two things from the model (attention, a gate) is no longer what one layer gave.
+        """
+        placed = [parent for parent in parents if parent.layer or parent.extra.get("mixed")]
+        latest = max(placed, key=lambda parent: parent.order, default=None)
+        product = product and sum(parent.role == MODEL for parent in parents) > 1
+        if product or (latest is not None and latest.extra.get("mixed")):
+            node.extra["mixed"] = True
+        else:
+            node.layer = latest.layer if latest else ""
+        for gate in gates(node) if product else ():
+            if gate.layer:
+                self._observer.on_gate(gate.layer, gate.op)
+        return latest
 
     def _tell(
         self, node: Node, given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
@@ -232,7 +248,7 @@ class Trace(TorchFunctionMode):
         elif name in ACTIVATIONS:
             node.dim = axis(name, args, kwargs, result)
             node.size = result.shape[node.dim] if node.dim is not None and result.dim() else None
-            if node.layer and not node.extra.get("mixed"):
+            if node.layer:
                 self._observer.on_activation(node.layer, name, result, node.dim)
         elif name in {"eq", "ne"}:
             self._compare(node, given, result)

@@ -207,6 +207,11 @@ class Window:
             size = self._trace.current.size if self._trace.current is not None else None
             self._anatomist.activation(place, op, size)
 
+    def on_gate(self, place: str, op: str) -> None:
+        """An activation weighs another result."""
+        if self.capturing:
+            self._anatomist.gate(place, op)
+
     def on_dropout(self, place: str, rate: float) -> None:
         """A dropout ran."""
         if self.capturing:
