@@ -143,6 +143,8 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 0
     unoptimized: tuple[str, ...] = ()  # trainable, and in no optimizer
     unreached: tuple[str, ...] = ()  # trainable and optimized, and the loss does not depend on them
+    unused_outputs: tuple[str, ...] = ()  # layers that ran, and nothing that was seen depends on their output
+    frozen: tuple[str, ...] = ()  # parameters that require no gradient
     idle_losses: tuple[str, ...] = ()  # layers whose loss was computed and took no part in any backward
     unused_inputs: tuple[str, ...] = ()  # tensors that a model is called with and no loss depends on
     terms: tuple[Term, ...] = ()  # the summands of the first loss, where it is a sum

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, Final, final
 
 import msgspec
@@ -12,7 +13,7 @@ from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, P
 from babysit.watcher.book import ParameterBook, Place
 from babysit.watcher.node import Node
 from babysit.watcher.objective import class_counts, describe, loss_nodes, output_layer
-from babysit.watcher.operations import ACTIVATIONS, NORMS, TRANSPARENT
+from babysit.watcher.operations import ACTIVATIONS, ELEMENTWISE, NORMS, TRANSPARENT
 from babysit.watcher.optimizers import Optimizers
 from babysit.watcher.terms import terms_of, updated
 from babysit.watcher.trace import Trace
@@ -51,6 +52,7 @@ class Anatomist:
     def __init__(self, book: ParameterBook) -> None:
         self._book = book
         self._layers: dict[str, _Seen] = {}
+        self._touched: dict[str, _Seen] = {}  # places whose parameters entered other operations: a scale, a shift
         self._outputs: set[str] = set()
         self._objectives: dict[tuple[Any, ...], Objective] = {}
         self._majorities: dict[tuple[Any, ...], list[float]] = {}
@@ -58,6 +60,8 @@ class Anatomist:
         self._reached: set[str] = set()
         self._seen_stepping: set[int] = set()  # optimizers whose gradients were looked at
         self._computed: set[str] = set()
+        self._used: set[str] = set()  # places that a loss, or values that were read, come from
+        self._followed = True  # whether nothing lay between them that was not seen
         self._inputs: dict[str, list[bool]] = {}
         self._terms: tuple[Term, ...] = ()
         self.compiled = False
@@ -68,7 +72,7 @@ class Anatomist:
         if place in self._layers:
             return
         entering, result = tensors
-        seen = self._layers[place] = _Seen(op, len(self._layers))
+        seen = self._layers[place] = _Seen(op, self._turn())
         seen.output_shape = tuple(result.shape)
         if entering is not None:
             seen.input_shape = tuple(entering.shape)
@@ -81,6 +85,15 @@ class Anatomist:
             seen.batch_axis = trace.current.extra.get("batch_axis", 0)
         if op == "prelu":
             seen.activation = "prelu"
+
+    def parameter(self, place: str, op: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+        """A parameter entered an operation that need not be a layer's own: its place ran."""
+        if place not in self._touched and place not in self._layers:
+            seen = self._touched[place] = _Seen(op, self._turn())
+            seen.input_shape, seen.output_shape = shapes
+
+    def _turn(self) -> int:
+        return len(self._layers) + len(self._touched)
 
     def activation(self, place: str, op: str, size: int | None) -> None:
         """An activation after a layer: the first is the layer's own; a softmax ran over so many values."""
@@ -104,6 +117,11 @@ class Anatomist:
     def computed(self, loss: Node) -> None:
         """A loss function ran on this layer's output, whatever becomes of it."""
         self._computed.add(output_layer(loss))
+
+    def uses(self, reached: list[Node], *, whole: bool) -> None:
+        """What a loss, or values that were read, come from; whole when nothing on the way was unseen."""
+        self._used.update(node.place for node in reached if node.place)
+        self._followed &= whole
 
     def given(self, name: str, *, used: bool) -> None:
         """A model was given a tensor, and a loss depends on it or not."""
@@ -200,6 +218,8 @@ class Anatomist:
             batch_size=batch_size,
             unoptimized=tuple(one.name for one in trainable if one.name not in held) if held else (),
             unreached=tuple(one.name for one in trainable if one.name in stepped and one.name not in self._reached),
+            unused_outputs=self._unused() if self._objectives and self._followed else (),
+            frozen=tuple(one.name for one in known if not one.trainable),
             idle_losses=tuple(sorted(self._computed - self._outputs - {""})),
             terms=self._terms,
             unused_inputs=tuple(
@@ -209,16 +229,20 @@ class Anatomist:
             compiled=self.compiled,
         )
 
+    def _unused(self) -> tuple[str, ...]:
+        return tuple(name for name in self._layers | self._touched if name not in self._used)
+
     def order(self) -> list[str]:
         """Names of the layers in the order they ran, then those that never ran."""
         return sorted(self._book.places, key=self._order)
 
     def _order(self, place: str) -> int:
-        seen = self._layers.get(place)
-        return seen.order if seen is not None else len(self._layers)
+        seen = self._layers.get(place) or self._touched.get(place)
+        return seen.order if seen is not None else self._turn()
 
     def _layer(self, place: Place, index: int) -> Layer:
-        seen = self._layers.get(place.name)
+        seen = self._layers.get(place.name) or self._touched.get(place.name)
+        scales = place.name not in self._layers and seen is not None and seen.op in ELEMENTWISE
         return Layer(
             name=place.name,
             kind=place.kind,
@@ -228,7 +252,7 @@ class Anatomist:
             weight_shape=place.weight_shape,
             input_shape=seen.input_shape if seen else (),
             output_shape=seen.output_shape if seen else (),
-            fan_in=0 if "Embedding" in place.kind or "Norm" in place.kind else place.fan_in,
+            fan_in=0 if scales or "Embedding" in place.kind or "Norm" in place.kind else place.fan_in,
             has_bias=place.has_bias,
             trainable=any(held.trainable for held in place.parameters.values()),
             # One whose result goes nowhere (a relu called and not used) is none.
@@ -268,10 +292,7 @@ def _group(group: dict[str, Any]) -> ParameterGroup:
 
 
 def _added(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
-    length = max(len(left), len(right))
-    return tuple(
-        (left[i] if i < len(left) else 0) + (right[i] if i < len(right) else 0) for i in range(length)
-    )  # fmt: skip
+    return tuple(one + other for one, other in zip_longest(left, right, fillvalue=0))
 
 
 def _mean(values: list[float]) -> float:

@@ -26,7 +26,7 @@ def tensors_of(module: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, Te
 
 
 @lru_cache(maxsize=256)
-def _parameters(kind: type[nn.Module]) -> tuple[str, ...]:
+def _parameters(kind: Any) -> tuple[str, ...]:
     try:
         parameters = list(inspect.signature(kind.forward).parameters.values())[1:]
     except (TypeError, ValueError):

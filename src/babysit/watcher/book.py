@@ -78,9 +78,16 @@ class Place:
 
     @property
     def weight(self) -> Tensor | None:
-        """The largest parameter, what gradients and updates are measured on; None when it is gone."""
+        """The largest parameter; None when it is gone."""
         largest = self._largest
         return largest.tensor if largest is not None else None
+
+    @property
+    def trained(self) -> Tensor | None:
+        """What gradients and updates are measured on: the weight, or where that is frozen the largest that is not."""
+        moving = [one for one in self.parameters.values() if one.trainable]
+        largest = self._largest if self._largest in moving else max(moving, key=lambda one: one.count, default=None)
+        return largest.tensor if largest is not None else self.weight
 
     @property
     def weight_shape(self) -> tuple[int, ...]:

@@ -173,6 +173,9 @@ class Evaluation:
         """A model written without modules ran."""
         self._ran = True
 
+    def on_parameter(self, place: str, op: str, entering: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        """Nothing to note."""
+
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
         """Nothing to note."""
 
@@ -202,6 +205,9 @@ class Evaluation:
         share = float(value.float().mean())
         name = ACCURACY_TRAIN if self._from_train else ACCURACY_VALIDATION
         self._add(name, share if node.op == "eq" else 1.0 - share, value.numel())
+
+    def on_taken(self, node: Node) -> None:
+        """Nothing to note."""
 
     def on_problem(self, where: str, problem: BaseException) -> None:
         """Passed on."""

@@ -91,17 +91,19 @@ class Gauge:
             self._waiting = optimizer  # the model is met inside the closure, before anything is changed
             return
         own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
-        places = [place for place in self._book.places.values() if _usable(place.weight) and id(place.weight) in own]
-        weights = [place.weight for place in places if place.weight is not None]
+        pairs = [(place, place.trained) for place in self._book.places.values()]
+        held = [(place, one) for place, one in pairs if one is not None and _usable(one) and id(one) in own]
+        places, weights = [place for place, _ in held], [one for _, one in held]
         self._before.append((places, weights, parameters.copies(weights)))
         if with_gradients:
             self._gradients(places)
-        for place, norm in zip(places, parameters.norms(weights), strict=True):
-            self._raw[place.name, "weight_norm"] = norm
-            self._counts[place.name, "weight"] = place.weight.numel() if place.weight is not None else 0
+        for (place, one), norm in zip(held, parameters.norms(weights), strict=True):
+            if one is place.weight:  # a bias alone has no size to compare its updates with: it may begin at zero
+                self._raw[place.name, "weight_norm"] = norm
+        self._counts.update({(place.name, "weight"): one.numel() for place, one in held})
         if self.closely:
-            for place, weight in zip(places, weights, strict=True):
-                if weight.dim() > 1:
+            for place, weight in held:
+                if weight is place.weight and weight.dim() > 1:
                     similarity = parameters.unit_similarity(weight, place.bias, place.unit_axis)
                     self._raw[place.name, "unit_similarity"] = similarity
                 if place.bias is not None:
@@ -127,10 +129,10 @@ class Gauge:
             self._own_parameters(place)
 
     def _gradients(self, places: list[Place]) -> None:
-        having = [place for place in places if _has_gradient(place.weight)]
-        gradients = [
-            place.weight.grad for place in having if place.weight is not None and place.weight.grad is not None
-        ]
+        trained = [(place, place.trained) for place in places]
+        pairs = [(place, one.grad) for place, one in trained if one is not None and _has_gradient(one)]
+        having = [place for place, grad in pairs if grad is not None]
+        gradients = [grad for _, grad in pairs if grad is not None]
         for place, norm in zip(having, parameters.norms(gradients), strict=True):
             self._raw[place.name, "gradient_norm"] = norm
         if self.closely:

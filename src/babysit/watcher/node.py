@@ -53,3 +53,8 @@ def state_of(tensor: Tensor) -> tuple[int, str]:
         return 0, ""
     made_by = tensor.grad_fn
     return tensor._version, made_by.name() if made_by is not None else ""
+
+
+def is_of_unknown_origin(node: Node) -> bool:
+    """Whether it came out of a model in a way that was not seen."""
+    return node.role == MODEL and not node.parents

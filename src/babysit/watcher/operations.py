@@ -57,6 +57,12 @@ MEETINGS: Final = frozenset({"sub", "rsub", "mul", "div", "gather", "getitem", "
 # Two results of the model in one of these give something that no longer belongs to one layer.
 MIXERS: Final = frozenset({"matmul", "bmm", "mm", "mul", "div", "einsum", "baddbmm", "scaled_dot_product_attention"})
 
+# A parameter that only enters these has one value for each of the input's: no units with inputs of their own.
+ELEMENTWISE: Final = frozenset({"mul", "div", "add", "sub", "rsub", "cat", "stack", "where", "maximum", "minimum"})
+
+# What takes values out of the graph and gives no tensor.
+TAKING: Final = frozenset({"item", "tolist", "numpy", "array", "float", "int", "bool", "complex", "index"})
+
 _names: dict[Callable[..., Any], str] = {}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, final
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor
@@ -19,35 +19,18 @@ from babysit.watcher.book import ParameterBook
 from babysit.watcher.describing import axis, describe_loss, effective_role, note_summands
 from babysit.watcher.gates import gates
 from babysit.watcher.node import DATA, MODEL, PARAMETER, UNSEEN, Node, state_of
-from babysit.watcher.operations import ACTIVATIONS, LOSSES, MEETINGS, MIXERS, NORMS, RECURRENT, WEIGHTED, operation_name
-
-
-class Observer(Protocol):
-    """Who is told of what a trace sees; tensors are lent, not given."""
-
-    def on_layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
-        """A weighted operation ran."""
-
-    def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
-        """An activation ran on what a layer gave."""
-
-    def on_gate(self, place: str, op: str) -> None:
-        """An activation that ran on what a layer gave weighs another result."""
-
-    def on_dropout(self, place: str, rate: float) -> None:
-        """A dropout ran on what a layer gave."""
-
-    def on_loss(self, node: Node, value: Tensor) -> None:
-        """A loss function ran."""
-
-    def on_refused_loss(self, node: Node) -> None:
-        """A loss function raised an error because of what it was given."""
-
-    def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
-        """Something from the model was compared with data (an accuracy, most likely)."""
-
-    def on_problem(self, where: str, problem: BaseException) -> None:
-        """Something could not be followed; the training goes on."""
+from babysit.watcher.observer import Observer
+from babysit.watcher.operations import (
+    ACTIVATIONS,
+    LOSSES,
+    MEETINGS,
+    MIXERS,
+    NORMS,
+    RECURRENT,
+    TAKING,
+    WEIGHTED,
+    operation_name,
+)
 
 
 def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
@@ -56,6 +39,9 @@ def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
     elif isinstance(values, list | tuple) and depth < 2:
         for value in values:
             yield from _tensors(value, depth + 1)
+
+
+READ_DATA: Final[Any] = Tensor.data.__get__  # type: ignore[attr-defined]  # the getter of `tensor.data`
 
 
 @final
@@ -90,7 +76,9 @@ class Trace(TorchFunctionMode):
         finally:
             self.inside -= 1
         made = args[0] if name == "setitem" else result  # `x[mask] = 0` changes its first argument and returns None
-        if name and isinstance(made, Tensor | tuple):
+        if (name in TAKING and not isinstance(made, Tensor)) or func == READ_DATA:
+            self._taken(args)
+        elif name and isinstance(made, Tensor | tuple):
             try:
                 if changed is not None and made is args[0]:  # in place: its node is what it was before
                     self._keep(made, changed)
@@ -110,6 +98,12 @@ class Trace(TorchFunctionMode):
             node.shape, node.cut = before.shape, before.cut
             self._keep(tensor, node)
         return node
+
+    def _taken(self, args: tuple[Any, ...]) -> None:
+        """Values leave the graph: what they come from is used, though nothing more of it is seen."""
+        node = self._changed("values", args)
+        if node is not None:
+            self._observer.on_taken(node)
 
     def _changed(self, name: str, args: tuple[Any, ...]) -> Node | None:
         """The node of what an operation may change in place, before it does."""
@@ -206,6 +200,10 @@ class Trace(TorchFunctionMode):
         latest = self._inherit(node, parents, product=not own and node.op in MIXERS)
         if not own:
             return
+        if torch.is_grad_enabled():
+            entering = next((parent.shape for parent in parents if parent.role != PARAMETER), ())
+            for place in {parent.place for parent in own if parent.place}:
+                self._observer.on_parameter(place, node.op, entering, node.shape)
         if node.op in WEIGHTED or node.op in NORMS:
             weight = max(own, key=lambda parent: len(parent.shape))
             node.layer, node.extra["weighted"], node.extra["mixed"] = weight.place, True, False

@@ -14,7 +14,7 @@ from babysit.watcher.arguments import tensors_of
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, holds_parameters, is_compiled
 from babysit.watcher.gauge import Gauge
-from babysit.watcher.node import DATA, MODEL, Node
+from babysit.watcher.node import DATA, MODEL, Node, is_of_unknown_origin
 from babysit.watcher.objective import accuracy, loss_nodes
 from babysit.watcher.stack import push_below, remove
 from babysit.watcher.trace import Trace
@@ -46,6 +46,7 @@ class Window:
         self._given: list[tuple[str, weakref.ref[Tensor]]] = []  # what whole models were called with
         self.gradients = {"looks_before_backward": 0, "old_gradients": 0}  # whether earlier ones were still there
         self._reached: set[int] = set()  # nodes that some loss of this step depends on
+        self._blind = False  # whether something of this step could not be followed: what it used is not known
         self.name_of: Callable[[nn.Module], str] = lambda _module: ""
         self.active = False
         self.capturing = True
@@ -55,7 +56,7 @@ class Window:
         """Begin to look; untraced, at weights, gradients and updates only."""
         self.active, self._paused, self._depth, self._untouched = True, not traced, 0, 0
         self._fed, self.accuracy = None, None
-        self._given, self._reached = [], set()
+        self._given, self._reached, self._blind = [], set(), False
         self._trace.clear()
         self._gauge.begin()
         if not traced:
@@ -75,7 +76,7 @@ class Window:
             for hook in self._hooks:
                 hook.remove()
             self._hooks, self._fed = [], None
-            if self.capturing and self._reached and not self._anatomist.compiled:
+            if self.capturing and self._reached and not self._blind and not self._anatomist.compiled:
                 self._note_inputs()
             self._trace.clear()
 
@@ -115,7 +116,10 @@ class Window:
             for inner, _ in loss_nodes(node):
                 inner.extra["reconstruction"] = self._is_input(inner)
             self._anatomist.loss(node)
-            self._reached.update(id(one) for one in node.ancestors())
+            reached = list(node.ancestors())
+            self._reached.update(id(one) for one in reached)
+            self._blind |= any(is_of_unknown_origin(one) for one in reached)
+            self._anatomist.uses(reached, whole=not self._blind)
         if self.capturing or loss.is_cpu:  # elsewhere reading them would wait for the device
             self._anatomist.terms(node)
         for inner, _ in loss_nodes(node)[:1]:
@@ -156,8 +160,9 @@ class Window:
                         self._trace.feed(tensor)
                 if self.capturing:
                     if torch.is_grad_enabled():
-                        given = tensors_of(module, inputs)
-                        self._batches.feed(module, [(name, one) for name, one in given if not self._is_made(one)])
+                        given = [pair for pair in tensors_of(module, inputs) if not self._is_made(pair[1])]
+                        with torch._C.DisableTorchFunction():  # our reading is no use that the model makes of it
+                            self._batches.feed(module, given)
                     tensors = [one for one in inputs if isinstance(one, Tensor) and one.is_floating_point()]
                     kind = type(module).__name__
                     self._given += [(f"{kind} input {place}", weakref.ref(one)) for place, one in enumerate(tensors, 1)]
@@ -200,6 +205,11 @@ class Window:
                 else:
                     self._batches.look(entering)
 
+    def on_parameter(self, place: str, op: str, entering: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        """A parameter was used."""
+        if self.capturing:
+            self._anatomist.parameter(place, op, (entering, shape))
+
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
         """An activation ran."""
         self._gauge.activation(place, op, result, dim)
@@ -230,6 +240,14 @@ class Window:
     def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
         """An accuracy of the training batch; `backward` measures it anyway."""
 
+    def on_taken(self, node: Node) -> None:
+        """Values were read out of the graph: whatever becomes of them, they were used."""
+        if self.capturing:
+            reached = list(node.ancestors())
+            self._reached.update(id(one) for one in reached)
+            self._anatomist.uses(reached, whole=True)
+
     def on_problem(self, where: str, problem: BaseException) -> None:
         """Passed on."""
+        self._blind = True
         self._on_problem(where, problem)

@@ -21,8 +21,11 @@ def _never_changed(run: Run) -> list[str]:
     if not len(rows):
         return []
     known = np.isfinite(rows).any(axis=0)
+    unused = anatomy_of(run).unused_outputs
     still = {
-        name: 0.0 for place, name in enumerate(run.vitals.layers) if known[place] and np.nanmax(rows[:, place]) == 0
+        name: 0.0
+        for place, name in enumerate(run.vitals.layers)
+        if known[place] and np.nanmax(rows[:, place]) == 0 and name not in unused
     }
     return list(of(weight_layers(run, trainable=True), still))
 

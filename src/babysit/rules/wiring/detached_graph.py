@@ -64,6 +64,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         layer
         for layer in anatomy.layers
         if layer.output_shape and layer.parameter_names and set(layer.parameter_names) <= unreached
+        if layer.name not in anatomy.unused_outputs  # nothing is cut where the output just is not used
     ]
     last = max((layer.order for layer in anatomy.layers if layer.is_output), default=-1)
     before = [layer for layer in cut if layer.order < last]
@@ -114,5 +115,11 @@ RULE = Rule(
             facts={"unreached": ("layer1.weight", "layer1.bias"), "idle_losses": ("layer1",)},
         ),
     ),
-    silent_on=(healthy,),
+    silent_on=(
+        healthy,
+        lambda: example_run(
+            loss=flat(2.3),
+            facts={"unreached": ("layer0.weight", "layer0.bias"), "unused_outputs": ("layer0",)},
+        ),
+    ),
 )

@@ -4,52 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from babysit.analysis.layer_metrics import whole
 from babysit.analysis.learning import poor
 from babysit.analysis.model_structure import adversarial, anatomy_of
-from babysit.records.anatomy import Layer
+from babysit.records.anatomy import Anatomy, Layer, OptimizerFacts
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import dense_layers, example_run, healthy
+from babysit.rules.examples import dense_layers, example_run, healthy, optimizer
 from babysit.rules.rule import Limits, Rule
 from babysit.rules.symptoms import NOT_LEARNING
 
 
-def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Lists layers that were never seen running while others were."""
-    layers = anatomy_of(run).layers
-    ran = [layer for layer in layers if layer.output_shape]
+def _never_ran(run: Run) -> list[Layer]:
+    """Trainable layers that were never seen running, while others were, and got no gradient either."""
+    anatomy = anatomy_of(run)
+    ran = [layer for layer in anatomy.layers if layer.output_shape]
+    # A compiled network, or parts that take turns, show little of what runs.
+    if len(ran) < len(anatomy.layers) / 2 or adversarial(run) or anatomy.compiled:
+        return []
     # What lies inside a layer that ran, or got a gradient, was used without being called as a module.
     inside = tuple(layer.name + "." for layer in ran)
-    used = {name for name, size in whole(run, "gradient_rms").items() if size > 0}
-    idle = [
+    moved = {name for name, size in whole(run, "gradient_rms").items() if size > 0}
+    return [
         layer
-        for layer in layers
-        if not layer.output_shape and layer.parameters > 0 and layer.name not in used
-        if not layer.name.startswith(inside)
+        for layer in anatomy.layers
+        if not layer.output_shape and layer.parameters > 0 and layer.trainable and layer.name not in moved
+        if not layer.name.startswith(inside) and _starves(anatomy, layer)
     ]
-    # A compiled network, or parts that take turns, show little of what runs.
-    if not idle or len(ran) < len(layers) / 2 or adversarial(run) or anatomy_of(run).compiled:
-        return
-    held = {name for one in anatomy_of(run).optimizers for name in one.parameter_names}
-    # What no optimizer holds is meant to rest in training: a teacher, a target network, a frozen backbone.
-    idle = [layer for layer in idle if layer.trainable and not _rests(layer, held)]
-    if not idle:
-        return
-    yield Evidence(
-        layers=tuple(layer.name for layer in idle),
-        first_step=0,
-        severity=Severity.WARNING if poor(run) else Severity.INFO,
-        confidence=0.9,
-        numbers={"layers": len(idle), "parameters": sum(layer.parameters for layer in idle)},
-        meaning=f"{', '.join(layer.name for layer in idle[:4])} never ran in training: "
-        f"{sum(layer.parameters for layer in idle):,} parameters that the optimizer holds take no part.",
-    )
 
 
-def _rests(layer: Layer, held: set[str]) -> bool:
-    """Whether the optimizers are known, and hold nothing of the layer."""
-    return bool(held and layer.parameter_names) and held.isdisjoint(layer.parameter_names)
+def _starves(anatomy: Anatomy, layer: Layer) -> bool:
+    """Whether no trainable tensor of the layer that an optimizer holds ever had a gradient.
+
+    What no optimizer holds is meant to rest in training: a teacher, a target network, a frozen backbone.
+    """
+    held = {name for one in anatomy.optimizers for name in one.parameter_names}
+    if not held or not layer.parameter_names:
+        return True
+    own = held & set(layer.parameter_names) - set(anatomy.frozen)
+    return bool(own) and own <= set(anatomy.unreached)
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Lists layers that were never seen running while others were, then those whose output is not used."""
+    anatomy = anatomy_of(run)
+    idle = _never_ran(run)
+    if idle:
+        yield Evidence(
+            layers=tuple(layer.name for layer in idle),
+            first_step=0,
+            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            confidence=0.9,
+            numbers={"layers": len(idle), "parameters": sum(layer.parameters for layer in idle)},
+            meaning=f"{', '.join(layer.name for layer in idle[:4])} never ran in training: "
+            f"{sum(layer.parameters for layer in idle):,} parameters that the optimizer holds take no part.",
+        )
+    ends = [one for one in anatomy.layers if one.name in anatomy.unused_outputs and one.parameter_names]
+    unused = [one for one in ends if one.trainable and one.output_shape and _starves(anatomy, one)]
+    if unused:
+        yield Evidence(
+            layers=tuple(layer.name for layer in unused),
+            first_step=0,
+            severity=Severity.INFO,
+            confidence=0.9,
+            numbers={"layers": len(unused), "parameters": sum(layer.parameters for layer in unused)},
+            meaning=f"{', '.join(layer.name for layer in unused[:4])} ran, and their output was not used: no loss "
+            f"depends on these {sum(layer.parameters for layer in unused):,} parameters.",
+        )
+
+
+def _holding(*names: str) -> OptimizerFacts:
+    return msgspec.structs.replace(optimizer(), parameter_names=names)
 
 
 RULE = Rule(
@@ -67,12 +94,33 @@ RULE = Rule(
     sources=("torch-audit TA500: unused layer.",),
     fires_on=(
         lambda: example_run(
+            facts={"unreached": ("spare.weight",), "optimizers": (_holding("layer0.weight", "spare.weight"),)},
             layers=(
                 *dense_layers((20, 64, 10)),
-                Layer(name="spare", kind="Linear", order=9, parameters=100, weight_shape=(10, 10)),
+                Layer(
+                    name="spare",
+                    kind="Linear",
+                    order=9,
+                    parameter_names=("spare.weight",),
+                    parameters=100,
+                    weight_shape=(10, 10),
+                ),
             ),
             vital_layers=("layer0", "layer1"),
         ),
     ),
-    silent_on=(healthy,),
+    silent_on=(
+        healthy,
+        # A trained tensor speaks for its place, though a frozen one beside it is larger.
+        lambda: example_run(
+            facts={"frozen": ("table.fixed",), "optimizers": (_holding("layer0.weight", "table.fixed", "table.own"),)},
+            layers=(
+                *dense_layers((20, 64, 10)),
+                Layer(
+                    name="table", kind="Table", order=9, parameters=100, parameter_names=("table.fixed", "table.own")
+                ),
+            ),
+            vital_layers=("layer0", "layer1"),
+        ),
+    ),
 )
