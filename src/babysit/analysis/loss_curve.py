@@ -141,3 +141,17 @@ def share_of_fall(values: Floats, last: float) -> float:
         return 0.0
     fall = float(means[0] - means[-1])
     return float(means[-tail - 1] - means[-1]) / fall if fall > 0 else 0.0
+
+
+def gaining(values: Floats, chance: float) -> bool:
+    """Whether a loss falls beyond its noise: over the whole curve, ending lower, or over its second half.
+
+    A short first drop that is followed by nothing is neither: Mann-Kendall weighs every pair of values alike.
+    """
+    if len(values) < 5:
+        return False
+    tau, probability = trend(values)
+    tail = max(5, len(values) // 10)
+    over_all = tau < 0 and probability < chance and float(values[-tail:].mean()) < float(values[:tail].mean())
+    late_tau, late_probability = trend(values[len(values) // 2 :])
+    return over_all or (late_tau < 0 and late_probability < chance)

@@ -16,7 +16,8 @@ NEAREST_FRAMES: Final = 4  # how far away the call of a hook's module is
 
 def tensors_of(module: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, Tensor]]:
     """The tensors that a forward pre-hook's module is called with, by the names in its forward."""
-    names = _parameters(type(module))
+    kind: Any = type(module)
+    names = _parameters(kind)
     found: list[tuple[str, Tensor]] = []
     for place, value in enumerate(inputs):
         found += _inside(names[place] if place < len(names) else f"{len(names)}+{place}", value, MOST_DEEP)

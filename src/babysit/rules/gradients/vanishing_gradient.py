@@ -8,12 +8,20 @@ import numpy as np
 
 from babysit.analysis.layer_metrics import early, of, whole
 from babysit.analysis.learning import poor
+from babysit.analysis.loss_curve import gaining, levels, values_of
 from babysit.analysis.model_structure import adversarial, weight_layers
+from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import NOT_LEARNING
+
+
+def _fades(gradients: np.ndarray, faint: float) -> bool:
+    """Whether all early layers have little gradient: that of one alone has another reason, such as even attention."""
+    early_layers = gradients[: max(1, len(gradients) // 3)]
+    return bool(early_layers.max() < faint * gradients[-1])
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -27,7 +35,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     ratio_early = float(values[0] / values[-1])
     ratio_whole = middle[names[0]] / middle[names[-1]]
-    if max(ratio_early, ratio_whole) > limits["ratio"]:
+    if max(ratio_early, ratio_whole) > limits["ratio"] or not _fades(values, limits["ratio"] ** 0.5):
+        return
+    level, (_, losses) = levels(run), values_of(run.curves.get(LOSS_TRAIN))
+    if level is None or level.steps < limits["steps"] or gaining(losses, limits["chance"]):
         return
     each = ratio_early ** (1 / (len(names) - 1))
     faint = tuple(name for name in names if middle[name] < limits["ratio"] ** 0.5 * middle[names[-1]])
@@ -52,6 +63,8 @@ RULE = Rule(
     needs=("anatomy", "curves", "vitals"),
     limits={
         "ratio": Limit(1e-3, "AutoTrainer (ICSE 2021) takes 1e-3 between first and last layer"),
+        "chance": Limit(0.01, "Mann-Kendall: a loss that falls shows that the gradient is enough"),
+        "steps": Limit(50, "at the start attention is even and its queries and keys have little gradient"),
         "depth": Limit(3, "two layers have nothing between them to vanish in"),
     },
     leads_to=(*NOT_LEARNING, "N805", "U602", "U603"),

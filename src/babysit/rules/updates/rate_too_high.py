@@ -8,7 +8,7 @@ import numpy as np
 
 from babysit.analysis.layer_metrics import table
 from babysit.analysis.learning import poor
-from babysit.analysis.loss_curve import Levels, levels, trend, values_of
+from babysit.analysis.loss_curve import Levels, gaining, levels, values_of
 from babysit.analysis.model_structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective, weight_layers
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
@@ -82,15 +82,15 @@ def _restless(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
     # A shock: the first steps moved the weights by a good part of their size, and what they broke stayed broken.
     shock = opening >= limits["shock"] and poor(run, below=limits["stuck"])
     _, values = values_of(run.curves.get(LOSS_TRAIN))
-    tau, chance = trend(values[len(values) // 2 :])
-    gaining = tau < 0 and chance < limits["chance"]
-    if (typical >= limits["ratio"] or shock) and not gaining and poor(run):
+    if level.steps < limits["steps"] or gaining(values, limits["chance"]):
+        return
+    if (typical >= limits["ratio"] or shock) and poor(run):
         yield Evidence(
             first_step=0,
             numbers=_numbers(run, max(typical, opening if shock else 0.0)) | {"end_loss": level.end},
             meaning=f"Each step changes the weights by about {100 * typical:.2g} % of their size (at first up to "
-            f"{100 * opening:.2g} %; 0.1 % is usual), and the loss stays at {level.end:.3g}: steps leap "
-            "over the valley.",
+            f"{100 * opening:.2g} %; 0.1 % is usual), and the loss does not fall: it began at {level.start:.3g} and "
+            f"ended at {level.end:.3g}. Steps leap over the valley.",
             confidence=0.8,
         )
 
@@ -124,8 +124,9 @@ RULE = Rule(
         "ratio": Limit(0.03, "the same, as the median over the run"),
         "shock": Limit(0.3, "a third of a weight's size in one step"),
         "chance": Limit(
-            0.01, "Mann-Kendall on the second half: a loss that still falls is not leaping over its valley"
+            0.01, "Mann-Kendall on the whole and on the second half: a loss that falls is not leaping over its valley"
         ),
+        "steps": Limit(50, "fewer steps tell a plateau of the start (attention that is still even) from no valley"),
         "stuck": Limit(0.1, "less than a tenth of the prior loss removed: what the shock broke stayed broken"),
     },
     leads_to=(*BLOWING_UP, *LOST_UNITS, *NOT_LEARNING, "G501", "G505", "N805"),
