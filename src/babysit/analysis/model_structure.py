@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from babysit.records.anatomy import Anatomy, Layer, Objective, Operation, TargetKind
+from collections.abc import Iterable
+
+from babysit.records.anatomy import Anatomy, Layer, Objective, Operation, OptimizerFacts, TargetKind
 from babysit.records.run import Run
 
 # Operations that change neither the range of values nor their meaning.
@@ -78,6 +80,12 @@ def adversarial(run: Run) -> bool:
     """
     watched = len([one for one in anatomy_of(run).optimizers if one.parameter_names or one.groups])
     return watched > 1 or 2 * run.events.counts.get("other_step", 0) > run.events.steps > 0
+
+
+def known_settings(optimizers: Iterable[OptimizerFacts], name: str) -> list[float]:
+    """The values that a setting has in the parameter groups of some optimizers, where they are known."""
+    values = (getattr(group, name) for one in optimizers for group in one.groups)
+    return [value for value in values if value is not None]
 
 
 def weight_layers(run: Run, *, trainable: bool = False) -> list[Layer]:

@@ -108,13 +108,13 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParameterGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """One parameter group of an optimizer."""
+    """One parameter group of an optimizer; None is a setting that is there and no number: it is not known."""
 
-    rate: float
-    weight_decay: float = 0.0
-    momentum: float = 0.0
+    rate: float | None = None  # also None where the optimizer has no rate at all
+    weight_decay: float | None = 0.0
+    momentum: float | None = 0.0
     betas: tuple[float, ...] = ()
-    epsilon: float = 0.0
+    epsilon: float | None = 0.0
     parameters: int = 0
     tensors: int = 0
 

@@ -9,12 +9,12 @@ import msgspec
 import torch
 from torch import Tensor
 
-from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, ParameterGroup, Term
+from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, Term
 from babysit.watcher.book import ParameterBook, Place
 from babysit.watcher.node import Node
 from babysit.watcher.objective import class_counts, describe, loss_nodes, output_layer
 from babysit.watcher.operations import ACTIVATIONS, ELEMENTWISE, NORMS, TRANSPARENT
-from babysit.watcher.optimizers import Optimizers
+from babysit.watcher.optimizers import Optimizers, group_of
 from babysit.watcher.terms import terms_of, updated
 from babysit.watcher.trace import Trace
 
@@ -178,9 +178,9 @@ class Anatomist:
         names = [self._book.name(tensor) for tensor in tensors]
         self._optimizers[number] = OptimizerFacts(
             kind=type(optimizer).__name__,
-            groups=tuple(_group(group) for group in optimizer.param_groups),
+            groups=tuple(group_of(group) for group in optimizer.param_groups),
             parameter_names=tuple(name for name in names if name is not None),
-            maximize=any(bool(group.get("maximize", False)) for group in optimizer.param_groups),
+            maximize=any(group.get("maximize", False) is True for group in optimizer.param_groups),
             # What has a gradient takes part in something, if only in a network that was not looked at; and an optimizer
             # that does not step yet may wait for its turn.
             stale=sum(
@@ -277,18 +277,6 @@ def _source(node: Node | None) -> tuple[str, bool]:
         through |= node.op in ACTIVATIONS
         node = next((parent for parent in node.parents if parent.layer), None)
     return (node.layer if node is not None else ""), through
-
-
-def _group(group: dict[str, Any]) -> ParameterGroup:
-    return ParameterGroup(
-        rate=float(group.get("lr", 0.0)),
-        weight_decay=float(group.get("weight_decay", 0.0) or 0.0),
-        momentum=float(group.get("momentum", 0.0) or 0.0),
-        betas=tuple(float(beta) for beta in group.get("betas", ()) or ()),
-        epsilon=float(group.get("eps", 0.0) or 0.0),
-        parameters=sum(tensor.numel() for tensor in group["params"]),
-        tensors=len(group["params"]),
-    )
 
 
 def _added(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ class Doze:
             self._listener.on_after_step(optimizer, closure=False)
             return
         self.counted += 1
-        if self.counted == self._turn:
+        if self.counted >= self._turn:
             self.busy = True
             try:
                 self.at_end = not self._goes_on()
@@ -114,8 +114,10 @@ class Doze:
             self._losses.count_unheard(counted)
             each = (time.perf_counter() - self._since) / counted
             self._schedule.finished(self._begun + counted, each, sampled=False)
-        patches.hear(self._listener, patches.ALL)
-        self.busy = False
+        try:
+            patches.hear(self._listener, patches.ALL)
+        finally:
+            self.busy = False
         if disturbed:
             self._not_before = self._begun + counted + STAY_AWAKE
         return counted

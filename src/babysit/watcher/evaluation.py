@@ -7,6 +7,7 @@ with the outputs. So fused inference paths stay as they are, and a pass costs a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, final
 
 import torch
@@ -18,7 +19,7 @@ from babysit.watcher.batches import BatchProfile
 from babysit.watcher.book import ParameterBook, holds_parameters
 from babysit.watcher.mode_effects import mode_effect
 from babysit.watcher.node import Node
-from babysit.watcher.patch import Patch
+from babysit.watcher.patch import Hook, Patch
 from babysit.watcher.stack import push_below, remove
 from babysit.watcher.trace import Trace
 
@@ -44,7 +45,9 @@ class Evaluation:
         self._on_problem = on_problem
         self._trace = Trace(book, self)
         self._depth = 0
-        self._hooks: list[Any] = []
+        register = torch.nn.modules.module
+        self._entering = Hook(register.register_module_forward_pre_hook, self._enter)
+        self._leaving = Hook(partial(register.register_module_forward_hook, always_call=True), self._leave)
         self._inside = 0
         self._following = False
         self._ran = False  # whether the network ran in this block at all
@@ -84,8 +87,7 @@ class Evaluation:
         if self._depth == 1:
             self._trace.clear()
             self._ran = False
-            register = torch.nn.modules.module
-            self._hooks = [register.register_module_forward_pre_hook(self._enter)]
+            self._entering.put()
             if not waiting:
                 self._follow()
 
@@ -93,24 +95,23 @@ class Evaluation:
         """Look at what is done from now on."""
         push_below(self._trace)
         self._following = True
-        self._hooks.append(torch.nn.modules.module.register_module_forward_hook(self._leave, always_call=True))
+        self._leaving.put()
 
     def end(self) -> bool:
         """Gradients may be on again; whether that ends the pass."""
         self._depth = max(0, self._depth - 1)
         if self._depth == 0:
-            remove(self._trace)
-            self._following = False
-            for hook in self._hooks:
-                hook.remove()
-            self._hooks, self._inside = [], 0
-            self._dropout.undo()
+            self.close()
         return self._depth == 0
 
     def close(self) -> None:
-        """Look no more, whatever blocks are open."""
-        self._depth = 0
-        self.end()
+        """Follow nothing, however many blocks are open."""
+        self._depth, self._inside, self._following = 0, 0, False
+        try:
+            remove(self._trace)
+        finally:
+            for one in (self._entering, self._leaving, self._dropout):
+                one.undo()
 
     def take(self) -> dict[str, float]:
         """The means gathered since the last time, by the name of their curve."""
@@ -119,33 +120,41 @@ class Evaluation:
         return means
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if self._inside == 0:
-            # With gradients inside a block without: the closure of an optimizer that steps without gradients.
-            if torch.is_grad_enabled() or not holds_parameters(module):
+        try:
+            if self._inside == 0 and not self._begins(module, inputs):
                 return
-            if not self._following:
-                self._follow()
-            self._ran = True
-            remove(self._trace)
-            self.training, self.dropping, self._effects = module.training, False, {}
-            self._dropout.put()
-            try:
-                self._from_train = self._batches.feed_evaluated(module, tensors_of(module, inputs))
-            except Exception as problem:
-                self._on_problem("evaluation", problem)
-        if module.training and (effect := mode_effect(module)):
-            self._effects[effect] = None
+            if module.training and (effect := mode_effect(module)):
+                self._effects[effect] = None
+        except Exception as problem:
+            self._on_problem("evaluation", problem)
         self._inside += 1
+
+    def _begins(self, module: nn.Module, inputs: tuple[Any, ...]) -> bool:
+        """Whether a call of this module is a pass of a network; what goes in is looked at then."""
+        # With gradients inside a block without: the closure of an optimizer that steps without gradients.
+        if torch.is_grad_enabled() or not holds_parameters(module):
+            return False
+        if not self._following:
+            self._follow()
+        self._ran = True
+        remove(self._trace)
+        self.training, self.dropping, self._effects = module.training, False, {}
+        self._dropout.put()
+        self._from_train = self._batches.feed_evaluated(module, tensors_of(module, inputs))
+        return True
 
     def _noticing(self, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Functional dropout, which does not know of the network's mode: whether it is on while that is eval."""
 
         def dropout(*args: Any, **kwargs: Any) -> Tensor:
-            share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
-            on = kwargs.get("training", args[2] if len(args) > 2 else True) and share != 0
-            if self._inside > 0 and on and self.training and not any("(p=" in one for one in self._effects):
-                self._effects[f"dropout (p={share:g})"] = None
-            self.dropping |= self._inside > 0 and not self.training and bool(on)
+            try:
+                share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
+                on = kwargs.get("training", args[2] if len(args) > 2 else True) and share != 0
+                if self._inside > 0 and on and self.training and not any("(p=" in one for one in self._effects):
+                    self._effects[f"dropout (p={share:g})"] = None
+                self.dropping |= self._inside > 0 and not self.training and bool(on)
+            except Exception as problem:
+                self._on_problem("evaluation", problem)
             return original(*args, **kwargs)
 
         return dropout
@@ -154,12 +163,15 @@ class Evaluation:
         if self._inside == 0:
             return
         self._inside -= 1
-        if self._inside == 0 and self._depth > 0:
-            push_below(self._trace)
-            for tensor in result if isinstance(result, tuple | list) else (result,):
-                if isinstance(tensor, Tensor):
-                    self._trace.mark(tensor)
-            self.passes += 1
+        try:
+            if self._inside == 0 and self._depth > 0:
+                push_below(self._trace)
+                for tensor in result if isinstance(result, tuple | list) else (result,):
+                    if isinstance(tensor, Tensor):
+                        self._trace.mark(tensor)
+                self.passes += 1
+        except Exception as problem:
+            self._on_problem("evaluation", problem)
 
     def _add(self, name: str, value: float, count: int) -> None:
         if not self._ran:  # of outputs made before, with gradients: of the training batch

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Listener(Protocol):
-    """What a watch hears of the loop. Calls come on the thread that trains and must not raise."""
+    """What a watch hears of the loop, on the thread that trains; what it raises is handed to `on_problem`."""
 
     def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer was made."""
@@ -38,7 +38,7 @@ class Listener(Protocol):
     def on_gradient_on(self) -> None:
         """It ends."""
 
-    def on_clip(self, norm: Any, limit: float) -> None:
+    def on_clip(self, norm: Any, limit: Any) -> None:
         """Gradients were clipped."""
 
     def on_scale(self, loss: Any, scaled: Any) -> None:
@@ -46,6 +46,9 @@ class Listener(Protocol):
 
     def on_compile(self, what: object) -> None:
         """Something, a module perhaps, was handed to torch.compile."""
+
+    def on_problem(self, where: str, problem: BaseException) -> None:
+        """One of these raised an error, which goes no further."""
 
     def on_waking(self) -> None:
         """So little need not be heard any longer: asked by what dozes for the listener (doze.py)."""

@@ -36,7 +36,9 @@ class Live:
         tell: Callable[[int, str, str], None],
         look_closely: Callable[[], None],
         writer: Sink | None = None,
+        on_problem: Callable[[str, BaseException], None] = lambda _where, _problem: None,
     ) -> None:
+        self._on_problem = on_problem
         self._overhead = JUDGING * overhead
         self._looks = 0
         self._tell = tell  # step, kind of event, code and name
@@ -63,6 +65,7 @@ class Live:
     def look(self, snapshot: Callable[[], Run], step: int) -> None:
         """Take a snapshot, whose time counts against the budget too, and judge it on a thread of its own."""
         start = time.perf_counter()
+        self._next_time = start + LEAST_SECONDS
         run = snapshot()
         self._thread = threading.Thread(target=self._judge, args=(run, step, start), name="babysit-judge", daemon=True)
         self._thread.start()
@@ -83,7 +86,7 @@ class Live:
                 known = concluded(msgspec.structs.replace(run, findings=self.findings))
                 self._writer.update(**{name: getattr(known, name) for name in _FOLLOWED})
         except Exception as problem:
-            self._tell(step, "measurement_gap", f"live judging: {type(problem).__name__}: {problem}")
+            self._on_problem("live judging", problem)
         seconds = time.perf_counter() - start
         # A look costs the interpreter its time: the next one waits until this one was a small share.
         self._looks += 1

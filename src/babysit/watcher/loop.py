@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import weakref
 from typing import Any, final
@@ -19,11 +18,12 @@ from babysit.watcher.book import ParameterBook, is_compiled
 from babysit.watcher.by_hand import ByHand
 from babysit.watcher.doze import Doze
 from babysit.watcher.evaluation import Evaluation
+from babysit.watcher.facts import Sources, facts_of
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.guard import Guard
 from babysit.watcher.live import Live
 from babysit.watcher.losses import Losses, scalar_of
-from babysit.watcher.optimizers import Optimizers
+from babysit.watcher.optimizers import Optimizers, rate_of
 from babysit.watcher.outlet import Outlet
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
@@ -54,19 +54,23 @@ class Loop:
         self._outlet = Outlet(self.recorder, self._schedule, writer)
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
-        self.live = Live(overhead, self.recorder.event, self._schedule.look_closely, writer)
+        self.on_problem = self.guard.problem
+        self.live = Live(overhead, self.recorder.event, self._schedule.look_closely, writer, self.on_problem)
         self._in_step = self._plain_steps = False  # the second: whether nothing happens inside a step but the step
         self._by_hand = ByHand(self._book, self.guard, possible=optimizer is None)
         self._modes: dict[str, bool] = {}
         self._last_time, self._done = time.perf_counter(), 0  # the second: steps, but for those of a doze under way
         self._losses = Losses()
+        own = self.recorder, self._anatomist, self._batches, self._optimizers, self._losses, self._schedule
+        self._sources = Sources(*own, self.window.gradients)
         self._doze = Doze(self, self._schedule, self._optimizers, self._losses, self._outlet)
         self.on_step_counted, self.on_scale = self._doze.count, self._losses.scale
         self._compiled_before = patches.compiled_frames()
         if model is not None:
-            self._book.register(model)
-            if is_compiled(model):
-                self.on_compile(model)
+            with self.guard.contained("model"):
+                self._book.register(model)
+                if is_compiled(model):
+                    self.on_compile(model)
 
     @property
     def steps(self) -> int:
@@ -83,12 +87,9 @@ class Loop:
             self._arm()
 
     def pause(self) -> None:
-        """Listen to nothing for a while."""
-        self.on_waking()
-        patches.forget(self)
-        self.window.close()
-        self.window.leave()
-        self._evaluation.close()
+        """Listen to nothing for a while; nothing of ours stays in torch, whatever fails on the way."""
+        ends = self.window.close, self.window.leave, self._evaluation.close
+        self.guard.surely("pause", self.on_waking, lambda: patches.forget(self), *ends)
 
     def resume(self) -> None:
         """Listen again."""
@@ -97,9 +98,7 @@ class Loop:
 
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
-        self.pause()
-        self.live.close()
-        self._take_evaluation()
+        self.guard.surely("close", self.pause, self.live.close, self._take_evaluation)
 
     def abandon(self) -> None:
         """Look no more, in a forked child; reads nothing, as a device cannot be used there."""
@@ -150,7 +149,8 @@ class Loop:
                 if self.window.capturing and closure:
                     self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
                 self._gauge.after_step(with_gradients=closure)
-            self.window.resume()
+            with self.guard.contained("step"):
+                self.window.resume()
         self._losses.step_done()
         if self._losses:
             # The leader steps first and is counted then: what the others do still belongs to that step.
@@ -212,9 +212,9 @@ class Loop:
                 if self._evaluation.end():
                     self.window.resume()
 
-    def on_clip(self, norm: Any, limit: float) -> None:
+    def on_clip(self, norm: Any, limit: Any) -> None:
         """Gradients were clipped: their norm before, for free."""
-        self.recorder.event(self.steps, "clip", f"{limit:g}", keep=self.steps < CAPTURED_STEPS)
+        self.recorder.event(self.steps, "clip", f"{float(limit):g}", keep=self.steps < CAPTURED_STEPS)
         if isinstance(norm, Tensor) and norm.numel() == 1:
             self.recorder.scalar(GRADIENT_NORM, self.steps, norm.detach())
 
@@ -231,9 +231,12 @@ class Loop:
         """Hear everything from now on."""
         if self._doze.on:
             self._losses.heard_from_here(at_end=self._doze.at_end, wanted=self._doze.reads)
-            counted = self._doze.end(disturbed=disturbed)
-            self._done += counted
-            self._last_time = time.perf_counter()
+            counted = self._doze.counted
+            try:
+                self._doze.end(disturbed=disturbed)
+            finally:
+                self._done += 0 if self._doze.on else counted
+                self._last_time = time.perf_counter()
 
     def _arm(self) -> None:
         """Look at the coming step."""
@@ -244,15 +247,23 @@ class Loop:
         self.window.open(traced=not self._anatomist.compiled)
 
     def _step_done(self, optimizer: torch.optim.Optimizer | None) -> None:
-        """All that may be due at the end of a step."""
+        """A step ended: it counts even where nothing of it could be measured."""
         now, sampled = time.perf_counter(), self.window.active
-        if sampled:
-            self._end_window(optimizer)
-        self._schedule.finished(self.steps, now - self._last_time, sampled=sampled)
-        self._take_evaluation()
+        try:
+            if sampled:
+                self._end_window(optimizer)
+            self._schedule.finished(self.steps, now - self._last_time, sampled=sampled)
+            self._take_evaluation()
+        except Exception as problem:
+            self.guard.problem("step", problem)
         self._done += 1
+        self._do_what_is_due(optimizer, now, sampled=sampled)
+
+    def _do_what_is_due(self, optimizer: torch.optim.Optimizer | None, now: float, *, sampled: bool) -> None:
+        """All that may be wanted between two steps."""
         if self.steps == CAPTURED_STEPS:
-            self._anatomist.all_optimizers(self._optimizers)
+            with self.guard.unseen("optimizers"):
+                self._anatomist.all_optimizers(self._optimizers)
         if self._schedule.wants(self.steps):
             self._arm()
         if self._outlet.due(self.steps, now):
@@ -267,10 +278,12 @@ class Loop:
             self._doze.begin(self.steps, optimizer)
 
     def _end_window(self, optimizer: torch.optim.Optimizer | None) -> None:
-        with self.guard.unseen("step"):
-            rate = optimizer.param_groups[0].get("lr", math.nan) if optimizer is not None else None
-            self.recorder.sampled(self.steps, self.window.accuracy, rate, self._gauge.finish())
-        self.window.close()
+        try:
+            with self.guard.unseen("step"):
+                rate = rate_of(optimizer) if optimizer is not None else None
+                self.recorder.sampled(self.steps, self.window.accuracy, rate, self._gauge.finish())
+        finally:
+            self.window.close()
 
     def _take_evaluation(self) -> None:
         if means := self._evaluation.take():
@@ -280,19 +293,6 @@ class Loop:
 
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""
-        self.on_waking()
-        with self.guard.unseen("recording"):
-            self.recorder.settle()
-        self._anatomist.all_optimizers(self._optimizers)
-        self._optimizers.tell_of_later(self.recorder.event)
-        anatomy = self._anatomist.anatomy(self._batches.batch_size, self._optimizers)
-        counts = self._losses.counts() | self.window.gradients | self._optimizers.counts()
-        classes = anatomy.objectives[0].class_counts if anatomy.objectives else ()
-        return {
-            "anatomy": anatomy,
-            "data": self._batches.profile(classes, self._anatomist.target_moments),
-            "vitals": self.recorder.vitals(self._anatomist.order()),
-            "curves": self.recorder.curves(),
-            "events": self.recorder.events(self.steps, counts),
-            "overhead": self._schedule.cost(self.steps),
-        }
+        with torch._C.DisableTorchFunction():
+            self.guard.surely("recording", self.on_waking, self.recorder.settle)
+        return facts_of(self._sources, self.guard, self.steps)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numbers
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Final, final
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor
+
+from babysit.records.anatomy import ParameterGroup
 
 # An optimizer that stepped this often while the leading one rested has taken over (one model trained after another).
 HANDOVER_STEPS: Final = 200
@@ -123,3 +126,34 @@ class Optimizers:
 
 def _tensors(optimizer: torch.optim.Optimizer) -> set[int]:
     return {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+
+
+def number(value: object) -> float | None:
+    """A setting as a number; None where it is none: a pair, a name, a function, nothing at all."""
+    one = isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex()
+    if not one and not isinstance(value, numbers.Real):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]  # a tensor of one value, or a real number
+    except (ValueError, OverflowError, RuntimeError):  # a whole number too large, a tensor without values
+        return None
+
+
+def rate_of(optimizer: torch.optim.Optimizer) -> float | None:
+    """The learning rate of the first group; None where none is known."""
+    return next((number(group.get("lr")) for group in optimizer.param_groups), None)
+
+
+def group_of(group: dict[str, Any]) -> ParameterGroup:
+    """A parameter group; what it does not have is off, what is there and no number is not known."""
+    betas = group.get("betas") or ()
+    known = [number(beta) for beta in betas] if isinstance(betas, list | tuple) else []
+    return ParameterGroup(
+        rate=number(group.get("lr")),
+        weight_decay=number(group.get("weight_decay", 0.0)),
+        momentum=number(group.get("momentum", 0.0)),
+        betas=tuple(beta for beta in known if beta is not None) if None not in known else (),
+        epsilon=number(group.get("eps", 0.0)),
+        parameters=sum(tensor.numel() for tensor in group["params"]),
+        tensors=len(group["params"]),
+    )

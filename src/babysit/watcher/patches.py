@@ -1,7 +1,8 @@
 """The few places of torch that a watch listens to, all in one file, all put back when the last watch closes.
 
 Nothing is wrapped inside the model. A listener may hear less for a while: what costs something in every step is taken
-off when nobody wants to hear it.
+off when nobody wants to hear it. What a listener raises is handed back to it and goes no further; what torch and the
+user's own code raise passes untouched.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ def listen(listener: Listener) -> None:
     with _lock:
         if not _installed:
             _make()
-        if not _listeners:
-            for patch in _installed:
-                patch.put()
-        _listeners = (*_listeners, listener)
+        if all(other is not listener for other in _listeners):
+            _listeners = (*_listeners, listener)
         _wanted[id(listener)] = ALL
+        for patch in _installed:
+            patch.put()
         _adjust()
 
 
@@ -57,13 +58,12 @@ def forget(listener: Listener) -> None:
     """Let it hear no more; the last one leaves torch as it was."""
     global _listeners
     with _lock:
-        if listener in _listeners:
-            _listeners = tuple(other for other in _listeners if other is not listener)
-            del _wanted[id(listener)]
-            _adjust()
-            if not _listeners:
-                for patch in reversed(_installed):
-                    patch.undo()
+        _listeners = tuple(other for other in _listeners if other is not listener)
+        _wanted.pop(id(listener), None)
+        _adjust()
+        if not _listeners:
+            for patch in reversed(_installed):
+                patch.undo()
 
 
 def hear(listener: Listener, how_much: int) -> None:
@@ -129,24 +129,36 @@ def _make() -> None:
     ])  # fmt: skip
 
 
+def _tell(event: str, *args: Any, **kwargs: Any) -> None:
+    """Call a method of every listener; what happens in every step does the same without this call."""
+    for listener in _listeners:
+        try:
+            getattr(listener, event)(*args, **kwargs)
+        except Exception as problem:
+            listener.on_problem(event.removeprefix("on_").replace("_", " "), problem)
+
+
 def _has_closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return (len(args) > 1 and args[1] is not None) or (bool(kwargs) and kwargs.get("closure") is not None)
 
 
 def _before_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    closure = _has_closure(args, kwargs)
     for listener in _listeners:
-        listener.on_before_step(optimizer, closure=closure)
+        try:
+            listener.on_before_step(optimizer, closure=_has_closure(args, kwargs))
+        except Exception as problem:
+            listener.on_problem("before step", problem)
 
 
 def _after_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if _heard < ALL:
-        for listener in _listeners:
-            listener.on_step_counted(optimizer)
-        return
-    closure = _has_closure(args, kwargs)
     for listener in _listeners:
-        listener.on_after_step(optimizer, closure=closure)
+        try:
+            if _heard < ALL:
+                listener.on_step_counted(optimizer)
+            else:
+                listener.on_after_step(optimizer, closure=_has_closure(args, kwargs))
+        except Exception as problem:
+            listener.on_problem("after step", problem)
 
 
 def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,7 +167,10 @@ def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
         if _running_backward() == _NONE and not has_torch_function(tensors if type(tensors) is tuple else (tensors,)):
             for listener in _listeners:
-                listener.on_backward(tensors)
+                try:
+                    listener.on_backward(tensors)
+                except Exception as problem:
+                    listener.on_problem("backward", problem)
         return original(tensors, *args, **kwargs)
 
     return backward
@@ -166,20 +181,28 @@ def _grad(original: Callable[..., Any]) -> Callable[..., Any]:
     tell = _backward(lambda _outputs: None)
 
     def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        wanted = inputs if isinstance(inputs, list | tuple) else ()
-        # Of inputs alone (a saliency, a gradient penalty), or to differentiate again: no training step.
-        weights = len(wanted) > 1 and all(isinstance(one, Tensor) and one.is_leaf for one in wanted)
-        if weights and not kwargs.get("create_graph"):
+        try:
+            told = not kwargs.get("create_graph") and _are_weights(inputs)  # to differentiate again is no training step
+        except Exception as problem:
+            told = False
+            for listener in _listeners:
+                listener.on_problem("gradients by name", problem)
+        if told:
             tell(outputs)
         return original(outputs, inputs, *args, **kwargs)
 
     return grad
 
 
+def _are_weights(inputs: Any) -> bool:
+    """Whether gradients are asked of several leaves; of one alone they are a saliency or a gradient penalty."""
+    several = isinstance(inputs, list | tuple) and len(inputs) > 1
+    return several and all(isinstance(one, Tensor) and one.is_leaf for one in inputs)
+
+
 def _zero_grad(original: Callable[..., Any]) -> Callable[..., Any]:
     def zero_grad(self: Any, *args: Any, **kwargs: Any) -> Any:
-        for listener in _listeners:
-            listener.on_zero_grad(self)
+        _tell("on_zero_grad", self)
         return original(self, *args, **kwargs)
 
     return zero_grad
@@ -188,23 +211,18 @@ def _zero_grad(original: Callable[..., Any]) -> Callable[..., Any]:
 def _optimizer(original: Callable[..., Any]) -> Callable[..., Any]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  it stands in for Optimizer.__init__
         original(self, *args, **kwargs)
-        for listener in _listeners:
-            listener.on_optimizer(self)
+        _tell("on_optimizer", self)
 
     return __init__
 
 
 def _gradient_switch(original: Callable[..., Any]) -> Callable[..., Any]:
     """Tell of a `with torch.set_grad_enabled(False)`, at both of its ends."""
-    begins = original.__name__ == "__enter__"
+    event = "on_gradient_off" if original.__name__ == "__enter__" else "on_gradient_on"
 
     def switch(self: Any, *args: Any) -> Any:
         if not self.mode:
-            for listener in _listeners:
-                if begins:
-                    listener.on_gradient_off()
-                else:
-                    listener.on_gradient_on()
+            _tell(event)
         return original(self, *args)
 
     return switch
@@ -213,8 +231,8 @@ def _gradient_switch(original: Callable[..., Any]) -> Callable[..., Any]:
 def _gradient_off(original: Callable[..., Any]) -> Callable[..., Any]:
     def __enter__(self: Any) -> Any:  # noqa: N807  it stands in for no_grad.__enter__
         result = original(self)
-        for listener in () if _hushed else _listeners:
-            listener.on_gradient_off()
+        if not _hushed:
+            _tell("on_gradient_off")
         return result
 
     return __enter__
@@ -222,8 +240,8 @@ def _gradient_off(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _gradient_on(original: Callable[..., Any]) -> Callable[..., Any]:
     def __exit__(self: Any, *args: Any) -> Any:  # noqa: N807  it stands in for no_grad.__exit__
-        for listener in () if _hushed else _listeners:
-            listener.on_gradient_on()
+        if not _hushed:
+            _tell("on_gradient_on")
         return original(self, *args)
 
     return __exit__
@@ -232,8 +250,7 @@ def _gradient_on(original: Callable[..., Any]) -> Callable[..., Any]:
 def _scale(original: Callable[..., Any]) -> Callable[..., Any]:
     def scale(self: Any, outputs: Any) -> Any:
         scaled = original(self, outputs)
-        for listener in _listeners:
-            listener.on_scale(outputs, scaled)
+        _tell("on_scale", outputs, scaled)
         return scaled
 
     return scale
@@ -241,8 +258,7 @@ def _scale(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
     def compile(*args: Any, **kwargs: Any) -> Any:
-        for listener in _listeners:
-            listener.on_compile(args[0] if args else kwargs.get("model"))
+        _tell("on_compile", args[0] if args else kwargs.get("model"))
         return original(*args, **kwargs)
 
     return compile
@@ -250,8 +266,7 @@ def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _mode(original: Callable[..., Any]) -> Callable[..., Any]:
     def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: FBT001, FBT002  nn.Module's own signature
-        for listener in _listeners:
-            listener.on_mode(self, training=mode)
+        _tell("on_mode", self, training=mode)
         result: nn.Module = original(self, mode)
         return result
 
@@ -266,8 +281,7 @@ def _clip(original: Callable[..., Any]) -> Callable[..., Any]:
             norm = original(parameters, max_norm, *args, **kwargs)
         finally:
             _hushed -= 1
-        for listener in _listeners:
-            listener.on_clip(norm, float(max_norm))
+        _tell("on_clip", norm, max_norm)
         return norm
 
     return clip_grad_norm_

@@ -71,7 +71,8 @@ class Recorder:
 
     def settle(self) -> None:
         """Bring what is on the device to the host; the only place that waits for it."""
-        for name, points in self._waiting.items():
+        for name in list(self._waiting):  # taken out one by one: what cannot be read is not tried again for ever
+            points = self._waiting.pop(name)
             tensors = [value for _, value in points if isinstance(value, Tensor)]
             read = iter(torch.stack([t.float().reshape(()) for t in tensors]).tolist() if tensors else [])
             settled = [(step, next(read) if isinstance(value, Tensor) else value) for step, value in points]
@@ -79,11 +80,11 @@ class Recorder:
                 settled = [(step, value) for step, value in settled if not math.isnan(value)]
             self._steps.setdefault(name, []).extend(step for step, _ in settled)
             self._values.setdefault(name, []).extend(value for _, value in settled)
-        self._waiting.clear()
-        for step, keys, counts, row in self._rows:
+        while self._rows:
+            step, keys, counts, row = self._rows.pop(0)
+            statistics = to_statistics(values_of(keys, row), counts)
             self._vital_steps.append(step)
-            self._vital_rows.append(to_statistics(values_of(keys, row), counts))
-        self._rows.clear()
+            self._vital_rows.append(statistics)
 
     def last(self, name: str, count: int) -> list[float]:
         """The last settled values of a curve."""

@@ -63,8 +63,11 @@ class Trace(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run the function as it is, then look at what went in and came out."""
-        kwargs = kwargs or {}
-        name = operation_name(func)
+        kwargs, name = kwargs or {}, ""
+        try:
+            name = operation_name(func)
+        except Exception as problem:
+            self._observer.on_problem("operation", problem)
         self.inside += 1
         try:
             changed = self._changed(name, args)

@@ -18,6 +18,7 @@ from babysit.records.run import Run, Status
 from babysit.watcher import patches
 from babysit.watcher.crashes import crash_of
 from babysit.watcher.environment import environment
+from babysit.watcher.guard import described
 from babysit.watcher.loop import Loop
 from babysit.watcher.recorder import Sink
 
@@ -77,7 +78,9 @@ class Watch:
         self._writer = writer
         self._parts: dict[str, Any] = {}
         self._open = self._closed = False
-        self._run = Run(id=_identity(), name=name, created=_now(), environment=environment())
+        self._run = Run(id=_identity(), name=name, created=_now())
+        with self._loop.guard.contained("environment"):
+            self._run = msgspec.structs.replace(self._run, environment=environment())
 
     # -- lifetime
 
@@ -94,7 +97,7 @@ class Watch:
         if not self._open and not self._closed:
             self._open = True
             _open.add(self)
-            self._loop.start(at_once=at_once)
+            self._loop.guard.surely("start", lambda: self._loop.start(at_once=at_once))
         return self
 
     def close(self, *, status: Status = Status.FINISHED, error: BaseException | None = None) -> Run:
@@ -107,13 +110,11 @@ class Watch:
         if not self._closed:
             self._open, self._closed = False, True
             _open.discard(self)
-            self._loop.close()
+            self._loop.guard.surely("close", self._loop.close)
             if status is Status.CRASHED and error is not None:
-                self._parts["crash"] = crash_of(error)
-            self._run = self._judged(self._snapshot(status=status, ended=_now()))
-            if self._writer is not None:
-                self._loop.send(self._writer)
-                self._writer.update(**{name: getattr(self._run, name) for name in _WRITTEN})
+                with self._loop.guard.contained("crash"):
+                    self._parts["crash"] = crash_of(error)
+            self._conclude(status)
         return self._run
 
     def log(self, name: str, value: float, *, step: int | None = None) -> None:
@@ -137,12 +138,12 @@ class Watch:
     def pause(self) -> None:
         """Listen to nothing until `resume`: for training on the side that is not part of this run."""
         if self._open:
-            self._loop.pause()
+            self._loop.guard.surely("pause", self._loop.pause)
 
     def resume(self) -> None:
         """Listen again."""
         if self._open:
-            self._loop.resume()
+            self._loop.guard.surely("resume", self._loop.resume)
 
     @property
     def steps(self) -> int:
@@ -151,12 +152,18 @@ class Watch:
 
     def snapshot(self) -> Run:
         """The run so far, not judged."""
-        return self._snapshot(status=Status.RUNNING) if self._open else self._run
+        if self._open:
+            with self._loop.guard.contained("snapshot"):
+                return self._snapshot(status=Status.RUNNING)
+        return self._run
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong as far as can be told now; once closed, the whole judgement."""
-        return self._loop.live.findings if self._open else self._run.findings
+        if self._open:
+            with self._loop.guard.contained("findings"):
+                return self._loop.live.findings
+        return self._run.findings
 
     @property
     def run(self) -> Run:
@@ -176,15 +183,32 @@ class Watch:
         fields = {"status": status, "ended": ended, **self._loop.facts(), **self._parts}
         return msgspec.structs.replace(self._run, **fields)
 
-    def _judged(self, run: Run) -> Run:
+    def _conclude(self, status: Status) -> None:
+        """Judge and hand over; what fails is left out, and the run says so."""
+        self._run = msgspec.structs.replace(self._run, status=status)
         try:
+            self._run = self._snapshot(status=status, ended=_now())
             from babysit.rules.judge import judged
 
-            return judged(run)
+            self._run = judged(self._run)
         except Exception as problem:
-            meaning = f"The run was recorded but could not be judged: {type(problem).__name__}: {problem}"
-            gap = Finding(code="T001", name="measurement-gap", severity=Severity.INFO, rank=1, meaning=meaning)
-            return msgspec.structs.replace(run, findings=(gap,))
+            self._note_gap("The run was recorded but could not be judged", problem)
+        if self._writer is not None:
+            try:
+                self._loop.send(self._writer)
+            except Exception as problem:
+                self._note_gap("The curves could not be written to the end", problem)
+            try:
+                self._writer.update(**{name: getattr(self._run, name) for name in _WRITTEN})
+            except Exception as problem:
+                self._note_gap("The run could not be written", problem)
+
+    def _note_gap(self, what: str, problem: Exception) -> None:
+        """A finding for what went wrong after everything else was gathered."""
+        self._loop.guard.problem("close", problem)
+        found, said = self._run.findings, f"{what}: {described(problem)}"
+        gap = Finding(code="T001", name="measurement-gap", severity=Severity.INFO, rank=len(found) + 1, meaning=said)
+        self._run = msgspec.structs.replace(self._run, findings=(*found, gap))
 
 
 _open: weakref.WeakSet[Watch] = weakref.WeakSet()

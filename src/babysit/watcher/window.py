@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -16,6 +17,7 @@ from babysit.watcher.book import ParameterBook, holds_parameters, is_compiled
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.node import DATA, MODEL, Node, is_of_unknown_origin
 from babysit.watcher.objective import accuracy, loss_nodes
+from babysit.watcher.patch import Hook
 from babysit.watcher.stack import push_below, remove
 from babysit.watcher.trace import Trace
 
@@ -38,7 +40,12 @@ class Window:
         self._book, self._gauge, self._anatomist, self._batches = book, gauge, anatomist, batches
         self._on_problem = on_problem
         self._trace = Trace(book, self)
-        self._hooks: list[Any] = []
+        register = torch.nn.modules.module
+        self._hooks = (
+            Hook(register.register_module_forward_pre_hook, self._enter),
+            Hook(partial(register.register_module_forward_hook, always_call=True), self._leave),
+        )
+        self._traced = False
         self._paused = False
         self._depth = 0
         self._untouched = 0  # depth at which a module began that must run without the mode
@@ -54,7 +61,7 @@ class Window:
 
     def open(self, *, traced: bool) -> None:
         """Begin to look; untraced, at weights, gradients and updates only."""
-        self.active, self._paused, self._depth, self._untouched = True, not traced, 0, 0
+        self.active, self._traced, self._paused, self._depth, self._untouched = True, traced, not traced, 0, 0
         self._fed, self.accuracy = None, None
         self._given, self._reached, self._blind = [], set(), False
         self._trace.clear()
@@ -62,27 +69,25 @@ class Window:
         if not traced:
             return
         push_below(self._trace)
-        register = torch.nn.modules.module
-        self._hooks = [
-            register.register_module_forward_pre_hook(self._enter),
-            register.register_module_forward_hook(self._leave, always_call=True),
-        ]
+        for hook in self._hooks:
+            hook.put()
 
     def close(self) -> None:
         """Look no more; what was measured stays in the gauge."""
         if self.active:
-            self.active = False
-            remove(self._trace)
-            for hook in self._hooks:
-                hook.remove()
-            self._hooks, self._fed = [], None
+            self.active, self._fed = False, None
+            self.leave()
             if self.capturing and self._reached and not self._blind and not self._anatomist.compiled:
                 self._note_inputs()
             self._trace.clear()
 
     def leave(self) -> None:
-        """Take the mode off this thread, where it may have stayed while another thread trained."""
-        remove(self._trace)
+        """Take hooks and mode off, the mode also from this thread, where it may have stayed while another trained."""
+        try:
+            remove(self._trace)
+        finally:
+            for hook in self._hooks:
+                hook.undo()
 
     def abandon(self) -> None:
         """Look no more, in a forked child: nothing of what was measured is wanted there."""
@@ -97,7 +102,7 @@ class Window:
 
     def resume(self) -> None:
         """Put it back."""
-        if self.active and self._paused and self._hooks:
+        if self.active and self._paused and self._traced:
             self._paused = False
             if not self._untouched:
                 push_below(self._trace)
@@ -178,14 +183,17 @@ class Window:
     def _leave(self, _module: nn.Module, _inputs: Any, result: Any) -> None:
         if self._paused or self._depth == 0:  # the call began before this window did
             return
-        if self._untouched == self._depth:
-            self._untouched = 0
-            if self.active:
-                push_below(self._trace)
-                for tensor in result if isinstance(result, tuple | list) else (result,):
-                    if isinstance(tensor, Tensor):
-                        self._trace.mark(tensor)
         self._depth -= 1
+        try:
+            if self._untouched > self._depth:
+                self._untouched = 0
+                if self.active:
+                    push_below(self._trace)
+                    for tensor in result if isinstance(result, tuple | list) else (result,):
+                        if isinstance(tensor, Tensor):
+                            self._trace.mark(tensor)
+        except Exception as problem:
+            self._on_problem("module call", problem)
 
     # -- the trace tells
 

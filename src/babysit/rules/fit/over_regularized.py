@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from babysit.analysis.learning import poor
 from babysit.analysis.loss_curve import levels, noise_of, values_of
-from babysit.analysis.model_structure import adversarial, anatomy_of
+from babysit.analysis.model_structure import adversarial, anatomy_of, known_settings
 from babysit.records.curves import LOSS_VALIDATION
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
@@ -22,7 +22,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if level is None or level.broken_at is not None or adversarial(run) or len(validation) < 3 or level.end <= 0:
         return
     better = 1 - last_mean(validation) / level.end
-    decay = max((group.weight_decay for one in anatomy_of(run).optimizers for group in one.groups), default=0.0)
+    decay = max(known_settings(anatomy_of(run).optimizers, "weight_decay"), default=0.0)
     if better > limits["better"] and level.end - last_mean(validation) > 3 * noise_of(validation):
         yield Evidence(
             severity=Severity.WARNING if poor(run) else Severity.INFO,

@@ -8,7 +8,7 @@ import numpy as np
 
 from babysit.analysis.layer_metrics import first, late, of, whole
 from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import anatomy_of, weight_layers
+from babysit.analysis.model_structure import anatomy_of, known_settings, weight_layers
 from babysit.records.anatomy import Term
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
@@ -47,8 +47,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield from found
     if found:
         return
-    groups = [(one.kind, group) for one in anatomy_of(run).optimizers for group in one.groups]
-    decay = max((group.weight_decay for _, group in groups), default=0.0)
+    optimizers = anatomy_of(run).optimizers
+    decay = max(known_settings(optimizers, "weight_decay"), default=0.0)
     layers = weight_layers(run, trainable=True)
     start, end = of(layers, first(run, "weight_rms")), of(layers, late(run, "weight_rms"))
     gradient = of(layers, whole(run, "gradient_rms"))
@@ -58,7 +58,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     shrunk = float(np.median([end[name] / start[name] for name in shared]))
     pulls = [decay * start[name] / max(gradient[name], 1e-12) for name in shared]
     pull = float(np.median(pulls))
-    strong = all(kind in DECOUPLED for kind, _ in groups) or pull > limits["pull"]
+    strong = all(one.kind in DECOUPLED for one in optimizers if one.groups) or pull > limits["pull"]
     if shrunk < limits["shrunk"] and strong:
         yield Evidence(
             layers=tuple(shared),

@@ -9,7 +9,14 @@ import numpy as np
 from babysit.analysis.layer_metrics import table
 from babysit.analysis.learning import poor
 from babysit.analysis.loss_curve import Levels, gaining, levels, values_of
-from babysit.analysis.model_structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective, weight_layers
+from babysit.analysis.model_structure import (
+    BOUNDED_LOSSES,
+    adversarial,
+    anatomy_of,
+    known_settings,
+    main_objective,
+    weight_layers,
+)
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
@@ -44,7 +51,7 @@ def _blew_up(run: Run, level: Levels, growth: float) -> int | None:
 
 
 def _rate(run: Run) -> float:
-    return max((group.rate for one in anatomy_of(run).optimizers for group in one.groups), default=float("nan"))
+    return max(known_settings(anatomy_of(run).optimizers, "rate"), default=float("nan"))
 
 
 def _numbers(run: Run, ratio: float) -> dict[str, float | int | str | bool]:

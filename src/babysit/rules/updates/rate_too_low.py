@@ -9,7 +9,7 @@ import numpy as np
 from babysit.analysis.layer_metrics import table
 from babysit.analysis.learning import poor, skill
 from babysit.analysis.loss_curve import levels, share_of_fall, values_of
-from babysit.analysis.model_structure import adversarial, anatomy_of, weight_layers
+from babysit.analysis.model_structure import adversarial, anatomy_of, known_settings, weight_layers
 from babysit.records.curves import LOSS_TRAIN, RATE
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
@@ -81,7 +81,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     # Exactly zero means that nothing steps at all: missing-step and unchanged-weights tell that.
     if not np.isfinite(path) or typical == 0 or typical > limits["ratio"] or path > farthest:
         return
-    rate = max((group.rate for one in anatomy_of(run).optimizers for group in one.groups), default=float("nan"))
+    rate = max(known_settings(anatomy_of(run).optimizers, "rate"), default=float("nan"))
     yield Evidence(
         first_step=0,
         last_step=int(run.vitals.steps[-1]),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import adversarial, anatomy_of
+from babysit.analysis.model_structure import adversarial, anatomy_of, known_settings
 from babysit.records.anatomy import OptimizerFacts, ParameterGroup
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
@@ -16,22 +17,22 @@ from babysit.rules.updates.rate_too_low import travelled
 
 
 def _setting(group: ParameterGroup, kind: str, limits: Limits) -> str:
-    if group.momentum > limits["momentum"]:
-        return f"momentum {group.momentum:g} remembers more than {1 / max(1 - group.momentum, 1e-9):.0f} steps"
+    if (momentum := group.momentum or 0.0) > limits["momentum"]:
+        return f"momentum {momentum:g} remembers more than {1 / max(1 - momentum, 1e-9):.0f} steps"
     if group.betas and max(group.betas) >= 1:
         return f"betas {group.betas} never forget"
-    if kind.startswith("Adam") and group.epsilon > limits["epsilon"]:
-        return f"epsilon {group.epsilon:g} is larger than most gradients, so that Adam hardly scales them"
-    if group.rate < 0:
+    if kind.startswith("Adam") and (epsilon := group.epsilon or 0.0) > limits["epsilon"]:
+        return f"epsilon {epsilon:g} is larger than most gradients, so that Adam hardly scales them"
+    if group.rate is not None and group.rate < 0:
         return f"the learning rate {group.rate:g} is negative"
     return ""
 
 
 def _slow_kind(one: OptimizerFacts, run: Run, limits: Limits) -> str:
     """Optimizers whose steps shrink by themselves, or start tiny, at a rate that suits others."""
-    rate = max((group.rate for group in one.groups), default=1.0)
+    rate = max(known_settings([one], "rate"), default=float("nan"))
     _, ratio = travelled(run)
-    if not ratio < limits["ratio"]:
+    if not ratio < limits["ratio"] or math.isnan(rate):
         return ""
     if one.kind == "Adadelta" and rate < limits["adadelta"]:
         return (
@@ -39,7 +40,7 @@ def _slow_kind(one: OptimizerFacts, run: Run, limits: Limits) -> str:
         )
     if one.kind == "Adagrad" and rate <= limits["adagrad"]:
         return f"Adagrad divides its rate of {rate:g} by all gradients so far, and steps fade ({100 * ratio:.2g} %)"
-    if one.kind in {"SGD", "ASGD"} and not any(group.momentum for group in one.groups):
+    if one.kind in {"SGD", "ASGD"} and all(group.momentum == 0 for group in one.groups):
         return f"plain SGD with rate {rate:g} changes the weights by {100 * ratio:.2g} % a step (0.1 % is usual)"
     return ""
 
@@ -57,7 +58,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 first_step=0,
                 # Plain SGD that is too slow is told as rate-too-low; here it is a hint at a better optimizer.
                 severity=Severity.INFO if plain else Severity.WARNING,
-                numbers={"optimizer": one.kind, "rate": max((group.rate for group in one.groups), default=0.0)},
+                numbers={"optimizer": one.kind, "rate": max(known_settings([one], "rate"), default=float("nan"))},
                 meaning=f"{(wrong or slow)[0].upper()}{(wrong or slow)[1:]}.",
                 confidence=0.7,
             )
