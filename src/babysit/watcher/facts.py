@@ -14,6 +14,7 @@ from babysit.watcher.anatomist import Anatomist
 from babysit.watcher.batches import BatchProfile
 from babysit.watcher.guard import Guard
 from babysit.watcher.losses import Losses
+from babysit.watcher.old_gradients import OldGradients
 from babysit.watcher.optimizers import Optimizers
 from babysit.watcher.recorder import Recorder
 from babysit.watcher.schedule import Schedule
@@ -28,7 +29,7 @@ class Sources(NamedTuple):
     optimizers: Optimizers
     losses: Losses
     schedule: Schedule
-    gradients: dict[str, int]
+    gradients: OldGradients
 
 
 def facts_of(sources: Sources, guard: Guard, steps: int) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def facts_of(sources: Sources, guard: Guard, steps: int) -> dict[str, Any]:
         ("events", lambda: _events(sources, steps)),  # the last, so that they tell what went wrong before
     )
     with torch._C.DisableTorchFunction():
+        guard.surely("recording", recorder.settle)
         for name, part in parts:
             with guard.contained(name):
                 facts[name] = part()
@@ -66,5 +68,5 @@ def _data(sources: Sources, anatomy: Anatomy | None) -> DataProfile | None:
 
 def _events(sources: Sources, steps: int) -> Events:
     sources.optimizers.tell_of_later(sources.recorder.event)
-    counts = sources.losses.counts() | sources.gradients | sources.optimizers.counts()
+    counts = sources.losses.counts() | sources.gradients.counts | sources.optimizers.counts()
     return sources.recorder.events(steps, counts)

@@ -23,8 +23,8 @@ class Listener(Protocol):
     def on_step_counted(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer has stepped, told to those who want to hear less than everything."""
 
-    def on_backward(self, tensors: Any) -> None:
-        """Gradients are about to be computed."""
+    def on_backward(self, tensors: Any, weights: Any = None, *, adds: bool = True) -> None:
+        """Gradients are about to be computed: of these, each times its weight, and added to what is in `.grad`."""
 
     def on_zero_grad(self, owner: object) -> None:
         """Gradients are about to be cleared."""

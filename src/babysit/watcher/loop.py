@@ -22,11 +22,12 @@ from babysit.watcher.facts import Sources, facts_of
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.guard import Guard
 from babysit.watcher.live import Live
-from babysit.watcher.losses import Losses, scalar_of
+from babysit.watcher.losses import Losses
 from babysit.watcher.optimizers import Optimizers, rate_of
 from babysit.watcher.outlet import Outlet
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
+from babysit.watcher.sums import Sums
 from babysit.watcher.window import Window
 
 
@@ -60,9 +61,9 @@ class Loop:
         self._by_hand = ByHand(self._book, self.guard, possible=optimizer is None)
         self._modes: dict[str, bool] = {}
         self._last_time, self._done = time.perf_counter(), 0  # the second: steps, but for those of a doze under way
-        self._losses = Losses()
-        own = self.recorder, self._anatomist, self._batches, self._optimizers, self._losses, self._schedule
-        self._sources = Sources(*own, self.window.gradients)
+        self._losses, self._sums = Losses(), Sums(self.window, self.guard)
+        heard = self._optimizers, self._losses, self._schedule, self.window.gradients
+        self._sources = Sources(self.recorder, self._anatomist, self._batches, *heard)
         self._doze = Doze(self, self._schedule, self._optimizers, self._losses, self._outlet)
         self.on_step_counted, self.on_scale = self._doze.count, self._losses.scale
         self._compiled_before = patches.compiled_frames()
@@ -88,8 +89,8 @@ class Loop:
 
     def pause(self) -> None:
         """Listen to nothing for a while; nothing of ours stays in torch, whatever fails on the way."""
-        ends = self.window.close, self.window.leave, self._evaluation.close
-        self.guard.surely("pause", self.on_waking, lambda: patches.forget(self), *ends)
+        self.guard.surely("pause", self.on_waking, lambda: patches.forget(self), self.window.close)
+        self.guard.surely("pause", self.window.leave, self._evaluation.close)
 
     def resume(self) -> None:
         """Listen again."""
@@ -98,7 +99,9 @@ class Loop:
 
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
-        self.guard.surely("close", self.pause, self.live.close, self._take_evaluation)
+        self.guard.surely(
+            "close", self.pause, self.live.close, self._take_evaluation, lambda: self._outlet.end(self.steps)
+        )
 
     def abandon(self) -> None:
         """Look no more, in a forked child; reads nothing, as a device cannot be used there."""
@@ -149,6 +152,7 @@ class Loop:
                 if self.window.capturing and closure:
                     self._anatomist.optimizer(optimizer, self._optimizers.number(optimizer))
                 self._gauge.after_step(with_gradients=closure)
+                self.window.gradients.stepped()
             with self.guard.contained("step"):
                 self.window.resume()
         self._losses.step_done()
@@ -159,18 +163,18 @@ class Loop:
         if self._optimizers.leads(index):
             self._step_done(optimizer)
 
-    def on_backward(self, tensors: Any) -> None:
+    def on_backward(self, tensors: Any, weights: Any = None, *, adds: bool = True) -> None:
         """Gradients are about to be computed: this scalar is the loss."""
-        if self._doze.on and (not self._doze.reads or self._losses.add_simply(tensors)):
+        if self._doze.on and (not self._doze.reads or (weights is None and self._losses.add_simply(tensors))):
             return
-        if (loss := scalar_of(tensors)) is None:
+        if (loss := self._sums.of(tensors, weights)) is None:
             return
         if self._doze.on:
             self._losses.add(loss, counted=False)
             return
         if self.window.active:
             with self.guard.unseen("backward"):
-                self.window.backward(loss, first=not self._losses)
+                self.window.backward(loss, first=not self._losses, adds=adds)
                 self._gauge.closure_called()
         # Without an optimizer a step lasts from one backward to the next.
         if not self._in_step and self._by_hand.stepped(self._losses):
@@ -239,7 +243,6 @@ class Loop:
                 self._last_time = time.perf_counter()
 
     def _arm(self) -> None:
-        """Look at the coming step."""
         self.on_waking()
         if not self._anatomist.compiled and patches.compiled_frames() > self._compiled_before:
             self.on_compile()
@@ -293,6 +296,5 @@ class Loop:
 
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""
-        with torch._C.DisableTorchFunction():
-            self.guard.surely("recording", self.on_waking, self.recorder.settle)
+        self.guard.surely("recording", self.on_waking)
         return facts_of(self._sources, self.guard, self.steps)

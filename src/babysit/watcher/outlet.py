@@ -8,6 +8,7 @@ from typing import Final, final
 
 from torch import Tensor
 
+from babysit.records.curves import LOSS_TRAIN
 from babysit.records.run import Overhead
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
@@ -19,6 +20,10 @@ SLOW_FLUSH_SECONDS: Final = 2.0
 # The batch that broke a training comes again with the next epoch: so many steps are sampled to find it. That training
 # is lost; what is left of its time may cost more.
 LOOKS_WHEN_BROKEN: Final = 400
+_NO_LOSS: Final = (
+    "No loss was seen in {} steps: backward was never called on losses, as in torch.func or where gradients come from "
+    "elsewhere. Nothing can be said of how the training went; `w.log('loss/train', loss)` in each step records it."
+)
 
 
 @final
@@ -40,6 +45,11 @@ class Outlet:
         if isinstance(value, float) and not math.isfinite(value) and not self._broken:
             self._broken = True
             self._schedule.look_closely(LOOKS_WHEN_BROKEN)
+
+    def end(self, steps: int) -> None:
+        """The training is over: say so where no loss of it was seen."""
+        if steps and not self.recorder.knows(LOSS_TRAIN):
+            self.recorder.event(steps, "measurement_gap", _NO_LOSS.format(steps))
 
     def due(self, step: int, now: float) -> bool:
         """Whether it is time to hand records on."""

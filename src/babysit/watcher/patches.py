@@ -161,14 +161,20 @@ def _after_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs:
             listener.on_problem("after step", problem)
 
 
+def _begins(tensors: Any) -> bool:
+    return _running_backward() == _NONE and not has_torch_function(tensors if type(tensors) is tuple else (tensors,))
+
+
 def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
     """Tell once of a backward: not of one inside another (checkpointing), nor before a mode that will call it again."""
 
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        if _running_backward() == _NONE and not has_torch_function(tensors if type(tensors) is tuple else (tensors,)):
+        # The first condition of `_begins` is asked here, without a call, since this runs in every step.
+        if _running_backward() == _NONE:
             for listener in _listeners:
                 try:
-                    listener.on_backward(tensors)
+                    if not has_torch_function(tensors if type(tensors) is tuple else (tensors,)):
+                        listener.on_backward(tensors, args[0] if args else kwargs.get("grad_tensors"))
                 except Exception as problem:
                     listener.on_problem("backward", problem)
         return original(tensors, *args, **kwargs)
@@ -178,17 +184,15 @@ def _backward(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _grad(original: Callable[..., Any]) -> Callable[..., Any]:
     """Gradients asked for by name train a network as well: told like a backward when they are of several weights."""
-    tell = _backward(lambda _outputs: None)
 
     def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            told = not kwargs.get("create_graph") and _are_weights(inputs)  # to differentiate again is no training step
-        except Exception as problem:
-            told = False
-            for listener in _listeners:
+        for listener in _listeners:
+            try:
+                # To differentiate again is no training step.
+                if not kwargs.get("create_graph") and _are_weights(inputs) and _begins(outputs):
+                    listener.on_backward(outputs, args[0] if args else kwargs.get("grad_outputs"), adds=False)
+            except Exception as problem:
                 listener.on_problem("gradients by name", problem)
-        if told:
-            tell(outputs)
         return original(outputs, inputs, *args, **kwargs)
 
     return grad

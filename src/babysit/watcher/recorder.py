@@ -86,6 +86,10 @@ class Recorder:
             self._vital_steps.append(step)
             self._vital_rows.append(statistics)
 
+    def knows(self, name: str) -> bool:
+        """Whether a curve has a point."""
+        return bool(self._waiting.get(name) or self._values.get(name))
+
     def last(self, name: str, count: int) -> list[float]:
         """The last settled values of a curve."""
         return self._values.get(name, [])[-count:]

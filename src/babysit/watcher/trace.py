@@ -8,7 +8,7 @@ sampled steps only.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, final
 
 import torch
@@ -31,6 +31,10 @@ from babysit.watcher.operations import (
     WEIGHTED,
     operation_name,
 )
+
+# The transform of torch.func that runs on this thread, or None; its tensors stand for others and have no values.
+inside_transform: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
+_IN_TRANSFORM: Final = "what runs inside a transform (grad, vmap, jvp) cannot be followed"
 
 
 def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
@@ -78,17 +82,25 @@ class Trace(TorchFunctionMode):
             raise
         finally:
             self.inside -= 1
+        try:
+            if inside_transform() is None:
+                self._follow(name, func, (args, kwargs), result, changed)
+            elif isinstance(result, Tensor | tuple):
+                self._observer.on_problem("torch.func", RuntimeError(_IN_TRANSFORM))
+        except Exception as problem:
+            self._observer.on_problem(name, problem)
+        return result
+
+    def _follow(self, name: str, func: Any, given: tuple[Any, Any], result: Any, changed: Node | None) -> None:
+        """Take in an operation that was done."""
+        args, kwargs = given
         made = args[0] if name == "setitem" else result  # `x[mask] = 0` changes its first argument and returns None
         if (name in TAKING and not isinstance(made, Tensor)) or func == READ_DATA:
             self._taken(args)
         elif name and isinstance(made, Tensor | tuple):
-            try:
-                if changed is not None and made is args[0]:  # in place: its node is what it was before
-                    self._keep(made, changed)
-                self._see(name, args, kwargs, made)
-            except Exception as problem:
-                self._observer.on_problem(name, problem)
-        return result
+            if changed is not None and made is args[0]:  # in place: its node is what it was before
+                self._keep(made, changed)
+            self._see(name, args, kwargs, made)
 
     def node(self, tensor: Tensor) -> Node | None:
         """The node of a tensor made during this trace, or None."""
@@ -131,6 +143,11 @@ class Trace(TorchFunctionMode):
             node = Node("data", (), DATA, self._next())
             node.shape = tuple(tensor.shape)
             self._keep(tensor, node)
+
+    def sum(self, tensors: Iterable[Tensor], total: Tensor) -> None:
+        """Say what a sum is made of that the trace did not see."""
+        node = Node("sum", tuple(self._node_of(tensor) for tensor in tensors), MODEL, self._next())
+        self._keep(total, node)
 
     def clear(self) -> None:
         """Forget everything but the parameters."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, final
 
@@ -17,9 +17,10 @@ from babysit.watcher.book import ParameterBook, holds_parameters, is_compiled
 from babysit.watcher.gauge import Gauge
 from babysit.watcher.node import DATA, MODEL, Node, is_of_unknown_origin
 from babysit.watcher.objective import accuracy, loss_nodes
+from babysit.watcher.old_gradients import OldGradients
 from babysit.watcher.patch import Hook
 from babysit.watcher.stack import push_below, remove
-from babysit.watcher.trace import Trace
+from babysit.watcher.trace import Trace, inside_transform
 
 # Modules with a fused inference path that a function mode would switch off, changing the last bits of their result.
 FUSED = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
@@ -51,7 +52,7 @@ class Window:
         self._untouched = 0  # depth at which a module began that must run without the mode
         self._fed: Tensor | None = None
         self._given: list[tuple[str, weakref.ref[Tensor]]] = []  # what whole models were called with
-        self.gradients = {"looks_before_backward": 0, "old_gradients": 0}  # whether earlier ones were still there
+        self.gradients = OldGradients()
         self._reached: set[int] = set()  # nodes that some loss of this step depends on
         self._blind = False  # whether something of this step could not be followed: what it used is not known
         self.name_of: Callable[[nn.Module], str] = lambda _module: ""
@@ -107,13 +108,14 @@ class Window:
             if not self._untouched:
                 push_below(self._trace)
 
-    def backward(self, loss: Tensor, *, first: bool) -> None:
+    def sum(self, tensors: Iterable[Tensor], total: Tensor) -> None:
+        """Backward is about to run on several values, which add up to this."""
+        self._trace.sum(tensors, total)
+
+    def backward(self, loss: Tensor, *, first: bool, adds: bool = True) -> None:
         """Backward is about to run, for the first time since a step or again: read the objective off the graph."""
         if first and (self.capturing or loss.is_cpu):
-            weights = [place.weight for place in self._book.places.values()]
-            old = any(one is not None and one.grad is not None and bool(one.grad.any()) for one in weights)
-            self.gradients["looks_before_backward"] += 1
-            self.gradients["old_gradients"] += old
+            self.gradients.look((place.weight for place in self._book.places.values()), adds=adds)
         node = self._trace.node(loss)
         if node is None:
             return
@@ -163,7 +165,7 @@ class Window:
                 for tensor in inputs:
                     if isinstance(tensor, Tensor):
                         self._trace.feed(tensor)
-                if self.capturing:
+                if self.capturing and inside_transform() is None:
                     if torch.is_grad_enabled():
                         given = [pair for pair in tensors_of(module, inputs) if not self._is_made(pair[1])]
                         with torch._C.DisableTorchFunction():  # our reading is no use that the model makes of it

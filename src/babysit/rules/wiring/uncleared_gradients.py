@@ -21,11 +21,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     # Without an optimizer the loop clears by hand, which is not seen.
     if not anatomy_of(run).optimizers or steps < limits["steps"]:
         return
-    # Gradients may be cleared by hand (p.grad = None): then none are there when backward begins.
+    # Gradients may be cleared by hand (p.grad = None) or assigned: then none were there when backward began, or others
+    # are in their place afterwards. That nobody calls zero_grad says nothing without a look at what backward adds to.
     looks, old = (run.events.counts.get(name, 0) for name in ("looks_before_backward", "old_gradients"))
-    if looks >= limits["looks"] and old < looks / 2:
+    if looks < limits["looks"] or old < looks / 2:
         return
-    yield from _one_of_several(run, limits, old=old, looks=looks)
+    yield from _one_of_several(run, limits, old=old)
     # Accumulation clears once for each step; only steps without clearing are a fault.
     if cleared < limits["share"] * steps:
         yield Evidence(
@@ -45,11 +46,11 @@ def _two(*, cleared: bool) -> Run:
     return example_run(facts={"optimizers": both}, events=looks)
 
 
-def _one_of_several(run: Run, limits: Limits, *, old: int, looks: int) -> Iterator[Evidence]:
+def _one_of_several(run: Run, limits: Limits, *, old: int) -> Iterator[Evidence]:
     """Optimizers that nobody clears beside others that somebody does."""
     stepping = [one for one in anatomy_of(run).optimizers if (one.steps or 0) >= limits["steps"]]
     forgotten = [one for one in stepping if one.cleared is False and one.parameter_names]
-    if not forgotten or len(forgotten) == len(stepping) or looks < limits["looks"]:
+    if not forgotten or len(forgotten) == len(stepping):
         return
     place, held = stepping.index(forgotten[0]) + 1, forgotten[0].parameter_names
     yield Evidence(
@@ -84,17 +85,18 @@ RULE = Rule(
         ),
     ),
     false_positives=(
-        "Gradients cleared by hand (`p.grad = None`) are known only by looks before backward: five at least.",
+        "Gradients that are written into the same tensor (`p.grad.copy_(g)`) look like those that are added to.",
     ),
     sources=("torch.Tensor.backward accumulates gradients.",),
     fires_on=(
-        lambda: example_run(events={"zero_grad": 0}),
+        lambda: example_run(events={"zero_grad": 0, "looks_before_backward": 30, "old_gradients": 30}),
         lambda: _two(cleared=False),
     ),
     silent_on=(
         lambda: msgspec.structs.replace(
             example_run(), events=Events(counts={"backward": 400, "looks_before_backward": 30}, steps=400)
         ),
+        lambda: example_run(events={"zero_grad": 0}),  # gradients are made without backward, by torch.func
         healthy,
         lambda: _two(cleared=True),
         lambda: example_run(events={"backward": 1600}),
