@@ -143,7 +143,7 @@ def several(model: Network, _watching: Any) -> None:
 
 def closures(model: Network, _watching: Any) -> None:
     """An optimizer that calls the model itself, and a loss that torch refuses."""
-    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=3)
+    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=2)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -153,7 +153,7 @@ def closures(model: Network, _watching: Any) -> None:
 
     with pytest.raises(ValueError, match="batch_size"):
         F.cross_entropy(model(INPUTS), LABELS[:5])
-    for _ in range(4):
+    for _ in range(3):
         optimizer.step(closure)
 
 
@@ -328,14 +328,13 @@ def check(training: Callable[[Network, Any], None], plain: str, key: tuple[str, 
     return wrong
 
 
-def inject(share: float) -> tuple[int, int, list[str]]:
-    """Fail a share of the functions, each in a training that calls it: how many, how many there are, what is wrong."""
+def inject(choose: Callable[[list[tuple[str, str, int]]], list[tuple[str, str, int]]]) -> tuple[int, int, list[str]]:
+    """Fail some functions, each in a training that calls it: how many, how many are reached, what is wrong."""
     plain = {training: run(training)[0] for training in TRAININGS}
     where: dict[tuple[str, str, int], tuple[Callable[[Network, Any], None], int]] = {}
-    for training in reversed(TRAININGS):
+    for training in TRAININGS:  # the last that calls a function, since the shortest come last
         where |= {key: (training, calls) for key, calls in reached(training).items()}
-    chosen = random.Random(0).sample(sorted(where), round(share * len(where)))
-    wrong = []
+    chosen, wrong = choose(sorted(where)), []
     for key in chosen:
         training, calls = where[key]
         # What a generator raises when it is thrown away, Python itself keeps from everybody.
@@ -345,15 +344,18 @@ def inject(share: float) -> tuple[int, int, list[str]]:
 
 
 def test_a_training_goes_on_whatever_of_ours_fails_in_it() -> None:
-    failed, _, wrong = inject(0.05)
-    assert failed >= 12
+    failed, _, wrong = inject(lambda keys: random.Random(0).sample(keys, 14))
+    assert failed == 14
     assert not wrong
 
 
 @pytest.mark.slow
-def test_every_function_that_a_training_reaches_may_fail() -> None:
-    failed, reached_ones, wrong = inject(1.0)
-    assert failed == reached_ones >= 0.8 * len(FUNCTIONS)
+@pytest.mark.parametrize("part", range(4))
+def test_every_function_that_a_training_reaches_may_fail(part: int) -> None:
+    failed, reached_ones, wrong = inject(lambda keys: keys[part::4])
+    # The rest are protocols, and constructors that ran before the training began.
+    assert reached_ones >= 0.75 * len(FUNCTIONS)
+    assert failed >= reached_ones // 4
     assert not wrong
 
 
