@@ -57,17 +57,52 @@ def test_statistics_agree_with_float64(statistic: str) -> None:
 
 def test_units_silent_on_every_sample_are_dead_and_no_others() -> None:
     run, truth = watched_run()
-    # The same batch every step: dead for a window is dead on the batch, and the three are dead from the start.
-    assert run.vitals.series("dead", "0")[0] == pytest.approx(truth[0]["dead"])
-    assert run.vitals.series("dead", "0")[-1] >= 3 / 12 - 1e-6
+    dead = run.vitals.series("dead", "0")
+    # The same batch every step. Four batches of 64 are the first 256 samples: before, nothing is known.
+    assert np.isnan(dead[:3]).all()
+    assert dead[3] == pytest.approx(truth[0]["dead"])
+    assert dead[-1] >= 3 / 12 - 1e-6
 
 
-def test_a_unit_that_wakes_in_a_window_is_not_dead() -> None:
-    from babysit.stats.units import SilentUnits
+@pytest.mark.parametrize(("steps", "at"), [(140, 60), (500, 250)])
+def test_units_that_die_in_the_middle_of_a_training_are_seen_and_named(steps: int, at: int) -> None:
+    torch.manual_seed(0)
+    centres = torch.randn(5, 12) * 2
+    model = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    with babysit.watch(model, optimizer) as watching:
+        for step in range(steps):
+            if step == at:
+                with torch.no_grad():
+                    model[2].bias.fill_(-1e3)
+            labels = torch.randint(5, (64,))
+            loss = F.cross_entropy(model(centres[labels] + torch.randn(64, 12)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    dead, sampled = watching.run.vitals.series("dead", "2"), watching.run.vitals.steps
+    assert dead[-1] == 1.0
+    assert np.nanmax(dead[sampled < at]) < 0.4
+    found = {finding.code: finding for finding in watching.run.findings}
+    assert "D108" not in found
+    # The loss jumped, so the steps after it were sampled, and four batches later it was known.
+    assert at <= (found["A401"].first_step or 0) <= at + 8
 
-    silent = SilentUnits()
-    shares = [float(silent.update(torch.tensor([1.0, 0.0, float(step % 5 == 0)]))) for step in range(40)]
-    assert shares[-1] == pytest.approx(1 / 3)
+
+@pytest.mark.parametrize("shape", [(1, 6), (6,)])
+def test_what_a_batch_of_one_cannot_tell_is_not_recorded(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with babysit.watch(model, optimizer) as watching:
+        for _ in range(15):
+            optimizer.zero_grad()
+            model(torch.randn(shape)).square().sum().backward()
+            optimizer.step()
+    for name in ("sample_std", "dead", "one_sided", "input_variation"):
+        assert np.isnan([watching.run.vitals.series(name, layer) for layer in ("0", "2")]).all(), name
+    assert np.isnan(watching.run.vitals.series("output_std", "2")).all()
+    assert np.isfinite(watching.run.vitals.series("output_std", "0")).all()
 
 
 def test_every_statistic_measured_is_in_the_vocabulary() -> None:

@@ -40,6 +40,24 @@ def first(run: Run, statistic: str) -> dict[str, float]:
     return _by_layer(run, answer)
 
 
+def first_known(run: Run, statistic: str) -> dict[str, float]:
+    """The first measured value of each layer, however late it was measured."""
+    rows = table(run, statistic)
+    answer = np.full(rows.shape[1], np.nan)
+    for row in rows[::-1]:
+        answer = np.where(np.isfinite(row), row, answer)
+    return _by_layer(run, answer)
+
+
+def last_known(run: Run, statistic: str) -> dict[str, float]:
+    """The last measured value of each layer: of statistics that look back over many samples themselves."""
+    rows = table(run, statistic)
+    answer = np.full(rows.shape[1], np.nan)
+    for row in rows:
+        answer = np.where(np.isfinite(row), row, answer)
+    return _by_layer(run, answer)
+
+
 def early(run: Run, statistic: str) -> dict[str, float]:
     """The median of each layer over the first sampled steps."""
     rows = table(run, statistic)
@@ -56,16 +74,6 @@ def whole(run: Run, statistic: str) -> dict[str, float]:
     """The median of each layer over the whole run."""
     rows = table(run, statistic)
     return _by_layer(run, _median(rows)) if len(rows) else {}
-
-
-def lowest(run: Run, statistic: str, samples: int) -> dict[str, float]:
-    """The lowest value of each layer over the first sampled steps."""
-    rows = table(run, statistic)[:samples]
-    if not len(rows):
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return _by_layer(run, np.nanmin(rows, axis=0))
 
 
 def of(layers: Iterable[Layer], values: dict[str, float]) -> dict[str, float]:

@@ -57,10 +57,9 @@ def moments(values: Tensor) -> dict[str, Tensor]:
     }
 
 
-def highest(values: Tensor, axis: int) -> Tensor:
-    """Highest value of each unit over all samples and positions of the sample."""
-    others = tuple(index for index in range(values.dim()) if index != axis)
-    return values.amax(others) if others else values
+def several_samples(values: Tensor) -> bool:
+    """Whether there are samples that could differ: of a single one nothing can be said."""
+    return values.dim() > 0 and values.shape[0] > 1
 
 
 def extremes(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
@@ -78,6 +77,12 @@ def sample_std(values: Tensor) -> Tensor:
     """How much outputs differ from sample to sample: the standard deviation over samples, averaged over outputs."""
     flat = values.float().flatten(1) if values.dim() > 1 else values.float().unsqueeze(1)
     return flat.std(0, correction=0).mean()
+
+
+def variation(values: Tensor) -> Tensor:
+    """How much values differ from sample to sample relative to their size: 0 when all samples are alike."""
+    size = values.float().square().mean().sqrt()
+    return sample_std(values) / size.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def histogram(values: Tensor) -> Tensor:
@@ -104,13 +109,13 @@ def finish(raw: dict[str, float], count: int) -> dict[str, float]:
     """Mean, standard deviation and share of zeros from the sums of `moments` over `count` values.
 
     The standard deviation comes from the sums in float64; where rounding would make the variance negative (a constant
-    far from zero) it is 0.
+    far from zero) it is 0. A single value has none: NaN.
     """
     mean = raw["sum"] / count
     square = raw["norm"] ** 2 / count if math.isfinite(raw["norm"]) else math.nan
     variance = square - mean * mean
     return {
         "mean": mean,
-        "std": math.sqrt(max(variance, 0.0)) if math.isfinite(variance) else math.nan,
+        "std": math.sqrt(max(variance, 0.0)) if math.isfinite(variance) and count > 1 else math.nan,
         "zeros": 1.0 - raw["nonzero"] / count,
     }

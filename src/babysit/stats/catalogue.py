@@ -20,6 +20,7 @@ MEASURED_BY: Final[dict[str, tuple[str, str]]] = {
     "saturated": ("activations.saturated", "always"),
     "one_sided": ("activations.one_sided", "rarely"),
     "input_one_sided": ("activations.one_sided", "rarely"),
+    "input_variation": ("activations.variation", "rarely"),
     "gradient_rms": ("parameters.norms", "always"),
     "gradient_zeros": ("parameters.norms", "rarely"),
     "one_signed": ("parameters.one_signed", "rarely"),

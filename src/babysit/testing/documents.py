@@ -119,7 +119,10 @@ def statistics_page() -> str:
         for name, sentence in STATISTICS.items()
     ]
     head = ["| name | what it says | measured by (in `src/babysit/stats/`) | when |", "|---|---|---|---|"]
-    said = "What is measured of every layer on a sampled step. A value that could not be measured is NaN."
+    said = (
+        "What is measured of every layer on a sampled step. What was not measured, and what is not defined (how "
+        "samples differ in a batch of one, which units are dead before 256 samples were seen), is NaN."
+    )
     return "\n".join(["# Statistics", "", said, "", *head, *rows]) + "\n"
 
 

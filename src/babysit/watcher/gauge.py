@@ -52,11 +52,15 @@ class Gauge:
         if self.closely and entering is not None and entering.is_floating_point() and entering.dim() > 1:
             seen = activations.sample(entering)
             axis = activations.unit_axis(seen, convolutional=op in CONVOLUTIONAL)
-            self._raw[place, "input_one_sided"] = activations.one_sided(*activations.extremes(seen, axis))
+            self._one_sided(place, "input_one_sided", seen, axis)
+            if activations.several_samples(seen):
+                self._raw[place, "input_variation"] = activations.variation(seen)
         if self.closely:
-            self._raw[place, "sample_std"] = activations.sample_std(values)
+            alone = entering is not None and entering.dim() < 2
+            if activations.several_samples(values) and not alone:
+                self._raw[place, "sample_std"] = activations.sample_std(values)
             axis = activations.unit_axis(values, convolutional=self._convolutional[place])
-            self._raw[place, "one_sided"] = activations.one_sided(*activations.extremes(values, axis))
+            self._one_sided(place, "one_sided", values, axis)
 
     def activation(self, place: str, op: str, result: Tensor, _dim: int | None) -> None:
         """Measure what an activation makes of a layer's output, once a step."""
@@ -68,12 +72,17 @@ class Gauge:
         self._moments(place, "activation", values)
         axis = activations.unit_axis(values, convolutional=self._convolutional.get(place, False))
         if op in activations.RECTIFIERS:
-            silent = self._silent.setdefault(place, SilentUnits())
-            self._raw[place, "dead"] = silent.update(activations.highest(values, axis))
+            silent = self._silent.setdefault(place, SilentUnits()).update(result, axis)
+            if silent is not None:
+                self._raw[place, "dead"] = silent
         if self.closely:
-            self._raw[place, "one_sided"] = activations.one_sided(*activations.extremes(values, axis))
+            self._one_sided(place, "one_sided", values, axis)
         if op in activations.SATURATING:
             self._raw[place, "saturated"] = activations.saturated(values, op)
+
+    def _one_sided(self, place: str, name: str, values: Tensor, axis: int) -> None:
+        if values.numel() > values.shape[axis]:  # one value a unit always has one sign
+            self._raw[place, name] = activations.one_sided(*activations.extremes(values, axis))
 
     def _moments(self, place: str, what: str, values: Tensor) -> None:
         self._counts[place, what] = values.numel()
@@ -195,8 +204,8 @@ def _one_place(place: str, raw: dict[str, float], counts: dict[tuple[str, str], 
         out["output_std"] = finished["output"]["std"]
         passed = finished.get("activation", finished["output"])
         out.update(activation_mean=passed["mean"], activation_std=passed["std"], zeros=passed["zeros"])
-    for name in ("dead", "saturated", "one_sided", "input_one_sided", "one_signed", "unit_similarity",
-                 "sample_std", "bias_rms", "gamma_mean", "beta_mean", "slope", *BINS):  # fmt: skip
+    for name in ("dead", "saturated", "one_sided", "input_one_sided", "input_variation", "one_signed",
+                 "unit_similarity", "sample_std", "bias_rms", "gamma_mean", "beta_mean", "slope", *BINS):  # fmt: skip
         if name in raw:
             out[name] = raw[name]
     out.update(_of_parameters(raw, max(1, counts.get((place, "weight"), 1))))

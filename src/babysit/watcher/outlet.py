@@ -10,6 +10,7 @@ from torch import Tensor
 
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.run import Overhead
+from babysit.watcher.band import Band
 from babysit.watcher.recorder import Recorder, Sink
 from babysit.watcher.schedule import Schedule
 
@@ -33,6 +34,8 @@ class Outlet:
     def __init__(self, recorder: Recorder, schedule: Schedule, writer: Sink | None) -> None:
         self.recorder, self._schedule, self._writer = recorder, schedule, writer
         self._broken = False
+        self._band = Band()
+        self._unread = 0  # losses that are still on the device
         self._last_flush, self._last_step = time.perf_counter(), 0
 
     def begin(self) -> None:
@@ -40,11 +43,15 @@ class Outlet:
         self._last_flush = time.perf_counter()
 
     def loss(self, name: str, step: int, value: float | Tensor) -> None:
-        """One loss; when it is the first that is no number, what the network is fed is looked at for a while."""
+        """One loss; when it is the first that is not finite, or leaves its band, the next steps are sampled."""
         self.recorder.scalar(name, step, value)
-        if isinstance(value, float) and not math.isfinite(value) and not self._broken:
+        if not isinstance(value, float):
+            self._unread += name == LOSS_TRAIN
+        elif not math.isfinite(value) and not self._broken:
             self._broken = True
             self._schedule.look_closely(LOOKS_WHEN_BROKEN)
+        elif name == LOSS_TRAIN and self._band.leaves(value):
+            self._schedule.look_at_jump(step)
 
     def end(self, steps: int) -> None:
         """The training is over: say so where no loss of it was seen."""
@@ -60,6 +67,9 @@ class Outlet:
         """Read what is still on the device and hand over what is new."""
         self._last_flush, self._last_step = time.perf_counter(), step
         self.recorder.settle()
+        unread, self._unread = self._unread, 0
+        if any([self._band.leaves(value) for value in self.recorder.last(LOSS_TRAIN, unread)] if unread else ()):
+            self._schedule.look_at_jump(step)
         if self._writer is not None:
             self.recorder.send(self._writer, layers)
             self._writer.update(overhead=overhead)

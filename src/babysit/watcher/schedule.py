@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from typing import Final, final
@@ -13,6 +14,9 @@ DENSE_STEPS: Final = 20
 # end; from some thousand steps on the budget is the stricter of the two.
 GROWTH: Final = 1.25
 CLOSE_LOOKS: Final = 3  # after an alarm
+# After a loss that left its band: as many as at the beginning, since what happened then decides what comes after it.
+# Once for each doubling of the steps: the cost of it falls as the run gets longer, as that of the beginning does.
+JUMP_LOOKS: Final = DENSE_STEPS
 # Timings of the last so many steps of each kind; medians, since an evaluation or another program may sit in between.
 MEMORY: Final = 33
 # Half of the budget: the other half is for what a sample costs afterwards (caches, allocations), for judging and for
@@ -36,6 +40,7 @@ class Schedule:
         self._sampled: deque[float] = deque(maxlen=MEMORY)
         self._next = 0
         self._close_looks = self._asked = 0
+        self._jumps = 0
         self.sampled_steps = 0
 
     def wants(self, step: int) -> bool:
@@ -70,6 +75,12 @@ class Schedule:
     def look_closely(self, steps: int = CLOSE_LOOKS) -> None:
         """Sample the next few steps: something just changed. May be called from another thread."""
         self._asked = max(steps, self._asked)
+
+    def look_at_jump(self, step: int) -> None:
+        """Sample densely for a while, since the loss left its band; at most once for each doubling of the steps."""
+        if self._jumps < 1 + math.log2(max(step, 1) / DENSE_STEPS):
+            self._jumps += 1
+            self.look_closely(JUMP_LOOKS)
 
     @property
     def cost_seconds(self) -> float:

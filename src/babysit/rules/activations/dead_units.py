@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import late, lowest, of, onset
+from babysit.analysis.layer_metrics import first_known, last_known, late, of, onset
 from babysit.analysis.learning import poor
 from babysit.analysis.model_structure import hidden_layers
+from babysit.records.anatomy import Layer
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import NOT_LEARNING
 
+# An input that differs between samples by less than a thousandth of its size is the same for all of them, up to
+# rounding; inputs that tell samples apart differ by a tenth and more.
+SAME_INPUT: Final = 1e-3
+
+
+def judged(run: Run) -> list[Layer]:
+    """The hidden layers whose input differs between samples: behind a constant every unit is always on or always off.
+
+    What made the input constant is to be found before such a layer, and its units say nothing.
+    """
+    differs = late(run, "input_variation")
+    return [layer for layer in hidden_layers(run) if differs.get(layer.name, 1.0) > SAME_INPUT]
+
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the share of units that were zero on all samples of the last windows, and since when."""
-    layers = hidden_layers(run)
-    shares = {name: share for name, share in of(layers, late(run, "dead")).items() if share > limits["share"]}
+    """Reads the share of units that were zero on all of the last samples, and since when."""
+    layers = judged(run)
+    shares = {name: share for name, share in of(layers, last_known(run, "dead")).items() if share > limits["share"]}
     if not shares:
         return
     name, share = max(shares.items(), key=lambda pair: pair[1])
-    born = of(layers, lowest(run, "dead", 10)).get(name, 0.0)
-    since = onset(run, "dead", name, limits["share"])
+    born = of(layers, first_known(run, "dead")).get(name, 0.0)
     at_birth = born > limits["share"]
-    when = "from the start (first weights or inputs)" if at_birth else f"since step {since} (too large a learning rate)"
+    since = int(run.vitals.steps[0]) if at_birth else onset(run, "dead", name, limits["share"])
+    when = "from the start (first weights or inputs)" if at_birth else f"by step {since} (as after a step too long)"
     # A layer without a single living unit passes nothing on: no other evidence of harm is needed.
     closed = share > limits["closed"]
     hurt = poor(run)
@@ -38,8 +53,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         severity=severity,
         confidence=0.9 if hurt else 0.6,
         numbers={"dead": share, "dead_at_start": born, "layers": len(shares)},
-        meaning=f"{100 * share:.0f} % of the units of {name} are 0 on all samples {when}; they get no gradient and "
-        "never come back.",
+        meaning=f"{100 * share:.0f} % of the units of {name} were 0 on all of the last samples, {when}; they "
+        "get no gradient and never come back.",
         advice="Initialize by He with small positive biases, or centre the inputs."
         if at_birth
         else "Divide the learning rate by 10, or use leaky ReLU.",
@@ -68,11 +83,16 @@ RULE = Rule(
     false_positives=(
         "Wide sparse networks work with many silent units: INFO while they learn.",
         "A unit silent on some data only is fine, and is not counted.",
+        "A layer whose input is the same for every sample is not judged.",
     ),
     sources=("CS231n lecture 6: dead ReLU.", "Lu et al. 2019 (arXiv 1903.06733): dying ReLU."),
     fires_on=(
         lambda: example_run(loss=flat(2.3), vitals={"dead": 0.95}),
         lambda: example_run(loss=flat(2.3), vitals={"dead": np.linspace(0, 1, 39)[:, None]}),
     ),
-    silent_on=(healthy, lambda: example_run(loss=flat(2.3), vitals={"dead": 0.15})),
+    silent_on=(
+        healthy,
+        lambda: example_run(loss=flat(2.3), vitals={"dead": 0.15}),
+        lambda: example_run(loss=flat(2.3), vitals={"dead": 0.56, "input_variation": 1e-8}),
+    ),
 )

@@ -6,21 +6,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import lowest, of
+from babysit.analysis.layer_metrics import first_known, of
 from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import hidden_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
+from babysit.rules.activations.dead_units import judged
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import LOST_UNITS, NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the share of units that were zero throughout, the lowest over the first ten samples."""
-    # The lowest of ten: a unit silent on one small batch may well speak on the next.
-    layers = [layer for layer in hidden_layers(run) if not layer.norm]
-    shares = {name: share for name, share in of(layers, lowest(run, "dead", 10)).items() if share > limits["share"]}
+    """Reads the share of units that were zero on every sample, when enough of them had been seen to tell."""
+    layers = [layer for layer in judged(run) if not layer.norm]
+    shares = {name: share for name, share in of(layers, first_known(run, "dead")).items() if share > limits["share"]}
     if shares:
         name, share = max(shares.items(), key=lambda pair: pair[1])
         yield Evidence(
