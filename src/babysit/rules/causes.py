@@ -53,7 +53,7 @@ def rank(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
     A cause weighs what it is plus half of what it explains; ties go to the family that errs more often, then to the
     earlier onset. A symptom that several causes explain goes to the heaviest, and always to a root, never to a middle.
-    A guess by exclusion is withdrawn when a found cause explains it.
+    A guess by exclusion is withdrawn when a found cause explains it, and comes after every alarm that was measured.
     """
     guesses = {rule.code for rule in RULES if rule.by_exclusion}
     told = list(findings)
@@ -65,7 +65,7 @@ def rank(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         total = _weight(root) + SYMPTOM_SHARE * sum(_weight(child) for child in children[id(root)])
         family = FAMILY_ORDER.find(root.code[0])
         onset = root.first_step if root.first_step is not None else 0
-        return (root.severity is Severity.INFO, -total, family, onset, root.code)
+        return (root.severity is Severity.INFO, root.code in guesses, -total, family, onset, root.code)
 
     ranked: list[tuple[Finding, str | None]] = []
     placed: set[int] = set()

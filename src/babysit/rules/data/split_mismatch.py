@@ -60,7 +60,7 @@ RULE = Rule(
         "ratio": Limit(2.0, "twice or half the deviation"),
         "samples": Limit(30, "means of fewer samples wander"),
     },
-    leads_to=("F901",),
+    leads_to=("D108", "F901"),
     treatments=(
         Treatment(
             action="standardize_input",

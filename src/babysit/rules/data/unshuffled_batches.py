@@ -54,7 +54,7 @@ RULE = Rule(
         "excess": Limit(0.5, "half of the way from random batches to batches of one class"),
         "batch": Limit(4, "tiny batches are of one class by chance"),
     },
-    leads_to=("F902", "F905", "F909", "N804", "O210", "U601"),
+    leads_to=("D108", "F902", "F905", "F909", "N804", "O210", "U601"),
     treatments=(
         Treatment(action="shuffle", say="Shuffle every epoch.", code="DataLoader(data, batch_size=64, shuffle=True)"),
     ),
