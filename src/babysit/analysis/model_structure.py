@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from babysit.records.anatomy import Anatomy, Layer, Objective, Operation, OptimizerFacts, TargetKind
+from babysit.records.losses import LOSS_INPUTS
 from babysit.records.run import Run
 
 # Operations that change neither the range of values nor their meaning.
@@ -57,7 +58,7 @@ CLASS_LOSSES = frozenset({"cross_entropy", "nll_loss"})
 BINARY_LOSSES = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits"})
 DISTANCE_LOSSES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 # Losses that cannot be negative when they are given what they ask for.
-BOUNDED_LOSSES = CLASS_LOSSES | BINARY_LOSSES | DISTANCE_LOSSES | {"kl_div"}
+BOUNDED_LOSSES = frozenset(name for name, loss in LOSS_INPUTS.items() if loss.never_negative)
 SQUASHING = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign"})
 RECTIFYING = frozenset({"relu", "relu6", "relu_", "threshold", "dropout_relu"})
 BATCH_NORMS = ("BatchNorm", "SyncBatchNorm", "LazyBatchNorm")

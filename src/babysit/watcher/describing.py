@@ -39,6 +39,8 @@ def describe_loss(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     ignored = kwargs.get("ignore_index", -100) if node.op in {"cross_entropy", "nll_loss"} else None
     if node.meeting is not None and ignored is not None and not node.meeting[1].is_floating_point():
         node.extra["ignored"] = ignored
+    if node.op == "poisson_nll_loss":
+        node.extra["log_input"] = bool(kwargs.get("log_input", args[2] if len(args) > 2 else True))
     node.extra["reduction"] = kwargs.get("reduction", "mean")
     node.extra["label_smoothing"] = float(kwargs.get("label_smoothing", 0.0) or 0.0)
     node.extra["weighted_classes"] = kwargs.get("weight") is not None or kwargs.get("pos_weight") is not None

@@ -100,6 +100,7 @@ def describe(loss: Node, node: Node, sign: float) -> Objective:
         sign=sign,
         label_smoothing=float(node.extra.get("label_smoothing", 0.0)),
         class_weights=bool(node.extra.get("weighted_classes", False)),
+        log_input=node.extra.get("log_input"),
     )
     task, confidence = infer_task(objective, same_as_input=bool(node.extra.get("reconstruction", False)))
     return msgspec.structs.replace(objective, task=task, confidence=confidence)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from babysit.records.losses import LOSS_INPUTS
+
 # The operators of Python, without their underscores, by what they do.
 _SPOKEN: Final = {
     "radd": "add", "iadd": "add", "sub": "sub", "isub": "sub", "subtract": "sub",
@@ -37,12 +39,9 @@ ACTIVATIONS: Final = frozenset({
     "threshold", "sin",
 })  # fmt: skip
 
-LOSSES: Final = frozenset({
-    "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "kl_div", "poisson_nll_loss", "gaussian_nll_loss", "hinge_embedding_loss",
-    "soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss",
-    "cosine_embedding_loss", "margin_ranking_loss", "triplet_margin_loss", "ctc_loss",
-})  # fmt: skip
+# A loss that holds the last layer has its target elsewhere among its arguments; one that calls a function of the user's
+# is made of what that calls.
+LOSSES: Final = frozenset(LOSS_INPUTS) - {"linear_cross_entropy", "triplet_margin_with_distance_loss"}
 
 # What a chain from the last layer to the loss says nothing by.
 TRANSPARENT: Final = frozenset({

@@ -6,29 +6,40 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
+
 from babysit.analysis.learning import poor
 from babysit.analysis.loss_curve import levels
 from babysit.analysis.model_structure import CLASS_LOSSES, NORMALIZING, anatomy_of, by_hand, last_operation, meaningful
 from babysit.records.anatomy import Objective, Operation, ValueSummary
 from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.losses import Wants, loss_input
 from babysit.records.run import Run
 from babysit.rules.examples import BATCH, binary, classes, example_run, falling, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
-WANTS_LOGITS = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
-WANTS_LOGARITHMS = {"nll_loss", "kl_div"}
 # After one of these a value is positive, so that its logarithm means something.
-POSITIVE = NORMALIZING | {"softplus", "exp", "abs", "relu", "square", "div", "add", "pow"}
+POSITIVE = {"softmax", "sigmoid", "softplus", "exp", "abs", "relu", "square", "div", "add", "pow"}
+# After one of these it is negative, also with something small added.
+LOGARITHMS = {"log_softmax", "logsigmoid", "log"}
+
+
+def _wanted(objective: Objective) -> tuple[Wants | None, str]:
+    """What the loss wants of its input, and what it applies to it; (None, "") for a loss that is not torch's."""
+    known = loss_input(objective.loss, log_input=objective.log_input)
+    return (known.wants, known.inside) if known is not None else (None, "")
 
 
 def _twice(objective: Objective) -> str:
     """What is applied twice: by the network and by its loss, or by the network alone."""
     last = last_operation(objective)
-    inside = WANTS_LOGITS.get(objective.loss)
+    wants, inside = _wanted(objective)
     # log_softmax before cross_entropy changes nothing: the log-softmax of a log-softmax is itself.
-    if last is not None and inside and last.name in {"softmax", "sigmoid"}:
+    if last is not None and wants is Wants.SCORES and last.name in {"softmax", "sigmoid"}:
         return f"{last.name}, and {objective.loss} applies {inside} itself"
+    if last is not None and wants is Wants.LOGARITHM_OF_RATE and last.name == inside:
+        return f"{last.name}, and {objective.loss} applies {inside} itself (log_input is True)"
     names = [operation.name for operation in meaningful(objective.chain)]
     for before, after in pairwise(names):
         if before in {"softmax", "sigmoid"} and after in NORMALIZING:
@@ -39,30 +50,48 @@ def _twice(objective: Objective) -> str:
 def _starts_or_ends_too_low(run: Run, objective: Objective) -> bool:
     """Whether the loss is far below what log-probabilities would give: without a logarithm it starts near 0 or under.
 
-    A likelihood written by hand may take the logarithm later than what was seen; its loss starts near ln C.
+    A likelihood written by hand may take the logarithm later than what was seen; its loss starts near ln C. Other
+    losses are known by the function that was called.
     """
     level = levels(run)
-    return level is None or level.end < 0 or level.start < 0.3 * math.log(max(objective.outputs, 2))
+    by_function = objective.loss != "nll_loss"
+    return by_function or level is None or level.end < 0 or level.start < 0.3 * math.log(max(objective.outputs, 2))
 
 
 def _wants_logarithms(objective: Objective, above: float) -> str:
-    if objective.loss not in WANTS_LOGARITHMS or objective.prediction.high <= above:
+    wants, _ = _wanted(objective)
+    if wants is not Wants.LOGARITHMS or objective.prediction.high <= above:
         return ""
     last = last_operation(objective)
     if last is not None and last.name in {"log_softmax", "logsigmoid", "log"}:
         return ""
-    given = "probabilities" if last is not None and last.name in NORMALIZING else "raw outputs"
-    return (
-        f"{given} up to {objective.prediction.high:.3g}, and {objective.loss} wants log-probabilities (never above 0)"
-    )
+    given = "probabilities" if last is not None and last.name in {"softmax", "sigmoid"} else "raw outputs"
+    return f"{given} up to {objective.prediction.high:.3g}, and {objective.loss} wants {wants} (never above 0)"
 
 
-def _wants_probabilities(objective: Objective, margin: float) -> str:
+def _outside(objective: Objective, margin: float) -> str:
+    """Values that are no probabilities, or no rates, where the loss wants them."""
     low, high = objective.prediction.low, objective.prediction.high
-    named = objective.loss == "binary_cross_entropy" and not by_hand(objective)
-    if not named or -margin <= low <= high <= 1 + margin:
+    wants, _ = _wanted(objective)
+    limits = {Wants.PROBABILITIES: (0.0, 1.0, "0 to 1"), Wants.RATE: (0.0, math.inf, "never below 0")}
+    if wants not in limits or by_hand(objective):
         return ""
-    return f"raw outputs from {low:.3g} to {high:.3g}, and {objective.loss} wants probabilities, 0 to 1"
+    least, most, word = limits[wants]
+    if least - margin <= low <= high <= most + margin:
+        return ""
+    return f"raw outputs from {low:.3g} to {high:.3g}, and {objective.loss} wants {wants}, {word}"
+
+
+def _advice(objective: Objective) -> str:
+    """What to give the loss."""
+    wants, _ = _wanted(objective)
+    if wants is Wants.LOGARITHMS and objective.loss != "nll_loss":
+        return f"Give {objective.loss} log-probabilities: `log_softmax` over the classes, once."
+    if wants in (Wants.RATE, Wants.LOGARITHM_OF_RATE):
+        return f"Give the raw outputs of the last layer to {objective.loss} with log_input=True."
+    keep = "binary_cross_entropy_with_logits" if "binary" in objective.loss else "cross_entropy"
+    keep = objective.loss if wants is Wants.SCORES else keep
+    return f"Give the raw outputs of the last layer (logits) to {keep}, and apply softmax or sigmoid for reading only."
 
 
 def _logarithm_of_logits(objective: Objective, run: Run) -> str:
@@ -71,8 +100,10 @@ def _logarithm_of_logits(objective: Objective, run: Run) -> str:
     level = levels(run)
     if "log" not in names or level is None or level.broken_at is None:
         return ""
-    before = set(names[: names.index("log")])
-    return "" if before & POSITIVE else "raw outputs whose logarithm is taken; that of a negative number is NaN"
+    before = names[: len(names) - 1 - names[::-1].index("log")]
+    if LOGARITHMS & set(before[-2:]):
+        return "the logarithm of what is a logarithm already; that of a negative number is NaN"
+    return "" if POSITIVE & set(before) else "raw outputs whose logarithm is taken; that of a negative number is NaN"
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -81,12 +112,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         seen = (
             _twice(objective)
             or (_starts_or_ends_too_low(run, objective) and _wants_logarithms(objective, limits["log_probability"]))
-            or _wants_probabilities(objective, limits["log_probability"])
+            or _outside(objective, limits["log_probability"])
             or _logarithm_of_logits(objective, run)
         )
         if not seen:
             continue
-        keep = "BCEWithLogitsLoss" if "binary" in objective.loss else "cross_entropy"
         hurt = poor(run)
         yield Evidence(
             numbers={
@@ -96,8 +126,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 "prediction_low": objective.prediction.low,
                 "prediction_high": objective.prediction.high,
             },
-            meaning=f"The loss gets {seen}. Gradients are squeezed or turned round, and the loss has a wrong floor.",
-            advice=f"Give the raw outputs of the last layer (logits) to {keep}, and take softmax only for reading.",
+            meaning=f"The loss gets {seen}. Its gradients and its lowest value are then not those that were meant.",
+            advice=_advice(objective),
             first_step=0,
             confidence=1.0 if hurt else 0.9,
             severity=Severity.ERROR if hurt or objective.loss in CLASS_LOSSES else Severity.WARNING,
@@ -134,6 +164,10 @@ RULE = Rule(
         lambda: example_run(objective=classes("softmax"), loss=falling(2.3, 1.9)),
         lambda: example_run(objective=classes(loss="nll_loss"), loss=flat(-40.0)),
         lambda: example_run(objective=classes("sigmoid", "log_softmax", loss="nll_loss"), loss=falling(2.3, 1.8)),
+        lambda: example_run(objective=classes("log_softmax", "add", "log", loss="nll_loss"), loss=np.full(400, np.nan)),
+        lambda: example_run(objective=classes(loss="ctc_loss"), loss=flat(-3.0)),
+        lambda: example_run(objective=classes("exp", loss="poisson_nll_loss", log_input=True), loss=flat(1.0)),
+        lambda: example_run(objective=classes(loss="poisson_nll_loss", log_input=False), loss=flat(1.0)),
         lambda: example_run(
             objective=binary(loss="binary_cross_entropy", prediction=ValueSummary(shape=(BATCH, 1), low=-2.0, high=3.0))
         ),
@@ -141,6 +175,9 @@ RULE = Rule(
     silent_on=(
         healthy,
         lambda: example_run(objective=classes("log_softmax", loss="nll_loss")),
+        lambda: example_run(objective=classes("softmax", "add", "log", loss="nll_loss"), loss=np.full(400, np.nan)),
         lambda: example_run(objective=classes("softmax", "matmul")),
+        lambda: example_run(objective=classes("log_softmax", loss="ctc_loss"), loss=flat(1.0)),
+        lambda: example_run(objective=classes(loss="poisson_nll_loss"), loss=flat(-1.0)),
     ),
 )
