@@ -195,9 +195,9 @@ def _best(*shares: float | None) -> float | None:
     return max(known) if known else None
 
 
-def _result(run: Run, metric: str) -> float | None:
-    """A result on data that were not trained on; the data furthest from training first."""
-    found = (run.result.get(f"{metric}/{split}") for split in ("test", "validation"))
+def _result(run: Run, metric: str, *splits: str) -> float | None:
+    """A result of the finished run on the first of these splits that has one."""
+    found = (run.result.get(f"{metric}/{split}") for split in splits)
     return next((value for value in found if value is not None and math.isfinite(value)), None)
 
 
@@ -206,13 +206,15 @@ def learning(run: Run) -> Learning:
     chance, best = chance_accuracy(run), best_trial(run)
     trial = best.metric if best is not None else None
     loss, validation_loss = loss_skill(run), validation_loss_skill(run)
-    accuracy, validation_accuracy = _late(run, ACCURACY_TRAIN), _late(run, ACCURACY_VALIDATION)
-    reached = _result(run, "accuracy")
+    kept = _result(run, "accuracy", "train")  # of the weights that were kept; the curve ends with the last ones
+    accuracy = _late(run, ACCURACY_TRAIN) if kept is None else kept
+    validation_accuracy = _late(run, ACCURACY_VALIDATION)
+    reached = _result(run, "accuracy", "test", "validation")  # the data furthest from training first
     if reached is None and not run.curves.series and chance is not None:
         reached = trial  # a search alone: the metric of its best trial
     if reached is not None:
         validation_accuracy = reached
-    score = _result(run, "r2")
+    score = _result(run, "r2", "test", "validation")
     if score is None and not run.curves.series and _regression(run):
         score = trial
     return Learning(
