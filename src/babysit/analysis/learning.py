@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from babysit.analysis.extent import steps
 from babysit.analysis.loss_curve import levels, trend, values_of
 from babysit.analysis.model_structure import (
     BINARY_LOSSES,
@@ -224,6 +225,7 @@ def learning(run: Run) -> Learning:
         validation_accuracy=validation_accuracy,
         score=score,
         chance=chance,
+        steps=steps(run),
         # A loss that ended as NaN is not made good by an accuracy from before.
         train=loss if loss == -math.inf else _best(loss, _accuracy_skill(run, ACCURACY_TRAIN)),
         validation=_best(validation_loss, _above_chance(validation_accuracy, chance, FEW_SAMPLES), score),

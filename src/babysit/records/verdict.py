@@ -43,6 +43,7 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True):
     validation_accuracy: float | None = None
     score: float | None = None  # coefficient of determination (R²) of a regression, on the data furthest from training
     chance: float | None = None  # accuracy of the best constant prediction
+    steps: int = 0  # how many steps had been made when this was measured
     train: float | None = None  # the best share that training data show
     validation: float | None = None  # the best share that other data show
 

@@ -16,7 +16,7 @@ from babysit.records.verdict import Learning, Missing
 from babysit.records.verdict import Verdict as Known
 from babysit.reporting.story import spoken
 
-SYMBOLS: Final = {Known.HEALTHY: "✓", Known.PROBLEMS: "✗", Known.INCONCLUSIVE: "?"}
+_SYMBOLS: Final = {Known.HEALTHY: "✓", Known.PROBLEMS: "✗", Known.INCONCLUSIVE: "?"}
 _LONGEST_ERROR: Final = 300
 
 
@@ -28,11 +28,7 @@ class Verdict(NamedTuple):
     sentence: str
     why: str
     next: str
-
-    @property
-    def symbol(self) -> str:
-        """A sign beside the colour, for those who do not see colours."""
-        return SYMBOLS[Known(self.word)]
+    symbol: str  # beside the colour, for those who do not see colours
 
 
 def verdict(run: Run) -> Verdict:
@@ -40,7 +36,8 @@ def verdict(run: Run) -> Verdict:
     said = {Known.HEALTHY: _healthy, Known.PROBLEMS: _problems, Known.INCONCLUSIVE: _inconclusive}[run.verdict]
     sentence, why, following = said(run)
     ended = _ended(run)
-    return Verdict(str(run.verdict), title(run), f"{ended} {sentence}" if ended else sentence, why, following)
+    symbol = "✗" if run.status is Status.CRASHED else _SYMBOLS[run.verdict]
+    return Verdict(str(run.verdict), title(run), f"{ended} {sentence}".strip(), why, following, symbol)
 
 
 def title(run: Run) -> str:
@@ -67,7 +64,8 @@ def learned(run: Run) -> str:
     if not parts:
         return ""
     baseline = f" (most frequent class: {percent(known.chance)})" if known.chance and "accuracy" in parts[-1] else ""
-    return f"Learned: {', '.join(parts)}{baseline}."
+    when = f" by step {known.steps:,}" if run.status is Status.RUNNING else ""
+    return f"Learned{when}: {', '.join(parts)}{baseline}."
 
 
 def _removed(share: float, split: str) -> str:
