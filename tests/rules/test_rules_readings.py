@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from babysit.analysis.baseline import entropy, prior_loss
 from babysit.analysis.layer_metrics import first, late, onset
-from babysit.analysis.learning import entropy, poor, prior_loss, skill
 from babysit.analysis.learning import falling as is_falling
+from babysit.analysis.learning import poor, skill
 from babysit.analysis.loss_curve import levels, noise_of, share_of_fall, trend
 from babysit.records.anatomy import TargetKind, ValueSummary
 from babysit.records.curves import Curves, Series

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.learning import entropy, poor
+from babysit.analysis.baseline import entropy
+from babysit.analysis.learning import poor
 from babysit.analysis.loss_curve import values_of
 from babysit.analysis.model_structure import adversarial, main_objective
 from babysit.records.anatomy import Objective

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from babysit.analysis.baseline import prior_loss
 from babysit.analysis.layer_metrics import last_known, of, whole
-from babysit.analysis.learning import FEW_SAMPLES, falling, loss_skill, poor, prior_loss
+from babysit.analysis.learning import FEW_SAMPLES, falling, loss_skill, poor
 from babysit.analysis.loss_curve import BLOCKS, Floats, blocks, levels, values_of
 from babysit.analysis.model_structure import anatomy_of, main_objective, weight_layers
 from babysit.records.anatomy import Objective

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.learning import prior_loss
+from babysit.analysis.baseline import prior_loss
 from babysit.analysis.loss_curve import values_of
 from babysit.analysis.model_structure import anatomy_of, is_batch_norm
 from babysit.records.anatomy import Layer

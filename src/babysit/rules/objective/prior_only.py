@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.learning import falling, poor, prior_loss
+from babysit.analysis.baseline import prior_loss
+from babysit.analysis.learning import falling, poor
 from babysit.analysis.loss_curve import levels, values_of
 from babysit.analysis.model_structure import main_objective
 from babysit.records.finding import Evidence, Severity, Treatment

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import broken, poor, summed_terms
+from babysit.analysis.baseline import summed_terms
+from babysit.analysis.learning import broken, poor
 from babysit.analysis.model_structure import anatomy_of, main_objective
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
