@@ -118,6 +118,7 @@ class ParameterGroup(msgspec.Struct, frozen=True, kw_only=True):
     epsilon: float | None = 0.0
     parameters: int = 0
     tensors: int = 0
+    dtype: str = ""  # of its parameters, the least precise when there are several
 
 
 class OptimizerFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,9 @@ def _bins() -> dict[str, str]:
     return {name: f"{what} {span} standard deviations from its mean" for name, span in zip(BINS, words, strict=True)}
 
 
+# What of a layer is computed in which order within a step; a stage's number is its place here, from 1.
+NONFINITE_STAGES: Final = ("weights", "outputs", "gradient", "update")
+
 # One line a statistic: its name is the key in `Vitals.values`, and the sentence is what reports say of it.
 STATISTICS: Final[dict[str, str]] = {
     "activation_mean": "mean of what the layer passes on (after its activation)",
@@ -42,6 +45,7 @@ STATISTICS: Final[dict[str, str]] = {
     "update_rms": "root mean square of what the optimizer's step changed",
     "update_ratio": "norm of the update over norm of the weights; about 1e-3 is usual",
     "nonfinite": "number of NaN or infinite values in output, gradient and weights",
+    "nonfinite_stage": "the first of the step not to be finite: 0 nothing, 1 weights, 2 outputs, 3 gradient, 4 update",
     "unit_similarity": "share of units whose incoming weights and bias equal another unit's",
     "gamma_mean": "mean of a normalization layer's scale",
     "beta_mean": "mean of a normalization layer's shift",

@@ -49,6 +49,7 @@ SOUND = {
     "update_rms": 1.5e-4,
     "update_ratio": 1e-3,
     "nonfinite": 0.0,
+    "nonfinite_stage": 0.0,
     "unit_similarity": 0.0,
 }
 

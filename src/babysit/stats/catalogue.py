@@ -29,6 +29,7 @@ MEASURED_BY: Final[dict[str, tuple[str, str]]] = {
     "update_rms": ("parameters.update_norms", "always"),
     "update_ratio": ("parameters.update_norms", "always"),
     "nonfinite": ("activations.moments", "always"),
+    "nonfinite_stage": ("activations.moments", "always"),
     "unit_similarity": ("parameters.unit_similarity", "rarely"),
     "gamma_mean": ("parameters of a normalization layer", "always"),
     "beta_mean": ("parameters of a normalization layer", "always"),

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
-from babysit.records.vitals import BINS
+from babysit.records.vitals import BINS, NONFINITE_STAGES
 from babysit.stats import activations, parameters
 from babysit.stats.units import SilentUnits
 from babysit.watcher.book import ParameterBook, Place
@@ -209,9 +209,18 @@ def _one_place(place: str, raw: dict[str, float], counts: dict[tuple[str, str], 
         if name in raw:
             out[name] = raw[name]
     out.update(_of_parameters(raw, max(1, counts.get((place, "weight"), 1))))
-    watched = [value for key, value in raw.items() if key.endswith(("norm", ".sum"))]
-    out["nonfinite"] = float(sum(not math.isfinite(value) for value in watched))
+    # An output's norm overflows where its sum does not, and a sum of anything not finite is not finite either.
+    watched = [(key, value) for key, value in raw.items() if key.endswith(("_norm", ".sum"))]
+    broken = [_stage(key) for key, value in watched if not math.isfinite(value)]
+    out["nonfinite"] = float(len(broken))
+    out["nonfinite_stage"] = float(min(broken, default=0))
     return out
+
+
+def _stage(key: str) -> int:
+    """The place of a raw scalar in the order of a step, from 1."""
+    kind = {"weight_norm": "weights", "gradient_norm": "gradient", "update_norm": "update"}.get(key, "outputs")
+    return NONFINITE_STAGES.index(kind) + 1
 
 
 def _of_parameters(raw: dict[str, float], count: int) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, final
 
 import torch
@@ -156,4 +156,12 @@ def group_of(group: dict[str, Any]) -> ParameterGroup:
         epsilon=number(group.get("eps", 0.0)),
         parameters=sum(tensor.numel() for tensor in group["params"]),
         tensors=len(group["params"]),
+        dtype=_least_precise(group["params"]),
     )
+
+
+def _least_precise(tensors: Iterable[Tensor]) -> str:
+    """The name of the dtype with the largest rounding error among these; "" without any."""
+    dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    widest = max(dtypes, key=lambda one: torch.finfo(one).eps, default=None)
+    return str(widest).removeprefix("torch.") if widest is not None else ""

@@ -33,9 +33,19 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     level = levels(run)
     if len(totals) < 3 or level is None or adversarial(run):
         return
+    # What follows a loss that is NaN already is its effect.
+    before = steps < level.broken_at if level.broken_at is not None else np.ones(len(steps), dtype=bool)
+    steps, totals = steps[before], totals[before]
+    if len(totals) < 3:
+        return
     base = float(np.median(totals[:3]))
     peak = int(np.argmax(totals))
     suffered = broken(run) or (poor(run) and level.end > level.start)
+    then = (
+        f"the loss became NaN or infinite at step {level.broken_at}"
+        if broken(run)
+        else (f"the loss went from {level.start:.4g} to {level.end:.4g}")
+    )
     if base > 0 and totals[peak] > limits["growth"] * base and suffered:
         first = int(steps[np.flatnonzero(totals > limits["growth"] * base)[0]])
         yield Evidence(
@@ -43,7 +53,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             last_step=int(steps[peak]),
             numbers={"first": base, "largest": float(totals[peak]), "growth": float(totals[peak] / base)},
             meaning=f"The gradient grew {totals[peak] / base:.2g} times, from {base:.2g} to {totals[peak]:.2g} at step "
-            f"{int(steps[peak])}, and the loss grew with it.",
+            f"{int(steps[peak])}, and {then}.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,7 +23,7 @@ DECOUPLED = {"AdamW", "SGDW", "Lion"}
 
 def _terms(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the summands of the loss: penalties with what the data say."""
-    terms = anatomy_of(run).terms
+    terms = [term for term in anatomy_of(run).terms if math.isfinite(term.first) and math.isfinite(term.last)]
     data = sum(abs(term.first) for term in terms if term.kind == "data")
     left = sum(abs(term.last) for term in terms if term.kind == "data")
     others = [term for term in terms if term.kind != "data"]

@@ -21,6 +21,7 @@ from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, flat, healthy
+from babysit.rules.onset import first_nonfinite
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
@@ -102,6 +103,22 @@ def _restless(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
         )
 
 
+def _broken_update(run: Run) -> Iterator[Evidence]:
+    """Weights that one step made NaN or infinite although its gradients were finite."""
+    onset = first_nonfinite(run)
+    if onset is not None and onset.what == "update":
+        yield Evidence(
+            layers=onset.layers,
+            first_step=onset.step,
+            severity=Severity.ERROR,
+            numbers={"rate": _rate(run), "broken_at": onset.step},
+            meaning=f"At step {onset.step} loss and gradients were finite, and after it the weights of "
+            f"{', '.join(onset.layers[:3])} were NaN, infinite or beyond 1e19: the update itself broke them.",
+            advice="Lower the learning rate; if that changes nothing, look at the optimizer's epsilon and precision.",
+            confidence=0.8,
+        )
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for a loss that leaves upwards after long steps, or that stays high while steps stay long."""
     level, objective = levels(run), main_objective(run)
@@ -111,7 +128,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     bounded = objective is None or objective.loss in BOUNDED_LOSSES or bool(len(values) and values.min() >= 0)
     if not bounded and level.broken_at is None:
         return  # a loss without a floor may go where it likes
-    found = list(_diverged(run, level, limits))
+    found = list(_diverged(run, level, limits)) or list(_broken_update(run))
     yield from found or list(_restless(run, level, limits))
 
 
@@ -159,6 +176,9 @@ RULE = Rule(
     fires_on=(
         lambda: example_run(loss=diverging(2.3), vitals={"update_ratio": 0.5}),
         lambda: example_run(loss=flat(2.3, noise=0.3), vitals={"update_ratio": 0.2}),
+        lambda: example_run(
+            loss=np.r_[2.3, np.full(399, np.nan)], vitals={"nonfinite_stage": np.r_[4, np.ones(38)][:, None]}
+        ),
     ),
     silent_on=(healthy, lambda: example_run(vitals={"update_ratio": 0.05}), lambda: example_run(loss=diverging(2.3))),
 )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
 
 from babysit.analysis.learning import poor
 from babysit.analysis.model_structure import adversarial, anatomy_of, known_settings
@@ -11,9 +14,18 @@ from babysit.records.anatomy import OptimizerFacts, ParameterGroup
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy, optimizer
+from babysit.rules.onset import first_nonfinite
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 from babysit.rules.updates.rate_too_low import travelled
+
+# Half of the smallest number above 0: what is not larger rounds to 0.
+ROUNDED_TO_ZERO: Final = {"float16": 2.0**-25, "bfloat16": 2.0**-134, "float32": 2.0**-150}
+# They divide by their epsilon; other kinds are known by having one.
+DIVIDING: Final = {"Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta"}
+EPSILON_ADVICE: Final = (
+    "Keep the weights in float32 (autocast with a GradScaler, or bfloat16), or set eps=1e-4 for weights in float16."
+)
 
 
 def _setting(group: ParameterGroup, kind: str, limits: Limits) -> str:
@@ -25,6 +37,24 @@ def _setting(group: ParameterGroup, kind: str, limits: Limits) -> str:
         return f"epsilon {epsilon:g} is larger than most gradients, so that Adam hardly scales them"
     if group.rate is not None and group.rate < 0:
         return f"the learning rate {group.rate:g} is negative"
+    return ""
+
+
+def _vanished_epsilon(one: OptimizerFacts, run: Run) -> str:
+    """An epsilon that is 0 in the precision of the weights, when a step with finite gradients broke the weights."""
+    onset = first_nonfinite(run)
+    if onset is None or onset.what not in ("update", "weights"):
+        return ""
+    for group in one.groups:
+        epsilon = group.epsilon
+        if epsilon is None or not (epsilon > 0 or one.kind in DIVIDING):
+            continue
+        if epsilon <= ROUNDED_TO_ZERO.get(group.dtype, 0.0):
+            return (
+                f"epsilon {epsilon:g} is 0 in {group.dtype or 'any precision'}, and {one.kind} divides by the "
+                f"root of averaged squared gradients plus epsilon: where those are 0 too, the step is no number (step "
+                f"{onset.step})"
+            )
     return ""
 
 
@@ -50,17 +80,21 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if adversarial(run) or not poor(run):
         return
     for one in anatomy_of(run).optimizers:
-        wrong = next((said for said in (_setting(group, one.kind, limits) for group in one.groups) if said), "")
+        vanished = _vanished_epsilon(one, run)
+        wrong = vanished or next(
+            (said for said in (_setting(group, one.kind, limits) for group in one.groups) if said), ""
+        )
         slow = "" if wrong else _slow_kind(one, run, limits)
         if wrong or slow:
             plain = one.kind in {"SGD", "ASGD"} and not wrong
             yield Evidence(
                 first_step=0,
                 # Plain SGD that is too slow is told as rate-too-low; here it is a hint at a better optimizer.
-                severity=Severity.INFO if plain else Severity.WARNING,
+                severity=Severity.ERROR if vanished else Severity.INFO if plain else Severity.WARNING,
                 numbers={"optimizer": one.kind, "rate": max(known_settings([one], "rate"), default=float("nan"))},
                 meaning=f"{(wrong or slow)[0].upper()}{(wrong or slow)[1:]}.",
-                confidence=0.7,
+                advice=EPSILON_ADVICE if vanished else "",
+                confidence=0.9 if vanished else 0.7,
             )
 
 
@@ -93,9 +127,22 @@ RULE = Rule(
     sources=("Defaults of torch.optim.",),
     fires_on=(
         lambda: example_run(
+            loss=np.r_[2.3, np.full(399, np.nan)],
+            vitals={"nonfinite_stage": np.r_[4, np.ones(38)][:, None]},
+            facts={"optimizers": (optimizer(epsilon=1e-8, dtype="float16"),)},
+        ),
+        lambda: example_run(
             loss=flat(2.3), vitals={"update_ratio": 1e-5}, facts={"optimizers": (optimizer("Adadelta", rate=1e-3),)}
         ),
         lambda: example_run(loss=flat(2.3), facts={"optimizers": (optimizer("SGD", momentum=0.999),)}),
     ),
-    silent_on=(healthy, lambda: example_run(loss=flat(2.3))),
+    silent_on=(
+        healthy,
+        lambda: example_run(loss=flat(2.3)),
+        lambda: example_run(
+            loss=np.r_[2.3, np.full(399, np.nan)],
+            vitals={"nonfinite_stage": np.r_[4, np.ones(38)][:, None]},
+            facts={"optimizers": (optimizer(epsilon=1e-8, dtype="bfloat16"),)},
+        ),
+    ),
 )
