@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 
 import msgspec
@@ -11,6 +12,7 @@ from babysit.records.anatomy import Anatomy, Layer, Objective, Operation, Optimi
 from babysit.records.finding import Finding, Severity
 from babysit.records.run import Run
 from babysit.reporting.places import places, script_of
+from babysit.testing import sick
 
 SCRIPT = """\
     import torch
@@ -101,3 +103,10 @@ def test_only_commands_that_ran_a_script_have_one():
     assert script_of(Run(id="x", command="babysit fit digits --model mine.py")) == ""
     assert script_of(Run(id="x", command="python it's here.py")) == "here.py"
     assert script_of(Run(id="x")) == ""
+
+
+def test_a_record_that_names_a_pipe_as_its_script_does_not_hang_a_report(tmp_path):
+    pipe = tmp_path / "train.py"
+    os.mkfifo(pipe)
+    run = msgspec.structs.replace(sick.dead_relu_run(), kind="watch", command=f"python {pipe}")
+    assert places(run, run.findings[0]) == ()

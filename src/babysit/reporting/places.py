@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from babysit.records.anatomy import Layer
 from babysit.records.finding import Finding
+from babysit.records.problem import UserError
+from babysit.records.reading import require_file
 from babysit.records.run import Run
 
 # Longer files are generated; reading them here would take seconds.
@@ -103,10 +105,9 @@ def _calls(file: str) -> list[_Call]:
     """Every call of a script in the order of its lines; none when it cannot be read."""
     path = Path(file)
     try:
-        if path.stat().st_size > _LARGEST_SCRIPT:
-            return []
+        require_file(path, most_bytes=_LARGEST_SCRIPT)
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+    except (UserError, OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     targets = {id(value): name for node in ast.walk(tree) for name, value in _bindings(node)}
     found = [
