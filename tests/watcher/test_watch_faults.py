@@ -42,7 +42,8 @@ BOUNDARIES = {
     "patches": {"_tell", "_before_step", "_after_step"},
     "trace": {"Trace.__torch_function__"},
     "window": {"Window._enter", "Window._leave"},
-    "evaluation": {"Evaluation._enter", "Evaluation._leave", "Evaluation._noticing.<locals>.dropout"},
+    "evaluation": {"Evaluation._enter", "Evaluation._leave"},
+    "mode_effects": {"PassMode._noticing.<locals>.dropout"},
     "live": {"Live._judge"},
     "watch": {
         "Watch.__enter__", "Watch.__exit__", "Watch.start", "Watch.close", "Watch.log", "Watch.pause", "Watch.resume",

@@ -83,7 +83,8 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
     """One loss: what goes into it, what it is, and what it is asked to predict."""
 
     loss: str  # cross_entropy, nll_loss, mse_loss, l1_loss, binary_cross_entropy, …, or "custom"
-    reduction: str = "mean"
+    reduction: str = "mean"  # mean also for a sum that is divided by the number of its items
+    scale: float | None = None  # the curve is so many times the loss's mean by item; None when not known
     chain: tuple[Operation, ...] = ()  # from the last layer's output to the loss, in order
     prediction: ValueSummary = ValueSummary()
     target: ValueSummary = ValueSummary()

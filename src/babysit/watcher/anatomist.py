@@ -11,8 +11,9 @@ from torch import Tensor
 
 from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, Term
 from babysit.watcher.book import ParameterBook, Place
+from babysit.watcher.loss_scale import mean_of, reduction_of
 from babysit.watcher.node import Node
-from babysit.watcher.objective import class_counts, describe, loss_nodes, output_layer
+from babysit.watcher.objective import class_counts, describe, head_of, loss_nodes, output_layer
 from babysit.watcher.operations import ACTIVATIONS, ELEMENTWISE, NORMS, TRANSPARENT
 from babysit.watcher.optimizers import Optimizers, group_of
 from babysit.watcher.terms import terms_of, updated
@@ -64,7 +65,9 @@ class Anatomist:
         self._followed = True  # whether nothing lay between them that was not seen
         self._inputs: dict[str, list[bool]] = {}
         self._terms: tuple[Term, ...] = ()
+        self.scales: dict[tuple[str, str], float] = {}  # curve by mean of the loss, by loss and output layer
         self.compiled = False
+        self.loss_inside = False  # the model itself computes a loss, in its forward
         self.target_moments = (0.0, 0.0)
 
     def layer(self, trace: Trace, place: str, op: str, tensors: tuple[Tensor | None, Tensor]) -> None:
@@ -134,7 +137,7 @@ class Anatomist:
     def loss(self, loss: Node) -> None:
         """The scalar that backward was called on."""
         for node, sign in loss_nodes(loss):
-            key = (node.op, output_layer(node), tuple(node.meeting[0].shape[1:]) if node.meeting else ())
+            key = (*head_of(node), tuple(node.meeting[0].shape[1:]) if node.meeting else ())
             self._outputs.add(key[1])
             if key not in self._objectives:
                 self._objectives[key] = objective = describe(loss, node, sign)
@@ -149,19 +152,20 @@ class Anatomist:
                 if sum(counts) > 0:
                     self._majorities.setdefault(key, []).append(max(counts) / sum(counts))
 
-    def scale_of(self, node: Node, samples: int) -> float | None:
-        """The factor that makes an evaluation loss comparable with the training loss; None when it is another loss.
+    def comparable(self, node: Node) -> float | None:
+        """An evaluation's loss in units of the training loss; None when it is another loss.
 
-        A training loss of several parts has no counterpart in one of them; a summed loss grows with the batch.
+        A training loss of several parts has no counterpart in one of them; a sum grows with the batch, so means are
+        compared.
         """
         if len(self._objectives) != 1:
             return None
-        objective = next(iter(self._objectives.values()))
-        if node.op != objective.loss or node.extra.get("reduction", "mean") != objective.reduction:
+        (key, objective), reduction = next(iter(self._objectives.items())), node.extra.get("reduction", "mean")
+        alike = reduction == objective.reduction or not objective.class_weights
+        mean, scale = mean_of(node), self.scales.get(key[:2])
+        if node.op != objective.loss or not alike or mean is None or scale is None:
             return None
-        if objective.reduction == "sum":
-            return (objective.target.shape[0] if objective.target.shape else 1) / samples
-        return 1.0
+        return mean * scale
 
     def optimizer(self, optimizer: torch.optim.Optimizer, number: int, *, stepping: bool = True) -> None:
         """An optimizer: its groups and, when it is about to step, which parameters have a gradient."""
@@ -202,7 +206,12 @@ class Anatomist:
         stepped = {name for facts in seen for name in facts.parameter_names}
         ordered = sorted(self._book.places.values(), key=lambda place: self._order(place.name))
         objectives = [
-            msgspec.structs.replace(objective, batch_majority=_mean(self._majorities.get(key, [])))
+            msgspec.structs.replace(
+                objective,
+                batch_majority=_mean(self._majorities.get(key, [])),
+                reduction=reduction_of(objective.reduction, self.scales.get(key[:2])),
+                scale=self.scales.get(key[:2]),
+            )
             for key, objective in self._objectives.items()
         ]
         return Anatomy(

@@ -15,7 +15,8 @@ from babysit.watcher.mode_effects import mode_effect
 # What torch puts around a model, and where the model is inside it.
 WRAPPERS: Final = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
 
-
+# Modules with a fused inference path that a function mode would switch off, changing the last bits of their result.
+FUSED: Final = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
 # A step changes every layer, nearly always; a few tell of it.
 FINGERPRINTED: Final = 4
 
@@ -240,3 +241,8 @@ def holds_parameters(module: nn.Module) -> bool:
 def is_compiled(module: nn.Module) -> bool:
     """Whether calling the module runs compiled or scripted code, which a mode must not enter."""
     return type(module).__name__ == "OptimizedModule" or isinstance(module, torch.jit.ScriptModule)
+
+
+def runs_alone(module: nn.Module) -> bool:
+    """Whether a call of the module must not be followed by a mode, which would change what it computes."""
+    return is_compiled(module) or (isinstance(module, FUSED) and not module.training)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from babysit.watcher.node import DATA, MODEL, PARAMETER, Node
@@ -22,8 +21,7 @@ def note_summands(node: Node, given: list[Tensor]) -> None:
     """Remember what a sum adds up, each part with its mean as it enters; a mean over samples keeps the parts."""
     alike = all(one.shape == given[0].shape and one.dim() < 2 and one.is_floating_point() for one in given)
     if node.op in {"add", "sub"} and len(given) > 1 and alike:
-        with torch.no_grad():
-            parts = [tensor.detach().mean() for tensor in given]
+        parts = [tensor.detach().mean() for tensor in given]
         signs = [1.0, *(-1.0 if node.op == "sub" else 1.0 for _ in parts[1:])]
         node.extra["summands"] = tuple(zip(node.parents, parts, signs, strict=True))
     elif node.op == "mean" and "summands" in node.parents[0].extra:

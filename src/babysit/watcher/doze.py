@@ -85,7 +85,7 @@ class Doze:
     def _goes_on(self) -> bool:
         """Read the loss if it is wanted, and see what comes next."""
         if self.reads and self._losses:
-            loss = self._losses.take(first_only=False)
+            loss = self._losses.take()
             self._outlet.loss(LOSS_TRAIN, self._begun + self.counted - 1, loss)
         if (
             self._schedule.coming == 0

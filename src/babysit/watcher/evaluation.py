@@ -1,12 +1,15 @@
 """What a loop computes between training steps without gradients: losses and accuracies on other data.
 
 The model itself runs untouched: the mode is taken away while one of its modules is called and only sees what is done
-with the outputs. So fused inference paths stay as they are, and a pass costs a few operations a batch.
+with the outputs. So fused inference paths stay as they are, and a pass costs a few operations a batch. Only a model
+that computes its own loss is followed into its forward, where nothing but loss functions is looked at; modules with a
+fused path run without the mode there as well.
+
+What is done with the outputs after the block has ended belongs to the pass, until the network trains again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, final
 
@@ -14,18 +17,26 @@ import torch
 from torch import Tensor, nn
 
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_VALIDATION
+from babysit.watcher.anatomist import Anatomist
 from babysit.watcher.arguments import tensors_of
 from babysit.watcher.batches import BatchProfile
-from babysit.watcher.book import ParameterBook, holds_parameters
-from babysit.watcher.mode_effects import mode_effect
+from babysit.watcher.book import ParameterBook, holds_parameters, runs_alone
+from babysit.watcher.guard import Guard
+from babysit.watcher.mode_effects import PassMode
 from babysit.watcher.node import Node
-from babysit.watcher.patch import Hook, Patch
+from babysit.watcher.outputs import tensors_in
+from babysit.watcher.patch import Hook
 from babysit.watcher.stack import push_below, remove
 from babysit.watcher.trace import Trace
 
 # A block without gradient in each of so many steps in a row belongs to the training step (clipping, an average of
 # weights, a target network); blocks are then followed only from where a model is called in them.
 HABIT_STEPS: Final = 5
+_UNREAD: Final = (
+    "{passes} without gradient through the network were seen, and neither a validation loss nor an accuracy could be "
+    "read from what was done with the outputs, so overfitting is not judged. To have it judged, record the loss of "
+    'held-out data: w.log("loss/validation", value).'
+)
 CHOICES: Final = frozenset({"argmax", "max", "gt", "ge", "lt", "le", "round", "topk", "sign", "int", "long", "bool"})
 
 
@@ -33,31 +44,25 @@ CHOICES: Final = frozenset({"argmax", "max", "gt", "ge", "lt", "le", "round", "t
 class Evaluation:
     """Watches passes without gradient and gathers their losses and accuracies until the next training step."""
 
-    def __init__(
-        self,
-        book: ParameterBook,
-        batches: BatchProfile,
-        scale: Callable[[Node, int], float | None],
-        on_problem: Callable[[str, BaseException], None],
-    ) -> None:
+    def __init__(self, book: ParameterBook, batches: BatchProfile, anatomist: Anatomist, guard: Guard) -> None:
         self._batches = batches
-        self._scale = scale  # what makes a loss comparable with the training loss, or None when nothing does
-        self._on_problem = on_problem
+        self._anatomist = anatomist
+        self._tell, self._on_problem = guard.tell, guard.problem
         self._trace = Trace(book, self)
         self._depth = 0
         register = torch.nn.modules.module
         self._entering = Hook(register.register_module_forward_pre_hook, self._enter)
         self._leaving = Hook(partial(register.register_module_forward_hook, always_call=True), self._leave)
         self._inside = 0
-        self._following = False
+        self._alone = 0  # how deep the module lies that must run without the mode
+        self._following = self._waiting = False
+        self._lingering = False  # the block has ended, and its outputs are still looked at
         self._ran = False  # whether the network ran in this block at all
         self._from_train = False
         self._sums: dict[str, tuple[float, int]] = {}
-        self.passes = 0
-        self.training = False  # whether the model was in train mode in the last pass
-        self.dropping = False  # whether dropout was on in eval mode, in the last pass
-        self._effects: dict[str, None] = {}  # what ran in train mode and does otherwise in eval mode, in the last pass
-        self._dropout = Patch(torch.nn.functional, "dropout", self._noticing)
+        self._calls = 0  # of models, since the last training step
+        self.read = self.unread = 0  # passes that gave a loss or an accuracy, and those that gave neither
+        self._mode = PassMode(guard.problem)
         self._in_a_row, self._last_step = 0, -1
 
     @property
@@ -68,9 +73,7 @@ class Evaluation:
     @property
     def mode(self) -> str:
         """In which mode the network was in the last pass, in words."""
-        if self._effects:
-            return "train mode: " + ", ".join(self._effects)
-        return "train mode" if self.training else "eval mode, dropout on" if self.dropping else "eval mode"
+        return str(self._mode)
 
     def is_habit(self, step: int) -> bool:
         """Whether blocks without gradient have come with every one of the last training steps."""
@@ -84,12 +87,20 @@ class Evaluation:
     def begin(self, *, waiting: bool = False) -> None:
         """Gradients were switched off; while waiting, nothing is followed until a model is called."""
         self._depth += 1
-        if self._depth == 1:
-            self._trace.clear()
-            self._ran = False
-            self._entering.put()
-            if not waiting:
-                self._follow()
+        if self._depth > 1:
+            return
+        self._waiting = waiting
+        if waiting:  # what looked like passes was part of the training step
+            self.unread = 0
+        if self._lingering:
+            self._lingering = False
+            self._trace.forget_dead()
+            return
+        self._trace.clear()
+        self._ran = False
+        self._entering.put()
+        if not waiting:
+            self._follow()
 
     def _follow(self) -> None:
         """Look at what is done from now on."""
@@ -101,63 +112,77 @@ class Evaluation:
         """Gradients may be on again; whether that ends the pass."""
         self._depth = max(0, self._depth - 1)
         if self._depth == 0:
-            self.close()
+            self._mode.stop()
+            self._lingering = self._ran and self._following and not self._waiting
+            if self._lingering:
+                self._leave_network()
+            else:
+                self.close()
         return self._depth == 0
 
+    def _leave_network(self) -> None:
+        """No module is under way any longer, and all that is done is looked at again."""
+        self._inside = self._alone = 0
+        self._trace.only_losses = False
+        self._mode.end()
+        push_below(self._trace)
+
     def close(self) -> None:
-        """Follow nothing, however many blocks are open."""
-        self._depth, self._inside, self._following = 0, 0, False
+        """Follow nothing any longer, however many blocks are open."""
+        self._depth = self._inside = self._alone = 0
+        self._following = self._lingering = self._trace.only_losses = False
         try:
             remove(self._trace)
         finally:
-            for one in (self._entering, self._leaving, self._dropout):
-                one.undo()
+            for undo in (self._entering.undo, self._leaving.undo, self._mode.stop):
+                undo()
 
     def take(self) -> dict[str, float]:
         """The means gathered since the last time, by the name of their curve."""
+        if self._lingering:
+            self.close()
         means = {name: total / count for name, (total, count) in self._sums.items() if count}
-        self._sums, self.passes = {}, 0
+        self.read += bool(means)
+        self.unread += self._calls > 0 and not means
+        self._sums, self._calls = {}, 0
         return means
+
+    def tell_of_unread(self) -> None:
+        """Say that there were passes, and that none of them gave a loss or an accuracy."""
+        if self.unread and not self.read:
+            self._tell(_UNREAD.format(passes=f"{self.unread} pass{'es' if self.unread > 1 else ''}"))
 
     def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         try:
             if self._inside == 0 and not self._begins(module, inputs):
                 return
-            if module.training and (effect := mode_effect(module)):
-                self._effects[effect] = None
+            self._mode.add(module)
+            if self._trace.only_losses and not self._alone and runs_alone(module):
+                self._alone = self._inside + 1
+                remove(self._trace)
         except Exception as problem:
             self._on_problem("evaluation", problem)
         self._inside += 1
 
     def _begins(self, module: nn.Module, inputs: tuple[Any, ...]) -> bool:
         """Whether a call of this module is a pass of a network; what goes in is looked at then."""
-        # With gradients inside a block without: the closure of an optimizer that steps without gradients.
-        if torch.is_grad_enabled() or not holds_parameters(module):
+        if not holds_parameters(module):
+            return False
+        if torch.is_grad_enabled():
+            # Inside a block without gradient: the closure of an optimizer that steps without. After the block: the
+            # network trains again.
+            if self._lingering:
+                self.close()
             return False
         if not self._following:
             self._follow()
         self._ran = True
-        remove(self._trace)
-        self.training, self.dropping, self._effects = module.training, False, {}
-        self._dropout.put()
+        self._mode.begin(module)
+        self._trace.only_losses = self._anatomist.loss_inside
+        if not self._trace.only_losses:
+            remove(self._trace)
         self._from_train = self._batches.feed_evaluated(module, tensors_of(module, inputs))
         return True
-
-    def _noticing(self, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """Functional dropout, which does not know of the network's mode: whether it is on while that is eval."""
-
-        def dropout(*args: Any, **kwargs: Any) -> Tensor:
-            try:
-                share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
-                on = kwargs.get("training", args[2] if len(args) > 2 else True) and share != 0
-                if self._inside > 0 and on and self.training and not any("(p=" in one for one in self._effects):
-                    self._effects[f"dropout (p={share:g})"] = None
-                self.dropping |= self._inside > 0 and not self.training and bool(on)
-            except Exception as problem:
-                self._on_problem("evaluation", problem)
-            return original(*args, **kwargs)
-
-        return dropout
 
     def _leave(self, module: nn.Module, _inputs: Any, result: Any) -> None:
         if self._inside == 0:
@@ -165,11 +190,13 @@ class Evaluation:
         self._inside -= 1
         try:
             if self._inside == 0 and self._depth > 0:
+                self._leave_network()
+                for tensor in tensors_in(result):
+                    self._trace.mark(tensor)
+                self._calls += not self._waiting
+            elif self._alone > self._inside:
+                self._alone = 0
                 push_below(self._trace)
-                for tensor in result if isinstance(result, tuple | list) else (result,):
-                    if isinstance(tensor, Tensor):
-                        self._trace.mark(tensor)
-                self.passes += 1
         except Exception as problem:
             self._on_problem("evaluation", problem)
 
@@ -199,12 +226,11 @@ class Evaluation:
 
     def on_loss(self, node: Node, value: Tensor) -> None:
         """A loss of the model's output without gradient."""
-        if value.numel() == 1 and not value.requires_grad and node.meeting is not None and not self._from_train:
+        if not value.requires_grad and node.meeting is not None and not self._from_train:
             target = node.meeting[1]
-            samples = target.shape[0] if target.dim() else 1
-            scale = self._scale(node, samples)
-            if scale is not None:
-                self._add(LOSS_VALIDATION, float(value) * scale, samples)
+            loss = self._anatomist.comparable(node)
+            if loss is not None:
+                self._add(LOSS_VALIDATION, loss, target.shape[0] if target.dim() else 1)
 
     def on_refused_loss(self, node: Node) -> None:
         """Nothing to note."""

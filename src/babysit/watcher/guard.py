@@ -25,7 +25,7 @@ class Guard:
     """Runs our own work so that nothing of it reaches the training but its time."""
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
-        self._tell = tell  # called once a place with what went wrong
+        self._tell = tell  # called once with what went wrong, or is missing
         self._told: set[tuple[str, str]] = set()
         self.gaps: list[str] = []  # what was told, kept here too in case that telling fails
 
@@ -65,9 +65,13 @@ class Guard:
             place = _place(problem.__traceback__)
             if (where, place) not in self._told:
                 self._told.add((where, place))
-                detail = f"{where}: {described(problem)}"
-                self.gaps.append(detail)
-                self._tell("measurement_gap", detail)
+                self.tell(f"{where}: {described(problem)}")
+
+    def tell(self, gap: str) -> None:
+        """Say once what could not be measured; rule T001 shows it."""
+        if gap not in self.gaps:
+            self.gaps.append(gap)
+            self._tell("measurement_gap", gap)
 
 
 def described(problem: BaseException) -> str:

@@ -51,7 +51,7 @@ class Loop:
         self.guard = Guard(lambda kind, detail: self.recorder.event(self.steps, kind, detail))
         self._schedule = Schedule(overhead)
         self.window = Window(self._book, self._gauge, self._anatomist, self._batches, self.guard.problem)
-        self._evaluation = Evaluation(self._book, self._batches, self._anatomist.scale_of, self.guard.problem)
+        self._evaluation = Evaluation(self._book, self._batches, self._anatomist, self.guard)
         self._outlet = Outlet(self.recorder, self._schedule, writer)
         self._only = weakref.ref(optimizer) if optimizer is not None else None
         self._optimizers = Optimizers()
@@ -61,7 +61,7 @@ class Loop:
         self._by_hand = ByHand(self._book, self.guard, possible=optimizer is None)
         self._modes: dict[str, bool] = {}
         self._last_time, self._done = time.perf_counter(), 0  # the second: steps, but for those of a doze under way
-        self._losses, self._sums = Losses(), Sums(self.window, self.guard)
+        self._losses, self._sums = Losses(self._anatomist.scales), Sums(self.window, self.guard)
         heard = self._optimizers, self._losses, self._schedule, self.window.gradients
         self._sources = Sources(self.recorder, self._anatomist, self._batches, *heard)
         self._doze = Doze(self, self._schedule, self._optimizers, self._losses, self._outlet)
@@ -99,9 +99,8 @@ class Loop:
 
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
-        self.guard.surely(
-            "close", self.pause, self.live.close, self._take_evaluation, lambda: self._outlet.end(self.steps)
-        )
+        self.guard.surely("close", self.pause, self.live.close, self._take_evaluation)
+        self.guard.surely("close", self._evaluation.tell_of_unread, lambda: self._outlet.end(self.steps))
 
     def abandon(self) -> None:
         """Look no more, in a forked child; reads nothing, as a device cannot be used there."""
@@ -125,8 +124,7 @@ class Loop:
         """An optimizer is about to step."""
         if self._only is not None and self._only() is not optimizer:
             return
-        self._in_step = True
-        self._plain_steps = not closure
+        self._in_step, self._plain_steps = True, not closure
         if self.window.active:
             with self.guard.unseen("step"):
                 if self.window.capturing and not closure:
@@ -159,7 +157,7 @@ class Loop:
         if self._losses:
             # The leader steps first and is counted then: what the others do still belongs to that step.
             name, step = (LOSS_TRAIN, self.steps) if leads else (f"{LOSS_TRAIN}/{index}", max(self.steps - 1, 0))
-            self._outlet.loss(name, step, self._losses.take(first_only=closure))
+            self._outlet.loss(name, step, self._losses.take())
         if self._optimizers.leads(index):
             self._step_done(optimizer)
 
@@ -167,20 +165,21 @@ class Loop:
         """Gradients are about to be computed: this scalar is the loss."""
         if self._doze.on and (not self._doze.reads or (weights is None and self._losses.add_simply(tensors))):
             return
-        if (loss := self._sums.of(tensors, weights)) is None:
+        if (scalar := self._sums.of(tensors, weights)) is None:
             return
+        loss, evidence = self._losses.unscaled(scalar), None
         if self._doze.on:
             self._losses.add(loss, counted=False)
             return
         if self.window.active:
             with self.guard.unseen("backward"):
-                self.window.backward(loss, first=not self._losses, adds=adds)
+                evidence = self.window.backward(loss, first=not self._losses, adds=adds)
                 self._gauge.closure_called()
         # Without an optimizer a step lasts from one backward to the next.
         if not self._in_step and self._by_hand.stepped(self._losses):
-            self._outlet.loss(LOSS_TRAIN, self.steps, self._losses.take(first_only=False))
+            self._outlet.loss(LOSS_TRAIN, self.steps, self._losses.take())
             self._step_done(None)
-        self._losses.add(loss)
+        self._losses.add(loss, evidence, in_step=self._in_step)
         if self._in_step and self.window.active:  # the tries of a closure are alike: the first is enough
             self.window.pause()
 

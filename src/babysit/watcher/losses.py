@@ -6,6 +6,8 @@ from typing import Any, final
 
 from torch import Tensor
 
+from babysit.watcher.micro_batches import Evidence, Head, MicroBatches, Part, divided_by, signature_of
+
 
 def scalar_of(tensors: Any) -> Tensor | None:
     """The one scalar that backward was called on, or None."""
@@ -14,34 +16,26 @@ def scalar_of(tensors: Any) -> Tensor | None:
     return tensors if isinstance(tensors, Tensor) and tensors.numel() == 1 else None
 
 
-def divided_by(loss: Tensor) -> float:
-    """By how many micro-batches a script divides each of its losses before backward; 1 when it does not."""
-    last = loss.grad_fn
-    factor = getattr(last, "_saved_other", None)
-    if not isinstance(factor, Tensor) or factor.dim() > 0 or not factor.is_cpu:
-        return 1.0
-    name, value = type(last).__name__, float(factor)
-    number = value if name == "DivBackward0" else 1 / value if name == "MulBackward0" and value else 1.0
-    return float(round(number)) if number >= 2 and abs(number - round(number)) < 1e-3 * number else 1.0
-
-
 @final
 class Losses:
-    """Collects one step's losses; several of them are micro-batches, or the tries of a closure."""
+    """Collects one step's losses; several of them are micro-batches, different losses, or the tries of a closure."""
 
-    def __init__(self) -> None:
-        self._values: list[float | Tensor] = []  # what backward was called on since the last step
+    def __init__(self, scales: dict[Head, float]) -> None:
+        self._parts: list[Part] = []  # what backward was called on since the last step
+        self._aside: list[Part] = []
         self._scaled: dict[int, Tensor] = {}  # by the identity of what backward will be called on
         self.scaling = False  # whether any was
-        self._divisor = 1.0
+        self._micro = MicroBatches(scales)
+        self._several = False  # the last step had more than one
+        self._within = 0  # parts of this step that were heard inside the optimizer's step: of its closure
+        self._cleared_within = self._tried = False  # the closure cleared gradients; and what follows is another try
         self._unused = 0
         self.backwards = self.clears = self.discarded = 0
         self._before = self._usual = (0, 0)  # calls of backward and zero_grad: until this step, and in a whole one
-        self._aside: list[float | Tensor] = []
         self._whole, self._unread = True, False  # of the step under way: all of it was heard; its losses were not
 
     def __len__(self) -> int:
-        return len(self._values or self._aside)
+        return len(self._parts or self._aside)
 
     def scale(self, loss: Any, scaled: Any) -> None:
         """Remember the loss itself when mixed precision multiplies it before backward."""
@@ -49,10 +43,16 @@ class Losses:
             self.scaling = True
             self._scaled[id(scaled)] = loss
 
+    def unscaled(self, loss: Tensor) -> Tensor:
+        """The loss itself, of what backward is called on."""
+        return self._scaled.pop(id(loss), loss) if self._scaled else loss
+
     def cleared(self, *, in_step: bool) -> None:
         """Gradients are about to be cleared: those of backward passes that no step has used are lost."""
         self.clears += 1
-        if not in_step:
+        if in_step:
+            self._cleared_within, self._tried = True, self._tried or bool(self._parts)
+        else:
             self.discarded += self._unused
             self._unused = 0
 
@@ -68,7 +68,7 @@ class Losses:
     def step_done(self) -> None:
         """A step ended. When not all of it was heard, it is taken to have been like the one before."""
         if self._unread:
-            self._values, self._aside = [], []
+            self._parts, self._aside = [], []
         whole, self._whole, self._unread = self._whole, True, False
         if whole:
             self._usual = self.backwards - self._before[0], self.clears - self._before[1]
@@ -83,8 +83,8 @@ class Losses:
 
     def set_aside(self) -> None:
         """Another optimizer has stepped: what was heard was its loss, unless ours steps with it."""
-        if self._values:
-            self._aside, self._values, self._unused = self._values, [], 0
+        if self._parts:
+            self._aside, self._parts, self._unused = self._parts, [], 0
 
     def counts(self) -> dict[str, int]:
         """How often backward and zero_grad were called, and how many backward passes were for nothing."""
@@ -92,31 +92,44 @@ class Losses:
 
     def add_simply(self, loss: Any) -> bool:
         """Take the only loss of a step if it is a plain scalar on the CPU, with as little work as can be."""
-        alone = not self._values and not self._scaled and self._divisor == 1
+        alone = not self._parts and not self._scaled and not self._several
         if not alone or type(loss) is not Tensor or loss.dim() or not loss.is_cpu:
             return False
-        self._values.append(loss.item())
+        self._parts.append(Part(loss.item()))
         return True
 
-    def add(self, loss: Tensor, *, counted: bool = True) -> None:
-        """Take the scalar that backward is called on."""
+    def add(
+        self, loss: Tensor, evidence: Evidence | None = None, *, counted: bool = True, in_step: bool = False
+    ) -> None:
+        """Take the scalar that backward is called on.
+
+        Args:
+            loss: that scalar, before mixed precision has scaled it.
+            evidence: what was seen of how it was made.
+            counted: it counts among the calls of backward.
+            in_step: the optimizer's closure makes it. Only the first evaluation of a closure is at the step's weights:
+                it ends where gradients are cleared again, or with its first loss when it never clears them.
+        """
         self.backwards += counted
-        loss = self._scaled.pop(id(loss), loss) if self._scaled else loss
-        if self._values or self._divisor > 1:  # asked of micro-batches only: a loss alone may well be halved
-            self._divisor = divided_by(loss)
         self._unused += counted
+        if in_step:
+            if self._tried or (self._within and not self._cleared_within):
+                return
+            self._within += 1
         # On the CPU reading a scalar costs nothing. Elsewhere it would wait for the device, so it is read later, from a
         # copy: a script may well sum its loss over processes in place.
-        self._values.append(loss.item() if loss.is_cpu else loss.detach().clone())
+        value = loss.item() if loss.is_cpu else loss.detach().clone()
+        if self._parts or self._several or evidence is not None:
+            self._parts.append(Part(value, signature_of(loss), divided_by(loss), evidence))
+        else:
+            self._parts.append(Part(value))
 
-    def take(self, *, first_only: bool) -> float | Tensor:
-        """One value for the step, and begin anew: the mean over micro-batches; for a closure, where it began.
-
-        Micro-batches whose losses are divided give what one large batch would have given, however many there were.
-        """
-        values, self._values, self._aside, self._unused = self._values or self._aside, [], [], 0
+    def take(self) -> float | Tensor:
+        """One value for the step, and begin again."""
+        parts, self._parts, self._aside, self._unused = self._parts or self._aside, [], [], 0
+        self._within, self._cleared_within, self._tried = 0, False, False
         if self._scaled:
             self._scaled.clear()
-        if first_only or (len(values) == 1 and self._divisor == 1):
-            return values[0]
-        return sum(values[1:], start=values[0]) * (self._divisor / len(values))
+        # The first step that has several is seen from its second part on; a step of one part may be an epoch's rest.
+        self._several = len(parts) > 1 or (self._several and parts[0].divisor > 1)
+        return self._micro.join(parts) if self._several or parts[0].evidence is not None else parts[0].value

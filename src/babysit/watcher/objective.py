@@ -68,6 +68,11 @@ def _sign(loss: Node, inner: Node) -> float:
     return 1.0
 
 
+def head_of(node: Node) -> tuple[str, str]:
+    """What one loss is known by among others: its function, and the layer whose output it is computed from."""
+    return node.op, output_layer(node)
+
+
 def describe(loss: Node, node: Node, sign: float) -> Objective:
     """What one loss is: its chain, what it compares, and the task this says it is."""
     prediction_values, target_values = node.meeting or (None, None)
@@ -135,7 +140,7 @@ def output_layer(node: Node) -> str:
     return current.layer if current is not None else ""
 
 
-def _between(loss: Node, inner: Node) -> list[Node]:
+def between(loss: Node, inner: Node) -> list[Node]:
     """What was done from the meeting of prediction and target on to the scalar, both ends left out."""
     later = sorted((node for node in loss.ancestors() if node.order > inner.order), key=lambda node: node.order)
     reached, path = {id(inner)}, []
@@ -151,7 +156,7 @@ def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str
 
     Only what is done from the meeting to the scalar counts, and anything unusual there makes it a loss of its own.
     """
-    path = _between(loss, node)
+    path = between(loss, node)
     after, before = {step.op for step in path}, {operation.name for operation in _chain(node)}
     # A sum that is divided afterwards is a mean.
     reduction = "sum" if "sum" in after and not {"mean", "div"} & after else "mean"

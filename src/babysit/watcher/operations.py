@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from torch import Tensor
+
 from babysit.records.losses import LOSS_INPUTS
 
 # The operators of Python, without their underscores, by what they do.
@@ -61,6 +63,7 @@ ELEMENTWISE: Final = frozenset({"mul", "div", "add", "sub", "rsub", "cat", "stac
 
 # What takes values out of the graph and gives no tensor.
 TAKING: Final = frozenset({"item", "tolist", "numpy", "array", "float", "int", "bool", "complex", "index"})
+READ_DATA: Final[Any] = Tensor.data.__get__  # type: ignore[attr-defined]  # the getter of `tensor.data`
 
 _names: dict[Callable[..., Any], str] = {}
 

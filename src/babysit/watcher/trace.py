@@ -8,7 +8,7 @@ sampled steps only.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final, final
 
 import torch
@@ -26,26 +26,17 @@ from babysit.watcher.operations import (
     MEETINGS,
     MIXERS,
     NORMS,
+    READ_DATA,
     RECURRENT,
     TAKING,
     WEIGHTED,
     operation_name,
 )
+from babysit.watcher.outputs import given_in
 
 # The transform of torch.func that runs on this thread, or None; its tensors stand for others and have no values.
 inside_transform: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
 _IN_TRANSFORM: Final = "what runs inside a transform (grad, vmap, jvp) cannot be followed"
-
-
-def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, list | tuple) and depth < 2:
-        for value in values:
-            yield from _tensors(value, depth + 1)
-
-
-READ_DATA: Final[Any] = Tensor.data.__get__  # type: ignore[attr-defined]  # the getter of `tensor.data`
 
 
 @final
@@ -60,6 +51,7 @@ class Trace(TorchFunctionMode):
         self._count = 0
         # While torch runs a function for us it has taken this mode off its stack, and will put it back by itself.
         self.inside = 0
+        self.only_losses = False  # inside a model: of its operations, loss functions alone are looked at
         self._meetings: list[Node] = []
         self.current: Node | None = None  # what the observer is being told of
 
@@ -82,6 +74,8 @@ class Trace(TorchFunctionMode):
             raise
         finally:
             self.inside -= 1
+        if self.only_losses and name not in LOSSES:
+            return result
         try:
             if inside_transform() is None:
                 self._follow(name, func, (args, kwargs), result, changed)
@@ -149,6 +143,10 @@ class Trace(TorchFunctionMode):
         node = Node("sum", tuple(self._node_of(tensor) for tensor in tensors), MODEL, self._next())
         self._keep(total, node)
 
+    def forget_dead(self) -> None:
+        """Forget tensors that are gone."""
+        self._known = {key: entry for key, entry in self._known.items() if entry[0]() is not None}
+
     def clear(self) -> None:
         """Forget everything but the parameters."""
         self._known.clear()
@@ -159,10 +157,10 @@ class Trace(TorchFunctionMode):
         return self._count
 
     def _node_of(self, tensor: Tensor) -> Node:
-        node = self.node(tensor)
-        if node is not None:
+        node, place = self.node(tensor), self._book.place_of(tensor)
+        # A weight that was met before its model was is no data after all.
+        if node is not None and (not place or node.role != DATA):
             return node
-        place = self._book.place_of(tensor)
         leaf = tensor.requires_grad and tensor.is_leaf
         role = PARAMETER if place or leaf else MODEL if tensor.grad_fn is not None else DATA
         node = Node("parameter" if role == PARAMETER else "data", (), role, self._next())
@@ -173,12 +171,14 @@ class Trace(TorchFunctionMode):
         return node
 
     def _see(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        given = [*_tensors(args), *(tensor for value in kwargs.values() for tensor in _tensors(value))]
+        given = [*given_in(args), *(tensor for value in kwargs.values() for tensor in given_in(value))]
         if not given:
             return
+        if self.only_losses:  # what a loss function is called with first inside a model comes from it
+            self.mark(kwargs.get("input", given[0]))
         parents = tuple(self._node_of(tensor) for tensor in given)
         node = Node(name, parents, max(effective_role(parents), DATA), self._next())
-        results = [result] if isinstance(result, Tensor) else list(_tensors(result))
+        results = [result] if isinstance(result, Tensor) else list(given_in(result))
         if not results:
             return
         first = results[0]
@@ -196,7 +196,7 @@ class Trace(TorchFunctionMode):
     def _refused(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A loss could not be computed of what it was given: what that was says why."""
         try:
-            given = list(_tensors(args))
+            given = list(given_in(args))
             node = Node(name, tuple(self._node_of(tensor) for tensor in given), MODEL, self._next())
             describe_loss(node, args, kwargs)
             self._observer.on_refused_loss(node)
@@ -256,6 +256,7 @@ class Trace(TorchFunctionMode):
         name = node.op
         if name in LOSSES:
             describe_loss(node, args, kwargs)
+            node.extra["total"] = result.detach().sum()
             self._observer.on_loss(node, result)
         elif node.extra.get("weighted"):
             if name in RECURRENT:

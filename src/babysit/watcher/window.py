@@ -13,17 +13,16 @@ from torch import Tensor, nn
 from babysit.watcher.anatomist import Anatomist
 from babysit.watcher.arguments import tensors_of
 from babysit.watcher.batches import BatchProfile
-from babysit.watcher.book import ParameterBook, holds_parameters, is_compiled
+from babysit.watcher.book import ParameterBook, holds_parameters, is_compiled, runs_alone
 from babysit.watcher.gauge import Gauge
+from babysit.watcher.micro_batches import Evidence, evidence_of
 from babysit.watcher.node import DATA, MODEL, Node, is_of_unknown_origin
 from babysit.watcher.objective import accuracy, loss_nodes
 from babysit.watcher.old_gradients import OldGradients
+from babysit.watcher.outputs import tensors_in
 from babysit.watcher.patch import Hook
 from babysit.watcher.stack import push_below, remove
 from babysit.watcher.trace import Trace, inside_transform
-
-# Modules with a fused inference path that a function mode would switch off, changing the last bits of their result.
-FUSED = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
 
 
 @final
@@ -50,10 +49,12 @@ class Window:
         self._paused = False
         self._depth = 0
         self._untouched = 0  # depth at which a module began that must run without the mode
+        self._in_model = False  # the outermost module under way holds parameters
         self._fed: Tensor | None = None
         self._given: list[tuple[str, weakref.ref[Tensor]]] = []  # what whole models were called with
         self.gradients = OldGradients()
-        self._reached: set[int] = set()  # nodes that some loss of this step depends on
+        self._learned: set[int] = set()  # nodes that some loss of this step depends on, by their order
+        self._reached: set[int] = set()  # these, and what values depend on that were read
         self._blind = False  # whether something of this step could not be followed: what it used is not known
         self.name_of: Callable[[nn.Module], str] = lambda _module: ""
         self.active = False
@@ -64,7 +65,7 @@ class Window:
         """Begin to look; untraced, at weights, gradients and updates only."""
         self.active, self._traced, self._paused, self._depth, self._untouched = True, traced, not traced, 0, 0
         self._fed, self.accuracy = None, None
-        self._given, self._reached, self._blind = [], set(), False
+        self._given, self._learned, self._reached, self._blind = [], set(), set(), False
         self._trace.clear()
         self._gauge.begin()
         if not traced:
@@ -112,26 +113,41 @@ class Window:
         """Backward is about to run on several values, which add up to this."""
         self._trace.sum(tensors, total)
 
-    def backward(self, loss: Tensor, *, first: bool, adds: bool = True) -> None:
-        """Backward is about to run, for the first time since a step or again: read the objective off the graph."""
+    def backward(self, loss: Tensor, *, first: bool, adds: bool = True) -> Evidence | None:
+        """Backward is about to run, for the first time since a step or again: read the objective off the graph.
+
+        Returns:
+            What the scalar is to the loss that it is made of; None when that was not looked at.
+        """
         if first and (self.capturing or loss.is_cpu):
             self.gradients.look((place.weight for place in self._book.places.values()), adds=adds)
         node = self._trace.node(loss)
         if node is None:
-            return
+            return None
+        nodes, evidence = loss_nodes(node), None
         if self.capturing:
-            for inner, _ in loss_nodes(node):
+            for inner, _ in nodes:
                 inner.extra["reconstruction"] = self._is_input(inner)
             self._anatomist.loss(node)
+            evidence = self._evidence(node, loss)
             reached = list(node.ancestors())
-            self._reached.update(id(one) for one in reached)
             self._blind |= any(is_of_unknown_origin(one) for one in reached)
-            self._anatomist.uses(reached, whole=not self._blind)
+            self._uses(reached, whole=not self._blind)
         if self.capturing or loss.is_cpu:  # elsewhere reading them would wait for the device
             self._anatomist.terms(node)
-        for inner, _ in loss_nodes(node)[:1]:
+        for inner, _ in nodes[:1]:
             share = accuracy(inner)
             self.accuracy = share if share is not None else self.accuracy
+        return evidence
+
+    def _evidence(self, node: Node, loss: Tensor) -> Evidence:
+        again = any(one.role == MODEL and one.order in self._learned for one in node.ancestors(through_cuts=False))
+        self._learned.update(one.order for one in node.ancestors())
+        return evidence_of(node, loss, again=again)
+
+    def _uses(self, reached: list[Node], *, whole: bool) -> None:
+        self._reached.update(one.order for one in reached)
+        self._anatomist.uses(reached, whole=whole)
 
     def _is_made(self, tensor: Tensor) -> bool:
         """Whether a tensor comes from a model: what one network gives to another changes as it learns."""
@@ -151,7 +167,7 @@ class Window:
             tensor = reference()
             if tensor is not None:
                 node = self._trace.node(tensor)
-                self._anatomist.given(name, used=node is not None and id(node) in self._reached)
+                self._anatomist.given(name, used=node is not None and node.order in self._reached)
 
     # -- modules
 
@@ -160,7 +176,9 @@ class Window:
             return
         self._depth += 1
         try:
-            if self._depth == 1 and holds_parameters(module):
+            if self._depth == 1:
+                self._in_model = holds_parameters(module)
+            if self._depth == 1 and self._in_model:
                 self._book.register(module, self.name_of(module))
                 for tensor in inputs:
                     if isinstance(tensor, Tensor):
@@ -173,8 +191,7 @@ class Window:
                     tensors = [one for one in inputs if isinstance(one, Tensor) and one.is_floating_point()]
                     kind = type(module).__name__
                     self._given += [(f"{kind} input {place}", weakref.ref(one)) for place, one in enumerate(tensors, 1)]
-            must_run_alone = is_compiled(module) or (isinstance(module, FUSED) and not module.training)
-            if must_run_alone and not self._untouched:
+            if runs_alone(module) and not self._untouched:
                 self._anatomist.compiled |= is_compiled(module)
                 self._untouched = self._depth
                 self._given = []
@@ -191,9 +208,8 @@ class Window:
                 self._untouched = 0
                 if self.active:
                     push_below(self._trace)
-                    for tensor in result if isinstance(result, tuple | list) else (result,):
-                        if isinstance(tensor, Tensor):
-                            self._trace.mark(tensor)
+                    for tensor in tensors_in(result):
+                        self._trace.mark(tensor)
         except Exception as problem:
             self._on_problem("module call", problem)
 
@@ -241,6 +257,7 @@ class Window:
         """A loss ran; what matters is the one that backward is called on, and whether this became part of it."""
         if self.capturing and value.requires_grad:
             self._anatomist.computed(node)
+            self._anatomist.loss_inside |= self._depth > 0 and self._in_model
 
     def on_refused_loss(self, node: Node) -> None:
         """A loss raised an error: what it was given is looked at as if backward had been called on it."""
@@ -253,9 +270,7 @@ class Window:
     def on_taken(self, node: Node) -> None:
         """Values were read out of the graph: whatever becomes of them, they were used."""
         if self.capturing:
-            reached = list(node.ancestors())
-            self._reached.update(id(one) for one in reached)
-            self._anatomist.uses(reached, whole=True)
+            self._uses(list(node.ancestors()), whole=True)
 
     def on_problem(self, where: str, problem: BaseException) -> None:
         """Passed on."""

@@ -1,0 +1,59 @@
+"""The tensors in what a module or an operation is given or returns, also inside what holds them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
+
+from torch import Tensor, nn
+
+# Outputs nest once or twice (a dataclass with a tuple of hidden states). What is larger is no output but data kept
+# beside it, such as a cache, and looking at all of it would take time.
+DEEPEST: Final = 4
+MOST: Final = 1000
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """Every tensor of an output: itself, or in sequences, mappings and attributes of objects, also nested.
+
+    Attributes are read from an object's own dictionary and slots only, so that no property of the user's runs.
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    found: list[Tensor] = []
+    waiting, looked = deque([(value, 0)]), 0
+    while waiting and looked < MOST:
+        one, depth = waiting.popleft()
+        looked += 1
+        if isinstance(one, Tensor):
+            found.append(one)
+        elif depth < DEEPEST:
+            waiting.extend((inner, depth + 1) for inner in islice(_inside(one), MOST))
+    return found
+
+
+def given_in(arguments: Any, depth: int = 0) -> Iterator[Tensor]:
+    """Every tensor among the arguments of an operation, also in lists of them."""
+    if isinstance(arguments, Tensor):
+        yield arguments
+    elif isinstance(arguments, list | tuple) and depth < 2:
+        for value in arguments:
+            yield from given_in(value, depth + 1)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if value is None or isinstance(value, str | bytes | bool | int | float | type | nn.Module):
+        return ()
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, Mapping):
+        return value.values()
+    slots = (name for kind in type(value).__mro__ for name in _names(vars(kind).get("__slots__", ())))
+    own = vars(value).values() if hasattr(value, "__dict__") else ()
+    return [*own, *(getattr(value, name) for name in slots if hasattr(value, name))]
+
+
+def _names(slots: Any) -> tuple[str, ...]:
+    return (slots,) if isinstance(slots, str) else tuple(slots)
