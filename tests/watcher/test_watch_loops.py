@@ -77,12 +77,15 @@ def test_weights_changed_by_hand_are_steps_and_a_loop_without_any_step_stands_st
                     weight.sub_(0.1 * weight.grad)
                     weight.grad = None
     assert watching.run.events.steps == 39  # the last one ends with the next backward, which never came
+    said = [finding.meaning for finding in watching.run.findings if finding.code == "T001"]
+    assert ["without a step of a torch.optim optimizer" in one for one in said] == [True]
     model, optimizer = made()
     with babysit.watch() as watching:
         for _ in range(60):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), LABELS).backward()
     assert watching.run.events.steps == 59
+    assert "T001" not in [finding.code for finding in watching.run.findings]
 
 
 def nll_gather(out: Tensor, labels: Tensor) -> Tensor:

@@ -10,6 +10,13 @@ from babysit.watcher.losses import Losses
 
 # So many backward passes without a change of any weight are a training that stands still, not one large batch.
 MOST_MICRO_BATCHES: Final = 256
+# Weights that change between backward passes once or twice may have been loaded; more often, something trains them.
+CHANGES_OF_A_TRAINING: Final = 3
+_UNSEEN: Final = (
+    "The weights change without a step of a torch.optim optimizer, as in a training by hand or by a library with "
+    "optimizers of its own. Steps are inferred from those changes: the learning rate and the optimizer's settings were "
+    "not seen, micro-batches cannot be told from steps, and the rules that need them were not asked."
+)
 
 
 @final
@@ -19,6 +26,7 @@ class ByHand:
     def __init__(self, book: ParameterBook, guard: Guard, *, possible: bool) -> None:
         self._book, self._guard = book, guard
         self._before: tuple[float, ...] = ()
+        self._changes = 0  # of the weights, between two backward passes
         self.possible = possible  # until an optimizer has stepped
 
     def stepped(self, losses: Losses) -> bool:
@@ -32,5 +40,8 @@ class ByHand:
         with self._guard.unseen("step"):
             before, self._before = self._before, self._book.fingerprint()
             still = before == self._before and len(before) > 0
+            self._changes += not still and len(before) > 0
+            if not still and self._changes == CHANGES_OF_A_TRAINING:
+                self._guard.tell(_UNSEEN)
             done = not still or losses.discarded > 0 or len(losses) >= MOST_MICRO_BATCHES
         return done and len(losses) > 0
