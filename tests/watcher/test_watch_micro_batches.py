@@ -102,6 +102,39 @@ def test_pieces_of_unequal_size_normalized_by_the_items_of_all_are_added() -> No
     assert run.anatomy.objectives[0].reduction == "mean"
 
 
+def test_a_loss_that_is_read_before_backward_is_no_second_loss_of_one_forward_pass() -> None:
+    model, read = network(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with babysit.watch(model, optimizer) as watching:
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            for rows in batches(step, 4):
+                loss = F.cross_entropy(model(INPUTS[rows]), LABELS[rows])
+                read.append(loss.item())
+                loss.backward()
+            optimizer.step()
+    whole = np.reshape(read, (STEPS, 4)).mean(1)
+    np.testing.assert_allclose(watching.run.curves.get(LOSS_TRAIN).values, whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("divided", [False, True])
+def test_pieces_that_backward_itself_weighs_make_the_loss_of_the_whole_batch(divided: bool) -> None:
+    model, own = network(), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with babysit.watch(model, optimizer) as watching:
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            for rows in batches(step, 4):
+                losses = F.cross_entropy(model(INPUTS[rows]), LABELS[rows], reduction="none")
+                losses.backward(torch.full((16,), 1 / (16 * 4 if divided else 16)))
+                own.append(losses.mean().item())
+            optimizer.step()
+    whole = np.reshape(own, (STEPS, 4)).mean(1)
+    np.testing.assert_allclose(watching.run.curves.get(LOSS_TRAIN).values, whole, rtol=1e-5)
+    assert watching.run.anatomy is not None
+    assert watching.run.anatomy.objectives[0].scale == 1.0
+
+
 @pytest.mark.parametrize("weight", [0.5, 0.25, 0.01, 3.0])
 def test_different_losses_of_one_step_add_up_with_their_weights(weight: float) -> None:
     def penalty(out: Tensor, _: Tensor) -> Tensor:

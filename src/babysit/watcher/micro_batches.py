@@ -97,7 +97,7 @@ class MicroBatches:
 
     def join(self, parts: list[Part]) -> float | Tensor:
         """The loss of a step."""
-        if len(parts) > 1 and not parts[0].signature:  # what came first was taken for the only one
+        if len(parts) > 1 and parts[0].evidence is None and not parts[0].signature:  # it was taken for the only one
             parts = [parts[1]._replace(value=parts[0].value, evidence=None), *parts[1:]]
         groups: dict[Hashable, list[Part]] = {}
         for name, part in zip(self._named(parts), parts, strict=True):
