@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,6 +49,13 @@ class OfDict(Base):
         return self.answer(sample["values"]) + 0 * sample["ids"][:, :1]
 
 
+class OfObject(Base):
+    """Takes an object, as batches of graphs are."""
+
+    def forward(self, sample: Any) -> Tensor:
+        return self.answer(sample.values) + 0 * sample.ids[:, :1]
+
+
 class Embedded(nn.Module):
     """Looks ids up."""
 
@@ -86,6 +94,7 @@ MODELS: list[tuple[nn.Module, Callable[[nn.Module], Callable[[Tensor], Tensor]]]
     (Masked(), lambda model: lambda x: model(x, keep(x))),
     (Masked(), lambda model: lambda x: model(keep=keep(x), x=x)),
     (OfDict(), lambda model: lambda x: model({"values": x, "ids": x.long()})),
+    (OfObject(), lambda model: lambda x: model(SimpleNamespace(values=x, ids=x.long()))),
     (nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 2)), lambda model: model),
 ]
 
@@ -108,16 +117,17 @@ def test_other_ids_are_no_other_scale() -> None:
     assert "D110" not in [finding.code for finding in run.findings]
 
 
-def test_an_evaluation_of_training_rows_is_known_although_forward_standardizes() -> None:
-    model, x = Base(), batch(64, 0)
+@pytest.mark.parametrize(("model", "calling"), MODELS)
+def test_an_evaluation_of_training_rows_is_known_by_what_the_network_is_fed(model: nn.Module, calling: Any) -> None:
+    call, x = calling(model), batch(64, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     with babysit.watch(model, optimizer) as watching:
         for _ in range(5):
             optimizer.zero_grad()
-            F.cross_entropy(model(x), (x[:, 0] > 50).long()).backward()
+            F.cross_entropy(call(x), (x[:, 0] > 50).long()).backward()
             optimizer.step()
         with torch.no_grad():
-            (model(x).argmax(1) == (x[:, 0] > 50).long()).float().mean()
+            (call(x).argmax(1) == (x[:, 0] > 50).long()).float().mean()
     assert "accuracy/validation" not in watching.run.curves.series
 
 

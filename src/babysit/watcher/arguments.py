@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
-MOST_DEEP: Final = 2  # containers inside an argument that are looked into
+from babysit.watcher.outputs import attributes_of
+
+MOST_DEEP: Final = 2  # containers and objects inside an argument that are looked into
 NEAREST_FRAMES: Final = 4  # how far away the call of a hook's module is
 
 
@@ -59,3 +61,6 @@ def _inside(name: str, value: Any, deep: int) -> Iterator[tuple[str, Tensor]]:
     elif deep and isinstance(value, list | tuple):
         for place, part in enumerate(value):
             yield from _inside(f"{name}[{place}]", part, deep - 1)
+    elif deep:
+        for attribute, part in attributes_of(value).items():
+            yield from _inside(f"{name}.{attribute}", part, deep - 1)

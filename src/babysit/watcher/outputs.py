@@ -16,10 +16,7 @@ MOST: Final = 1000
 
 
 def tensors_in(value: Any) -> list[Tensor]:
-    """Every tensor of an output: itself, or in sequences, mappings and attributes of objects, also nested.
-
-    Attributes are read from an object's own dictionary and slots only, so that no property of the user's runs.
-    """
+    """Every tensor of an output: itself, or in sequences, mappings and attributes of objects, also nested."""
     if isinstance(value, Tensor):
         return [value]
     found: list[Tensor] = []
@@ -44,15 +41,18 @@ def given_in(arguments: Any, depth: int = 0) -> Iterator[Tensor]:
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    if value is None or isinstance(value, str | bytes | bool | int | float | type | nn.Module):
-        return ()
     if isinstance(value, list | tuple):
         return value
-    if isinstance(value, Mapping):
-        return value.values()
+    return (value if isinstance(value, Mapping) else attributes_of(value)).values()
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """What an object holds, by name: from its own dictionary and slots only, so that no property of the user's runs."""
+    if value is None or isinstance(value, str | bytes | bool | int | float | type | nn.Module):
+        return {}
     slots = (name for kind in type(value).__mro__ for name in _names(vars(kind).get("__slots__", ())))
-    own = vars(value).values() if hasattr(value, "__dict__") else ()
-    return [*own, *(getattr(value, name) for name in slots if hasattr(value, name))]
+    own = vars(value) if hasattr(value, "__dict__") else {}
+    return {**own, **{name: getattr(value, name) for name in slots if hasattr(value, name)}}
 
 
 def _names(slots: Any) -> tuple[str, ...]:
