@@ -25,11 +25,24 @@ class Levels(NamedTuple):
 
     looks: int  # values, finite or not
     steps: int  # that they span
-    start: float  # median of the first three; the first alone when it explodes at once, a mean when very noisy
+    start: float  # what `start_of` says
     end: float  # mean over the last tenth, at least five values
     best: float  # lowest block mean
     noise: float  # standard deviation from value to value, trend removed
     broken_at: int | None  # step of the first NaN or infinity after which none is finite
+    lowest: float = np.nan  # the lowest single value
+    start_of: str = ""  # which values the start is taken from
+    end_of: str = ""
+
+    @property
+    def begun(self) -> str:
+        """The start in words that say what it is."""
+        return f"{self.start:.4g} ({self.start_of})"
+
+    @property
+    def ended(self) -> str:
+        """The end in words that say what it is."""
+        return f"{self.end:.4g} ({self.end_of})"
 
 
 def values_of(series: Series) -> tuple[Floats, Floats]:
@@ -73,15 +86,27 @@ def blocks(values: Floats, count: int = BLOCKS) -> Floats:
     return np.asarray([part.mean() for part in np.array_split(values, count)])
 
 
-def _start(values: Floats) -> float:
-    # Threefold growth from each of the first values to the next is an explosion and no noise.
-    exploding = len(values) > 2 and abs(values[1]) > 3 * abs(values[0]) and abs(values[2]) > 3 * abs(values[1])
-    middle = float(np.median(values[:3]))
+# Of squared errors of single samples one in a thousand is larger than 24 times the median: beyond, it is an explosion.
+OUTLIER = 24.0
+
+
+def _start(values: Floats) -> tuple[float, str]:
+    """Where the loss began, and which values say so."""
     opening = values[: max(10, len(values) // 50)]
+    sizes, middle = np.abs(opening), float(np.median(values[:3]))
+    later = sizes[3:]
+    # Threefold growth from each of the first values to the next, and never back, is an explosion and no noise.
+    grown = len(sizes) > 2 and sizes[1] > 3 * sizes[0] and sizes[2] > 3 * sizes[1]
+    if grown and (not len(later) or later.min() > max(sizes[1], sizes[2] / 3)):
+        return float(values[0]), "the first value"
     # Batches of one or two samples differ by more than their level: then only a mean over many tells where it began.
-    if not exploding and noise_of(opening) > 0.5 * abs(middle):
-        return float(opening.mean())
-    return float(values[0]) if exploding else middle
+    # One that explodes later in the opening began before that.
+    exploding = len(later) > 1 and float(np.median(later[len(later) // 2 :])) > 3 * float(sizes[:3].max())
+    if noise_of(opening) > 0.5 * abs(middle) and not exploding:
+        usual = opening[sizes <= OUTLIER * max(float(np.median(sizes)), 1e-12)]
+        if len(usual) > 2:
+            return float(usual.mean()), f"mean of the first {len(usual)} values"
+    return middle, "median of the first three values"
 
 
 def explodes(values: Floats) -> bool:
@@ -111,14 +136,18 @@ def levels(run: Run, name: str = LOSS_TRAIN) -> Levels | None:
     last = int(np.flatnonzero(np.isfinite(raw))[-1])
     broken_at = int(series.steps[last + 1]) if last + 1 < len(raw) else None
     window = max(5, len(values) // 10)
+    start, start_of = _start(every)
     return Levels(
         looks=len(raw),
         steps=steps,
-        start=_start(every),
+        start=start,
         end=float(values[-window:].mean()),
         best=float(blocks(values).min()),
         noise=noise_of(every),
         broken_at=broken_at,
+        lowest=float(every.min()),
+        start_of=start_of,
+        end_of=f"mean of the last {min(window, len(values))} values",
     )
 
 

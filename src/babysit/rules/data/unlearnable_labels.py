@@ -135,12 +135,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             numbers={
                 "end_loss": level.end,
-                "lowest_loss": level.best,
+                "lowest_loss": level.lowest,
                 "prior_loss": prior,
                 "samples": level.steps * anatomy_of(run).batch_size,
             },
             meaning="Possible cause: the labels do not belong to these inputs. Updates and gradients look sound, and "
-            f"the mean loss of the last tenth is {level.end:.4g}, where a constant answer gives {prior:.4g}. This is "
+            f"the loss ends at {level.ended}, where a constant answer gives {prior:.4g}. This is "
             "a guess by exclusion: nothing that was measured explains it.",
             confidence=limits["sure"],
         )

@@ -30,8 +30,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         if gain > limits["gain"] and 0 <= fall < limits["fall"]:
             yield Evidence(
                 numbers={"accuracy_gain": gain, "start_loss": level.start, "end_loss": level.end},
-                meaning=f"Accuracy rose by {100 * gain:.0f} points while the loss only went from {level.start:.4g} to "
-                f"{level.end:.4g}: the probabilities are still spread out, but they lean the right way.",
+                meaning=f"Accuracy rose by {100 * gain:.0f} points while the loss only went from {level.begun} to "
+                f"{level.ended}: the probabilities are still spread out, but they lean the right way.",
             )
             return
 

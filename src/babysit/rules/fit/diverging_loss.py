@@ -23,12 +23,14 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield from _further_losses(run)
     if level.broken_at is not None:
         steps, values = values_of(series)
+        numbers: dict[str, float | int | str | bool] = {"broken_at": level.broken_at}
+        numbers |= {"start_loss": level.start} if len(values) else {}
         last = (
             f"the last value was {values[-1]:.3g} at step {int(steps[-1])}" if len(values) else "it never was a number"
         )
         yield Evidence(
             first_step=level.broken_at,
-            numbers={"broken_at": level.broken_at, "start_loss": level.start},
+            numbers=numbers,
             meaning=f"From step {level.broken_at} on the loss is NaN or infinite ({last}).",
         )
         return
@@ -39,13 +41,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     # the network was meant to measure an error, which a custom loss does not tell.
     downwards = level.end < 0 and (objective is None or objective.loss == "custom")
     if abs(level.end) > limits["growth"] * floor and not downwards and not adversarial(run):
-        above = np.flatnonzero(np.abs(np.asarray(series.values)) > limits["growth"] * floor)
-        at = int(series.steps[above[0]])
+        below = np.flatnonzero(~(np.abs(np.asarray(series.values)) > limits["growth"] * floor))
+        at = int(series.steps[min(int(below[-1]) + 1 if below.size else 0, len(series) - 1)])
         yield Evidence(
             first_step=at,
             numbers={"start_loss": level.start, "end_loss": level.end, "growth": abs(level.end) / floor},
-            meaning=f"The loss {'grew' if level.end > 0 else 'ran off downwards'} from {level.start:.3g} to "
-            f"{level.end:.3g}; it left for good around step {at}.",
+            meaning=f"The loss {'grew' if level.end > 0 else 'ran off downwards'} from {level.begun} to "
+            f"{level.ended}; from step {at} on it stayed beyond {limits['growth']:g} times its start.",
         )
 
 

@@ -42,7 +42,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=Severity.WARNING if poor(run) else Severity.INFO,
             confidence=0.6,
             numbers={"flat_share": flat_share, "takeoff_step": at, "start_loss": level.start, "end_loss": level.end},
-            meaning=f"The loss stayed near {level.start:.3g} for {100 * flat_share:.0f} % of the run and fell only "
+            meaning=f"The loss stayed near {level.begun} for {100 * flat_share:.0f} % of the run and fell only "
             f"after step {at}: the network had to find its way out of a bad start.",
         )
 

@@ -28,8 +28,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=Severity.WARNING if poor(run) else Severity.INFO,
             confidence=0.5,
             numbers={"train": level.end, "validation": last_mean(validation), "weight_decay": decay},
-            meaning=f"The loss is {level.end:.3g} in training and {last_mean(validation):.3g} on validation: what is "
-            "switched off for validation (dropout, augmentation) costs more than it brings.",
+            meaning=f"At the end the loss is {level.ended} in training and {last_mean(validation):.4g} on validation "
+            "(mean of the last tenth): what is switched off for validation (dropout, augmentation) costs more than it "
+            "brings.",
         )
 
 

@@ -92,22 +92,26 @@ def _rising(run: Run, limits: Limits) -> Iterator[Evidence]:
     accuracy = _accuracy_gap(run)
     worse = accuracy is None or accuracy[1] > limits["accuracy_fall"] or accuracy[0] > limits["accuracy_gap"]
     grave = rise >= limits["rise"] and worse and not _stopped_in_time(run, at, float(steps[-1]))
+    # What is said is of the curve itself, not of its medians.
+    lowest, end = float(values.min()), float(values[-3:].mean())
+    best_step = int(steps[int(np.argmin(values))])
     numbers: dict[str, float | int | str | bool] = {
         "best_validation": lowest,
         "end_validation": end,
-        "best_step": int(at),
+        "best_step": best_step,
     }
     numbers |= {"end_train": last_mean(train), "rise": rise}
     if accuracy is not None:
         numbers |= {"accuracy_gap": accuracy[0], "accuracy_fall": accuracy[1]}
     yield Evidence(
-        first_step=int(at),
+        first_step=best_step,
         last_step=int(steps[-1]),
         severity=Severity.WARNING if grave else Severity.INFO,
         numbers=numbers,
-        meaning=f"The validation loss was lowest at step {int(at)} ({lowest:.3g}) and rose to {end:.3g}, while the "
-        f"training loss fell to {last_mean(train):.3g}: from there on the network learned the training set by heart.",
-        advice=f"Keep the state of step {int(at)}; then try weight decay, dropout, augmentation or more data.",
+        meaning=f"The validation loss was lowest at step {best_step} ({lowest:.4g}) and is {end:.4g} at the end "
+        f"(mean of the last three), while the training loss fell to {last_mean(train):.4g} (mean of the last tenth): "
+        "what was learned since then holds for the training set only.",
+        advice=f"Keep the state of step {best_step}; then try weight decay, dropout, augmentation or more data.",
     )
 
 

@@ -30,7 +30,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         severity=Severity.WARNING if bounded or (len(values) and values.min() >= 0) else Severity.INFO,
         confidence=0.7 if bounded else 0.5,
         numbers={"start_loss": level.start, "end_loss": level.end, "steps": level.steps, "noise": level.noise},
-        meaning=f"After {level.steps} steps the loss went from {level.start:.4g} to {level.end:.4g}: it does not fall.",
+        meaning=f"After {level.steps} steps the loss went from {level.begun} to {level.ended}: it does not fall.",
     )
 
 

@@ -40,7 +40,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         confidence=0.6,
         numbers={"share_of_fall": share, "start_loss": level.start, "end_loss": level.end, "steps": level.steps},
         meaning=f"Still improving: {100 * share:.0f} % of the fall of the smoothed loss came in the last fifth of "
-        f"{level.steps} steps (from {level.start:.4g} at the beginning to {level.end:.4g} at the end).",
+        f"{level.steps} steps (from {level.begun} to {level.ended}).",
     )
 
 

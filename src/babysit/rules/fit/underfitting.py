@@ -34,7 +34,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         last_step=level.steps,
         numbers={"skill": known, "end_loss": level.end, "steps": level.steps},
-        meaning=f"The loss levelled off at {level.end:.3g}: only {100 * known:.0f} % of what a constant answer "
+        meaning=f"The loss levelled off at {level.ended}: only {100 * known:.0f} % of what a constant answer "
         "loses was removed, with no gap to validation. More of the same will not help.",
         confidence=0.5,
     )

@@ -44,7 +44,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     then = (
         f"the loss became NaN or infinite at step {level.broken_at}"
         if broken(run)
-        else (f"the loss went from {level.start:.4g} to {level.end:.4g}")
+        else (f"the loss went from {level.begun} to {level.ended}")
     )
     if base > 0 and totals[peak] > limits["growth"] * base and suffered:
         first = int(steps[np.flatnonzero(totals > limits["growth"] * base)[0]])

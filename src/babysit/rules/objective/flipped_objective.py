@@ -46,7 +46,7 @@ def _without_a_floor(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=0,
             numbers={"start_loss": level.start, "end_loss": level.end},
-            meaning=f"The loss went from {level.start:.3g} to {level.end:.3g} and falls ever faster: it has no floor. "
+            meaning=f"The loss went from {level.begun} to {level.ended} and falls ever faster: it has no floor. "
             "What should be made large is made small: a minus sign is missing or too many.",
             confidence=0.8,
         )

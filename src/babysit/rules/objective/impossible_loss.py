@@ -46,9 +46,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         alone = len(objectives) == 1 and objective.loss in BOUNDED_LOSSES and objective.sign > 0
         if alone and level is not None and level.best < -limits["margin"]:
             yield Evidence(
-                numbers=numbers | {"lowest_loss": level.best},
-                meaning=f"{objective.loss} reached {level.best:.3g}, and it can never be below 0 when it is given what "
-                "it asks for.",
+                numbers=numbers | {"lowest_loss": level.lowest},
+                meaning=f"{objective.loss} reached {level.lowest:.4g}, and it can never be below 0 when it is given "
+                "what it asks for.",
             )
 
 

@@ -34,7 +34,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         first_step=int(run.curves.get("loss/train").steps[0]),
         numbers={"end_loss": level.end, "prior_loss": prior, "steps": level.steps},
-        meaning=f"After {level.steps} steps the loss is {level.end:.4g}, and the {word} gives {prior:.4g}: the network "
+        meaning=f"After {level.steps} steps the loss is {level.ended}, and the {word} gives {prior:.4g}: the network "
         "knows how often each answer occurs and nothing of the input.",
         confidence=0.8,
     )

@@ -37,6 +37,12 @@ def _reach(objective: Objective) -> tuple[str, float, float] | None:
     return None
 
 
+def _span(low: float, high: float) -> str:
+    if math.isinf(high):
+        return f"never answers below {low:g}"
+    return f"never answers above {high:g}" if math.isinf(low) else f"answers from {low:g} to {high:g}"
+
+
 def _several_at_once(objective: Objective, least: float) -> float:
     """How many ones a row of the target holds, when a softmax is asked for more than one; else 0."""
     last = last_operation(objective)
@@ -75,7 +81,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.INFO if learned else Severity.ERROR,
             numbers={"objective": number, "target_low": target.low, "target_high": target.high, "outside": outside},
-            meaning=f"The output ends in {name}, which answers from {low:g} to {high:g}; the targets run from "
+            meaning=f"The output ends in {name}, which {_span(low, high)}; the targets run from "
             f"{target.low:.3g} to {target.high:.3g}. What lies outside can never be predicted.",
         )
 

@@ -69,12 +69,12 @@ def _diverged(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
     largest = float(until.max()) if until.size else float("nan")
     # Without long steps before it, a NaN comes from somewhere else (a logarithm of zero, bad inputs).
     if largest >= limits["long_step"]:
-        word = "NaN" if level.broken_at is not None else f"{level.end:.3g}"
+        word = "NaN" if level.broken_at is not None else level.ended
         yield Evidence(
             first_step=step,
             severity=Severity.ERROR,
             numbers=_numbers(run, largest) | {"start_loss": level.start, "blew_up_at": step},
-            meaning=f"The loss left its start of {level.start:.3g} at step {step} and ended at {word}. Before that, "
+            meaning=f"The loss left its start of {level.begun} at step {step} and ended at {word}. Before that, "
             f"single steps changed the weights by up to {100 * largest:.2g} % of their size (0.1 % is usual).",
         )
 
@@ -97,8 +97,8 @@ def _restless(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             numbers=_numbers(run, max(typical, opening if shock else 0.0)) | {"end_loss": level.end},
             meaning=f"Each step changes the weights by about {100 * typical:.2g} % of their size (at first up to "
-            f"{100 * opening:.2g} %; 0.1 % is usual), and the loss does not fall: it began at {level.start:.3g} and "
-            f"ended at {level.end:.3g}. Steps leap over the valley.",
+            f"{100 * opening:.2g} %; 0.1 % is usual), and the loss does not fall: it began at {level.begun} and "
+            f"ended at {level.ended}. Steps overshoot the minimum.",
             confidence=0.8,
         )
 

@@ -87,7 +87,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         last_step=int(run.vitals.steps[-1]),
         numbers={"rate": rate, "update_ratio": typical, "path": path, "start_loss": level.start, "end_loss": level.end},
         meaning=f"Even the fastest layer changes by {100 * typical:.2g} % of its size a step (0.1 % is usual), so in "
-        f"the whole run no more than {100 * path:.2g} %; the loss went from {level.start:.3g} to {level.end:.3g}.",
+        f"the whole run no more than {100 * path:.2g} %; the loss went from {level.begun} to {level.ended}.",
         advice=f"Multiply the learning rate by {min(1000, max(10, 10 ** round(np.log10(1e-3 / typical)))):.0f}.",
         confidence=0.85,
     )
