@@ -49,7 +49,7 @@ def _learned_nothing(run: Run) -> Evidence | None:
     lowest = min(map(mean_cost, known))
     return Evidence(
         numbers={"trials": len(known), "best": best, "constant": constant.metric, "by_luck": by_luck,
-                 "lowest_loss": lowest, "constant_loss": constant.loss},
+                 "lowest_trial_loss": lowest, "constant_loss": constant.loss},
         meaning=f"No trial beat a constant answer: the best metric of {len(known)} is {best:.3f}, where always "
         f"answering the same gives {constant.metric:.3f} and luck up to {by_luck:.3f}; the lowest training loss is "
         f"{lowest:.3g}, that of the constant answer {constant.loss:.3g}. The order of the trials is noise.",
