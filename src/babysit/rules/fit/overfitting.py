@@ -91,7 +91,11 @@ def _rising(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     accuracy = _accuracy_gap(run)
     worse = accuracy is None or accuracy[1] > limits["accuracy_fall"] or accuracy[0] > limits["accuracy_gap"]
-    grave = rise >= limits["rise"] and worse and not _stopped_in_time(run, at, float(steps[-1]))
+    known = learning(run)
+    # Without an accuracy, a loss above that of a constant prediction says that nothing of what was learned holds.
+    nothing_left = accuracy is None and known.validation_loss is not None and known.validation_loss < 0
+    long_rise = rise >= limits["rise"] and worse
+    grave = (long_rise or nothing_left) and not _stopped_in_time(run, at, float(steps[-1]))
     # What is said is of the curve itself, not of its medians.
     lowest, end = float(values.min()), float(values[-3:].mean())
     best_step = int(steps[int(np.argmin(values))])
@@ -160,6 +164,7 @@ RULE = Rule(
             loss=falling(2.3, 0.01), curves={"loss/validation": np.r_[np.linspace(2.3, 1, 10), np.linspace(1, 2.5, 20)]}
         ),
         lambda: example_run(curves={"accuracy/train": np.linspace(0.1, 0.91, 400), "accuracy/validation": GAP}),
+        lambda: example_run(curves={"loss/validation": np.r_[np.linspace(2.3, 2.1, 10), np.linspace(2.1, 2.6, 20)]}),
     ),
     silent_on=(
         healthy,
