@@ -145,6 +145,7 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
     trainable_parameters: int = 0
     batch_size: int = 0
     unoptimized: tuple[str, ...] = ()  # trainable, and in no optimizer
+    forgotten: tuple[str, ...] = ()  # those of them that received a gradient: some loss depends on them
     unreached: tuple[str, ...] = ()  # trainable and optimized, and the loss does not depend on them
     unused_outputs: tuple[str, ...] = ()  # layers that ran, and nothing that was seen depends on their output
     frozen: tuple[str, ...] = ()  # parameters that require no gradient

@@ -176,6 +176,8 @@ class Anatomist:
                 name = self._book.name(tensor)
                 if name is not None and tensor.grad is not None:
                     self._reached.add(name)
+        if stepping:  # what no optimizer holds may have a gradient too
+            self._reached.update(one.name for one in self._book.known() if _has_gradient(one.tensor))
         if number in self._optimizers:
             return
         tensors = [tensor for group in optimizer.param_groups for tensor in group["params"]]
@@ -226,6 +228,9 @@ class Anatomist:
             trainable_parameters=sum(held.count for held in trainable),
             batch_size=batch_size,
             unoptimized=tuple(one.name for one in trainable if one.name not in held) if held else (),
+            forgotten=tuple(
+                one.name for one in trainable if held and one.name not in held and one.name in self._reached
+            ),
             unreached=tuple(one.name for one in trainable if one.name in stepped and one.name not in self._reached),
             unused_outputs=self._unused() if self._objectives and self._followed else (),
             frozen=tuple(one.name for one in known if not one.trainable),
@@ -286,6 +291,10 @@ def _source(node: Node | None) -> tuple[str, bool]:
         through |= node.op in ACTIVATIONS
         node = next((parent for parent in node.parents if parent.layer), None)
     return (node.layer if node is not None else ""), through
+
+
+def _has_gradient(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.grad is not None
 
 
 def _added(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:

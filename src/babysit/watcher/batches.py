@@ -55,7 +55,7 @@ class BatchProfile:
 
     def look(self, inputs: Tensor) -> None:
         """Count what is no number in a later batch; on the host only, elsewhere it would wait for the device."""
-        if inputs.is_cpu and inputs.is_floating_point() and not math.isfinite(float(inputs.sum())):
+        if inputs.is_cpu and inputs.is_floating_point() and not math.isfinite(float(inputs.detach().sum())):
             self._nonfinite += int((~inputs.isfinite()).sum())
 
     def feed(self, module: nn.Module, given: Named) -> None:

@@ -7,20 +7,30 @@ from collections.abc import Iterator
 import msgspec
 
 from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import anatomy_of, output_layer
+from babysit.analysis.model_structure import anatomy_of, output_layer, weight_layers
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import example_run, flat, healthy, optimizer
+from babysit.rules.examples import dense_layers, example_run, falling, flat, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.symptoms import NOT_LEARNING
 
+LEFT_OUT = ("layer0.weight", "layer0.bias")  # of the examples: a quarter of the parameters
 
-def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Lists parameters outside all optimizers; an alarm when the last layer is among them or training is poor."""
+
+def _left_out(run: Run, names: set[str]) -> float:
+    """The share of the trainable parameters that these are; a layer held in part counts in part."""
     anatomy = anatomy_of(run)
-    # What never ran with gradients (a target network, a spare part) is not forgotten by the optimizer.
-    resting = {name for layer in anatomy.layers if not layer.output_shape for name in layer.parameter_names}
-    missing = [name for name in anatomy.unoptimized if name and name not in resting]
+    count = sum(
+        one.parameters * len(names & set(one.parameter_names)) / len(one.parameter_names)
+        for one in anatomy.layers
+        if one.parameter_names
+    )
+    return count / max(anatomy.trainable_parameters, 1)
+
+
+def _replaced(run: Run) -> Iterator[Evidence]:
+    """An optimizer none of whose tensors takes part in what runs."""
+    anatomy = anatomy_of(run)
     # What runs inside compiled code was not seen, so nothing there can be called a stranger.
     strangers = [one for one in anatomy.optimizers if one.stale and not one.parameter_names and not anatomy.compiled]
     if strangers:
@@ -31,23 +41,57 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             meaning=f"{strangers[0].kind} holds {strangers[0].stale} tensors, and none of them takes part in what "
             "runs: it was made for parameters that have been replaced since.",
         )
+
+
+def _unregistered(run: Run, missing: list[str]) -> Iterator[Evidence]:
+    """Layers whose weights get gradients and belong to no module: blocks in a plain list, tensors of the user's own."""
+    anatomy = anatomy_of(run)
+    wanted = set(missing) & set(anatomy.forgotten)
+    lost = [
+        one for one in weight_layers(run, trainable=True) if one.kind == "matmul" and wanted & set(one.parameter_names)
+    ]
+    # Where no weight belongs to a module, the script manages all of them itself.
+    if not lost or len(lost) == len([one for one in weight_layers(run) if one.output_shape]):
         return
-    if not missing or not anatomy.optimizers:
+    yield Evidence(
+        layers=tuple(one.name for one in lost),
+        first_step=0,
+        severity=Severity.ERROR if poor(run) else Severity.WARNING,
+        numbers={"layers": len(lost), "parameters": len(wanted)},
+        meaning=f"{len(lost)} weight layers run and get gradients, and are in no module's parameters() and in no "
+        "optimizer: they never change, and state_dict() does not save them.",
+        advice="Hold modules in nn.ModuleList, nn.ModuleDict or as attributes, and tensors as nn.Parameter; a plain "
+        "list or dict hides them.",
+    )
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Lists parameters outside all optimizers; how bad that is depends on their share, their gradients and the harm."""
+    anatomy = anatomy_of(run)
+    # What never ran with gradients (a target network, a spare part) is not forgotten by the optimizer.
+    resting = {name for layer in anatomy.layers if not layer.output_shape for name in layer.parameter_names}
+    missing = [name for name in anatomy.unoptimized if name and name not in resting]
+    found = list(_replaced(run)) or (list(_unregistered(run, missing)) if missing and anatomy.optimizers else [])
+    yield from found
+    if found or not missing or not anatomy.optimizers:
         return
     last = output_layer(run)
     headless = last is not None and bool(set(last.parameter_names) & set(missing))
     stale = sum(one.stale for one in anatomy.optimizers)
+    share = _left_out(run, set(missing))
     # Random features under a trained head learn something too: without a sign of a mistake more harm is asked for.
     hurt = poor(run) if stale or headless else poor(run, below=limits["skill"])
+    most = _left_out(run, set(missing) & set(anatomy.forgotten)) >= limits["share"]
+    hurt = hurt or (most and poor(run, below=limits["learned"]))
     severity = Severity.ERROR if hurt and (stale or headless) else Severity.WARNING if hurt else Severity.INFO
     held = f" It holds {stale} tensors that are not part of the network any more." if stale else ""
     yield Evidence(
         layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in missing)),
         first_step=0,
         severity=severity,
-        numbers={"parameters": len(missing), "stale": stale, "last_layer": headless},
-        meaning=f"{len(missing)} trainable parameters ({', '.join(missing[:3])}) are in no optimizer and "
-        f"never change.{held}",
+        numbers={"parameters": len(missing), "share": share, "stale": stale, "last_layer": headless},
+        meaning=f"{len(missing)} trainable tensors ({', '.join(missing[:3])}), {100 * share:.0f} % of all trainable "
+        f"parameters, are in no optimizer and never change.{held}",
         confidence=1.0 if stale or headless else 0.8,
     )
 
@@ -62,7 +106,11 @@ RULE = Rule(
     advice="Make the optimizer after the network is complete, with model.parameters().",
     find=find,
     needs=("anatomy",),
-    limits={"skill": Limit(0.3, "a head on random features usually removes more of the prior loss than this")},
+    limits={
+        "skill": Limit(0.3, "a head on random features usually removes more of the prior loss than this"),
+        "share": Limit(0.5, "most of the network gets gradients for nothing; an optional head is a small part"),
+        "learned": Limit(0.8, "a head on features of a trained network usually removes more of the prior loss"),
+    },
     leads_to=(*NOT_LEARNING, "U602", "U603", "G504", "W701"),
     treatments=(
         Treatment(
@@ -71,13 +119,41 @@ RULE = Rule(
             code="optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)",
         ),
     ),
-    false_positives=("A backbone left out on purpose without requires_grad=False: INFO while the head learns.",),
+    false_positives=(
+        "A trained backbone left out on purpose without requires_grad=False: INFO while the head learns.",
+    ),
     sources=("An optimizer changes only the tensors that it was given.",),
     fires_on=(
+        lambda: example_run(
+            loss=falling(2.4, 0.9),
+            facts={
+                "unoptimized": (*LEFT_OUT, "layer1.weight", "layer1.bias"),
+                "forgotten": (*LEFT_OUT, "layer1.weight", "layer1.bias"),
+            },
+        ),
+        lambda: example_run(
+            layers=(
+                *dense_layers((20, 64), is_output=False, activation="relu"),
+                *dense_layers(
+                    (64, 64),
+                    is_output=False,
+                    kind="matmul",
+                    name="parameter3",
+                    order=1,
+                    parameter_names=("parameter3", "parameter3.bias"),
+                ),
+                *dense_layers((64, 10), name="head", order=2, parameter_names=("head.weight", "head.bias")),
+            ),
+            facts={"unoptimized": ("parameter3",), "forgotten": ("parameter3",)},
+        ),
         lambda: example_run(
             loss=flat(2.3),
             facts={"unoptimized": ("layer2.weight",), "optimizers": (msgspec.structs.replace(optimizer(), stale=2),)},
         ),
     ),
-    silent_on=(healthy,),
+    silent_on=(
+        healthy,
+        lambda: example_run(facts={"unoptimized": LEFT_OUT, "forgotten": LEFT_OUT}),
+        lambda: example_run(loss=falling(2.4, 0.9), facts={"unoptimized": LEFT_OUT, "forgotten": LEFT_OUT}),
+    ),
 )
