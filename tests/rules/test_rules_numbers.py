@@ -120,3 +120,13 @@ def test_the_lowest_validation_loss_is_that_of_the_curve() -> None:
     assert found[0].evidence["best_validation"] == 2.19
     assert "(2.19)" in found[0].meaning
     assert f"step {found[0].evidence['best_step']}" in found[0].advice
+
+
+def test_the_scale_of_signals_and_biases_is_what_was_measured() -> None:
+    signal = next(
+        one for one in told(example_run(loss=falling(80.0, 3.0), vitals={"weight_rms": 1.0, "output_std": 0.98}))
+    )
+    assert signal.code == "I303"
+    assert "standard deviation of 0.98 in the first layer and 0.98 in the last" in signal.meaning
+    bias = next(one for one in told(example_run(loss=flat(2.3), vitals={"bias_rms": 3.0})) if one.code == "I306")
+    assert "root mean square of 3," in bias.meaning

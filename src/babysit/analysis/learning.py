@@ -11,6 +11,7 @@ from babysit.analysis.model_structure import (
     adversarial,
     feeds_ids,
     main_objective,
+    moving_target,
 )
 from babysit.analysis.trials import best_trial
 from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
@@ -61,7 +62,8 @@ def _accuracy_skill(run: Run, name: str) -> float | None:
 def loss_skill(run: Run) -> float | None:
     """Share of the best constant's loss that training removed: 1 is perfect, 0 is no better than a constant."""
     prior, level = prior_loss(run), levels(run)
-    if prior is None or level is None or adversarial(run):
+    # The best constant answer to a target that a network computes changes with it.
+    if prior is None or level is None or adversarial(run) or moving_target(run):
         return None
     if level.broken_at is not None:
         return -math.inf
@@ -165,7 +167,7 @@ def poor(run: Run, *, below: float = POOR_SKILL) -> bool:
     if known is not None:
         return known < below * attainable(run)
     # A loss of unknown kind that goes below 0 has no known floor: where it stands tells nothing.
-    return level.best >= 0 and not falling(run)
+    return level.best >= 0 and not moving_target(run) and not falling(run)
 
 
 def falling(run: Run) -> bool:

@@ -89,6 +89,11 @@ def known_settings(optimizers: Iterable[OptimizerFacts], name: str) -> list[floa
     return [value for value in values if value is not None]
 
 
+def moving_target(run: Run) -> bool:
+    """Whether a loss compares with what a network computed, as in temporal differences: it need not fall."""
+    return any(objective.moving_target for objective in anatomy_of(run).objectives)
+
+
 def weight_layers(run: Run, *, trainable: bool = False) -> list[Layer]:
     """Dense and convolution layers (a weight of two or more axes and a fan-in), in the order they run."""
     found = [

@@ -97,6 +97,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.0  # 0 to 1, how sure the task is
     label_smoothing: float = 0.0
     class_weights: bool = False
+    moving_target: bool = False  # the target was computed by a network (bootstrapped, or a teacher's), not read as data
     log_input: bool | None = None  # of a Poisson likelihood: whether it takes its input for the logarithm of a rate
     batch_majority: float = 0.0  # mean share of a batch's most frequent class; 0 when not measured
 

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from babysit.records.anatomy import Anatomy, Layer, Objective, OptimizerFacts, Term
 from babysit.watcher.book import ParameterBook, Place
+from babysit.watcher.describing import source_of
 from babysit.watcher.loss_scale import mean_of, reduction_of
 from babysit.watcher.node import Node
 from babysit.watcher.objective import class_counts, describe, head_of, loss_nodes, output_layer
-from babysit.watcher.operations import ACTIVATIONS, ELEMENTWISE, NORMS, TRANSPARENT
+from babysit.watcher.operations import ELEMENTWISE, NORMS
 from babysit.watcher.optimizers import Optimizers, group_of
 from babysit.watcher.terms import terms_of, updated
 from babysit.watcher.trace import Trace
@@ -79,7 +80,7 @@ class Anatomist:
         seen.output_shape = tuple(result.shape)
         if entering is not None:
             seen.input_shape = tuple(entering.shape)
-            seen.source, through = _source(trace.node(entering))
+            seen.source, through = source_of(trace.node(entering))
             if seen.source in self._layers:
                 self._layers[seen.source].leads_on.add(through)
         if op == "multi_head_attention_forward":
@@ -279,18 +280,6 @@ class Anatomist:
             softmax_size=seen.softmax_size if seen else 0,
             batch_axis=seen.batch_axis if seen else 0,
         )
-
-
-def _source(node: Node | None) -> tuple[str, bool]:
-    """The layer whose output, its activation aside, a tensor is; and whether there is such an activation."""
-    through = False
-    while node is not None and not node.extra.get("weighted"):
-        joins = node.op in {"cat", "stack"} and len({id(parent) for parent in node.parents}) > 1
-        if joins or (node.op not in TRANSPARENT and node.op not in ACTIVATIONS and "dropout" not in node.op):
-            return "", through
-        through |= node.op in ACTIVATIONS
-        node = next((parent for parent in node.parents if parent.layer), None)
-    return (node.layer if node is not None else ""), through
 
 
 def _has_gradient(tensor: Tensor | None) -> bool:

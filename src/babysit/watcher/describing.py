@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from babysit.watcher.node import DATA, MODEL, PARAMETER, Node
+from babysit.watcher.operations import ACTIVATIONS, TRANSPARENT
 
 
 def effective_role(parents: tuple[Node, ...]) -> int:
@@ -28,12 +29,15 @@ def note_summands(node: Node, given: list[Tensor]) -> None:
         node.extra["summands"] = node.parents[0].extra["summands"]
 
 
-def describe_loss(node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def describe_loss(node: Node, given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Note what a loss function was given, and how it reduces."""
     prediction = kwargs.get("input", args[0] if args else None)
     target = kwargs.get("target", args[1] if len(args) > 1 else None)
     if isinstance(prediction, Tensor) and isinstance(target, Tensor):
         node.meeting = (prediction.detach(), target.detach())
+    node.extra["moving_target"] = any(
+        one is target and parent.role == MODEL for one, parent in zip(given, node.parents, strict=False)
+    )
     ignored = kwargs.get("ignore_index", -100) if node.op in {"cross_entropy", "nll_loss"} else None
     if node.meeting is not None and ignored is not None and not node.meeting[1].is_floating_point():
         node.extra["ignored"] = ignored
@@ -52,3 +56,15 @@ def axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tenso
     if not isinstance(dim, int):
         dim = 0 if result.dim() in {0, 1, 3} else 1
     return dim % max(1, result.dim())
+
+
+def source_of(node: Node | None) -> tuple[str, bool]:
+    """The layer whose output, its activation aside, a tensor is; and whether there is such an activation."""
+    through = False
+    while node is not None and not node.extra.get("weighted"):
+        joins = node.op in {"cat", "stack"} and len({id(parent) for parent in node.parents}) > 1
+        if joins or (node.op not in TRANSPARENT and node.op not in ACTIVATIONS and "dropout" not in node.op):
+            return "", through
+        through |= node.op in ACTIVATIONS
+        node = next((parent for parent in node.parents if parent.layer), None)
+    return (node.layer if node is not None else ""), through

@@ -106,6 +106,7 @@ def describe(loss: Node, node: Node, sign: float) -> Objective:
         label_smoothing=float(node.extra.get("label_smoothing", 0.0)),
         class_weights=bool(node.extra.get("weighted_classes", False)),
         log_input=node.extra.get("log_input"),
+        moving_target=bool(node.extra.get("moving_target", False)),
     )
     task, confidence = infer_task(objective, same_as_input=bool(node.extra.get("reconstruction", False)))
     return msgspec.structs.replace(objective, task=task, confidence=confidence)

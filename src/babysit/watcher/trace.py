@@ -198,7 +198,7 @@ class Trace(TorchFunctionMode):
         try:
             given = list(given_in(args))
             node = Node(name, tuple(self._node_of(tensor) for tensor in given), MODEL, self._next())
-            describe_loss(node, args, kwargs)
+            describe_loss(node, given, args, kwargs)
             self._observer.on_refused_loss(node)
         except Exception as problem:
             self._observer.on_problem(name, problem)
@@ -255,7 +255,7 @@ class Trace(TorchFunctionMode):
     ) -> None:
         name = node.op
         if name in LOSSES:
-            describe_loss(node, args, kwargs)
+            describe_loss(node, given, args, kwargs)
             node.extra["total"] = result.detach().sum()
             self._observer.on_loss(node, result)
         elif node.extra.get("weighted"):
@@ -270,7 +270,9 @@ class Trace(TorchFunctionMode):
             if node.layer:
                 self._observer.on_activation(node.layer, name, result, node.dim)
         elif name in {"eq", "ne"}:
-            self._compare(node, given, result)
+            data = next((t for t, p in zip(given, node.parents, strict=True) if p.role == DATA), None)
+            if data is not None and data.numel() and result.numel():
+                self._observer.on_comparison(node, result, data)
         elif name in MEETINGS:
             node.extra["negative"] = any(isinstance(value, int | float) and value < 0 for value in args)
             self._meet(node, given)
@@ -279,20 +281,19 @@ class Trace(TorchFunctionMode):
             if node.layer and kwargs.get("training", args[2] if len(args) > 2 else True):
                 self._observer.on_dropout(node.layer, rate)
 
-    def _compare(self, node: Node, given: list[Tensor], result: Tensor) -> None:
-        data = [t for t, p in zip(given, node.parents, strict=True) if p.role == DATA]
-        if data and data[0].numel() and result.numel() > 0:
-            self._observer.on_comparison(node, result, data[0])
-
     def _meet(self, node: Node, given: list[Tensor]) -> None:
         """Remember where model and data met: the last such place before the loss is where the target came in."""
         # What the model chose or drew (an action, a reward for it) is a target like any other: no gradient passes it.
         pairs = list(zip(given, node.parents, strict=True))
-        data = [t for t, p in pairs if p.role == DATA or (p.role == MODEL and p.cut)]
-        model = [t for t, p in pairs if p.role == MODEL and not p.cut]
+        # So is what was computed without gradients beforehand.
+        graded = torch.is_grad_enabled()
+        cut = [p.cut or (graded and not t.requires_grad) for t, p in pairs]
+        data = [t for (t, p), off in zip(pairs, cut, strict=True) if p.role == DATA or (p.role == MODEL and off)]
+        model = [t for (t, p), off in zip(pairs, cut, strict=True) if p.role == MODEL and not off]
         if data and model and (data[0].dim() > 0 or model[0].dim() == 0):
             # `p[range(n), y]` picks by its last index.
             target = data[-1] if node.op == "getitem" else data[0]
+            node.extra["moving_target"] = any(one is target and p.role == MODEL for one, p in pairs)
             node.meeting = (model[0].detach(), target.detach())
             self._meetings.append(node)
             if len(self._meetings) > 16:  # a loss meets its target among the last operations

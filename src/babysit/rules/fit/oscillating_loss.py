@@ -8,11 +8,11 @@ import numpy as np
 
 from babysit.analysis.learning import poor
 from babysit.analysis.loss_curve import levels, noise_of, trend, values_of
-from babysit.analysis.model_structure import anatomy_of
+from babysit.analysis.model_structure import anatomy_of, moving_target
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
-from babysit.rules.examples import example_run, flat, healthy
+from babysit.rules.examples import example_run, flat, healthy, regression
 from babysit.rules.rule import Limit, Limits, Rule
 
 
@@ -24,6 +24,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     # Small batches swing by their nature: the noise of a mean falls with the root of the batch.
     if anatomy_of(run).batch_size < limits["batch"]:
+        return
+    # A loss against what the network itself computed swings while its target moves; without a target it cannot be told.
+    if moving_target(run) or not any(one.target.shape for one in anatomy_of(run).objectives):
         return
     late = values[len(values) // 3 :]
     middle = float(np.median(late))
@@ -61,8 +64,14 @@ RULE = Rule(
         Treatment(action="scale_rate", value=0.3, say="Divide the learning rate by 3."),
         Treatment(action="scale_batch_size", value=4.0, say="Use batches four times as large."),
     ),
-    false_positives=("Batches of very different kinds.",),
+    false_positives=(
+        "Batches of very different kinds.",
+        "Losses whose target a network computes (temporal differences) are not judged.",
+    ),
     sources=("AutoTrainer (ICSE 2021): oscillating loss.",),
     fires_on=(lambda: example_run(loss=flat(2.3, noise=0.5)),),
-    silent_on=(healthy,),
+    silent_on=(
+        healthy,
+        lambda: example_run(loss=flat(2.3, noise=0.5), objective=regression(moving_target=True)),
+    ),
 )

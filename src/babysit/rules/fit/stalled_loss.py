@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from babysit.analysis.learning import falling, poor, skill
 from babysit.analysis.loss_curve import levels, values_of
-from babysit.analysis.model_structure import BOUNDED_LOSSES, main_objective
+from babysit.analysis.model_structure import BOUNDED_LOSSES, main_objective, moving_target
 from babysit.records.curves import LOSS_TRAIN
 from babysit.records.finding import Evidence, Severity, Treatment
 from babysit.records.run import Run
@@ -24,10 +24,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if fall > limits["fall"] or (falling(run) and fall > limits["fall"] / 2):
         return
     bounded = objective is not None and objective.loss in BOUNDED_LOSSES and skill(run) is not None
+    floor = bounded or (len(values) > 0 and float(values.min()) >= 0)
     yield Evidence(
         first_step=0,
         last_step=level.steps,
-        severity=Severity.WARNING if bounded or (len(values) and values.min() >= 0) else Severity.INFO,
+        severity=Severity.WARNING if floor and not moving_target(run) else Severity.INFO,
         confidence=0.7 if bounded else 0.5,
         numbers={"start_loss": level.start, "end_loss": level.end, "steps": level.steps, "noise": level.noise},
         meaning=f"After {level.steps} steps the loss went from {level.begun} to {level.ended}: it does not fall.",

@@ -39,13 +39,21 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     large = [name for name, gain in gains.items() if gain > limits["gain"]]
     if total < limits["total"] or not large:
         return
+    largest = max(large, key=lambda name: gains[name])
+    spread = of(layers, first(run, "output_std"))
+    ends = [spread[layer.name] for layer in (layers[0], layers[-1]) if layer.name in spread]
+    measured = (
+        f"; the outputs had a standard deviation of {ends[0]:.3g} in the first layer and {ends[1]:.3g} in the last"
+        if len(ends) == 2 and len(layers) > 1
+        else ""
+    )
     yield Evidence(
         layers=tuple(large),
         first_step=int(run.vitals.steps[0]),
         severity=Severity.WARNING if _harm(run, limits["first_loss"]) else Severity.INFO,
-        numbers={"growth": total, "largest_gain": max(gains.values()), "layers": len(large)},
-        meaning=f"The first weights make the signal {total:.3g} times as large on its way through the network; "
-        f"{large[0]} alone multiplies it by {gains[large[0]]:.3g} (1 to 1.4 is usual).",
+        numbers={"product_of_gains": total, "largest_gain": gains[largest], "layers": len(large)},
+        meaning=f"The first weights of {len(large)} of {len(layers)} layers multiply the scale of their input by more "
+        f"than {limits['gain']:g}, those of {largest} by {gains[largest]:.3g} (1 to 1.4 is usual){measured}.",
     )
 
 

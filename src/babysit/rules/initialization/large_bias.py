@@ -30,8 +30,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=int(run.vitals.steps[0]),
             severity=Severity.WARNING if poor(run) else Severity.INFO,
             numbers={"bias": bias, "output_spread": spread.get(name, 0.0)},
-            meaning=f"The biases of {name} start at {bias:.3g}, while the inputs move its output by only "
-            f"{spread.get(name, 0.0):.3g}: the bias decides, not the data.",
+            meaning=f"The biases of {name} start with a root mean square of {bias:.3g}, while the inputs move "
+            f"its output by only {spread.get(name, 0.0):.3g}: the bias decides, not the data.",
         )
 
 
