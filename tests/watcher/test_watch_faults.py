@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType, ModuleType
+from types import CodeType, FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ from babysit.watcher import anatomist, doze, live, loop, outlet, patches, schedu
 # before their first line. What is inside them is watched over by them.
 BOUNDARIES = {
     "patches": {"_tell", "_before_step", "_after_step"},
-    "trace": {"Trace.__torch_function__"},
+    "trace": {"Trace.__torch_function__", "Trace._refused"},
     "window": {"Window._enter", "Window._leave"},
     "evaluation": {"Evaluation._enter", "Evaluation._leave"},
     "mode_effects": {"PassMode._noticing.<locals>.dropout"},
@@ -85,6 +85,17 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(F.dropout(torch.relu(self.body(x)), 0.1, self.training)) @ torch.diag(self.scale)
+
+
+class Boxed(nn.Module):
+    """Takes an object, and returns one."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, sample: SimpleNamespace) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.network(sample.values))
 
 
 def evaluate(model: nn.Module) -> None:
@@ -133,7 +144,7 @@ def several(model: Network, _watching: Any) -> None:
         first.zero_grad(set_to_none=step % 2 == 0)
         model.zero_grad()
         with torch.set_grad_enabled(False):
-            model(OTHERS)
+            Boxed(model)(SimpleNamespace(values=OTHERS))
     for _ in range(2):
         output = model(INPUTS)
         gradients = torch.autograd.grad(((output - INPUTS[:, :3]) ** 2).mean(), weights)

@@ -59,14 +59,14 @@ class Trace(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run the function as it is, then look at what went in and came out."""
-        kwargs, name = kwargs or {}, ""
+        kwargs, name, changed = kwargs or {}, "", None
         try:
             name = operation_name(func)
+            changed = self._changed(name, args)
         except Exception as problem:
             self._observer.on_problem("operation", problem)
         self.inside += 1
         try:
-            changed = self._changed(name, args)
             result = func(*args, **kwargs)
         except Exception:
             if name in LOSSES:
@@ -116,11 +116,7 @@ class Trace(TorchFunctionMode):
 
     def _changed(self, name: str, args: tuple[Any, ...]) -> Node | None:
         """The node of what an operation may change in place, before it does."""
-        try:
-            return self.node(args[0]) if name and args and isinstance(args[0], Tensor) else None
-        except Exception as problem:
-            self._observer.on_problem(name, problem)
-            return None
+        return self.node(args[0]) if name and args and isinstance(args[0], Tensor) else None
 
     def _keep(self, tensor: Tensor, node: Node) -> None:
         self._known[id(tensor)] = (weakref.ref(tensor), node, state_of(tensor))
