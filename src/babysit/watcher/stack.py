@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # mode anywhere but on top.
 _push_mode: Callable[[TorchFunctionMode], None] = torch.overrides._push_mode
 _pop_mode: Callable[[], TorchFunctionMode] = torch.overrides._pop_mode
+# The transform of torch.func that runs on this thread, or None; its tensors stand for others and have no values.
+inside_transform: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
 
 
 def push_below(mode: Trace) -> None:

@@ -33,9 +33,8 @@ from babysit.watcher.operations import (
     operation_name,
 )
 from babysit.watcher.outputs import given_in
+from babysit.watcher.stack import inside_transform
 
-# The transform of torch.func that runs on this thread, or None; its tensors stand for others and have no values.
-inside_transform: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
 _IN_TRANSFORM: Final = "what runs inside a transform (grad, vmap, jvp) cannot be followed"
 
 
@@ -266,9 +265,7 @@ class Trace(TorchFunctionMode):
             if node.layer:
                 self._observer.on_activation(node.layer, name, result, node.dim)
         elif name in {"eq", "ne"}:
-            data = next((t for t, p in zip(given, node.parents, strict=True) if p.role == DATA), None)
-            if data is not None and data.numel() and result.numel():
-                self._observer.on_comparison(node, result, data)
+            self._compare(node, given, result)
         elif name in MEETINGS:
             node.extra["negative"] = any(isinstance(value, int | float) and value < 0 for value in args)
             self._meet(node, given)
@@ -276,6 +273,11 @@ class Trace(TorchFunctionMode):
             rate = node.extra["value"] = float(kwargs.get("p", args[1] if len(args) > 1 else 0.5))
             if node.layer and kwargs.get("training", args[2] if len(args) > 2 else True):
                 self._observer.on_dropout(node.layer, rate)
+
+    def _compare(self, node: Node, given: list[Tensor], result: Tensor) -> None:
+        data = next((t for t, p in zip(given, node.parents, strict=True) if p.role == DATA), None)
+        if data is not None and data.numel() and result.numel():
+            self._observer.on_comparison(node, result, data)
 
     def _meet(self, node: Node, given: list[Tensor]) -> None:
         """Remember where model and data met: the last such place before the loss is where the target came in."""

@@ -21,8 +21,8 @@ from babysit.watcher.objective import accuracy, loss_nodes
 from babysit.watcher.old_gradients import OldGradients
 from babysit.watcher.outputs import tensors_in
 from babysit.watcher.patch import Hook
-from babysit.watcher.stack import push_below, remove
-from babysit.watcher.trace import Trace, inside_transform
+from babysit.watcher.stack import inside_transform, push_below, remove
+from babysit.watcher.trace import Trace
 
 
 @final
