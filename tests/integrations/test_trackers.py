@@ -7,13 +7,14 @@ import time
 import numpy as np
 import pytest
 
+from babysit.analysis.verdict import concluded
 from babysit.integrations.trackers.scalars import findings_text, rows, scalars
 from babysit.integrations.trackers.tensorboard import write_tensorboard
 from babysit.integrations.trackers.wandb import send_wandb
 from babysit.records.curves import Curves, Series
 from babysit.records.finding import Finding, Severity
 from babysit.records.problem import UserError
-from babysit.records.run import Run
+from babysit.records.run import Run, Status
 from babysit.records.vitals import Vitals
 
 
@@ -25,15 +26,17 @@ def run():
         code="U601", name="rate-too-high", severity=Severity.ERROR, rank=1, meaning="It grew.", advice="Less."
     )
     symptom = Finding(code="F909", name="loss-stuck", severity=Severity.WARNING, rank=2, explained_by="U601")
-    return Run(
+    known = Run(
         id="20250101-000000-brave",
         name="../../outside",
+        status=Status.FINISHED,
         config={"rate": 0.1, "optimizer": "adam"},
         curves=Curves(series={"loss/train": Series(steps, np.array([2.3, 1.5, np.nan]))}),
         vitals=Vitals(layers=("a", "b", "c"), steps=steps, values={"update_ratio": ratios}),
         findings=(cause, symptom),
         result={"accuracy/test": 0.97},
     )
+    return concluded(known)
 
 
 def test_vital_signs_are_summarized_over_the_layers_that_were_measured(run):
@@ -52,7 +55,7 @@ def test_rows_hold_each_step_once_in_rising_order(run):
 
 def test_the_text_says_which_finding_explains_which(run):
     text = findings_text(run)
-    assert text.startswith("**sick**: 2 alarms")
+    assert text.startswith("**PROBLEMS**: Problem found: rate too high (U601)")
     assert text.index("U601") < text.index("F909 loss-stuck** (explained by U601)")
 
 

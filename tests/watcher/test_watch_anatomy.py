@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import babysit
 from babysit.records.anatomy import Objective, TargetKind, Task
 from babysit.records.run import Run
-from babysit.reporting.story import verdict
+from babysit.reporting.verdict import verdict
 
 LABELS = torch.tensor([0, 1, 2, 1, 0, 2, 2, 1])
 HOT = torch.eye(3)[LABELS]

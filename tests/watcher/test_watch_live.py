@@ -10,6 +10,7 @@ from torch import nn
 
 import babysit
 from babysit.records.finding import Finding, Severity
+from babysit.records.verdict import Verdict
 from babysit.watcher.live import Live
 
 
@@ -61,7 +62,8 @@ def test_what_is_found_meanwhile_is_written_meanwhile() -> None:
             optimizer.zero_grad()
             F.cross_entropy(model(inputs), labels).backward()
             optimizer.step()
-        assert set(kept.parts) == {"anatomy", "overhead", "findings"}
+        assert set(kept.parts) == {"anatomy", "overhead", "findings", "verdict", "missing", "learning"}
+        assert kept.parts["verdict"] is Verdict.PROBLEMS
         assert [finding.code for finding in kept.parts["findings"]] == ["O201"]  # type: ignore[attr-defined]
         assert kept.parts["anatomy"].parameters == 83  # type: ignore[attr-defined]
 

@@ -65,7 +65,7 @@ def test_a_script_that_cannot_start_leaves_no_run_and_no_file(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.py").write_text("def broken(:")
     with pytest.raises(UserError):
-        watch(Path(script), json=tmp_path / "out.json")
+        watch(script, json=tmp_path / "out.json")
     assert not (tmp_path / "out.json").exists()
     assert not (tmp_path / "babysit_runs").exists()
 
