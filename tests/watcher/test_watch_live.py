@@ -58,7 +58,7 @@ def test_what_is_found_meanwhile_is_written_meanwhile() -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     kept, deadline = Kept(), time.monotonic() + 120
     with babysit.watch(model, optimizer, writer=kept):
-        while not kept.parts and time.monotonic() < deadline:
+        while "findings" not in kept.parts and time.monotonic() < deadline:
             optimizer.zero_grad()
             F.cross_entropy(model(inputs), labels).backward()
             optimizer.step()
