@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 
-from babysit.cli.app import main
 from babysit.store.store import Store
 from babysit.testing.sick import diverging_run, healthy_run
 
@@ -18,17 +17,6 @@ from babysit.testing.sick import diverging_run, healthy_run
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys):
-    def called(*words):
-        with pytest.raises(SystemExit) as caught:
-            main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return caught.value.code, out, err
-
-    return called
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from babysit.cli.app import main
 from babysit.store.store import Store
 from babysit.testing.sick import diverging_run, healthy_run, overfit_run
 
@@ -21,21 +20,10 @@ def kept(tmp_path, monkeypatch):
     return [run.id for run in runs]
 
 
-@pytest.fixture
-def call(capsys):
-    def called(*words):
-        with pytest.raises(SystemExit) as caught:
-            main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return caught.value.code, out, err
-
-    return called
-
-
 def test_two_runs_are_compared_as_text_on_standard_output(call, kept):
     code, out, err = call("compare", kept[0], kept[1])
     assert (code, err) == (0, "")
-    assert out.startswith("B is sick.")
+    assert out.startswith("B has problems.")
     assert "Differs: network" in out
 
 

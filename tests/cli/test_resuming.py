@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from babysit.cli.app import main
 from babysit.cli.resuming import confirmed, latest_own
 from babysit.nn import factory
 from babysit.records.hiding import MASK
@@ -42,17 +41,6 @@ def folder(tmp_path, monkeypatch):
     lines = [f"{a:.3f},{b:.3f},{c:.3f},{int(a > 0)}" for a, b, c in rows]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,c,y", *lines]) + "\n")
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys):
-    def called(*words):
-        with pytest.raises(SystemExit) as caught:
-            main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return caught.value.code, out, err
-
-    return called
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from babysit.cli.app import main
 from babysit.cli.plain_text import on_one_line, visible
 from babysit.cli.settings import Settings, load_settings
 from babysit.records.problem import UserError
@@ -22,17 +21,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
-
-
-@pytest.fixture
-def call(capsys):
-    def called(*words):
-        with pytest.raises(SystemExit) as caught:
-            main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return caught.value.code, out, err
-
-    return called
 
 
 @pytest.fixture
