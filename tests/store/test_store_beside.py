@@ -108,7 +108,7 @@ def test_what_an_older_babysit_left_in_the_working_directory_is_brought_in(
         writer.append(curves=losses(0, 6))
         writer.close()
         label = store.label
-    (waiting,) = (tmp_path / "state" / "babysit").iterdir()
+    (waiting,) = (tmp_path / "state" / "babysit").glob("*.spool")
     mark = hashlib.sha256(label.encode()).hexdigest()[:12]
     (tmp_path / "babysit_runs").mkdir()
     waiting.rename(tmp_path / "babysit_runs" / f"{mark}.0-0.spool")

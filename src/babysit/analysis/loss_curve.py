@@ -17,6 +17,7 @@ BLOCKS = 40
 MANY = 1000  # shorter curves are read as they are
 FEWEST = 5  # values that show a level
 EXPLOSION = 10.0  # from step to step; batches of sound trainings differ by less, losses at a rate of 1e6 by over 1e3
+LEFT_FOR_GOOD = 100.0  # no loss of the opening comes within this of the first: the first step threw the network far off
 EXPLOSION_AT_ONCE = 1e6  # of two losses alone
 
 
@@ -97,6 +98,8 @@ def _start(values: Floats) -> tuple[float, str]:
     later = sizes[3:]
     # Threefold growth from each of the first values to the next, and never back, is an explosion and no noise.
     grown = len(sizes) > 2 and sizes[1] > 3 * sizes[0] and sizes[2] > 3 * sizes[1]
+    if len(sizes) > 2 and sizes[1:].min() > LEFT_FOR_GOOD * sizes[0]:
+        return float(values[0]), "the first value"
     if grown and (not len(later) or later.min() > max(sizes[1], sizes[2] / 3)):
         return float(values[0]), "the first value"
     # Batches of one or two samples differ by more than their level: then only a mean over many tells where it began.

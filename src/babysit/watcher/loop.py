@@ -291,7 +291,7 @@ class Loop:
         if means := self._evaluation.take():
             self.recorder.event(self.steps, "evaluation", self._evaluation.mode)
         for name, value in means.items():
-            self.recorder.scalar(name, self.steps, value)
+            self.recorder.found(name, self.steps, value)
 
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""

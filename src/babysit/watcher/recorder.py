@@ -37,6 +37,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[tuple[int, float | Tensor]]] = {}
+        self._own: set[str] = set()  # curves that the user logs
         self._rows: list[tuple[int, list[tuple[str, str]], dict[tuple[str, str], int], Tensor]] = []
         self._steps: dict[str, list[int]] = {}
         self._values: dict[str, list[float]] = {}
@@ -47,6 +48,16 @@ class Recorder:
         self._counts: Counter[str] = Counter()
         self._kept: list[Event] = []
         self._kept_of: Counter[str] = Counter()
+
+    def own(self, name: str, step: int, value: float) -> None:
+        """One point of a curve that the user logs; what is measured under the same name is left out from then on."""
+        self._own.add(name)
+        self.scalar(name, step, value)
+
+    def found(self, name: str, step: int, value: float) -> None:
+        """One point that an evaluation was seen to give, unless the user logs that curve."""
+        if name not in self._own:
+            self.scalar(name, step, value)
 
     def scalar(self, name: str, step: int, value: float | Tensor) -> None:
         """One point of a curve; a tensor is read later."""

@@ -122,7 +122,7 @@ class Watch:
         try:  # a slip in logging must not end a training; T001 tells of it
             if not isinstance(name, str):
                 raise TypeError(f"the name of a curve is text, not {type(name).__name__}")
-            self._loop.recorder.scalar(name, self._loop.steps if step is None else int(step), float(value))
+            self._loop.recorder.own(name, self._loop.steps if step is None else int(step), float(value))
         except Exception as problem:  # a context manager would cost a microsecond, of which a step has ten
             self._loop.guard.problem("log", problem)
 
