@@ -15,8 +15,10 @@ SILENT_SAMPLES: Final = 256
 SILENT_STEPS: Final = 3
 # Neighbouring positions of an image or a sequence are alike: however many there are, they count as so many samples.
 POSITIONS: Final = 8
-# Of a batch, more samples than a layer's other statistics are read from: a channel's highest value is cheap to find.
+# Of a batch, more samples than a layer's other statistics are read from; of images and sequences, whose values are many,
+# fewer. Of a batch of 64 images (64 channels, 32 x 32) it takes a quarter of the time of the ReLU itself.
 SAMPLES_PER_STEP: Final = 64
+IMAGES_PER_STEP: Final = 16
 
 
 @final
@@ -37,7 +39,7 @@ class SilentUnits:
         """
         if values.dim() == 1:  # a single sample
             values, axis = values.unsqueeze(0), 1
-        part = values.detach()[:SAMPLES_PER_STEP]
+        part = values.detach()[: SAMPLES_PER_STEP if values.dim() == 2 else IMAGES_PER_STEP]
         others = tuple(index for index in range(part.dim()) if index != axis)
         if 0 in part.shape or not others:
             return None
