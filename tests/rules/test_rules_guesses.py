@@ -96,3 +96,22 @@ def test_a_run_that_still_improves_is_a_remark_and_a_short_one_is_silent(end: fl
 
 def test_a_loss_of_its_own_scale_is_no_reason_to_guess() -> None:
     assert "D108" not in codes(example_run(objective=classes(loss="custom"), loss=flat(2.302)))
+
+
+def test_batches_of_one_are_reported_as_too_small_and_nothing_is_concluded_from_their_spread() -> None:
+    noise = np.exp(np.random.default_rng(0).standard_normal(400) - 0.5)
+    run = example_run(
+        loss=2.3 * noise,
+        curves={"accuracy/validation": np.r_[0.1, 0.85, 0.3, 0.85]},
+        facts={"batch_size": 1},
+        vitals={"update_ratio": 0.01, "sample_std": np.nan, "output_std": np.nan, "dead": np.nan},
+    )
+    found = judge(run)
+    assert not {"A406", "D108", "A401", "F905", "O210"} & {one.code for one in found if one.severity != "INFO"}
+
+
+def test_batches_of_one_that_get_nowhere_are_led_by_their_size() -> None:
+    noise = np.exp(np.random.default_rng(0).standard_normal(400) - 0.5)
+    found = judge(example_run(loss=2.3 * noise, facts={"batch_size": 1}, vitals={"update_ratio": 0.01}))
+    assert found[0].code == "U605"
+    assert "D108" not in [one.code for one in found]
