@@ -157,3 +157,8 @@ def test_a_result_on_test_data_counts_before_the_curve_of_validation():
 def test_vitals_alone_are_something_that_was_measured():
     run = Run(id="x", status=Status.FINISHED, vitals=Vitals(layers=("a",), steps=np.arange(30)))
     assert judged(run)[1] == (Missing.ANYTHING,)
+
+
+def test_a_mean_cross_entropy_that_starts_far_too_high_is_no_sum():
+    run = example_run(loss=np.r_[64 * math.log(10), flat(math.log(10), noise=0)])
+    assert learning(run).loss == pytest.approx(0, abs=1e-9)

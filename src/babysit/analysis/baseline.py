@@ -79,7 +79,9 @@ def summed_terms(run: Run, objective: Objective) -> float | None:
     whole, row = float(math.prod(shape)), float(math.prod(shape[1:]))
     said = whole if objective.reduction == "sum" and shape else 1.0
     one = first_value(run, objective)
-    if not len(values) or one <= 0 or not shape:
+    # A cross-entropy has no upper bound: a large first value of a mean is a bad start, and no sum.
+    mean_of_classes = objective.loss in CLASS_LOSSES and said == 1.0
+    if not len(values) or one <= 0 or not shape or mean_of_classes:
         return said
     seen = float(values[0]) / one
     nearest = min((1.0, row, whole), key=lambda terms: abs(math.log(max(seen, 1e-12) / terms)))

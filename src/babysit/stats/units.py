@@ -15,8 +15,8 @@ SILENT_SAMPLES: Final = 256
 SILENT_STEPS: Final = 3
 # Neighbouring positions of an image or a sequence are alike: however many there are, they count as so many samples.
 POSITIONS: Final = 8
-# Of a batch, more samples than a layer's other statistics are read from; of images and sequences, whose values are many,
-# fewer. Of a batch of 64 images (64 channels, 32 x 32) it takes a quarter of the time of the ReLU itself.
+# Of a batch, more samples than a layer's other statistics are read from; of images and sequences, whose values are
+# many, fewer. Of a batch of 64 images (64 channels, 32 x 32) it takes a quarter of the time of the ReLU itself.
 SAMPLES_PER_STEP: Final = 64
 IMAGES_PER_STEP: Final = 16
 
