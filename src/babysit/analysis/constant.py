@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from babysit.analysis.baseline import entropy
 from babysit.analysis.trials import mean_cost
 from babysit.records.dataprofile import DataProfile, SplitProfile
 from babysit.records.trial import Trial
@@ -33,8 +34,7 @@ def from_counts(train: Sequence[int], validation: Sequence[int]) -> Constant | N
     seen, samples = sum(train), sum(validation)
     if not seen or not samples or max(train) == seen:
         return None
-    entropy = -sum(count / seen * math.log(count / seen) for count in train if count)
-    return Constant(max(validation) / samples, samples, entropy)
+    return Constant(max(validation) / samples, samples, entropy(train))
 
 
 def from_variance(variance: float, samples: int) -> Constant | None:

@@ -31,31 +31,27 @@ def table(run: Run, statistic: str) -> np.ndarray:
     return np.zeros((0, len(run.vitals.layers))) if found is None else np.asarray(found, dtype=np.float64)
 
 
+def _latest_of(rows: np.ndarray) -> np.ndarray:
+    """Return, for each layer, its last finite value in these rows; NaN without one."""
+    answer = np.full(rows.shape[1], np.nan)
+    for row in rows:
+        answer = np.where(np.isfinite(row), row, answer)
+    return answer
+
+
 def first(run: Run, statistic: str) -> dict[str, float]:
     """The first measured value of each layer: the state at initialization."""
-    rows = table(run, statistic)
-    answer = np.full(rows.shape[1], np.nan)
-    for row in rows[:WINDOW][::-1]:
-        answer = np.where(np.isfinite(row), row, answer)
-    return _by_layer(run, answer)
+    return _by_layer(run, _latest_of(table(run, statistic)[:WINDOW][::-1]))
 
 
 def first_known(run: Run, statistic: str) -> dict[str, float]:
     """The first measured value of each layer, however late it was measured."""
-    rows = table(run, statistic)
-    answer = np.full(rows.shape[1], np.nan)
-    for row in rows[::-1]:
-        answer = np.where(np.isfinite(row), row, answer)
-    return _by_layer(run, answer)
+    return _by_layer(run, _latest_of(table(run, statistic)[::-1]))
 
 
 def last_known(run: Run, statistic: str) -> dict[str, float]:
     """The last measured value of each layer: of statistics that look back over many samples themselves."""
-    rows = table(run, statistic)
-    answer = np.full(rows.shape[1], np.nan)
-    for row in rows:
-        answer = np.where(np.isfinite(row), row, answer)
-    return _by_layer(run, answer)
+    return _by_layer(run, _latest_of(table(run, statistic)))
 
 
 def early(run: Run, statistic: str) -> dict[str, float]:

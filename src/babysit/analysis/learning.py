@@ -74,7 +74,7 @@ def loss_skill(run: Run) -> float | None:
 def validation_loss_skill(run: Run) -> float | None:
     """The same for the validation loss, by the mean of its last tenth."""
     prior, (_, values) = prior_loss(run), values_of(run.curves.get(LOSS_VALIDATION))
-    if prior is None or not len(values) or adversarial(run):
+    if prior is None or not len(values) or adversarial(run) or moving_target(run):
         return None
     end = float(values[-max(1, len(values) // 10) :].mean())
     return None if end < -1e-6 * prior else 1 - end / prior
