@@ -19,7 +19,7 @@ import numpy as np
 
 from babysit.data.open_stream import open_stream
 from babysit.data.stream import Batch, Stream
-from babysit.data.survey import survey
+from babysit.data.streaming_profile import streaming_profile
 
 GIGABYTE = 10**9
 IMAGES = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg.tar.xz"
@@ -104,7 +104,7 @@ SOURCES: dict[str, Callable[[int], tuple[Stream, int]]] = {
 def measure(name: str, size: int) -> None:
     stream, size_bytes = SOURCES[name](size)
     cpu, clock = _cpu_seconds(), time.perf_counter()
-    found = survey(stream)
+    found = streaming_profile(stream)
     cpu, clock = _cpu_seconds() - cpu, time.perf_counter() - clock
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     samples = sum(split.samples for split in found.splits)

@@ -16,7 +16,7 @@ from babysit.records.run import Run
 from babysit.reporting.compare import compare
 from babysit.reporting.compare_html import compare_html
 from babysit.reporting.report import report
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 VISITS = 5
 DRAWN = "html[data-drawn=yes]"
@@ -26,7 +26,7 @@ READY = "() => performance.now()"
 
 
 def compared() -> str:
-    return compare_html(compare([sick.deep_run(layers=100, steps=10_000), sick.healthy_run()]))
+    return compare_html(compare([synthetic_runs.deep_run(layers=100, steps=10_000), synthetic_runs.healthy_run()]))
 
 
 def page(run: Callable[[], Run]) -> Callable[[], str]:
@@ -34,10 +34,10 @@ def page(run: Callable[[], Run]) -> Callable[[], str]:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "healthy, every figure": page(sick.healthy_run),
-    "100 layers, 10,000 steps": page(sick.hundred_layers_run),
-    "1,000 layers, 10,000 steps": page(lambda: sick.deep_run(layers=1000, steps=10_000)),
-    "hostile names": page(sick.hostile_names_run),
+    "healthy, every figure": page(synthetic_runs.healthy_run),
+    "100 layers, 10,000 steps": page(synthetic_runs.hundred_layers_run),
+    "1,000 layers, 10,000 steps": page(lambda: synthetic_runs.deep_run(layers=1000, steps=10_000)),
+    "hostile names": page(synthetic_runs.hostile_names_run),
     "comparison of two": compared,
 }
 
@@ -59,7 +59,7 @@ def visit(browser: Browser, path: Path) -> tuple[float, float, list[str]]:
 
 def main() -> None:
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    report(sick.dead_relu_run())  # the scripts that draw are made once a process
+    report(synthetic_runs.dead_relu_run())  # the scripts that draw are made once a process
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         print(f"Chromium {browser.version}, Python {platform.python_version()}, {VISITS} visits each, network off")

@@ -28,12 +28,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from babysit.data.batches import shuffled
 from babysit.data.samples import Samples
-from babysit.records.anatomy import Task
+from babysit.records.model_summary import Task
 from babysit.records.trial import Value
-from babysit.tuning.executor import Member, Workload
-from babysit.tuning.population.compiling import matmul_precision
-from babysit.tuning.population.forms import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Form
-from babysit.tuning.population.population import Population
+from babysit.tuning.executors.base import TrainingTask, TrialConfig
+from babysit.tuning.vectorized.backends import ONE_BY_ONE, SHARED_INPUT, SIDE_BY_SIDE, Backend
+from babysit.tuning.vectorized.compiling import matmul_precision
+from babysit.tuning.vectorized.executor import VectorizedExecutor
 
 PLENTY = 10_000_000  # steps that a long search would have ahead: compiling pays
 
@@ -62,7 +62,7 @@ class Case:
     batch: int
     steps: int  # of an epoch
     members: int
-    forms: tuple[Form, ...]
+    forms: tuple[Backend, ...]
     targets: str
 
 
@@ -75,11 +75,11 @@ CASES = {
         50,
         64,
         (
-            Form(way=SIDE_BY_SIDE, width=64),
-            Form(way=SHARED_INPUT, width=64),
-            Form(way=SIDE_BY_SIDE, width=16, compiled=True),
-            Form(way=SIDE_BY_SIDE, width=64, compiled=True),
-            Form(way=SHARED_INPUT, width=64, compiled=True),
+            Backend(way=SIDE_BY_SIDE, width=64),
+            Backend(way=SHARED_INPUT, width=64),
+            Backend(way=SIDE_BY_SIDE, width=16, compiled=True),
+            Backend(way=SIDE_BY_SIDE, width=64, compiled=True),
+            Backend(way=SHARED_INPUT, width=64, compiled=True),
         ),
         "11 in float32",
     ),
@@ -91,13 +91,13 @@ CASES = {
         128,
         8,
         (
-            Form(way=SIDE_BY_SIDE, width=4),
-            Form(way=SHARED_INPUT, width=4),
-            Form(way=SHARED_INPUT, width=4, compiled=True),
-            Form(way=SHARED_INPUT, width=4, compiled=True, matmul="medium"),
-            Form(way=SHARED_INPUT, width=8, compiled=True, matmul="medium"),
-            Form(way=SHARED_INPUT, width=4, compiled=True, bf16=True),
-            Form(way=SHARED_INPUT, width=8, compiled=True, bf16=True),
+            Backend(way=SIDE_BY_SIDE, width=4),
+            Backend(way=SHARED_INPUT, width=4),
+            Backend(way=SHARED_INPUT, width=4, compiled=True),
+            Backend(way=SHARED_INPUT, width=4, compiled=True, matmul="medium"),
+            Backend(way=SHARED_INPUT, width=8, compiled=True, matmul="medium"),
+            Backend(way=SHARED_INPUT, width=4, compiled=True, bf16=True),
+            Backend(way=SHARED_INPUT, width=8, compiled=True, bf16=True),
         ),
         "2.4 in float32, 3.5 in bfloat16",
     ),
@@ -109,13 +109,13 @@ CASES = {
         24,
         2,
         (
-            Form(way=SIDE_BY_SIDE, width=2),
-            Form(way=ONE_BY_ONE, width=1),
-            Form(way=ONE_BY_ONE, width=1, compiled=True),
-            Form(way=ONE_BY_ONE, width=1, compiled=True, bf16=True),
-            Form(way=ONE_BY_ONE, width=1, channels_last=True),
-            Form(way=ONE_BY_ONE, width=1, channels_last=True, bf16=True),
-            Form(way=ONE_BY_ONE, width=1, channels_last=True, compiled=True, bf16=True),
+            Backend(way=SIDE_BY_SIDE, width=2),
+            Backend(way=ONE_BY_ONE, width=1),
+            Backend(way=ONE_BY_ONE, width=1, compiled=True),
+            Backend(way=ONE_BY_ONE, width=1, compiled=True, bf16=True),
+            Backend(way=ONE_BY_ONE, width=1, channels_last=True),
+            Backend(way=ONE_BY_ONE, width=1, channels_last=True, bf16=True),
+            Backend(way=ONE_BY_ONE, width=1, channels_last=True, compiled=True, bf16=True),
         ),
         "1 in float32, 2 in bfloat16",
     ),
@@ -166,11 +166,11 @@ def plain(case: Case, batches: Callable[[], Iterator[tuple[Tensor, Tensor]]]) ->
     return block
 
 
-def engine(case: Case, workload: Workload, form: Form | None) -> tuple[Block, list[str]]:
+def engine(case: Case, workload: TrainingTask, form: Backend | None) -> tuple[Block, list[str]]:
     """The population's own epoch; the members go on from block to block."""
-    population = Population(replace(workload, steps=PLENTY), form=form)
+    population = VectorizedExecutor(replace(workload, steps=PLENTY), form=form)
     members = [
-        Member(number=number, parameters={"rate": 1e-3 / (1 + number), "weight_decay": 1e-4}, seed=0)
+        TrialConfig(number=number, parameters={"lr": 1e-3 / (1 + number), "weight_decay": 1e-4}, seed=0)
         for number in range(case.members)
     ]
     list(population.advance(members, epochs=1))
@@ -210,7 +210,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def measure(case: Case, *, rounds: int, block_seconds: float) -> None:
-    workload = Workload(
+    workload = TrainingTask(
         build=case.build,
         train=samples(case, case.batch * case.steps),
         validation=samples(case, case.batch),

@@ -1,10 +1,11 @@
 """How long a whole search takes: the lecture's coarse stage, beside Optuna with a plain loop and Ray Tune with ASHA.
 
 Run with `python benchmarks/search_job.py` on a quiet machine. The stage (CS231n 2017, lecture 6): 100 configurations,
-rate and weight decay from 10 ** uniform(-6, -3) and 10 ** uniform(-5, 5), five epochs each; CIFAR-10 with 49,000
-training and 1,000 validation images, the mean image subtracted; a network 3072-50-10 with weights 1e-4 * randn;
-batches of 100, momentum 0.9, the rate multiplied by 0.9 each epoch. All conditions try the same 100 configurations from
-the same seeds on the same data for the same epochs. `--lecture` then goes on from coarse to fine, without help.
+learning rate and weight decay from 10 ** uniform(-6, -3) and 10 ** uniform(-5, 5), five epochs each; CIFAR-10 with
+49,000 training and 1,000 validation images, the mean image subtracted; a network 3072-50-10 with weights 1e-4 * randn;
+batches of 100, momentum 0.9, the learning rate multiplied by 0.9 each epoch. All conditions try the same 100
+configurations from the same seeds on the same data for the same epochs. `--lecture` then goes on from coarse to fine,
+without help.
 
 Times include everything: starting workers, calibrating, compiling, sampling, storage. Beside the clock stands processor
 time, of workers too, which other work on the machine disturbs less. The share of sampling and storage is all that was
@@ -34,25 +35,25 @@ from torch import nn
 from babysit.data.samples import Samples
 from babysit.data.sources import load_data
 from babysit.data.splits import Splits
-from babysit.records.anatomy import Task
+from babysit.records.model_summary import Task
 from babysit.records.trial import Value
-from babysit.tuning.executor import Advance, Executor, Member, Workload
-from babysit.tuning.in_process import InProcess
-from babysit.tuning.population.population import Population
-from babysit.tuning.processes import processes
+from babysit.tuning.executors.base import Executor, TrainingTask, TrainResult, TrialConfig
+from babysit.tuning.executors.processes import processes
+from babysit.tuning.executors.sequential import SequentialExecutor
 from babysit.tuning.search import SearchResult, search
 from babysit.tuning.settings import SearchSettings, Stage
-from babysit.tuning.space import Choice, Scale, Space
+from babysit.tuning.space import Categorical, Range, Space
+from babysit.tuning.vectorized.executor import VectorizedExecutor
 
 SHARED = Path(os.environ.get("BABYSIT_SHARED", Path(__file__).parents[2] / "shared"))
 ARCHIVE = SHARED / "data" / "cifar10-jpeg.tar.xz"
 TRIALS, EPOCHS, BATCH, VALIDATION = 100, 5, 100, 1000
 TESTED = 1_000_000  # stands for the number of an image of the test set
-RANGES = {"rate": Scale(1e-6, 1e-3), "weight_decay": Scale(1e-5, 1e5)}
-SPACE = Space({**RANGES, "rate_decay": Choice((0.9,))})
-# From coarse to fine the decay is searched as well: as the share of the rate that is left at a stage's end, since what
-# an epoch should take off depends on how many there are.
-WHOLE_SPACE = Space({**RANGES, "rate_end": Scale(0.01, 1.0)})
+RANGES = {"lr": Range(1e-6, 1e-3), "weight_decay": Range(1e-5, 1e5)}
+SPACE = Space({**RANGES, "lr_decay": Categorical((0.9,))})
+# From coarse to fine the decay is searched as well: as the share of the learning rate that is left at a stage's end,
+# since what an epoch should take off depends on how many there are.
+WHOLE_SPACE = Space({**RANGES, "lr_end": Range(0.01, 1.0)})
 FINE_TRIALS, FINE_EPOCHS = 40, 40
 
 
@@ -119,7 +120,7 @@ class Timed:
     def notes(self) -> Sequence[str]:
         return self.inner.notes
 
-    def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+    def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
         results = iter(self.inner.advance(members, epochs=epochs))
         while True:
             began = time.perf_counter()
@@ -144,7 +145,7 @@ class Timed:
 
 
 def ours(
-    name: str, splits: Splits, make: Callable[[Workload], Executor], *, halving: float, precision: str
+    name: str, splits: Splits, make: Callable[[TrainingTask], Executor], *, halving: float, precision: str
 ) -> tuple[Row, SearchResult]:
     """The coarse stage as babysit searches it, written down in a folder as every search of the command line is."""
     settings = SearchSettings(
@@ -158,7 +159,7 @@ def ours(
     )
     timed: list[Timed] = []
 
-    def executor(workload: Workload) -> Executor:
+    def executor(workload: TrainingTask) -> Executor:
         began = time.perf_counter()
         timed.append(Timed(make(workload)))
         timed[0].seconds += time.perf_counter() - began
@@ -176,12 +177,12 @@ def ours(
 
 
 def plain_training(
-    x: torch.Tensor, y: torch.Tensor, *, rate: float, decay: float, held: tuple[torch.Tensor, torch.Tensor]
+    x: torch.Tensor, y: torch.Tensor, *, lr: float, decay: float, held: tuple[torch.Tensor, torch.Tensor]
 ) -> Iterator[tuple[float, int]]:
     """A plain eager loop as one writes it; the validation accuracy and the steps of each epoch. NaN ends it."""
     torch.manual_seed(0)
     model = network({})
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=decay)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
     for epoch in range(EPOCHS):
         order = torch.from_numpy(np.random.default_rng((0, epoch)).permutation(len(x)))
@@ -210,10 +211,10 @@ def optuna_plain(splits: Splits, configurations: Sequence[dict[str, Any]], threa
 
     def objective(trial: optuna.Trial) -> float:
         nonlocal steps
-        rate = trial.suggest_float("rate", 1e-6, 1e-3, log=True)
+        lr = trial.suggest_float("lr", 1e-6, 1e-3, log=True)
         decay = trial.suggest_float("weight_decay", 1e-5, 1e5, log=True)
         accuracy = 0.0
-        for epoch, (accuracy, count) in enumerate(plain_training(train.x, train.y, rate=rate, decay=decay, held=held)):
+        for epoch, (accuracy, count) in enumerate(plain_training(train.x, train.y, lr=lr, decay=decay, held=held)):
             steps += count
             trial.report(accuracy, epoch)
         return accuracy
@@ -226,7 +227,7 @@ def optuna_plain(splits: Splits, configurations: Sequence[dict[str, Any]], threa
             direction="maximize", storage=f"sqlite:///{folder}/study.db", sampler=optuna.samplers.RandomSampler(seed=0)
         )
         for configuration in configurations:
-            study.enqueue_trial({name: configuration[name] for name in ("rate", "weight_decay")})
+            study.enqueue_trial({name: configuration[name] for name in ("lr", "weight_decay")})
         study.optimize(objective, n_trials=len(configurations))
         seconds, spent = time.perf_counter() - began, processor_seconds() - spent
     torch.set_num_threads(before)
@@ -246,12 +247,12 @@ def ray_tune(splits: Splits, configurations: Sequence[dict[str, Any]]) -> Row:
         torch.set_num_threads(1)
         x, y, held_x, held_y = (torch.from_numpy(array) for array in data)
         chosen = config["chosen"]
-        training = plain_training(x, y, rate=chosen["rate"], decay=chosen["weight_decay"], held=(held_x, held_y))
+        training = plain_training(x, y, lr=chosen["lr"], decay=chosen["weight_decay"], held=(held_x, held_y))
         for accuracy, count in training:
             tune.report({"accuracy": accuracy, "steps": count})
 
     arrays = [part.numpy() for part in (splits.train.x, splits.train.y, splits.validation.x, splits.validation.y)]
-    wanted = [{name: one[name] for name in ("rate", "weight_decay")} for one in configurations]
+    wanted = [{name: one[name] for name in ("lr", "weight_decay")} for one in configurations]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -311,11 +312,11 @@ def tested(splits: Splits, result: SearchResult) -> float:
     """The test accuracy of the best of the fine stage, trained once more alone."""
     fine = [trial for trial in result.trials if trial.stage == "fine" and trial.metric is not None]
     best = max(fine, key=lambda trial: trial.metric or 0.0)
-    workload = Workload(
+    workload = TrainingTask(
         build=network, train=splits.train, validation=splits.test, optimizer="momentum", batch_size=BATCH, device="cpu"
     )
-    alone = Member(number=0, parameters=best.parameters, seed=best.seed, epochs=best.level)
-    (advance,) = InProcess(workload).advance([alone], epochs=best.level)
+    alone = TrialConfig(number=0, parameters=best.parameters, seed=best.seed, epochs=best.level)
+    (advance,) = SequentialExecutor(workload).advance([alone], epochs=best.level)
     return advance.metric or 0.0
 
 
@@ -333,12 +334,12 @@ def main() -> None:
         raise SystemExit(f"CIFAR-10 is not here ({ARCHIVE})")
     splits = cifar()
     torch.set_num_threads(1)
-    two = processes(2, inner=Population)
+    two = processes(2, inner=VectorizedExecutor)
     conditions = [
-        ("babysit, all to the end", Population, 1.0, "32"),
-        ("babysit, all to the end, bf16 where right", Population, 1.0, "auto"),
-        ("babysit, halving", Population, 3.0, "32"),
-        ("babysit, halving, bf16 where right", Population, 3.0, "auto"),
+        ("babysit, all to the end", VectorizedExecutor, 1.0, "32"),
+        ("babysit, all to the end, bf16 where right", VectorizedExecutor, 1.0, "auto"),
+        ("babysit, halving", VectorizedExecutor, 3.0, "32"),
+        ("babysit, halving, bf16 where right", VectorizedExecutor, 3.0, "auto"),
         ("babysit, all to the end, 2 processes", two, 1.0, "32"),
         ("babysit, all to the end, bf16, 2 processes", two, 1.0, "auto"),
         ("babysit, halving, 2 processes", two, 3.0, "32"),

@@ -17,9 +17,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from babysit.records.curves import Curves, Series
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
-from babysit.records.vitals import Vitals
-from babysit.store.identity import new_run_id
+from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
 from babysit.testing.postgres_server import postgres_programs, postgres_server
 from babysit.testing.store_contract_hard import (
@@ -28,7 +28,7 @@ from babysit.testing.store_contract_hard import (
     processes_may_open_and_write_at_once,
 )
 
-NAMES = ("loss/validation", "accuracy/validation", "temperature")
+NAMES = ("val/loss", "val/accuracy", "temperature")
 BLOCKS = 300
 KILLS = 50
 LONG_STEPS = 1_000_000
@@ -106,7 +106,7 @@ def appending() -> None:
 
 
 def long() -> None:
-    """A million steps of three curves, with vitals of twenty layers every fifty steps, in sixteen megabytes."""
+    """A million steps of three curves, with layer metrics of twenty layers every fifty steps, in sixteen megabytes."""
     random = np.random.default_rng(0)
     layers = tuple(f"layer{number}" for number in range(20))
     with stores() as addresses:
@@ -119,7 +119,9 @@ def long() -> None:
                     table = random.random((10, 20)).astype("float32")
                     writer.append(
                         curves=Curves(series={one: Series(steps, random.normal(size=500)) for one in NAMES}),
-                        vitals=Vitals(layers=layers, steps=steps[::50], values={f"s{n}": table for n in range(18)}),
+                        layer_metrics=LayerMetrics(
+                            layers=layers, steps=steps[::50], values={f"s{n}": table for n in range(18)}
+                        ),
                     )
                     if first % 10_000 == 0:
                         writer.flush()
@@ -134,7 +136,8 @@ def long() -> None:
             print(
                 f"{name}: written in {wrote:.1f} s, opened in {read:.2f} s; rows {size:.1f} MB, in all "
                 f"{bytes_of(address) / 1e6:.1f} MB of {LONG_MEGABYTES:.0f}; {rows:,} points of curves and "
-                f"{len(run.vitals.steps):,} sampled steps are left of {3 * LONG_STEPS:,} and {LONG_STEPS // 50:,}"
+                f"{len(run.layer_metrics.steps):,} sampled steps are left of {3 * LONG_STEPS:,} and "
+                f"{LONG_STEPS // 50:,}"
             )
 
 

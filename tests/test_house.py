@@ -11,8 +11,9 @@ ROOT = Path(babysit.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 INNER = [path for path in FILES if path.name == "__init__.py" and path.parent != ROOT]
 FORBIDDEN = {"utils", "util", "common", "helpers", "core", "misc"}
-# A file may be longer when a good reason stands in its first lines.
-LONGEST = 300
+# A plug-in is one small file; a concept of an engine is better in one longer file than in eight that call each other.
+PLUGINS = ("rules", "plots", "experiments", "metrics")
+LONGEST_PLUGIN, LONGEST = 300, 500
 
 
 def named(path):
@@ -60,7 +61,8 @@ def test_no_folder_or_file_is_named_for_nothing():
 
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_a_file_is_short_enough_to_read(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+    longest = LONGEST_PLUGIN if path.relative_to(ROOT).parts[0] in PLUGINS else LONGEST
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)

@@ -1,4 +1,5 @@
-"""babysit goes with the training of a neural network: it prepares, probes, watches, judges, proves, searches and shows.
+"""babysit goes with the training of a neural network: it prepares, experiments, watches, judges, proves, searches and
+shows.
 
 Names load when they are first used, so `import babysit` is quick and does not import torch.
 """
@@ -10,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from babysit.data.sources import load_data
+    from babysit.experiments.check import check
+    from babysit.fixes.try_fixes import try_fixes
+    from babysit.monitor.watch import watch
     from babysit.nn.builders import cnn, mlp
     from babysit.nn.initialize import initialize_
     from babysit.nn.preprocess import Center, Standardize
-    from babysit.probes.check import check
-    from babysit.records.problem import UserError
+    from babysit.records.errors import UserError
     from babysit.records.run import Run
     from babysit.reporting.report import report
-    from babysit.rules.judge import judge
+    from babysit.rules.engine import judge
     from babysit.store.store import Store
     from babysit.training.fit import fit
-    from babysit.treatment.treat import treat
     from babysit.tuning.search import search
     from babysit.tuning.space import Space
-    from babysit.watcher.watch import watch
 
 __version__ = "0.1.0"
 
@@ -33,18 +34,18 @@ _HOMES = {
     "Space": "babysit.tuning.space",
     "Standardize": "babysit.nn.preprocess",
     "Store": "babysit.store.store",
-    "UserError": "babysit.records.problem",
-    "check": "babysit.probes.check",
+    "UserError": "babysit.records.errors",
+    "check": "babysit.experiments.check",
     "cnn": "babysit.nn.builders",
     "fit": "babysit.training.fit",
     "initialize_": "babysit.nn.initialize",
-    "judge": "babysit.rules.judge",
+    "judge": "babysit.rules.engine",
     "load_data": "babysit.data.sources",
     "mlp": "babysit.nn.builders",
     "report": "babysit.reporting.report",
     "search": "babysit.tuning.search",
-    "treat": "babysit.treatment.treat",
-    "watch": "babysit.watcher.watch",
+    "try_fixes": "babysit.fixes.try_fixes",
+    "watch": "babysit.monitor.watch",
 }
 
 __all__ = [  # noqa: RUF022  the order is the order of a training
@@ -58,7 +59,7 @@ __all__ = [  # noqa: RUF022  the order is the order of a training
     "watch",
     "fit",
     "judge",
-    "treat",
+    "try_fixes",
     "Space",
     "search",
     "report",

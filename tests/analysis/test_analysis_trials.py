@@ -9,22 +9,22 @@ import msgspec
 import pytest
 
 from babysit.analysis.trials import FINALISTS, OTHER_SEEDS, best_of, best_trial, ranked
-from babysit.cli.boxes import _search_line, show_search
+from babysit.cli.render import _search_line, show_search
 from babysit.plots import search_parallel, search_scatter
-from babysit.plots.words import number
+from babysit.plots.formatting import number
 from babysit.records.run import Run, Status
 from babysit.records.trial import Trial, TrialState
-from babysit.reporting.live.pieces import tiles
+from babysit.reporting.live.fragments import tiles
 from babysit.reporting.report import report
 from babysit.store.summary import metric_of
 
 
-def trial(place: int, metric: float | None, *, rate: float | None = None, stage: str = "coarse", cost: float = 1.0,
+def trial(place: int, metric: float | None, *, lr: float | None = None, stage: str = "coarse", cost: float = 1.0,
           state: TrialState = TrialState.COMPLETE) -> Trial:  # fmt: skip
     return Trial(
         number=place,
         stage=stage,
-        parameters={"rate": rate or (place + 1) / 1000, "weight_decay": 1e-4 * (place + 1)},
+        parameters={"lr": lr or (place + 1) / 1000, "weight_decay": 1e-4 * (place + 1)},
         state=state,
         metric=metric,
         last_costs=(cost,),
@@ -33,7 +33,7 @@ def trial(place: int, metric: float | None, *, rate: float | None = None, stage:
 
 
 def searched(*trials: Trial) -> Run:
-    return Run(id="x", kind="search", status=Status.FINISHED, trials=trials, config={"rate": 0.2})
+    return Run(id="x", kind="search", status=Status.FINISHED, trials=trials, config={"lr": 0.2})
 
 
 PRUNED_AHEAD = (trial(0, 0.95, state=TrialState.PRUNED), trial(1, 0.9), trial(2, 0.8))
@@ -100,31 +100,29 @@ def test_every_outlet_names_the_same_trial_with_the_same_number_beside_the_same_
     run = searched(*trials)
     best = best_trial(run)
     assert best is not None
-    rate, metric = f"{best.trial.parameters['rate']:.2g}", number(best.metric, 4)
+    lr, metric = f"{best.trial.parameters['lr']:.2g}", number(best.metric, 4)
 
     assert metric_of(run, {}) == ("best trial", best.metric)
     assert dict(tiles(run))["Best trial"] == metric
-    assert f"rate {rate}, " in _search_line(run)
+    assert f"lr {lr}, " in _search_line(run)
     assert f"{best.metric:.3f} on validation" in _search_line(run)
     scatter, parallel = search_scatter.numbers(run), search_parallel.numbers(run)
     assert scatter is not None
     assert parallel is not None
-    assert f"Best: {metric} at rate = {rate}" in search_scatter.describe(scatter)
-    assert f"Best: {metric} at rate {rate}" in search_parallel.describe(parallel)
+    assert f"Best: {metric} at lr = {lr}" in search_scatter.describe(scatter)
+    assert f"Best: {metric} at lr {lr}" in search_parallel.describe(parallel)
     show_search(run, ())
-    row = re.compile(
-        rf"{best.trial.number}\W+{best.stage}\W+{re.escape(f'{best.metric:.4f}')}\W+rate {re.escape(rate)}"
-    )
+    row = re.compile(rf"{best.trial.number}\W+{best.stage}\W+{re.escape(f'{best.metric:.4f}')}\W+lr {re.escape(lr)}")
     assert row.search(capsys.readouterr().out.splitlines()[1])
     for format in ("text", "md", "html"):
         # The first row of the table of trials, whatever draws its lines.
         words = re.sub(r"<[^>]*>|[|\\]", " ", report(run, format=format))
-        first = re.search(r"(\d+)\s+(coarse|finalists)\s+([\d.]+)\s+rate (\S+),", words)
+        first = re.search(r"(\d+)\s+(coarse|finalists)\s+([\d.]+)\s+lr (\S+),", words)
         assert first is not None, format
-        assert first.groups() == (str(best.trial.number), best.stage, metric, rate), format
+        assert first.groups() == (str(best.trial.number), best.stage, metric, lr), format
 
 
 def test_values_that_differ_by_rounding_alone_are_one_configuration():
-    one, other = trial(0, 0.9, rate=0.1), trial(1, 0.8, rate=0.10000000000000006)
-    twice = [msgspec.structs.replace(each, parameters={"rate": each.parameters["rate"]}) for each in (one, other)]
+    one, other = trial(0, 0.9, lr=0.1), trial(1, 0.8, lr=0.10000000000000006)
+    twice = [msgspec.structs.replace(each, parameters={"lr": each.parameters["lr"]}) for each in (one, other)]
     assert [place.trial.number for place in ranked(twice)] == [0]

@@ -12,12 +12,12 @@ from babysit.analysis.learning import learning
 from babysit.analysis.verdict import concluded
 from babysit.records.curves import Curves
 from babysit.records.events import Events
+from babysit.records.experiment import ExperimentResult, Outcome
 from babysit.records.finding import Finding, Severity
-from babysit.records.probe import Outcome, ProbeResult
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run, Status
 from babysit.records.trial import Trial, TrialState
 from babysit.records.verdict import Missing, Verdict
-from babysit.records.vitals import Vitals
 from babysit.rules.examples import classes, example_run, falling, flat, profile, regression
 
 ALARM = Finding(code="O201", name="double-softmax", severity=Severity.WARNING)
@@ -54,9 +54,9 @@ def test_a_run_in_which_nothing_was_seen_is_inconclusive():
 @pytest.mark.parametrize(("steps", "missing"), [(3, (Missing.STEPS,)), (19, (Missing.STEPS,)), (20, ())])
 def test_fewer_steps_than_a_watch_looks_at_one_by_one_are_too_few(steps, missing):
     run = example_run(loss=falling(2.4, 0.1))
-    series = msgspec.structs.replace(run.curves.get("loss/train"))
+    series = msgspec.structs.replace(run.curves.get("train/loss"))
     short = type(series)(series.steps[-steps:] * 0 + np.arange(steps), series.values[-steps:])
-    curves = Curves(series={"loss/train": short})
+    curves = Curves(series={"train/loss": short})
     assert judged(run, curves=curves, events=Events(steps=steps))[1] == missing
 
 
@@ -65,19 +65,19 @@ def test_a_loss_that_stays_at_that_of_guessing_is_not_learning():
 
 
 def test_validation_at_chance_is_not_healthy_where_training_is_perfect():
-    curves = {"loss/validation": flat(2.3, steps=30), "accuracy/validation": flat(0.1, steps=30)}
+    curves = {"val/loss": flat(2.3, steps=30), "val/accuracy": flat(0.1, steps=30)}
     assert judged(example_run(curves=curves)) == (Verdict.INCONCLUSIVE, (Missing.GENERALIZATION,))
 
 
 def test_an_accuracy_at_chance_beside_a_loss_near_zero_is_a_contradiction():
-    run = example_run(curves={"accuracy/train": flat(0.1, steps=400)})
+    run = example_run(curves={"train/accuracy": flat(0.1, steps=400)})
     assert judged(run) == (Verdict.INCONCLUSIVE, (Missing.AGREEMENT,))
 
 
 def test_a_loss_whose_constant_prediction_is_not_known_measures_no_learning():
     run = example_run(objective=classes(loss="custom"))
     assert judged(run) == (Verdict.INCONCLUSIVE, (Missing.BASELINE,))
-    seen = example_run(objective=classes(loss="custom"), curves={"accuracy/validation": flat(0.8, steps=30)})
+    seen = example_run(objective=classes(loss="custom"), curves={"val/accuracy": flat(0.8, steps=30)})
     assert judged(seen) == (Verdict.HEALTHY, ())
 
 
@@ -86,12 +86,12 @@ def test_steps_without_any_loss_measure_no_learning():
 
 
 def test_checks_alone_are_no_training_and_a_failed_one_is_said_first():
-    passed = ProbeResult(name="initial-loss", outcome=Outcome.PASS)
-    failed = ProbeResult(name="overfit-tiny", outcome=Outcome.FAIL)
-    alone = Run(id="x", status=Status.FINISHED, probes=(passed,))
+    passed = ExperimentResult(name="initial-loss", outcome=Outcome.PASS)
+    failed = ExperimentResult(name="overfit-tiny", outcome=Outcome.FAIL)
+    alone = Run(id="x", status=Status.FINISHED, experiments=(passed,))
     assert judged(alone) == (Verdict.INCONCLUSIVE, (Missing.TRAINING,))
-    assert judged(alone, probes=(passed, failed))[1] == (Missing.CHECKS, Missing.TRAINING)
-    assert judged(example_run(probes=(failed,)))[1] == (Missing.CHECKS,)
+    assert judged(alone, experiments=(passed, failed))[1] == (Missing.CHECKS, Missing.TRAINING)
+    assert judged(example_run(experiments=(failed,)))[1] == (Missing.CHECKS,)
 
 
 @pytest.mark.parametrize(("metric", "verdict"), [(0.12, Verdict.INCONCLUSIVE), (0.9, Verdict.HEALTHY)])
@@ -118,8 +118,8 @@ def test_learned_shares_are_those_of_the_constant_prediction():
     run = example_run(
         loss=flat(math.log(10) / 4, noise=0),
         curves={
-            "loss/validation": flat(math.log(10) / 2, steps=30, noise=0),
-            "accuracy/validation": flat(0.55, noise=0),
+            "val/loss": flat(math.log(10) / 2, steps=30, noise=0),
+            "val/accuracy": flat(0.55, noise=0),
         },
     )
     known = learning(run)
@@ -144,18 +144,18 @@ def test_the_best_constant_prediction_of_a_regression_is_its_mean():
 
 def test_a_loss_that_ended_as_nan_is_not_made_good_by_an_accuracy_from_before():
     broken = np.r_[falling(2.4, 0.1), np.full(50, np.nan)]
-    run = example_run(loss=broken, curves={"accuracy/train": flat(0.95)})
+    run = example_run(loss=broken, curves={"train/accuracy": flat(0.95)})
     assert learning(run).train == -math.inf
     assert judged(run)[0] is not Verdict.HEALTHY
 
 
 def test_a_result_on_test_data_counts_before_the_curve_of_validation():
-    run = example_run(curves={"accuracy/validation": flat(0.9, steps=30)})
-    assert learning(msgspec.structs.replace(run, result={"accuracy/test": 0.2})).validation_accuracy == 0.2
+    run = example_run(curves={"val/accuracy": flat(0.9, steps=30)})
+    assert learning(msgspec.structs.replace(run, result={"test/accuracy": 0.2})).validation_accuracy == 0.2
 
 
-def test_vitals_alone_are_something_that_was_measured():
-    run = Run(id="x", status=Status.FINISHED, vitals=Vitals(layers=("a",), steps=np.arange(30)))
+def test_layer_metrics_alone_are_something_that_was_measured():
+    run = Run(id="x", status=Status.FINISHED, layer_metrics=LayerMetrics(layers=("a",), steps=np.arange(30)))
     assert judged(run)[1] == (Missing.ANYTHING,)
 
 

@@ -10,10 +10,10 @@ import torch
 
 from babysit.analysis.constant import Constant, from_counts, from_profile, from_variance, luck, none_beat
 from babysit.data.samples import Samples
-from babysit.records.anatomy import Task
 from babysit.records.dataprofile import DataProfile, SplitProfile
+from babysit.records.model_summary import Task
 from babysit.records.trial import Trial, TrialState
-from babysit.tuning.constant_answer import constant_answer
+from babysit.tuning.constant_prediction import constant_prediction
 
 
 def trial(metric: float | None, *costs: float) -> Trial:
@@ -35,7 +35,7 @@ def test_profile_and_samples_give_the_same_constant_answer():
     y = torch.tensor([0] * 6 + [1] * 3 + [2] * 1)
     samples = Samples(x=torch.zeros(10, 2), y=y, task=Task.CLASSES, kind="table")
     splits = tuple(SplitProfile(split=name, samples=10, class_counts=(6, 3, 1)) for name in ("train", "validation"))
-    assert from_profile(DataProfile(splits=splits)) == constant_answer(samples, samples)
+    assert from_profile(DataProfile(splits=splits)) == constant_prediction(samples, samples)
     several = tuple(SplitProfile(split=name, samples=10, class_counts=(9, 8)) for name in ("train", "validation"))
     assert from_profile(DataProfile(splits=several)) is None  # more than one label a sample
     assert from_profile(None) is None

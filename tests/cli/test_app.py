@@ -9,7 +9,7 @@ import pytest
 
 from babysit.cli import app as cli
 from babysit.cli.catalogue import COMMANDS
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -137,7 +137,7 @@ def test_a_damaged_store_is_told_and_left_as_it_is(refused, folder):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_a_full_disk_for_the_report_is_told(refused, folder):
-    from babysit.testing.sick import diverging_run
+    from babysit.testing.synthetic_runs import diverging_run
 
     with Store("babysit_runs") as store:
         store.save(diverging_run())
@@ -165,7 +165,7 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(capsys, folder):
             kept = store.load("latest")
         assert kept.status == "crashed"
         assert kept.config["stage"] in ("searched", "trained")
-        assert len(kept.probes) >= 4
+        assert len(kept.experiments) >= 4
         assert len(kept.trials) >= 24
         with pytest.raises(SystemExit) as caught:
             main(["run", "--resume", kept.id, "--store", str(folder / "small"), "--exit-zero"])
@@ -183,17 +183,17 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(capsys, folder):
         (("run", "--resume", "2020"), "no run"),
         (("runs", "2020"), "no run"),
         (("report", "2020"), "no run"),
-        (("treat",), "no run"),
-        (("treat", "--seeds", "2"), "too few to tell"),
+        (("fix",), "no run"),
+        (("fix", "--seeds", "2"), "too few to tell"),
         (("watch", "nowhere.py"), "nowhere.py"),
         (("watch", "--json", "/proc/nothing/here.json", "t.py"), "cannot be written"),
         (("explain", "dubble-softmax"), "double-softmax"),
         (("rules", "Q9"), "Q9"),
         (("check", "digits", "--select", "no-such-rule"), "no-such-rule"),
         (("check", "digits", "--seed", "-3"), "seed"),
-        (("fit", "digits", "--rate", "0"), "rate"),
+        (("fit", "digits", "--lr", "0"), "learning rate"),
         (("fit", "digits", "--optimizer", "magic"), "magic"),
-        (("search", "digits", "rate=1.."), "rate=1.."),
+        (("search", "digits", "lr=1.."), "lr=1.."),
         (("search", "digits", "unheard=1..2"), "unheard"),
         (("check", "digits", "--fail-on", "DOOM"), "DOOM"),
         (("check", "digits", "--store", "mysql+nothing://x"), "mysql"),

@@ -42,7 +42,7 @@ def test_faults_are_named_with_their_columns_and_make_the_exit_code_1(capsys):
 
 
 def test_bad_rows_are_left_out_and_counted(capsys):
-    code, out, _ = _run(capsys, "train.csv", "--data-only", "--skip-bad")
+    code, out, _ = _run(capsys, "train.csv", "--data-only", "--skip-invalid")
     assert code == 0
     assert "left out: 10 samples with missing values" in out
     assert "390" in out
@@ -71,7 +71,7 @@ def test_options_for_data_alone_are_not_ignored_in_silence(capsys):
 
 
 def test_a_training_on_what_is_left_counts_what_was_left_out(capsys):
-    code, out, _ = _run(capsys, "train.csv", "--skip-bad", "--exit-zero")
+    code, out, _ = _run(capsys, "train.csv", "--skip-invalid", "--exit-zero")
     assert code == 0
     assert "left out: 10 rows with missing" in out
     assert "overfit 20 samples" in out

@@ -26,5 +26,5 @@ def test_modes_that_disagree_are_named_n804_and_the_layers_are_known(tmp_path, m
     assert end.value.code == 1
     told = json.loads(capsys.readouterr().out)
     assert "N804" in {finding["code"] for finding in told["findings"]}
-    outcomes = {probe["name"]: probe["outcome"] for probe in told["run"]["probes"]}
-    assert outcomes["rate-trials"] == "pass"
+    outcomes = {experiment["name"]: experiment["outcome"] for experiment in told["run"]["experiments"]}
+    assert outcomes["lr-trials"] == "pass"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from babysit.store.store import Store
-from babysit.testing.sick import diverging_run, healthy_run
+from babysit.testing.synthetic_runs import diverging_run, healthy_run
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_check_shows_measured_beside_expected(call, table):
 def test_check_gives_json_and_nothing_else(call, table):
     code, out, _ = call("check", table, "--target", "y", "--json")
     said = json.loads(out)
-    assert {probe["name"] for probe in said["run"]["probes"]} >= {"initial-loss", "overfit-tiny"}
+    assert {experiment["name"] for experiment in said["run"]["experiments"]} >= {"initial-loss", "overfit-tiny"}
     assert code in (0, 1)
 
 
@@ -64,19 +64,19 @@ def test_check_fails_where_an_experiment_fails(call, folder, table, monkeypatch)
 
 
 def test_fit_trains_tests_saves_and_keeps(call, folder, table):
-    code, out, _ = call("fit", table, "--target", "y", "--epochs", "3", "--rate", "1e-2", "--exit-zero")
+    code, out, _ = call("fit", table, "--target", "y", "--epochs", "3", "--lr", "1e-2", "--exit-zero")
     assert code == 0
     assert "Test accuracy" in out
     with Store() as store:
         run = store.load("latest")
     assert run.kind == "fit"
-    assert run.config["rate"] == 0.01
+    assert run.config["lr"] == 0.01
     assert (folder / run.artifacts["model"]).is_file()
     assert (folder / run.artifacts["report"]).is_file()
 
 
 def test_search_lists_the_best_first_and_says_why_ranges_moved(call, table):
-    words = ("search", table, "rate=1e-3..1e-1", "hidden=4,8", "--target", "y", "--coarse", "4", "--fine", "2")
+    words = ("search", table, "lr=1e-3..1e-1", "hidden=4,8", "--target", "y", "--coarse", "4", "--fine", "2")
     code, out, _ = call(*words, "--exit-zero")
     assert code == 0
     metrics = [float(line.split()[1]) for line in out.splitlines() if line.startswith(("coarse ", "fine ", "final"))]
@@ -138,7 +138,7 @@ def test_explain_and_rules_say_the_same_of_a_rule(call):
 
 
 def test_treat_without_cures_says_so(call, kept):
-    code, out, _ = call("treat", kept[1].id)
+    code, out, _ = call("fix", kept[1].id)
     assert code == 0
     assert "proposes a fix" in out
 
@@ -191,7 +191,7 @@ def test_a_watched_script_keeps_its_output_and_arguments(folder):
         run = store.load("latest")
     assert run.kind == "watch"
     assert run.findings[0].code == "O201"
-    assert len(run.curves.get("loss/train")) == 60
+    assert len(run.curves.get("train/loss")) == 60
 
 
 @pytest.mark.slow
@@ -225,10 +225,10 @@ def test_run_digits_carries_the_whole_method_out(folder):
     assert "Verdict" in done.stdout
     with Store(str(folder / "babysit_runs")) as store:
         run = store.load("latest")
-    assert run.result["accuracy/test"] >= 0.97
+    assert run.result["test/accuracy"] >= 0.97
     assert run.verdict == "healthy"
-    assert run.probe("overfit-tiny").measured["accuracy"] == 1.0
-    assert 2.2 < run.probe("initial-loss").measured["loss"] < 2.45
+    assert run.experiment("overfit-tiny").measured["accuracy"] == 1.0
+    assert 2.2 < run.experiment("initial-loss").measured["loss"] < 2.45
     page = folder / "babysit_runs" / run.id / "report.html"
     assert str(page) in done.stdout
     assert page.stat().st_size > 10_000
@@ -263,16 +263,16 @@ def test_ctrl_c_leaves_a_readable_run_that_can_be_resumed(folder):
 
 
 def test_a_sick_training_is_found_sick_and_its_cure_is_tried(call, table):
-    """A rate ten thousand times too high: named, exit code 1, and dividing it is what treatment tries."""
-    code, out, _ = call("fit", table, "--target", "y", "--rate", "30", "--optimizer", "momentum", "--epochs", "12")
+    """A learning rate ten thousand times too high: named, exit code 1, and dividing it is what fix tries."""
+    code, out, _ = call("fit", table, "--target", "y", "--lr", "30", "--optimizer", "momentum", "--epochs", "12")
     assert code == 1
     assert "PROBLEMS" in out
     with Store() as store:
         run = store.load("latest")
-    assert run.diagnosis is not None
-    assert run.diagnosis.code in out
-    assert any(treatment.action == "scale_rate" for finding in run.alarms for treatment in finding.treatments)
-    code, out, _ = call("treat", "latest", "--json")
+    assert run.root_cause is not None
+    assert run.root_cause.code in out
+    assert any(fix.action == "scale_lr" for finding in run.problems for fix in finding.fixes)
+    code, out, _ = call("fix", "latest", "--json")
     tried = json.loads(out)
-    assert any(trial["treatment"]["action"] == "scale_rate" for trial in tried)
+    assert any(trial["fix"]["action"] == "scale_lr" for trial in tried)
     assert code == (0 if any(trial["outcome"] == "helped" for trial in tried) else 1)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from babysit.store.store import Store
-from babysit.testing.sick import diverging_run, healthy_run, overfit_run
+from babysit.testing.synthetic_runs import diverging_run, healthy_run, overfit_run
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_the_same_run_twice_is_refused(call, kept):
 
 def test_markdown_and_sarif_go_to_standard_output_and_to_files(call, kept, tmp_path):
     assert call("report", kept[1], "--format", "md")[1].startswith(
-        "# ❌ Problems\n\n**Problem found: rate too high (U601)"
+        "# ❌ Problems\n\n**Problem found: learning rate too high (U601)"
     )
     assert json.loads(call("report", kept[1], "--format", "sarif")[1])["version"] == "2.1.0"
     code, out, _ = call("report", kept[1], "--format", "sarif", "--output", "b.sarif")

@@ -16,21 +16,21 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from babysit.cli import live
-from babysit.cli.live import Panel, Screen, hindrance
-from babysit.cli.live_view import Seen, lines, room, sparkline
-from babysit.records.curves import ACCURACY_VALIDATION, LOSS_TRAIN, RATE, Curves, Series
+from babysit.cli import live_panel
+from babysit.cli.live_panel import Panel, Screen, unavailable_reason
+from babysit.cli.panel_state import PanelState, lines, panel_height, sparkline
+from babysit.records.curves import LEARNING_RATE, TRAIN_LOSS, VAL_ACCURACY, Curves, Series
 from babysit.records.finding import Finding, Severity
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Overhead
-from babysit.records.vitals import Vitals
 
 pyte = pytest.importorskip("pyte")
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 FINDINGS = tuple(
-    Finding(code=code, name=name, severity=Severity.ERROR, meaning=meaning)
-    for code, name, meaning in [
-        ("U601", "rate-too-high", "Each step changes the weights by 41 %."),
+    Finding(code=code, name=name, severity=Severity.ERROR, message=message)
+    for code, name, message in [
+        ("U601", "lr-too-high", "Each step changes the weights by 41 %."),
         ("O201", "double-softmax", "The loss gets softmax."),
         ("A401", "dead-units", "Dead."),
     ]
@@ -62,16 +62,18 @@ if "fail" in sys.argv:
 
 
 def seen(**parts):
-    found = Seen("train", time.monotonic() - 75)
+    found = PanelState("train", time.monotonic() - 75)
     steps = np.arange(400)
     series = {
-        LOSS_TRAIN: Series(steps, 2.0 * np.exp(-steps / 100)),
-        ACCURACY_VALIDATION: Series(np.array([399]), np.array([0.94])),
-        RATE: Series(steps[:1], np.array([1e-3])),
+        TRAIN_LOSS: Series(steps, 2.0 * np.exp(-steps / 100)),
+        VAL_ACCURACY: Series(np.array([399]), np.array([0.94])),
+        LEARNING_RATE: Series(steps[:1], np.array([1e-3])),
     }
     table = {"update_ratio": [[1e-3, 2e-3]], "gradient_rms": [[1e-4, 1e-2]], "dead": [[np.nan, 0.25]]}
-    vitals = {name: np.array(rows, dtype="float32") for name, rows in table.items()}
-    found.take(Curves(series=series), Vitals(layers=("a", "b"), steps=np.array([399]), values=vitals), parts)
+    layer_metrics = {name: np.array(rows, dtype="float32") for name, rows in table.items()}
+    found.take(
+        Curves(series=series), LayerMetrics(layers=("a", "b"), steps=np.array([399]), values=layer_metrics), parts
+    )
     return found
 
 
@@ -81,12 +83,13 @@ def plainly(drawn):
 
 def test_the_panel_tells_loss_vital_signs_findings_and_cost():
     drawn = plainly(lines(seen(findings=FINDINGS, overhead=Overhead(share=0.008, steps=400)), 100, 24))
-    assert len(drawn) == room(100, 24)
+    assert len(drawn) == panel_height(100, 24)
     assert {cell_len(line) for line in drawn} == {100}
     text = "\n".join(drawn)
     for words in (
-        "babysit train", "loss █", "step 400", "time 1:15", "accuracy 94 %", "rate 0.001", "0.0015 of the weights",
-        "1e-4 to 0.01", "dead up to 25 %", "✗ U601 rate too high", "✗ O201 double softmax, and 1 more",
+        "babysit "
+        "train", "loss █", "step 400", "time 1:15", "accuracy 94 %", "learning rate 0.001", "0.0015 of the weights",
+        "1e-4 to 0.01", "dead up to 25 %", "✗ U601 learning rate too high", "✗ O201 double softmax, and 1 more",
         "watching costs 0.80 % of the step time (budget 1 %)",
     ):  # fmt: skip
         assert words in text, words
@@ -95,25 +98,25 @@ def test_the_panel_tells_loss_vital_signs_findings_and_cost():
 def test_nothing_is_called_healthy_before_it_was_judged():
     assert "not judged yet" in "\n".join(lines(seen(), 100, 24))
     assert "nothing wrong so far" in "\n".join(lines(seen(findings=()), 100, 24))
-    assert "waiting for the first step" in "\n".join(lines(Seen("train", 0.0), 100, 24))
+    assert "waiting for the first step" in "\n".join(lines(PanelState("train", 0.0), 100, 24))
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(30, 12), (44, 13), (80, 24), (250, 60)])
 @pytest.mark.parametrize("plain", [False, True])
 def test_the_panel_fits_into_every_terminal(columns, rows, plain):
     drawn = plainly(lines(seen(findings=FINDINGS), columns, rows, plain=plain))
-    assert len(drawn) == room(columns, rows) <= rows // 2
+    assert len(drawn) == panel_height(columns, rows) <= rows // 2
     assert {cell_len(line) for line in drawn} == {columns}
     assert not plain or all(line.isascii() for line in drawn)
 
 
 def test_there_is_no_panel_where_it_would_take_the_screen():
-    assert room(29, 50) == room(100, 11) == 0
+    assert panel_height(29, 50) == panel_height(100, 11) == 0
 
 
 def test_hostile_names_move_no_cursor():
     evil = "\x1b[2J\x1b]0;owned\x07\u202e" + "x" * 10_000 + "\n\r"
-    finding = Finding(code=evil, name=evil, severity=Severity.ERROR, meaning=evil)
+    finding = Finding(code=evil, name=evil, severity=Severity.ERROR, message=evil)
     found = seen(findings=(finding,))
     found.name = evil
     drawn = plainly(lines(found, 80, 24))
@@ -137,10 +140,10 @@ def test_a_sparkline_shows_fall_flat_and_what_is_no_number():
 
 
 def test_what_is_seen_takes_bounded_memory():
-    found = Seen("train", 0.0)
+    found = PanelState("train", 0.0)
     for start in range(0, 100_000, 1000):
         steps = np.arange(start, start + 1000)
-        found.take(Curves(series={LOSS_TRAIN: Series(steps, steps.astype(float))}), None, {})
+        found.take(Curves(series={TRAIN_LOSS: Series(steps, steps.astype(float))}), None, {})
     assert found.steps == 100_000
     assert len(found.losses) < 512
     assert found.losses == sorted(found.losses)
@@ -159,8 +162,8 @@ def test_it_is_said_why_there_is_no_panel(monkeypatch, environment, terminal, wo
     stream = io.StringIO()
     stream.isatty = lambda: terminal
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(live, "_size", lambda: (80, 24))
-    said = hindrance(environment)
+    monkeypatch.setattr(live_panel, "_size", lambda: (80, 24))
+    said = unavailable_reason(environment)
     assert words in said
     assert bool(said) == bool(words)
 
@@ -209,7 +212,7 @@ def test_records_pass_through_whatever_the_terminal_does(monkeypatch):
     stream = io.StringIO()
     stream.fileno = lambda: writing
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(live, "_size", lambda: (80, 24))
+    monkeypatch.setattr(live_panel, "_size", lambda: (80, 24))
     panel = Panel(Kept(), name="train", overhead=0.01)
     panel.start()
     curves = Curves()
@@ -217,7 +220,7 @@ def test_records_pass_through_whatever_the_terminal_does(monkeypatch):
     panel.update(findings=())
     panel.close()
     os.close(writing)
-    assert kept == [{"curves": curves, "vitals": None}, {"findings": ()}]
+    assert kept == [{"curves": curves, "layer_metrics": None}, {"findings": ()}]
 
 
 @pytest.mark.parametrize(
@@ -234,9 +237,9 @@ def test_records_pass_through_whatever_the_terminal_does(monkeypatch):
 def test_it_draws_when_asked_or_when_the_output_goes_elsewhere(
     monkeypatch, asked, output_is_terminal, environment, drawn
 ):
-    monkeypatch.setattr(live, "hindrance", lambda environment: "")
-    monkeypatch.setattr(live.Panel, "start", lambda panel: None)
-    monkeypatch.setattr(live.Panel, "close", lambda panel: None)
+    monkeypatch.setattr(live_panel, "unavailable_reason", lambda environment: "")
+    monkeypatch.setattr(live_panel.Panel, "start", lambda panel: None)
+    monkeypatch.setattr(live_panel.Panel, "close", lambda panel: None)
     for name, is_terminal in (("stdout", output_is_terminal), ("stderr", True)):
         stream = io.StringIO()
         stream.isatty = lambda is_terminal=is_terminal: is_terminal
@@ -246,13 +249,13 @@ def test_it_draws_when_asked_or_when_the_output_goes_elsewhere(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     writer = object()
-    with live.panel(writer, asked=asked, name="train", overhead=0.01) as sink:
+    with live_panel.panel(writer, asked=asked, name="train", overhead=0.01) as sink:
         assert (sink is not writer) == drawn
 
 
 def test_who_asks_for_a_panel_that_cannot_be_is_told_why(monkeypatch, capsys):
     writer = object()
-    with live.panel(writer, asked=True, name="train", overhead=0.01) as sink:
+    with live_panel.panel(writer, asked=True, name="train", overhead=0.01) as sink:
         assert sink is writer
     assert capsys.readouterr().err == "babysit: no live panel: standard error is no terminal\n"
 

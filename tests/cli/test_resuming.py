@@ -12,23 +12,23 @@ import pytest
 
 from babysit.cli.resuming import confirmed, latest_own
 from babysit.nn import factory
-from babysit.records.hiding import MASK
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
+from babysit.records.secrets import MASK
 from babysit.store.origin import PART, Origin, origin_of
 from babysit.store.run_file import RunFile, write_run
 from babysit.store.schema import PARTS
 from babysit.store.store import Store
-from babysit.testing.sick import diverging_run
+from babysit.testing.synthetic_runs import diverging_run
 
 PAYLOAD = """
 open({mark!r}, "w").close()
 from torch import nn
 def build(inputs, outputs): return nn.Linear(inputs, outputs)
 """
-TABLE_SETTINGS = {"target": "y", "seed": 0, "skip_bad": False, "epochs": 1, "patience": 1, "gap_patience": 1}
+TABLE_SETTINGS = {"target": "y", "seed": 0, "skip_invalid": False, "epochs": 1, "patience": 1, "gap_patience": 1}
 SEARCH_SETTINGS = {
-    "target": "", "seed": 0, "skip_bad": False, "trials": 2, "epochs": 1, "fine": 0, "fine_epochs": 0, "stages": 1,
+    "target": "", "seed": 0, "skip_invalid": False, "trials": 2, "epochs": 1, "fine": 0, "fine_epochs": 0, "stages": 1,
     "sampler": "random", "halving": 3.0, "ensemble": 0, "optimizer": "adam", "batch_size": 64, "precision": "32",
 }  # fmt: skip
 
@@ -63,7 +63,7 @@ def interrupted(kind, **config):
     told = SEARCH_SETTINGS if kind == "search" else TABLE_SETTINGS
     return Run(
         id="20991231-000000-evil", kind=kind, status=Status.INTERRUPTED, created="2026-11-29T16:42:56+00:00",
-        config={"source": "t.csv", "model": "", "space": "rate=1e-3..1e-2", **told, **config},
+        config={"source": "t.csv", "model": "", "space": "lr=1e-3..1e-2", **told, **config},
         artifacts={"search": "/tmp/elsewhere", "model": "/etc/passwd"},
     )  # fmt: skip
 
@@ -81,8 +81,8 @@ def files(folder):
 ATTACKS = [
     {"model": "evil.py:build"},
     {"model": "evil:build"},
-    {"model": "subprocess:getoutput", "space": "rate=1e-4..1e-1 cmd=touch${IFS}RAN"},
-    {"model": "os:system", "space": "rate=1e-4..1e-1 command=touch"},
+    {"model": "subprocess:getoutput", "space": "lr=1e-4..1e-1 cmd=touch${IFS}RAN"},
+    {"model": "os:system", "space": "lr=1e-4..1e-1 command=touch"},
     {"model": "builtins:exec"},
     {"model": "evil:build.__globals__"},
     {"source": "/etc/passwd"},
@@ -97,7 +97,7 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("config", ATTACKS)
-@pytest.mark.parametrize(("command", "kind"), [("run", "routine"), ("search", "search")])
+@pytest.mark.parametrize(("command", "kind"), [("run", "pipeline"), ("search", "search")])
 def test_an_imported_run_does_not_go_on_by_itself(command, kind, config, call, folder, started):
     run_id = imported(call, interrupted(kind, **config))
     there = files(folder)
@@ -120,7 +120,7 @@ def test_an_imported_run_is_not_treated_by_itself(config, call, folder, started)
     )
     imported(call, run)
     there = files(folder)
-    code, out, err = call("treat", "latest", "--store", "s")
+    code, out, err = call("fix", "latest", "--store", "s")
     assert (code, len(err.strip().splitlines())) == (2, 1), out
     assert files(folder) == there
     assert not started
@@ -148,12 +148,12 @@ def test_the_latest_to_go_on_with_is_this_users_own_though_that_of_another_is_ne
 def test_a_run_that_claims_to_be_this_users_is_still_not_theirs(call):
     """Whoever writes to a shared store can copy every word of an origin, but not its seal."""
     with Store("s") as store:
-        writer = store.open_writer(msgspec.structs.replace(interrupted("routine"), id="mine"))
+        writer = store.open_writer(msgspec.structs.replace(interrupted("pipeline"), id="mine"))
         writer.close()
         assert store.origin("mine")[1]
         with store._place.reading() as connection:
             seal = connection.execute(PARTS.select().where(PARTS.c.run_id == "mine", PARTS.c.name == PART)).one()
-        store.save(interrupted("routine", source="/etc/passwd"))
+        store.save(interrupted("pipeline", source="/etc/passwd"))
         with store._place.writing() as connection:
             of_evil = PARTS.c.run_id == "20991231-000000-evil"
             connection.execute(PARTS.update().where(of_evil, PARTS.c.name == PART).values(payload=seal.payload))
@@ -169,7 +169,7 @@ def test_a_run_that_claims_to_be_this_users_is_still_not_theirs(call):
 
 def test_a_key_that_others_can_read_proves_nothing(folder, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    run = interrupted("routine")
+    run = interrupted("pipeline")
     assert origin_of(run, "begun").is_own(run)
     key = folder / "state" / "babysit" / "origin.key"
     assert key.stat().st_mode & 0o777 == 0o600
@@ -180,7 +180,7 @@ def test_a_key_that_others_can_read_proves_nothing(folder, monkeypatch):
 
 def test_named_again_a_run_of_another_goes_on_in_the_folder_of_the_store(call, folder):
     """With the data and the model given by the person who goes on, both are used; the folder is never the record's."""
-    run_id = imported(call, interrupted("routine", model="evil.py:build", folder="anywhere", source="/home/x/t.csv"))
+    run_id = imported(call, interrupted("pipeline", model="evil.py:build", folder="anywhere", source="/home/x/t.csv"))
     words = ("run", "--resume", run_id, "--store", "s", "--exit-zero")
     assert "code does not run because a record names it" in call(*words)[2]
     assert not (folder / "RAN").exists()
@@ -189,7 +189,7 @@ def test_named_again_a_run_of_another_goes_on_in_the_folder_of_the_store(call, f
     assert "was begun with the model" in err
     # The record has no fingerprint of its data, so they must be called as it calls them.
     assert "has its data already" in call("run", "t.csv", *words[1:], "--model", "evil.py:build")[2]
-    run_id = imported(call, interrupted("routine", model="evil.py:build", folder="anywhere"))
+    run_id = imported(call, interrupted("pipeline", model="evil.py:build", folder="anywhere"))
     code, _, err = call("run", "t.csv", *words[1:], "--model", "evil.py:build")
     assert code == 0, err
     assert (folder / "RAN").exists()
@@ -201,23 +201,23 @@ def test_named_again_a_run_of_another_goes_on_in_the_folder_of_the_store(call, f
 
 def test_a_run_of_ones_own_needs_its_model_named_again_and_nothing_else(folder):
     with Store("s") as store:
-        store.open_writer(interrupted("routine")).close()
+        store.open_writer(interrupted("pipeline")).close()
         run = store.load("latest")
         assert confirmed(store, run, source="", model="", command="{data}{model}").source == "t.csv"
         with pytest.raises(UserError, match=r"they are not other\.csv"):
             confirmed(store, run, source="other.csv", model="", command="{data}{model}")
-        store.open_writer(interrupted("routine", model="evil.py:build")).close()
+        store.open_writer(interrupted("pipeline", model="evil.py:build")).close()
         run = store.load("latest")
         with pytest.raises(UserError, match=r"name it again: go --model evil\.py:build"):
             confirmed(store, run, source="", model="", command="go{model}")
         assert confirmed(store, run, source="", model="evil.py:build", command="{data}{model}").own
-        store.open_writer(interrupted("routine", source=f"db://u:{MASK}@h/t.csv")).close()
+        store.open_writer(interrupted("pipeline", source=f"db://u:{MASK}@h/t.csv")).close()
         with pytest.raises(UserError, match="without a secret"):
             confirmed(store, store.load("latest"), source="", model="", command="{data}{model}")
 
 
 def test_settings_of_the_wrong_kind_are_told_in_one_line(call):
-    run_id = imported(call, interrupted("routine", seed="x"))
+    run_id = imported(call, interrupted("pipeline", seed="x"))
     code, _, err = call("run", "t.csv", "--resume", run_id, "--store", "s")
     assert code == 2
     assert "cannot be used" in err
@@ -227,7 +227,7 @@ def test_settings_of_the_wrong_kind_are_told_in_one_line(call):
 
 def test_a_run_whose_id_leads_elsewhere_gets_no_folder(call, folder):
     with Store("s") as store:
-        store.save(interrupted("routine"))
+        store.save(interrupted("pipeline"))
         with store._place.writing() as connection:
             for table, column in (("runs", "id"), ("parts", "run_id")):
                 connection.exec_driver_sql(f"UPDATE {table} SET {column} = '../../outside'")
@@ -242,7 +242,7 @@ def test_a_run_whose_id_leads_elsewhere_gets_no_folder(call, folder):
 
 def test_an_export_carries_no_origin(call, folder):
     with Store("s") as store:
-        store.open_writer(interrupted("routine")).close()
+        store.open_writer(interrupted("pipeline")).close()
         assert store.origin("latest")[1]
     assert call("runs", "export", "latest", "--to", "out.json", "--store", "s")[0] == 0
     assert "seal" not in (folder / "out.json").read_text()
@@ -259,8 +259,8 @@ def test_a_checkpoint_that_holds_code_is_refused(call, folder):
         def __reduce__(self):
             return (builtins.open, (str(folder / "RAN"), "w"))
 
-    run_id = imported(call, msgspec.structs.replace(interrupted("routine"), config={
-        **interrupted("routine").config, "stage": "searched", "rate": 0.01, "weight_decay": 0.0,
+    run_id = imported(call, msgspec.structs.replace(interrupted("pipeline"), config={
+        **interrupted("pipeline").config, "stage": "searched", "lr": 0.01, "weight_decay": 0.0,
     }))  # fmt: skip
     place = folder / "s" / run_id
     place.mkdir(parents=True)

@@ -8,9 +8,9 @@ import pytest
 
 from babysit.cli.plain_text import on_one_line, visible
 from babysit.cli.settings import Settings, load_settings
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
-from babysit.store.place import MEGABYTES
+from babysit.store.backend import MEGABYTES
 from babysit.store.store import Store
 from babysit.testing.sample_runs import full_run, losses, same
 from babysit.testing.store_contract_hard import HOSTILE
@@ -29,7 +29,7 @@ def three():
     with Store() as store:
         store.save(full_run("amber"))
         store.save(Run(id="birch", name="Coarse", kind="search", status=Status.FINISHED, curves=losses(0, 900)))
-        store.save(Run(id="cedar", name="alpha", kind="watch", status=Status.CRASHED, result={"accuracy/test": 0.75}))
+        store.save(Run(id="cedar", name="alpha", kind="watch", status=Status.CRASHED, result={"test/accuracy": 0.75}))
         store.annotate("birch", tags=["paper", "best"], notes="for Table 2")
 
 
@@ -48,7 +48,7 @@ def ids(said):
         (("--sort", "size"), ["birch", "amber", "cedar"]),
         (("--limit", "1"), ["cedar"]),
         (("--find", "TABLE 2"), ["birch"]),
-        (("--find", "rate-too-high"), ["amber"]),
+        (("--find", "lr-too-high"), ["amber"]),
         (("--find", "cedar"), ["cedar"]),
         (("--kind", "search"), ["birch"]),
         (("--status", "crashed"), ["cedar"]),
@@ -216,7 +216,7 @@ def test_visible_text_keeps_its_letters_and_lines():
 
 
 def test_where_runs_are_comes_from_the_command_then_the_environment_then_the_file(call, folder, monkeypatch):
-    (folder / "babysit.toml").write_text('store = "of_file"\nstore-megabytes = 3\n')
+    (folder / "babysit.toml").write_text('store = "of_file"\nmax-run-size = 3\n')
     with Store("of_file") as store:
         store.save(Run(id="file"))
     with Store("of_environment") as store:
@@ -233,16 +233,16 @@ def test_where_runs_are_comes_from_the_command_then_the_environment_then_the_fil
 
 
 def test_the_bound_of_a_run_comes_from_the_environment_or_the_file(folder, monkeypatch):
-    assert Settings().store_megabytes == MEGABYTES
-    (folder / "babysit.toml").write_text("store-megabytes = 3\n")
-    assert load_settings().store_megabytes == 3
-    monkeypatch.setenv("BABYSIT_STORE_MEGABYTES", "0.25")
-    assert load_settings().store_megabytes == 0.25
+    assert Settings().max_run_size == MEGABYTES
+    (folder / "babysit.toml").write_text("max-run-size = 3\n")
+    assert load_settings().max_run_size == 3
+    monkeypatch.setenv("BABYSIT_MAX_RUN_SIZE", "0.25")
+    assert load_settings().max_run_size == 0.25
     with Store("runs") as store:
         store.save(Run(id="a", curves=losses(0, 100_000)))
         assert store.list()[0].bytes <= 250_000
     for wrong in ("-1", "many"):
-        monkeypatch.setenv("BABYSIT_STORE_MEGABYTES", wrong)
+        monkeypatch.setenv("BABYSIT_MAX_RUN_SIZE", wrong)
         with pytest.raises(UserError):
             load_settings()
         with pytest.raises(UserError, match="megabytes"):

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from babysit.cli.app import hand_over, main
-from babysit.cli.search import Working
+from babysit.cli.search import ExecutorOptions
 from babysit.store.store import Store
-from babysit.tuning.in_process import InProcess
+from babysit.tuning.executors.sequential import SequentialExecutor
 
 QUICK = ("--trials", "4", "--epochs", "1", "--fine", "2", "--exit-zero")
 
@@ -44,7 +44,7 @@ def test_a_killed_search_goes_on_from_the_command_line_and_is_then_finished(tmp_
         "search",
         "digits",
         "--space",
-        "rate=1e-4..1e-1,weight_decay=1e-6..1e-2",
+        "lr=1e-4..1e-1,weight_decay=1e-6..1e-2",
         "--trials",
         "12",
         "--epochs",
@@ -79,7 +79,7 @@ def test_a_killed_search_goes_on_from_the_command_line_and_is_then_finished(tmp_
     [
         (("search",), "there is no data to search on"),
         (("search", "digits", "--resume", "latest"), "that you began here"),
-        (("search", "digits", "--space", "rate=1e-1..1e-4"), "Use 0.0001..0.1"),
+        (("search", "digits", "--space", "lr=1e-1..1e-4"), "Use 0.0001..0.1"),
         (("search", "digits", "--sampler", "gp", "--trials", "100"), "too slow for 100 trials"),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_factory_of_ones_own_takes_the_hyperparameters_it_names(tmp_path: Path
         "def build(inputs, outputs, width=8):\n"
         "    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))\n"
     )
-    words = ("search", "digits", "rate=1e-3..1e-1", "width=4,16", "--model", "nets:build", *QUICK)
+    words = ("search", "digits", "lr=1e-3..1e-1", "width=4,16", "--model", "nets:build", *QUICK)
     done = babysit(*words, "--executor", "processes", "--workers", "1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "width" in done.stdout
@@ -108,10 +108,10 @@ def test_a_factory_of_ones_own_takes_the_hyperparameters_it_names(tmp_path: Path
 
 
 def test_going_on_names_who_trained():
-    assert Working().option == ""
-    asked = Working(executor="processes", workers=4)
+    assert ExecutorOptions().option == ""
+    asked = ExecutorOptions(executor="processes", workers=4)
     assert asked.option == " --executor processes --workers 4"
-    assert Working(executor="ray", address="a b").option == " --executor ray --address 'a b'"
+    assert ExecutorOptions(executor="ray", address="a b").option == " --executor ray --address 'a b'"
 
 
 def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path, monkeypatch, capsys):
@@ -119,7 +119,7 @@ def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path, monkeypatch, ca
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(InProcess, "advance", interrupted)
+    monkeypatch.setattr(SequentialExecutor, "advance", interrupted)
     with pytest.raises(SystemExit):
         main(["search", "digits", *QUICK, "--executor", "inprocess"])
     said = " ".join(capsys.readouterr().out.split())
@@ -135,7 +135,7 @@ def test_a_factory_without_defaults_gets_what_the_space_gives(tmp_path: Path):
         "def build(inputs, outputs, width):\n"
         "    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))\n"
     )
-    words = ("--model", "wide.py:build", "--space", "rate=1e-3..1e-2,width=4,8", *QUICK)
+    words = ("--model", "wide.py:build", "--space", "lr=1e-3..1e-2,width=4,8", *QUICK)
     result = babysit("search", "digits", *words, folder=tmp_path)
     assert result.returncode == 0, result.stderr
 
@@ -143,9 +143,9 @@ def test_a_factory_without_defaults_gets_what_the_space_gives(tmp_path: Path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("digits", "rate=-1..1:linear"), "(rate=-1..1)"),
-        (("digits", "rate_end=2"), "it is the share of the rate that is left"),
-        (("digits", "rate=1..0"), "Use 0.001..1"),
+        (("digits", "lr=-1..1:linear"), "(lr=-1..1)"),
+        (("digits", "lr_end=2"), "it is the share of the learning rate that is left"),
+        (("digits", "lr=1..0"), "Use 0.001..1"),
         (("mine.nets:build",), "--model package.module:factory"),
     ],
 )

@@ -2,10 +2,10 @@
 
 import pytest
 
-from babysit.cli.options import Judging, exit_code, settle
+from babysit.cli.options import RuleOptions, exit_code, settle
 from babysit.cli.settings import Settings, load_settings, split_words
+from babysit.records.errors import UserError
 from babysit.records.finding import Finding, Severity
-from babysit.records.problem import UserError
 from babysit.records.run import Run
 
 
@@ -57,7 +57,7 @@ def test_the_command_line_counts_before_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("BABYSIT_SELECT", "O201")
     monkeypatch.setenv("BABYSIT_IGNORE", "O202")
     monkeypatch.setenv("BABYSIT_STORE", "there")
-    settings = settle(Judging(select=("I3,F9",), fail_on="ERROR"), store="here")
+    settings = settle(RuleOptions(select=("I3,F9",), fail_on="ERROR"), store="here")
     assert (settings.select, settings.ignore) == (("I3", "F9"), ("O202",))
     assert (settings.store, settings.fail_on) == ("here", Severity.ERROR)
 

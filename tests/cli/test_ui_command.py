@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from babysit.cli.app import main
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.reporting.live.serving import bound
 
 

@@ -12,7 +12,7 @@ import pytest
 from babysit.cli.app import main
 from babysit.records.run import Status
 from babysit.records.verdict import Missing, Verdict
-from babysit.reporting.live import pieces
+from babysit.reporting.live import fragments
 from babysit.reporting.report import report
 from babysit.reporting.verdict import verdict
 from babysit.store.store import Store
@@ -107,8 +107,8 @@ SCENARIOS = (
     ),
     *(
         Scenario(
-            f"stopped-before-the-first-loss-that-is-not-finite-at-a-rate-of-{rate}",
-            HEAD.replace("Adam(model.parameters(), lr=0.01)", f"SGD(model.parameters(), lr={rate})")
+            f"stopped-before-the-first-loss-that-is-not-finite-at-a-rate-of-{lr}",
+            HEAD.replace("Adam(model.parameters(), lr=0.01)", f"SGD(model.parameters(), lr={lr})")
             + "for _ in range(100):\n    loss = nn.functional.cross_entropy(model(x), y)\n"
             + "    if not torch.isfinite(loss):\n        break\n"
             + "    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()\n",
@@ -118,7 +118,7 @@ SCENARIOS = (
             1,
             "learning rate",
         )
-        for rate in ("1e4", "1e6", "1e9")
+        for lr in ("1e4", "1e6", "1e9")
     ),
     Scenario(
         "learned-nothing-and-no-rule-fired",
@@ -215,15 +215,15 @@ def test_every_outlet_says_the_same(scenario, call, tmp_path):
         assert headline in flat(html.unescape(whole)), format
         assert said.title.lower() in whole.lower(), format
 
-    page = flat(pieces.of_run(run)["verdict"])
+    page = flat(fragments.of_run(run)["verdict"])
     assert headline in page
     assert str(scenario.verdict).upper() in page
     assert (line.verdict, line.status) == (scenario.verdict, scenario.status)
-    row = flat(pieces.of_runs([line], kept=1)["rows"])
-    assert (line.diagnosis or str(scenario.verdict)) in row
+    row = flat(fragments.of_runs([line], kept=1)["rows"])
+    assert (line.root_cause or str(scenario.verdict)) in row
     assert str(scenario.status) in row
     for wanted in Verdict:
         _, listed, _ = call("runs", "--json", "--verdict", str(wanted))
         assert [one["id"] for one in json.loads(listed)] == ([run.id] if wanted is scenario.verdict else [])
     _, table, _ = call("runs")
-    assert (line.diagnosis or str(scenario.verdict)) in table
+    assert (line.root_cause or str(scenario.verdict)) in table

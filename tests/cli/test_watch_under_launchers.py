@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from babysit.cli.launchers import launcher
-from babysit.cli.options import Judging
+from babysit.cli.options import RuleOptions
 from babysit.cli.settings import Settings
 from babysit.cli.watch import _exit_code
-from babysit.testing.sick import diverging_run
+from babysit.testing.synthetic_runs import diverging_run
 
 # The loss of a softmax of a softmax: O201 in every run of it.
 SCRIPT = """
@@ -53,15 +53,15 @@ def test_a_launcher_is_known_by_what_it_sets(environment: dict[str, str], name: 
 @pytest.mark.parametrize(
     ("variables", "judging", "code"),
     [
-        ({}, Judging(), 1),
-        ({}, Judging(exit_zero=True), 0),
-        ({"RANK": "0"}, Judging(), 0),
-        ({"RANK": "0"}, Judging(fail_on="WARNING"), 1),
-        ({"SLURM_PROCID": "3"}, Judging(fail_on="ERROR", exit_zero=True), 0),
+        ({}, RuleOptions(), 1),
+        ({}, RuleOptions(exit_zero=True), 0),
+        ({"RANK": "0"}, RuleOptions(), 0),
+        ({"RANK": "0"}, RuleOptions(fail_on="WARNING"), 1),
+        ({"SLURM_PROCID": "3"}, RuleOptions(fail_on="ERROR", exit_zero=True), 0),
     ],
 )
 def test_findings_fail_a_job_only_where_the_command_line_asks_for_it(
-    variables: dict[str, str], judging: Judging, code: int, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], judging: RuleOptions, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if launcher({name: "0"})]:
         monkeypatch.delenv(name)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from babysit.data.sources import load_data
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 ROWS = np.random.default_rng(0).normal(size=(30, 3))
 LABELS = np.arange(30) % 2

@@ -9,7 +9,7 @@ import pytest
 
 from babysit.data.sources import load_data
 from babysit.data.splits import split
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 X, Y = np.random.default_rng(0).normal(size=(40, 3)).astype("float32"), np.arange(40) % 2
 

@@ -1,4 +1,4 @@
-"""What cannot be used: named and refused, or left out and counted with skip_bad."""
+"""What cannot be used: named and refused, or left out and counted with skip_invalid."""
 
 import io
 import os
@@ -10,8 +10,8 @@ import pytest
 
 from babysit.data.open_stream import open_stream
 from babysit.data.sources import load_data
-from babysit.data.survey import survey
-from babysit.records.problem import UserError
+from babysit.data.streaming_profile import streaming_profile
+from babysit.records.errors import UserError
 
 image_module = pytest.importorskip("PIL.Image")
 pytest.importorskip("pyarrow")
@@ -62,11 +62,11 @@ def test_a_bad_image_is_named_or_left_out_and_counted(damage, kind, tmp_path):
     content, refusal, reason = BAD[damage]
     contents = {**_contents(), "train/chat/bad.png": content}
     source = _folder(tmp_path, contents) if kind == "folder" else _archive(tmp_path / "zoo.tar.xz", contents)
-    for read in (load_data, lambda path: survey(open_stream(path))):
+    for read in (load_data, lambda path: streaming_profile(open_stream(path))):
         with pytest.raises(UserError, match=refusal):
             read(source)
-    samples = load_data(source, skip_bad=True)
-    found = survey(open_stream(source, skip_bad=True))
+    samples = load_data(source, skip_invalid=True)
+    found = streaming_profile(open_stream(source, skip_invalid=True))
     assert samples.skipped == found.skipped == 1
     assert len(samples) == 10
     assert [part.samples for part in found.splits] == [8, 2]
@@ -84,7 +84,7 @@ def test_an_archive_is_read_like_the_folder_it_was_made_of(tmp_path):
     assert one.skipped == other.skipped == 1
     assert bool((one.x == other.x).all())
     assert one.y.tolist() == other.y.tolist()
-    assert survey(open_stream(folder)).fingerprint == survey(open_stream(archive)).fingerprint
+    assert streaming_profile(open_stream(folder)).fingerprint == streaming_profile(open_stream(archive)).fingerprint
 
 
 def test_class_names_written_in_two_unicode_forms_are_one_class(tmp_path):
@@ -96,14 +96,14 @@ def test_colour_among_grayscale_is_named_in_a_stream(tmp_path):
     contents = {f"{kind}/{n}.png": _png(mode="L") for kind in "ab" for n in range(200)} | {"c/1.png": _png()}
     path = _archive(tmp_path / "zoo.tar", contents)
     with pytest.raises(UserError, match=r"coloured where those before are grayscale: c/1\.png"):
-        survey(open_stream(path))
-    assert survey(open_stream(path, skip_bad=True)).skipped == 1
+        streaming_profile(open_stream(path))
+    assert streaming_profile(open_stream(path, skip_invalid=True)).skipped == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_worker_processes_give_the_same_as_none(workers, tmp_path):
     path = _archive(tmp_path / "zoo.tar", _contents(per_class=300))
-    one, other = survey(open_stream(path, workers=0)), survey(open_stream(path, workers=workers))
+    one, other = streaming_profile(open_stream(path, workers=0)), streaming_profile(open_stream(path, workers=workers))
     assert one.fingerprint == other.fingerprint
     np.testing.assert_allclose(other.splits[0].feature_mean, one.splits[0].feature_mean, rtol=1e-12)
 
@@ -127,18 +127,18 @@ ROWS = "a,b,colour,label\n" + "".join(f"{n % 7},{n / 3:.2f},{'rg'[n % 2]},{'xy'[
         ("1,2,r,x,9", "not a readable table", "few values"),
     ],
 )
-def test_a_bad_row_is_described_or_refused_and_left_out_with_skip_bad(row, refusal, reason, tmp_path):
+def test_a_bad_row_is_described_or_refused_and_left_out_with_skip_invalid(row, refusal, reason, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text(ROWS + row + "\n")
     if refusal is None:
-        train = survey(open_stream(path)).splits[0]
+        train = streaming_profile(open_stream(path)).splits[0]
         assert train.nonfinite + train.unlabelled > 0
     else:
         with pytest.raises(UserError, match=refusal):
-            survey(open_stream(path))
+            streaming_profile(open_stream(path))
     with pytest.raises(UserError):
         load_data(path)
-    found, samples = survey(open_stream(path, skip_bad=True)), load_data(path, skip_bad=True)
+    found, samples = streaming_profile(open_stream(path, skip_invalid=True)), load_data(path, skip_invalid=True)
     assert found.splits[0].samples == len(samples) == 40
     assert found.skipped == samples.skipped == 1
     assert any(reason in note for note in found.notes)
@@ -149,13 +149,13 @@ def test_text_far_down_in_a_column_of_numbers_is_named_or_left_out(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b,y\n" + "1,2.5,0\n2,3.5,1\n" * 400_000 + "three,4,1\n")
     with pytest.raises(UserError, match="in the column 'a'"):
-        survey(open_stream(path))
+        streaming_profile(open_stream(path))
 
 
-def test_text_in_a_column_of_numbers_is_left_out_with_skip_bad(tmp_path):
+def test_text_in_a_column_of_numbers_is_left_out_with_skip_invalid(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b,y\n" + "1,2.5,0\n 2 ,-3.5e2,1\n" * 300_000 + "three,4,1\n")
-    found = survey(open_stream(path, skip_bad=True))
+    found = streaming_profile(open_stream(path, skip_invalid=True))
     assert found.splits[0].samples == 600_000
     assert found.notes[-1] == "left out: 1 row with text in a column of numbers"
     np.testing.assert_allclose(found.splits[0].feature_mean, [1.5, (2.5 - 350) / 2])
@@ -176,10 +176,10 @@ def _typed_wrong(path, kind):
 def test_a_word_in_a_column_of_numbers_is_shown_or_its_row_is_left_out(kind, tmp_path):
     path = tmp_path / f"rows{kind}"
     _typed_wrong(path, kind)
-    for read in (load_data, lambda path: survey(open_stream(path))):
-        with pytest.raises(UserError, match=r"column 'a' holds numbers, but also 'n\.a\.\?'.*--skip-bad"):
+    for read in (load_data, lambda path: streaming_profile(open_stream(path))):
+        with pytest.raises(UserError, match=r"column 'a' holds numbers, but also 'n\.a\.\?'.*--skip-invalid"):
             read(path)
-    samples, found = load_data(path, skip_bad=True), survey(open_stream(path, skip_bad=True))
+    samples, found = load_data(path, skip_invalid=True), streaming_profile(open_stream(path, skip_invalid=True))
     assert len(samples) == found.splits[0].samples == 61
     assert samples.skipped == found.skipped == 1
     assert samples.feature_names == found.feature_names == ("a", "b")
@@ -189,7 +189,7 @@ def test_a_word_in_a_column_of_numbers_is_shown_or_its_row_is_left_out(kind, tmp
 def test_a_target_that_is_not_in_utf_8_is_refused(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes(("a,y\n" + "1,oui\n2,é\n" * 9).encode("latin-1"))
-    for read in (load_data, lambda path: survey(open_stream(path))):
+    for read in (load_data, lambda path: streaming_profile(open_stream(path))):
         with pytest.raises(UserError, match="UTF-8"):
             read(path)
 
@@ -197,7 +197,7 @@ def test_a_target_that_is_not_in_utf_8_is_refused(tmp_path):
 def test_a_table_without_a_target_is_described_and_long_text_is_left_out(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,name\n" + "".join(f"{n},person {n}\n" for n in range(50)))
-    found = survey(open_stream(path))
+    found = streaming_profile(open_stream(path))
     assert found.feature_names == ("a",)
     assert found.class_names == ()
     assert found.notes == (
@@ -219,7 +219,7 @@ def test_a_table_that_cannot_be_described_is_refused(text, words, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=words):
-        survey(open_stream(path))
+        streaming_profile(open_stream(path))
 
 
 def test_splits_with_different_columns_are_told_by_name(tmp_path):
@@ -233,13 +233,13 @@ def test_missing_values_in_arrays_are_left_out_with_the_test_set_counted_right(t
     x, y = np.arange(30.0)[:, None] * np.ones(3), np.arange(30) % 2
     x[3, 1], x[25, 0] = np.nan, np.inf
     np.savez(tmp_path / "data.npz", x_train=x[:20], y_train=y[:20], x_test=x[20:], y_test=y[20:])
-    samples = load_data(tmp_path / "data.npz", skip_bad=True)
+    samples = load_data(tmp_path / "data.npz", skip_invalid=True)
     assert (len(samples), samples.given_test, samples.skipped) == (28, 9, 2)
     assert samples.notes[-1] == "left out: 2 samples with missing values"
-    found = survey(open_stream(tmp_path / "data.npz", skip_bad=True))
+    found = streaming_profile(open_stream(tmp_path / "data.npz", skip_invalid=True))
     assert [part.samples for part in found.splits] == [19, 9]
     with pytest.raises(UserError, match="none of the 2 samples"):
-        load_data((np.full((2, 2), np.nan), [0, 1]), skip_bad=True)
+        load_data((np.full((2, 2), np.nan), [0, 1]), skip_invalid=True)
 
 
 def _cifar():
@@ -250,7 +250,7 @@ def _cifar():
 @pytest.mark.slow
 @pytest.mark.skipif(not _cifar().exists(), reason="the images are not here")
 def test_sixty_thousand_images_in_an_archive_are_surveyed():
-    found = survey(open_stream(_cifar()))
+    found = streaming_profile(open_stream(_cifar()))
     assert [part.samples for part in found.splits] == [50_000, 10_000]
     assert found.splits[0].class_counts == (5000,) * 10
     # CIFAR-10's channel means, as everybody who normalizes it writes them: 0.4914, 0.4822, 0.4465.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from babysit.data.batches import batch_bounds, batches
 from babysit.data.sources import load_data
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def _samples(count):

@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from babysit.data.sources import load_data
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 class _Items(Dataset):

@@ -7,7 +7,7 @@ import pytest
 
 from babysit.data.sources import load_data
 from babysit.data.splits import split
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 image_module = pytest.importorskip("PIL.Image")
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from babysit.data.labels import read_target
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 
 def test_text_labels_are_encoded_and_their_names_kept():

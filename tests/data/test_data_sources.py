@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from babysit.data.sources import load_data
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 
 def test_the_digits_are_a_table_of_64_features_with_10_classes():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from babysit.data.sources import load_data
 from babysit.data.splits import split
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def _numbered(labels):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from babysit.data.sources import load_data
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 pyarrow = pytest.importorskip("pyarrow")
 

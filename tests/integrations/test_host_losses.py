@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import babysit
-from babysit.records.curves import ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.curves import TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 
 pytestmark = pytest.mark.slow
 
@@ -72,9 +72,9 @@ def test_lightning_logs_what_is_recorded(micro_batches: int) -> None:
         ).fit(module, batches(INPUTS, LABELS), batches(OTHERS, OTHER_LABELS))  # fmt: skip
     curves = watching.run.curves
     assert len(module.steps) == 30 // micro_batches
-    np.testing.assert_allclose(curves.get(LOSS_TRAIN).values, module.steps, rtol=1e-5)
-    np.testing.assert_allclose(curves.get(LOSS_VALIDATION).values, [loss for loss, _ in module.epochs], rtol=1e-5)
-    np.testing.assert_allclose(curves.get(ACCURACY_VALIDATION).values, [right for _, right in module.epochs], rtol=1e-5)
+    np.testing.assert_allclose(curves.get(TRAIN_LOSS).values, module.steps, rtol=1e-5)
+    np.testing.assert_allclose(curves.get(VAL_LOSS).values, [loss for loss, _ in module.epochs], rtol=1e-5)
+    np.testing.assert_allclose(curves.get(VAL_ACCURACY).values, [right for _, right in module.epochs], rtol=1e-5)
 
 
 @pytest.mark.parametrize("micro_batches", [1, 4])
@@ -94,7 +94,7 @@ def test_the_trainer_of_hugging_face_logs_what_is_recorded(micro_batches: int, t
     rows = [{"input_ids": row, "labels": row} for row in rows]
     arguments = transformers.TrainingArguments(
         str(tmp_path), num_train_epochs=1, per_device_train_batch_size=4, per_device_eval_batch_size=8,
-        gradient_accumulation_steps=micro_batches, learning_rate=1e-2, logging_steps=1, eval_strategy="steps",
+        gradient_accumulation_steps=micro_batches, learning_lr=1e-2, logging_steps=1, eval_strategy="steps",
         eval_steps=4, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True,
     )  # fmt: skip
     with babysit.watch() as watching:
@@ -104,9 +104,9 @@ def test_the_trainer_of_hugging_face_logs_what_is_recorded(micro_batches: int, t
     losses = [entry["loss"] for entry in history if "loss" in entry]
     held_out = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
     assert len(losses) == 40 // micro_batches
-    np.testing.assert_allclose(run.curves.get(LOSS_TRAIN).values, losses, rtol=1e-4)
+    np.testing.assert_allclose(run.curves.get(TRAIN_LOSS).values, losses, rtol=1e-4)
     # The host divides by the labels before they are shifted, of which eleven of twelve count.
-    assert run.anatomy is not None
-    assert run.anatomy.objectives[0].scale == pytest.approx(11 / 12, rel=1e-3)
-    assert run.anatomy.objectives[0].reduction == "mean"
-    np.testing.assert_allclose(run.curves.get(LOSS_VALIDATION).values, held_out, rtol=1e-4)
+    assert run.model_summary is not None
+    assert run.model_summary.objectives[0].scale == pytest.approx(11 / 12, rel=1e-3)
+    assert run.model_summary.objectives[0].reduction == "mean"
+    np.testing.assert_allclose(run.curves.get(VAL_LOSS).values, held_out, rtol=1e-4)

@@ -19,10 +19,10 @@ logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
 class Net(pl.LightningModule):
-    def __init__(self, rate=1e-2, fail_at=None):
+    def __init__(self, lr=1e-2, fail_at=None):
         super().__init__()
         self.net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3))
-        self.rate = rate
+        self.lr = lr
         self.fail_at = fail_at
 
     def training_step(self, batch, index):
@@ -40,7 +40,7 @@ class Net(pl.LightningModule):
         self.log("val_acc", (output.argmax(-1) == y).float().mean())
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), lr=self.rate)
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
 def loaders():
@@ -80,13 +80,13 @@ def test_a_training_becomes_a_judged_run_in_the_store(tmp_path, callback):
     run = callback.run
     assert run.status is Status.FINISHED
     assert run.events.steps == 18
-    assert len(run.curves.get("loss/train")) == 18
-    assert any("Linear" in layer.kind for layer in run.anatomy.layers)
-    assert np.isfinite(run.vitals.series("update_ratio", "net.0")).any()
+    assert len(run.curves.get("train/loss")) == 18
+    assert any("Linear" in layer.kind for layer in run.model_summary.layers)
+    assert np.isfinite(run.layer_metrics.series("update_ratio", "net.0")).any()
     with Store(str(tmp_path / "kept")) as store:
         kept = store.load("latest")
     assert (kept.id, kept.name, kept.status) == (run.id, "three epochs", Status.FINISHED)
-    assert kept.curves.get("loss/train").values.tolist() == run.curves.get("loss/train").values.tolist()
+    assert kept.curves.get("train/loss").values.tolist() == run.curves.get("train/loss").values.tolist()
     assert [finding.code for finding in kept.findings] == [finding.code for finding in run.findings]
 
 
@@ -111,18 +111,18 @@ def test_a_crash_is_kept_and_goes_its_way(tmp_path, callback):
     with Store(str(tmp_path / "kept")) as store:
         kept = store.load("latest")
     assert kept.status is Status.CRASHED
-    assert len(kept.curves.get("loss/train")) == 7
+    assert len(kept.curves.get("train/loss")) == 7
 
 
-def test_a_rate_that_is_far_too_high_is_found(tmp_path, callback):
-    trained(tmp_path, [callback], rate=1e4)
+def test_a_lr_that_is_far_too_high_is_found(tmp_path, callback):
+    trained(tmp_path, [callback], lr=1e4)
     assert callback.run.verdict == "problems"
 
 
 def test_without_lightning_the_message_says_how_to_get_it():
     code = (
         "import sys; sys.modules['lightning'] = None\n"
-        "from babysit.records.problem import UserError\n"
+        "from babysit.records.errors import UserError\n"
         "try:\n    import babysit.integrations.hosts.lightning\nexcept UserError as problem:\n    print(problem)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from torch import nn
 
 from babysit.nn.batch_norm import insert_batch_norm
 from babysit.nn.builders import cnn, mlp
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def _kinds(model):

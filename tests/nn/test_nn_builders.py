@@ -6,7 +6,7 @@ from torch import nn
 
 from babysit.nn.activations import ACTIVATIONS
 from babysit.nn.builders import cnn, mlp
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -8,7 +8,7 @@ from torch import nn
 
 from babysit.nn.builders import mlp
 from babysit.nn.factory import check_output, import_model
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 SOURCE = """
 import torch

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from babysit.nn.activation_lookup import WEIGHTED, _from_trace, _Tracer, following_activations
 from babysit.nn.builders import mlp
-from babysit.nn.following import WEIGHTED, _from_trace, _Tracer, what_follows
+from babysit.nn.graph_recorder import run_graph
 from babysit.nn.initialize import SCHEMES, initialize_
 from babysit.nn.maxout import Maxout
-from babysit.nn.ran import run_graph
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def _spread(layer):
@@ -116,7 +116,7 @@ class _Functional(nn.Module):
 
 
 def test_what_follows_is_seen_through_functions_norms_and_skip_connections():
-    found = what_follows(_Functional())
+    found = following_activations(_Functional())
     assert {name: one.activation for name, one in found.items() if name != "frozen"} == {
         "first": "leaky_relu",
         "second": "relu",
@@ -140,7 +140,7 @@ class _Branching(nn.Module):
 
 
 def test_a_model_that_cannot_be_traced_is_judged_by_the_order_of_registration():
-    found = what_follows(_Branching())
+    found = following_activations(_Branching())
     assert [(one.activation, one.is_output) for one in found.values()] == [
         ("relu", False),
         ("tanh", False),
@@ -171,7 +171,7 @@ class _Shuffled(nn.Module):
 def test_a_model_that_cannot_be_traced_is_read_as_it_runs_on_a_batch_and_stays_as_it_was():
     model = _Shuffled()
     before, random = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
-    found = what_follows(model, torch.randn(8, 400))
+    found = following_activations(model, torch.randn(8, 400))
     torch.set_rng_state(random)
     assert {name: (one.activation, one.is_output) for name, one in found.items()} == {
         "head": ("", True),
@@ -194,7 +194,9 @@ def test_a_trace_and_a_run_see_the_same():
         run = run_graph(model, x, is_leaf=_Tracer().is_leaf_module)
         layers = {name for name, module in model.named_modules() if isinstance(module, WEIGHTED)}
         assert {name: (one.activation, one.is_output) for name, one in _from_trace(model, run, layers).items()} == {
-            name: (one.activation, one.is_output) for name, one in what_follows(model).items() if name != "frozen"
+            name: (one.activation, one.is_output)
+            for name, one in following_activations(model).items()
+            if name != "frozen"
         }
 
 
@@ -254,7 +256,7 @@ def test_the_same_seed_gives_the_same_weights(scheme):
 def test_looking_at_what_follows_leaves_the_random_state_alone():
     model = _Functional()
     before = torch.get_rng_state()
-    what_follows(model)
+    following_activations(model)
     assert torch.equal(torch.get_rng_state(), before)
 
 

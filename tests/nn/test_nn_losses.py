@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
 from babysit.nn.losses import expected_initial_loss, loss_for, score
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 REAL = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
 KNOWS_NOTHING = [

@@ -6,7 +6,7 @@ from torch import nn
 
 from babysit.nn.builders import cnn, mlp
 from babysit.nn.initialize import initialize_
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def _spreads(model, x):

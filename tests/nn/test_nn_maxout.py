@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from babysit.nn.maxout import Maxout, maxout_conv2d, maxout_linear
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 @pytest.mark.parametrize("pieces", [2, 3])

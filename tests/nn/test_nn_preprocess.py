@@ -11,7 +11,7 @@ from torch import nn
 from babysit.nn import moments as moments_file
 from babysit.nn.moments import moments
 from babysit.nn.preprocess import Center, Standardize, preprocessing_for
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 TABLES = arrays.arrays(
     np.float32,

@@ -9,7 +9,7 @@ from torch import nn
 
 from babysit.nn.covariance import covariance
 from babysit.nn.whiten import Whiten
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def _mixed(rows=2000, columns=6, seed=0):

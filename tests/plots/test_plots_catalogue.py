@@ -12,15 +12,15 @@ import pytest
 import babysit.plots
 from babysit.plots.catalogue import COMPARED, PLOTS
 from babysit.records.curves import Curves, Series
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
-from babysit.records.vitals import Vitals
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 RUNS = {
-    "healthy": sick.healthy_run,
-    "diverging": sick.diverging_run,
-    "hostile": sick.hostile_names_run,
-    "overfit": sick.overfit_run,
+    "healthy": synthetic_runs.healthy_run,
+    "diverging": synthetic_runs.diverging_run,
+    "hostile": synthetic_runs.hostile_names_run,
+    "overfit": synthetic_runs.overfit_run,
 }
 
 
@@ -46,7 +46,7 @@ def test_every_figure_is_valid_vega_lite_and_strict_json(name):
 
 
 def test_the_healthy_run_shows_every_figure():
-    run = sick.healthy_run()
+    run = synthetic_runs.healthy_run()
     assert [plot.name for plot in PLOTS if plot.numbers(run) is None] == []
 
 
@@ -58,24 +58,33 @@ def test_an_empty_run_shows_no_figure_and_each_one_says_what_it_needs():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 1e308, -1e308, 5e-324])
 def test_a_run_whose_every_number_is_extreme_still_draws(value):
-    run = sick.healthy_run()
+    run = synthetic_runs.healthy_run()
     series = {name: Series(steps=s.steps, values=np.full(len(s), value)) for name, s in run.curves.series.items()}
-    tables = {name: np.full(np.shape(table), value, dtype="float64") for name, table in run.vitals.values.items()}
-    probes = tuple(
+    tables = {
+        name: np.full(np.shape(table), value, dtype="float64") for name, table in run.layer_metrics.values.items()
+    }
+    experiments = tuple(
         msgspec.structs.replace(
-            probe,
-            measured=dict.fromkeys(probe.measured, value),
-            expected=dict.fromkeys(probe.expected, value),
-            curves={name: Series(steps=s.steps, values=np.full(len(s), value)) for name, s in probe.curves.items()},
+            experiment,
+            measured=dict.fromkeys(experiment.measured, value),
+            expected=dict.fromkeys(experiment.expected, value),
+            curves={
+                name: Series(steps=s.steps, values=np.full(len(s), value)) for name, s in experiment.curves.items()
+            },
         )
-        for probe in run.probes
+        for experiment in run.experiments
     )
     trials = tuple(
         msgspec.structs.replace(t, metric=value, parameters=dict.fromkeys(t.parameters, value)) for t in run.trials
     )
-    vitals = Vitals(layers=run.vitals.layers, steps=run.vitals.steps, values=tables)
+    layer_metrics = LayerMetrics(layers=run.layer_metrics.layers, steps=run.layer_metrics.steps, values=tables)
     extreme = msgspec.structs.replace(
-        run, curves=Curves(series=series), vitals=vitals, probes=probes, trials=trials, findings=()
+        run,
+        curves=Curves(series=series),
+        layer_metrics=layer_metrics,
+        experiments=experiments,
+        trials=trials,
+        findings=(),
     )
     for plot in PLOTS:
         numbers = plot.numbers(extreme)
@@ -85,11 +94,11 @@ def test_a_run_whose_every_number_is_extreme_still_draws(value):
 
 
 def test_a_run_of_one_step_still_draws():
-    run = sick.healthy_run()
+    run = synthetic_runs.healthy_run()
     one = Curves(series={name: Series(steps=s.steps[:1], values=s.values[:1]) for name, s in run.curves.series.items()})
-    tables = {name: table[:1] for name, table in run.vitals.values.items()}
-    vitals = Vitals(layers=run.vitals.layers, steps=run.vitals.steps[:1], values=tables)
-    short = msgspec.structs.replace(run, curves=one, vitals=vitals)
+    tables = {name: table[:1] for name, table in run.layer_metrics.values.items()}
+    layer_metrics = LayerMetrics(layers=run.layer_metrics.layers, steps=run.layer_metrics.steps[:1], values=tables)
+    short = msgspec.structs.replace(run, curves=one, layer_metrics=layer_metrics)
     for plot in PLOTS:
         numbers = plot.numbers(short)
         if numbers is not None:

@@ -11,24 +11,29 @@ import pytest
 from babysit.plots import compared_losses, compared_metrics, difference
 from babysit.plots.catalogue import COMPARED
 from babysit.records.curves import Curves, Series
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
-from babysit.records.vitals import Vitals
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 
 def run_of(tables, steps, layers, name="x"):
-    arrays = {statistic: np.asarray(table, dtype="float64") for statistic, table in tables.items()}
-    return Run(id=name, vitals=Vitals(layers=layers, steps=np.asarray(steps), values=arrays))
+    arrays = {metric: np.asarray(table, dtype="float64") for metric, table in tables.items()}
+    return Run(id=name, layer_metrics=LayerMetrics(layers=layers, steps=np.asarray(steps), values=arrays))
 
 
 def with_loss(values):
     series = Series(steps=np.arange(len(values)), values=np.asarray(values, dtype="float64"))
-    return Run(id="x", curves=Curves(series={"loss/train": series}))
+    return Run(id="x", curves=Curves(series={"train/loss": series}))
 
 
 def test_figures_of_two_and_of_six_runs_are_valid_vega_lite_and_strict_json():
-    runs = [sick.healthy_run(), sick.diverging_run(), sick.overfit_run(), sick.hostile_names_run()]
-    for chosen in (runs[:2], runs, [*runs, sick.dead_relu_run(), sick.search_run()]):
+    runs = [
+        synthetic_runs.healthy_run(),
+        synthetic_runs.diverging_run(),
+        synthetic_runs.overfit_run(),
+        synthetic_runs.hostile_names_run(),
+    ]
+    for chosen in (runs[:2], runs, [*runs, synthetic_runs.dead_relu_run(), synthetic_runs.search_run()]):
         drawn = 0
         for plot in COMPARED:
             numbers = plot.numbers(chosen)
@@ -41,7 +46,7 @@ def test_figures_of_two_and_of_six_runs_are_valid_vega_lite_and_strict_json():
 
 def test_runs_without_curves_or_layers_draw_nothing():
     assert [plot.numbers([Run(id="a"), Run(id="b")]) for plot in COMPARED] == [None] * 3
-    assert compared_losses.numbers([sick.healthy_run(), Run(id="b")]) is None
+    assert compared_losses.numbers([synthetic_runs.healthy_run(), Run(id="b")]) is None
 
 
 def test_one_exploding_run_does_not_flatten_the_other():
@@ -50,7 +55,7 @@ def test_one_exploding_run_does_not_flatten_the_other():
 
 
 def test_accuracies_are_compared_where_two_runs_have_them_and_the_letters_are_the_runs():
-    numbers = compared_metrics.numbers([Run(id="a"), sick.healthy_run(), sick.overfit_run()])
+    numbers = compared_metrics.numbers([Run(id="a"), synthetic_runs.healthy_run(), synthetic_runs.overfit_run()])
     assert {label for label, _ in numbers.lines} == {"B", "C"}
 
 
@@ -93,7 +98,7 @@ def test_extreme_layers_draw_or_are_left_out(value):
 
 
 def test_a_thousand_layers_stay_small():
-    run = sick.deep_run(layers=1000, steps=10_000)
+    run = synthetic_runs.deep_run(layers=1000, steps=10_000)
     numbers = difference.numbers([run, msgspec.structs.replace(run, id="other")])
     assert len(numbers.folds) <= 60
     assert len(difference.draw(numbers).to_json(indent=None, validate=False)) < 400_000

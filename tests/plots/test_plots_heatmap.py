@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 
 from babysit.plots import heatmap
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
-from babysit.records.vitals import Vitals
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 
 def run_of(tables, steps, layers):
-    return Run(id="x", vitals=Vitals(layers=layers, steps=np.asarray(steps), values=tables))
+    return Run(id="x", layer_metrics=LayerMetrics(layers=layers, steps=np.asarray(steps), values=tables))
 
 
 def test_each_value_stands_in_its_row_and_column():
@@ -56,32 +56,32 @@ def test_zero_and_infinite_gradients_take_the_ends_of_the_scale():
 
 
 def test_nan_and_infinite_values_are_covered_from_where_they_begin():
-    numbers = heatmap.numbers(sick.diverging_run())
+    numbers = heatmap.numbers(synthetic_runs.diverging_run())
     assert len(numbers.broken) == 4
     assert min(start for _, start, _ in numbers.broken) == 116
     assert "NaN or infinite values from step 116" in heatmap.describe(numbers)
 
 
 def test_the_statistic_shown_first_is_the_one_the_diagnosis_is_about():
-    assert heatmap.numbers(sick.dead_relu_run()).first == "dead"
-    assert heatmap.numbers(sick.diverging_run()).first == "update_ratio"
-    assert heatmap.numbers(sick.healthy_run()).first == "gradient_rms"
+    assert heatmap.numbers(synthetic_runs.dead_relu_run()).first == "dead"
+    assert heatmap.numbers(synthetic_runs.diverging_run()).first == "update_ratio"
+    assert heatmap.numbers(synthetic_runs.healthy_run()).first == "gradient_rms"
 
 
 def test_statistics_that_were_never_measured_are_not_offered():
-    numbers = heatmap.numbers(sick.healthy_run())
+    numbers = heatmap.numbers(synthetic_runs.healthy_run())
     assert "saturated" not in numbers.tables
     options = heatmap.draw(numbers).to_dict()["params"][0]["bind"]["options"]
     assert options == ["gradient_rms", "update_ratio", "dead", "activation_std"]
 
 
 def test_a_thousand_layers_over_ten_thousand_steps_stay_small():
-    numbers = heatmap.numbers(sick.deep_run(layers=1000, steps=10_000))
+    numbers = heatmap.numbers(synthetic_runs.deep_run(layers=1000, steps=10_000))
     assert len(numbers.folds) <= 60
     size = len(heatmap.draw(numbers).to_json(indent=None, validate=False))
     assert size < 400_000
 
 
 def test_a_run_without_sampled_steps_has_no_heatmap():
-    run = msgspec.structs.replace(sick.healthy_run(), vitals=Vitals(layers=("a",)))
+    run = msgspec.structs.replace(synthetic_runs.healthy_run(), layer_metrics=LayerMetrics(layers=("a",)))
     assert heatmap.numbers(run) is None

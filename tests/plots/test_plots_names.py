@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.plots.names import clean, distinct, short
-from babysit.testing.sick import HOSTILE_NAMES
+from babysit.testing.synthetic_runs import HOSTILE_NAMES
 
 ANY_TEXT = st.text(st.characters(), max_size=200)
 

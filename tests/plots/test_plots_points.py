@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from babysit.plots.points import Line, finite, first_nonfinite, rows, significant, smooth, thin
+from babysit.plots.points import Line, downsample, finite, first_nonfinite, rows, significant, smooth
 from babysit.records.curves import Series
 
 FINITE = st.floats(-1e6, 1e6)
@@ -22,7 +22,7 @@ def line(values):
 
 @given(arrays.arrays("float64", st.integers(1, 3000), elements=FINITE))
 def test_thinning_keeps_the_ends_the_lowest_and_the_highest(values):
-    thinned = thin(line(values), 50)
+    thinned = downsample(line(values), 50)
     assert len(thinned) <= max(52, 50)
     assert thinned.values.min() == values.min()
     assert thinned.values.max() == values.max()
@@ -33,7 +33,7 @@ def test_thinning_keeps_the_ends_the_lowest_and_the_highest(values):
 def test_a_single_spike_among_ten_thousand_steps_survives_thinning():
     values = np.ones(10_000)
     values[7_777] = 9.0
-    thinned = thin(line(values), 400)
+    thinned = downsample(line(values), 400)
     assert 7_777 in thinned.steps
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from babysit.plots import search_importance
 from babysit.plots.save import save, svg
-from babysit.records.problem import UserError
-from babysit.testing import sick
+from babysit.records.errors import UserError
+from babysit.testing import synthetic_runs
 
 
 @pytest.fixture(scope="module")
 def figure():
-    return search_importance.draw(search_importance.numbers(sick.search_run()))
+    return search_importance.draw(search_importance.numbers(synthetic_runs.search_run()))
 
 
 def test_a_png_has_the_width_asked_for(figure, tmp_path):

@@ -23,7 +23,7 @@ def halved() -> Run:
             Trial(
                 number=number,
                 stage="coarse",
-                parameters={"rate": 10 ** (-5 + number / 2), "optimizer": ("sgd", "adam")[number % 2]},
+                parameters={"lr": 10 ** (-5 + number / 2), "optimizer": ("sgd", "adam")[number % 2]},
                 state=TrialState.COMPLETE if done else TrialState.PRUNED,
                 reason="" if done else "cost is NaN" if number == 8 else "not among the best 3 of 9 after 1 epoch",
                 metric=metric,
@@ -34,7 +34,7 @@ def halved() -> Run:
         id="x",
         kind="search",
         trials=tuple(trials),
-        ranges=(StageRange(stage="coarse", parameter="rate", low=1e-5, high=1e-1, why="as asked for"),),
+        ranges=(StageRange(stage="coarse", parameter="lr", low=1e-5, high=1e-1, why="as asked for"),),
     )
 
 
@@ -55,7 +55,7 @@ def test_without_halving_there_are_no_rungs_to_show():
 
 def test_parallel_lines_go_through_the_places_of_their_values_best_last():
     numbers = search_parallel.numbers(halved())
-    assert numbers.axes == ("rate", "optimizer", "metric")
+    assert numbers.axes == ("lr", "optimizer", "metric")
     assert len(numbers.lines) == 8
     assert numbers.lines[-1].trial == 7  # by how far it came, then by its metric
     first = next(line for line in numbers.lines if line.trial == 0)
@@ -72,7 +72,7 @@ def test_parallel_lines_have_a_gap_where_a_hyperparameter_does_not_exist():
         Trial(
             number=number,
             stage="s",
-            parameters={"rate": number + 1.0} | ({"momentum": 0.5 + number / 10} if number % 2 else {}),
+            parameters={"lr": number + 1.0} | ({"momentum": 0.5 + number / 10} if number % 2 else {}),
             metric=float(number),
         )
         for number in range(4)
@@ -84,7 +84,7 @@ def test_parallel_lines_have_a_gap_where_a_hyperparameter_does_not_exist():
 
 def test_thousands_of_trials_keep_the_best_and_say_so():
     trials = tuple(
-        Trial(number=number, stage="s", parameters={"rate": 1e-5 * (number + 1)}, metric=float(number))
+        Trial(number=number, stage="s", parameters={"lr": 1e-5 * (number + 1)}, metric=float(number))
         for number in range(3000)
     )
     numbers = search_parallel.numbers(Run(id="x", trials=trials))
@@ -96,17 +96,17 @@ def test_thousands_of_trials_keep_the_best_and_say_so():
 
 def test_the_edge_figure_says_where_in_its_range_the_best_lay():
     numbers = search_edges.numbers(halved())
-    assert numbers.name == "rate"
+    assert numbers.name == "lr"
     assert [len(stage.points) for stage in numbers.stages] == [3]  # those that came equally far
     assert numbers.stages[0].diverged == (pytest.approx(1e-1),)
-    assert search_edges.describe(numbers) == "In the coarse stage rate was best at 0.0316, inside of 1e-5 to 0.1."
-    narrower = (StageRange(stage="coarse", parameter="rate", low=1e-5, high=3.3e-2),)
+    assert search_edges.describe(numbers) == "In the coarse stage lr was best at 0.0316, inside of 1e-5 to 0.1."
+    narrower = (StageRange(stage="coarse", parameter="lr", low=1e-5, high=3.3e-2),)
     said = search_edges.describe(search_edges.numbers(msgspec.structs.replace(halved(), ranges=narrower)))
     assert "at the high end of 1e-5 to 0.033" in said
 
 
 def test_a_range_that_moved_says_why():
     run = halved()
-    moved = (StageRange(stage="coarse", parameter="rate", low=1e-5, high=1e-1, why="moved up: the best lie there"),)
+    moved = (StageRange(stage="coarse", parameter="lr", low=1e-5, high=1e-1, why="moved up: the best lie there"),)
     said = search_edges.describe(search_edges.numbers(msgspec.structs.replace(run, ranges=moved)))
     assert said.endswith("The range was moved up: the best lie there.")

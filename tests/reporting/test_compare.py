@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from babysit.analysis.extent import steps
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
-from babysit.reporting.changes import NOTHING, changes, words_of
 from babysit.reporting.compare import compare
 from babysit.reporting.compare_html import compare_html
 from babysit.reporting.compare_json import compare_json
 from babysit.reporting.compare_text import compare_text
-from babysit.testing import sick
+from babysit.reporting.diff import NOTHING, changes, words_of
+from babysit.testing import synthetic_runs
 
 
 def changed(run, **fields):
@@ -35,11 +35,11 @@ def without_scripts(page):
     return re.sub(r"<script.*?</script>", "", page, flags=re.S)
 
 
-HEALTHY = sick.healthy_run()
+HEALTHY = synthetic_runs.healthy_run()
 
 
 def test_the_run_with_the_better_test_accuracy_is_ahead_and_named_first():
-    better = twin(HEALTHY, result={**HEALTHY.result, "accuracy/test": 0.99})
+    better = twin(HEALTHY, result={**HEALTHY.result, "test/accuracy": 0.99})
     comparison = compare([HEALTHY, better])
     assert comparison.sentence.startswith("B is ahead with 99 % test accuracy (A 97.8 %). No run has an alarm.")
     row = next(row for row in comparison.results if row.name == "Test accuracy")
@@ -47,8 +47,8 @@ def test_the_run_with_the_better_test_accuracy_is_ahead_and_named_first():
 
 
 def test_of_losses_the_lower_is_ahead_and_equal_ones_rank_nobody():
-    lower = twin(HEALTHY, result={"loss/test": 0.1, "epochs": 5.0})
-    higher = changed(HEALTHY, result={"loss/test": 0.2, "epochs": 9.0})
+    lower = twin(HEALTHY, result={"test/loss": 0.1, "epochs": 5.0})
+    higher = changed(HEALTHY, result={"test/loss": 0.2, "epochs": 9.0})
     rows = {row.name: row.best for row in compare([higher, lower]).results}
     assert rows["Test loss"] == 1
     assert rows["Epochs"] is None
@@ -58,17 +58,17 @@ def test_of_losses_the_lower_is_ahead_and_equal_ones_rank_nobody():
 
 
 def test_a_result_that_is_not_a_number_is_never_ahead():
-    broken = changed(HEALTHY, result={"loss/test": float("nan")})
-    fine = [changed(HEALTHY, id=name, result={"loss/test": value}) for name, value in (("x", 3.0), ("y", 2.0))]
+    broken = changed(HEALTHY, result={"test/loss": float("nan")})
+    fine = [changed(HEALTHY, id=name, result={"test/loss": value}) for name, value in (("x", 3.0), ("y", 2.0))]
     row = next(row for row in compare([broken, *fine]).results if row.name == "Test loss")
     assert row.best == 2
     assert row.values[0] == "NaN"
 
 
 def test_settings_that_differ_are_listed_and_the_others_are_not():
-    other = twin(HEALTHY, config={**HEALTHY.config, "rate": 0.1, "new": True})
+    other = twin(HEALTHY, config={**HEALTHY.config, "lr": 0.1, "new": True})
     rows = {row.name: row.values for row in of(compare([HEALTHY, other]), "settings").rows}
-    assert rows == {"rate": ("0.001", "0.1"), "new": (NOTHING, "yes")}
+    assert rows == {"lr": ("0.001", "0.1"), "new": (NOTHING, "yes")}
 
 
 def test_values_that_would_read_the_same_are_written_out():
@@ -84,10 +84,13 @@ def test_the_same_run_under_another_id_differs_in_nothing():
 
 def test_every_part_tells_its_own_change():
     data = msgspec.structs.replace(HEALTHY.data, preprocessing="none")
-    layers = (msgspec.structs.replace(HEALTHY.anatomy.layers[0], activation="tanh"), *HEALTHY.anatomy.layers[1:])
-    anatomy = msgspec.structs.replace(HEALTHY.anatomy, layers=layers)
+    layers = (
+        msgspec.structs.replace(HEALTHY.model_summary.layers[0], activation="tanh"),
+        *HEALTHY.model_summary.layers[1:],
+    )
+    model_summary = msgspec.structs.replace(HEALTHY.model_summary, layers=layers)
     place = msgspec.structs.replace(HEALTHY.environment, torch="2.0")
-    other = twin(HEALTHY, data=data, anatomy=anatomy, environment=place, command="python other.py")
+    other = twin(HEALTHY, data=data, model_summary=model_summary, environment=place, command="python other.py")
     found = {change.part: [row.name for row in change.rows] for change in changes([HEALTHY, other])}
     assert found == {
         "settings": [],
@@ -100,7 +103,7 @@ def test_every_part_tells_its_own_change():
 
 def test_runs_of_different_data_are_not_ranked_and_it_says_why():
     one = changed(HEALTHY, data=msgspec.structs.replace(HEALTHY.data, fingerprint="aaa"))
-    other = twin(HEALTHY, data=msgspec.structs.replace(HEALTHY.data, fingerprint="bbb"), result={"accuracy/test": 0.1})
+    other = twin(HEALTHY, data=msgspec.structs.replace(HEALTHY.data, fingerprint="bbb"), result={"test/accuracy": 0.1})
     comparison = compare([one, other])
     assert "different data, so their results do not rank them" in comparison.sentence
     assert {row.best for row in comparison.results} == {None}
@@ -108,9 +111,11 @@ def test_runs_of_different_data_are_not_ranked_and_it_says_why():
 
 
 def test_losses_of_different_kinds_are_not_ranked_but_accuracies_are():
-    objective = msgspec.structs.replace(HEALTHY.anatomy.objectives[0], loss="mse_loss")
-    anatomy = msgspec.structs.replace(HEALTHY.anatomy, objectives=(objective,))
-    other = twin(HEALTHY, anatomy=anatomy, result={**HEALTHY.result, "accuracy/test": 0.5, "loss/test": 0.0})
+    objective = msgspec.structs.replace(HEALTHY.model_summary.objectives[0], loss="mse_loss")
+    model_summary = msgspec.structs.replace(HEALTHY.model_summary, objectives=(objective,))
+    other = twin(
+        HEALTHY, model_summary=model_summary, result={**HEALTHY.result, "test/accuracy": 0.5, "test/loss": 0.0}
+    )
     comparison = compare([HEALTHY, other])
     rows = {row.name: row.best for row in comparison.results}
     assert (rows["Test accuracy"], rows["Test loss"], rows["Lowest validation loss"]) == (0, None, None)
@@ -124,7 +129,7 @@ def test_a_run_without_measurements_and_one_that_still_runs_are_said_to_be_so():
 
 
 def test_networks_without_a_layer_in_common_are_told():
-    cautions = compare([HEALTHY, sick.hundred_layers_run()]).cautions
+    cautions = compare([HEALTHY, synthetic_runs.hundred_layers_run()]).cautions
     assert any("they have no layer in common" in caution for caution in cautions)
 
 
@@ -159,25 +164,27 @@ def test_too_few_too_many_and_the_same_run_twice_are_refused():
 
 
 def test_the_text_stays_within_its_width_and_says_what_is_the_same():
-    written = compare_text(compare([HEALTHY, sick.diverging_run()]), width=80)
+    written = compare_text(compare([HEALTHY, synthetic_runs.diverging_run()]), width=80)
     assert max(map(len, written.splitlines())) <= 80
     assert "The same in all: settings, environment." in written
     assert "Not recorded of every run: data." in written
-    assert "U601 rate too high" in " ".join(written.split())
+    assert "U601 learning rate too high" in " ".join(written.split())
 
 
 def test_the_json_holds_runs_rows_and_cautions_by_letter():
-    told = json.loads(compare_json(compare([HEALTHY, sick.diverging_run()])))
+    told = json.loads(compare_json(compare([HEALTHY, synthetic_runs.diverging_run()])))
     assert told["runs"]["B"]["verdict"] == "problems"
-    assert told["runs"]["B"]["alarms"] == ["U601", "F906", "G502"]
+    assert told["runs"]["B"]["problems"] == ["U601", "F906", "G502"]
     assert told["changes"]["settings"] == {"known": True, "differs": [], "left_out": 0}
-    assert {row["name"] for row in told["changes"]["network"]["differs"]} >= {"optimizer rate"}
+    assert {row["name"] for row in told["changes"]["network"]["differs"]} >= {"optimizer lr"}
     assert told["cautions"]
 
 
 def test_hostile_names_do_no_harm_in_text_page_and_json():
-    hostile = sick.hostile_names_run()
-    comparison = compare([hostile, changed(hostile, id=sick.HOSTILE_NAMES[0], config={sick.HOSTILE_NAMES[1]: 1})])
+    hostile = synthetic_runs.hostile_names_run()
+    comparison = compare(
+        [hostile, changed(hostile, id=synthetic_runs.HOSTILE_NAMES[0], config={synthetic_runs.HOSTILE_NAMES[1]: 1})]
+    )
     page = compare_html(comparison)
     visible = without_scripts(page)
     assert "<script>alert" not in page
@@ -190,7 +197,7 @@ def test_hostile_names_do_no_harm_in_text_page_and_json():
 
 
 def test_the_page_carries_its_figures_and_reaches_for_nothing():
-    page = compare_html(compare([HEALTHY, sick.diverging_run()]))
+    page = compare_html(compare([HEALTHY, synthetic_runs.diverging_run()]))
     assert {"compared_losses", "difference"} <= set(re.findall(r'id="panel-(\w+)"', page))
     assert "Accuracies:" in page  # one of the two recorded none: it is said
     assert not re.search("https?:", without_scripts(page))

@@ -14,7 +14,7 @@ import pytest
 from babysit.plots.catalogue import PLOTS
 from babysit.records.run import Run
 from babysit.reporting.report import report
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 MEGABYTE = 1_000_000
@@ -56,7 +56,7 @@ def pages():
 
     def page(name):
         if name not in made:
-            run = Run(id="empty") if name == "empty" else getattr(sick, name)()
+            run = Run(id="empty") if name == "empty" else getattr(synthetic_runs, name)()
             made[name] = report(run)
         return made[name]
 
@@ -164,8 +164,8 @@ def test_an_almost_empty_run_says_what_is_missing_and_why_and_carries_no_scripts
 
 def test_the_page_stays_small(pages):
     assert len(pages("healthy_run").encode()) <= 1.5 * MEGABYTE
-    assert len(report(sick.hundred_layers_run()).encode()) <= 3 * MEGABYTE
-    assert len(report(sick.deep_run(layers=1000, steps=10_000)).encode()) <= 3 * MEGABYTE
+    assert len(report(synthetic_runs.hundred_layers_run()).encode()) <= 3 * MEGABYTE
+    assert len(report(synthetic_runs.deep_run(layers=1000, steps=10_000)).encode()) <= 3 * MEGABYTE
 
 
 def test_the_footer_says_what_watching_cost(pages):

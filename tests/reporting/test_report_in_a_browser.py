@@ -10,7 +10,7 @@ import pytest
 from babysit.reporting.compare import compare
 from babysit.reporting.compare_html import compare_html
 from babysit.reporting.report import report
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -49,13 +49,13 @@ def files(tmp_path_factory):
 
 def page_of(name):
     if name == "compared":
-        return compare_html(compare([sick.healthy_run(), sick.diverging_run()]))
+        return compare_html(compare([synthetic_runs.healthy_run(), synthetic_runs.diverging_run()]))
     if name == "compared_hostile":
-        hostile = sick.hostile_names_run()
-        return compare_html(compare([hostile, msgspec.structs.replace(hostile, id=sick.HOSTILE_NAMES[0])]))
+        hostile = synthetic_runs.hostile_names_run()
+        return compare_html(compare([hostile, msgspec.structs.replace(hostile, id=synthetic_runs.HOSTILE_NAMES[0])]))
     if name == "thousand_layers":
-        return report(sick.deep_run(layers=1000, steps=10_000))
-    return report(getattr(sick, name)())
+        return report(synthetic_runs.deep_run(layers=1000, steps=10_000))
+    return report(getattr(synthetic_runs, name)())
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Run
 from babysit.reporting.report import report, write_report
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 PROMISED = (
     "code", "name", "severity", "rank", "explained_by",
-    "layers", "first_step", "last_step", "evidence", "meaning", "advice",
+    "layers", "first_step", "last_step", "evidence", "message", "recommendation",
 )  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def parsed(run):
 
 
 def test_verdict_and_findings_have_the_promised_fields_in_rank_order():
-    written = parsed(sick.diverging_run())
+    written = parsed(synthetic_runs.diverging_run())
     assert written["verdict"] == "problems"
     assert [finding["code"] for finding in written["findings"]] == ["U601", "F906", "G502"]
     assert [finding["explained_by"] for finding in written["findings"]] == [None, "U601", "F906"]
@@ -34,27 +34,27 @@ def test_verdict_and_findings_have_the_promised_fields_in_rank_order():
 
 
 def test_infinite_evidence_is_written_as_a_word():
-    assert parsed(sick.diverging_run())["findings"][1]["evidence"]["largest"] == "inf"
+    assert parsed(synthetic_runs.diverging_run())["findings"][1]["evidence"]["largest"] == "inf"
 
 
 def test_a_healthy_run_has_no_findings_and_an_empty_one_says_that_nothing_was_measured():
-    healthy, empty = parsed(sick.healthy_run()), parsed(Run(id="x"))
+    healthy, empty = parsed(synthetic_runs.healthy_run()), parsed(Run(id="x"))
     assert (healthy["verdict"], healthy["findings"], healthy["measured"]) == ("healthy", [], True)
     assert (empty["verdict"], empty["findings"], empty["measured"]) == ("inconclusive", [], False)
 
 
 def test_the_facts_of_the_run_are_there():
-    facts = parsed(sick.healthy_run())["run"]
-    assert facts["result"]["accuracy/test"] == 0.9778
-    assert facts["probes"][0]["name"] == "initial-loss"
+    facts = parsed(synthetic_runs.healthy_run())["run"]
+    assert facts["result"]["test/accuracy"] == 0.9778
+    assert facts["experiments"][0]["name"] == "initial-loss"
     assert len(facts["trials"]) == 24
     assert facts["overhead"]["budget"] == 0.01
     assert facts["steps"] == 1200
 
 
 def test_hostile_names_come_back_as_they_were_but_for_half_characters():
-    layers = parsed(sick.hostile_names_run())["findings"][0]["layers"]
-    expected = [name.replace("\ud800", "\\ud800") for name in sick.HOSTILE_NAMES]
+    layers = parsed(synthetic_runs.hostile_names_run())["findings"][0]["layers"]
+    expected = [name.replace("\ud800", "\\ud800") for name in synthetic_runs.HOSTILE_NAMES]
     assert layers == expected
 
 

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from babysit.records.run import Run
 from babysit.reporting.markdown import escape, prose
 from babysit.reporting.report import report
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough")
 
@@ -26,18 +26,19 @@ def tags(page):
 
 
 def test_the_verdict_is_the_heading_and_symptoms_stand_beneath_their_cause():
-    page = rendered(sick.diverging_run())
+    page = rendered(synthetic_runs.diverging_run())
     assert page.startswith(
-        "<h1>❌ Problems</h1>\n<p><strong>Problem found: rate too high (U601) in 4 layers, since step 0.</strong></p>"
+        "<h1>❌ Problems</h1>\n<p><strong>Problem found: learning rate too high (U601) in 4 layers, since step "
+        "0.</strong></p>"
     )
     assert re.search(r"U601.*<ul>.*explains.*F906.*<ul>.*explains.*G502", page, re.S)
     assert "<pre><code class=\"language-python\">optimizer.param_groups[0]['lr'] = 1e-2" in page
 
 
-def test_results_probes_and_facts_are_tables():
-    page = rendered(sick.healthy_run())
+def test_results_experiments_and_facts_are_tables():
+    page = rendered(synthetic_runs.healthy_run())
     assert "<td>Test accuracy</td>\n<td>97.8 %</td>" in page
-    assert page.count("<table>") == 4  # results, probes, trials, facts
+    assert page.count("<table>") == 4  # results, experiments, trials, facts
     assert "Watching cost 0.63 % of the step time" in page
 
 
@@ -48,7 +49,7 @@ def test_a_run_without_anything_is_a_few_lines():
 
 
 def test_hostile_names_are_text_and_nothing_else():
-    page = rendered(sick.hostile_names_run())
+    page = rendered(synthetic_runs.hostile_names_run())
     assert tags(page) <= {
         "h1", "h2", "p", "ul", "li", "strong", "em", "code", "pre", "br", "table", "thead", "tbody", "tr", "th", "td",
     }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from babysit.records.run import Run, Status
 from babysit.reporting.report import report
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 # What SARIF 2.1.0 requires of the objects used here (its sections 3.13 to 3.52), and the values it allows.
 TEXT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}}}
@@ -89,7 +89,7 @@ def written(run):
     "name", ["healthy_run", "diverging_run", "overfit_run", "search_run", "hostile_names_run", "hundred_layers_run"]
 )
 def test_every_kind_of_run_has_what_the_standard_asks_for(name):
-    log = written(getattr(sick, name)())
+    log = written(getattr(synthetic_runs, name)())
     rules = log["tool"]["driver"]["rules"]
     assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in log["results"])
 
@@ -100,23 +100,23 @@ def test_an_empty_run_has_no_results_and_a_crashed_one_did_not_succeed():
 
 
 def test_severities_become_levels_and_symptoms_name_their_cause():
-    results = written(sick.diverging_run())["results"]
+    results = written(synthetic_runs.diverging_run())["results"]
     assert [result["level"] for result in results] == ["error", "error", "warning"]
     assert [result["properties"]["explainedBy"] for result in results] == [None, "U601", "F906"]
-    assert written(sick.overfit_run())["results"][1]["level"] == "note"
+    assert written(synthetic_runs.overfit_run())["results"][1]["level"] == "note"
 
 
 def test_a_result_points_at_the_line_that_made_the_optimizer(tmp_path):
     script = tmp_path / "a train.py"
     script.write_text("import torch\n\noptimizer = torch.optim.Adam(net.parameters(), lr=1.0)\n")
-    run = msgspec.structs.replace(sick.diverging_run(), command=f"python '{script}'")
+    run = msgspec.structs.replace(synthetic_runs.diverging_run(), command=f"python '{script}'")
     place = written(run)["results"][0]["locations"][0]["physicalLocation"]
     assert place["region"] == {"startLine": 3}
     assert place["artifactLocation"]["uri"] == f"file://{tmp_path}/a%20train.py"
 
 
 def test_a_script_that_cannot_be_read_is_named_as_a_whole():
-    place = written(sick.diverging_run())["results"][0]["locations"][0]["physicalLocation"]
+    place = written(synthetic_runs.diverging_run())["results"][0]["locations"][0]["physicalLocation"]
     assert place == {
         "artifactLocation": {"uri": "train.py", "uriBaseId": "SRCROOT"},
         "region": {"startLine": 1},
@@ -124,8 +124,8 @@ def test_a_script_that_cannot_be_read_is_named_as_a_whole():
 
 
 def test_the_same_disease_in_the_same_layers_has_the_same_fingerprint_whatever_its_numbers():
-    run = sick.diverging_run()
-    other = msgspec.structs.replace(run.findings[0], meaning="other words", evidence={}, first_step=7)
+    run = synthetic_runs.diverging_run()
+    other = msgspec.structs.replace(run.findings[0], message="other words", evidence={}, first_step=7)
     again = written(msgspec.structs.replace(run, findings=(other,)))["results"][0]
     assert again["partialFingerprints"] == written(run)["results"][0]["partialFingerprints"]
     elsewhere = msgspec.structs.replace(other, layers=("elsewhere",))
@@ -134,8 +134,8 @@ def test_the_same_disease_in_the_same_layers_has_the_same_fingerprint_whatever_i
 
 
 def test_hostile_names_make_neither_links_nor_placeholders_nor_long_texts():
-    text = report(sick.hostile_names_run(), format="sarif")
+    text = report(synthetic_runs.hostile_names_run(), format="sarif")
     result = json.loads(text)["runs"][0]["results"][0]
     assert not set(result["message"]["text"]) & set("[]{}\x1b\x07\x00\u202e")
     assert "x" * 200 not in text
-    assert len(result["locations"][0]["logicalLocations"]) == len(sick.HOSTILE_NAMES)
+    assert len(result["locations"][0]["logicalLocations"]) == len(synthetic_runs.HOSTILE_NAMES)

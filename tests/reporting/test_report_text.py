@@ -12,15 +12,15 @@ from rich.console import Console
 from babysit.records.run import Run
 from babysit.reporting.report import report
 from babysit.reporting.text import renderable, text
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 GOLD = Path(__file__).parent / "gold"
 RUNS = {
-    "healthy": sick.healthy_run,
-    "diverging": sick.diverging_run,
-    "dead_relu": sick.dead_relu_run,
-    "overfit": sick.overfit_run,
-    "search": sick.search_run,
+    "healthy": synthetic_runs.healthy_run,
+    "diverging": synthetic_runs.diverging_run,
+    "dead_relu": synthetic_runs.dead_relu_run,
+    "overfit": synthetic_runs.overfit_run,
+    "search": synthetic_runs.search_run,
     "empty": lambda: Run(id="20260301-000000-blank-page"),
 }
 
@@ -45,7 +45,7 @@ def test_no_line_is_wider_than_asked_for(width):
 
 
 def test_hostile_names_cannot_reach_the_terminal_or_flood_it():
-    written = text(sick.hostile_names_run())
+    written = text(synthetic_runs.hostile_names_run())
     assert not set(written) & {"\x1b", "\x07", "\x00", "\u202e"}
     assert "[bold red]x[/bold red]" in written  # markup is shown, not obeyed
     assert len(written) < 12_000
@@ -55,5 +55,5 @@ def test_hostile_names_cannot_reach_the_terminal_or_flood_it():
 def test_on_a_console_with_colours_the_verdict_is_coloured():
     console = Console(force_terminal=True, color_system="standard", width=100, legacy_windows=False)
     with console.capture() as capture:
-        console.print(renderable(sick.diverging_run()))
+        console.print(renderable(synthetic_runs.diverging_run()))
     assert "\x1b[31m" in capture.get()

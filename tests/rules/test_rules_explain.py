@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.rules.catalogue import RULES
 from babysit.rules.explain import explain, pages, write_pages
 
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "rules"
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 def test_a_page_holds_what_a_reader_needs(rule) -> None:
     text = explain(rule.code)
-    wanted = ["## What is found", "## Why it hurts", "## How to fix it", "## Sources", rule.advice, rule.what]
+    wanted = ["## What is found", "## Why it hurts", "## How to fix it", "## Sources", rule.recommendation, rule.what]
     assert not [part for part in wanted if part not in text]
     assert all(f"`{name}` | {limit.value:g}" in text for name, limit in rule.limits.items())
 

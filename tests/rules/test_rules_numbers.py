@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from babysit.analysis.loss_curve import levels
-from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.curves import TRAIN_LOSS, VAL_LOSS
 from babysit.records.finding import Finding
 from babysit.records.run import Run
 from babysit.rules.catalogue import RULES
+from babysit.rules.engine import judge
 from babysit.rules.examples import diverging, example_run, falling, flat
-from babysit.rules.judge import judge
 
 NOISE = np.random.default_rng(3)
 BATCH_OF_ONE = np.r_[3e-4, 0.02, 1.3, np.exp(NOISE.standard_normal(397) - 0.5)]
@@ -24,16 +24,18 @@ SYNTHETIC: dict[str, Callable[[], Run]] = {
     ),
     "one spike in the opening": lambda: example_run(loss=np.r_[4.15, 4.3, 4.0, 4.2, 1.9e9, 4.1, flat(4.0, steps=394)]),
     "explodes at once": lambda: example_run(loss=np.r_[2.3, 40.0, 9e3, np.full(397, 1e7)]),
-    "batches of one": lambda: example_run(loss=BATCH_OF_ONE, facts={"batch_size": 1}, vitals={"update_ratio": 0.01}),
+    "batches of one": lambda: example_run(
+        loss=BATCH_OF_ONE, facts={"batch_size": 1}, layer_metrics={"update_ratio": 0.01}
+    ),
     "never a number": lambda: example_run(loss=np.full(400, np.nan)),
-    "NaN late": lambda: example_run(loss=diverging(2.3), vitals={"update_ratio": 0.5}),
+    "NaN late": lambda: example_run(loss=diverging(2.3), layer_metrics={"update_ratio": 0.5}),
     "falls and rises": lambda: example_run(loss=np.r_[falling(2.4, 0.4, steps=200), flat(2.3, steps=200)]),
     "validation with a lucky look": lambda: example_run(
         loss=falling(2.3, 0.01),
-        curves={LOSS_VALIDATION: np.r_[2.3, 2.25, 2.21, 2.22, 2.3, 2.19, 2.4, np.linspace(2.5, 4.0, 13)]},
+        curves={VAL_LOSS: np.r_[2.3, 2.25, 2.21, 2.22, 2.3, 2.19, 2.4, np.linspace(2.5, 4.0, 13)]},
     ),
     "validation best at once": lambda: example_run(
-        loss=falling(2.3, 0.01), curves={LOSS_VALIDATION: np.linspace(2.2, 5.0, 12)}
+        loss=falling(2.3, 0.01), curves={VAL_LOSS: np.linspace(2.2, 5.0, 12)}
     ),
 }
 RUNS = SYNTHETIC | {
@@ -42,7 +44,7 @@ RUNS = SYNTHETIC | {
 runs = pytest.mark.parametrize("build", RUNS.values(), ids=RUNS.keys())
 
 
-def losses(run: Run, name: str = LOSS_TRAIN) -> np.ndarray:
+def losses(run: Run, name: str = TRAIN_LOSS) -> np.ndarray:
     values = np.asarray(run.curves.get(name).values, dtype=np.float64)
     return values[np.isfinite(values)]
 
@@ -59,7 +61,7 @@ def told(run: Run) -> list[Finding]:
 @runs
 def test_a_sentence_says_no_nan_where_a_number_belongs(build: Callable[[], Run]) -> None:
     for finding in told(build()):
-        assert not re.search(r"\bnan\b|\binf\b", finding.meaning), finding.meaning
+        assert not re.search(r"\bnan\b|\binf\b", finding.message), finding.message
         bad = [name for name, value in finding.evidence.items() if isinstance(value, float) and not np.isfinite(value)]
         assert not bad or finding.code == "S002", (finding.code, bad)  # a range that begins at 0 spans no decades
 
@@ -67,7 +69,7 @@ def test_a_sentence_says_no_nan_where_a_number_belongs(build: Callable[[], Run])
 @runs
 def test_starts_ends_and_lowest_values_are_those_of_the_curve(build: Callable[[], Run]) -> None:
     run = build()
-    values, validation = losses(run), losses(run, LOSS_VALIDATION)
+    values, validation = losses(run), losses(run, VAL_LOSS)
     for finding in told(run):
         seen = finding.evidence
         if "start_loss" in seen:
@@ -75,7 +77,7 @@ def test_starts_ends_and_lowest_values_are_those_of_the_curve(build: Callable[[]
             assert least <= float(seen["start_loss"]) <= max(most, values[:3].max()), (finding.code, seen)
         if "first_loss" in seen:
             assert seen["first_loss"] == values[0]
-            assert number_after("The first loss is", finding.meaning) == [pytest.approx(values[0], rel=6e-3)]
+            assert number_after("The first loss is", finding.message) == [pytest.approx(values[0], rel=6e-3)]
         if "lowest_loss" in seen:
             assert seen["lowest_loss"] == values.min()
         if "end_loss" in seen:
@@ -84,7 +86,7 @@ def test_starts_ends_and_lowest_values_are_those_of_the_curve(build: Callable[[]
             assert float(seen["end_loss"]) == pytest.approx(late.mean())
         if "best_step" in seen:
             assert seen["best_validation"] == validation.min()
-            series = run.curves.get(LOSS_VALIDATION)
+            series = run.curves.get(VAL_LOSS)
             assert seen["best_step"] == series.steps[int(np.argmin(series.values))]
 
 
@@ -95,10 +97,10 @@ def test_what_a_sentence_calls_start_or_end_says_of_which_values_it_is(build: Ca
     for finding in told(run):
         shown = {name: finding.evidence[name] for name in ("start_loss", "end_loss") if name in finding.evidence}
         for name, value in shown.items():
-            if level is None or f"{value:.4g}" not in finding.meaning or "the last value was" in finding.meaning:
+            if level is None or f"{value:.4g}" not in finding.message or "the last value was" in finding.message:
                 continue
             of = level.start_of if name == "start_loss" else level.end_of
-            assert f"{value:.4g} ({of})" in finding.meaning, finding.meaning
+            assert f"{value:.4g} ({of})" in finding.message, finding.message
 
 
 def test_the_start_of_a_run_that_explodes_is_before_the_explosion() -> None:
@@ -118,15 +120,15 @@ def test_the_start_of_single_sample_losses_is_their_level_and_not_the_first_of_t
 def test_the_lowest_validation_loss_is_that_of_the_curve() -> None:
     found = [one for one in told(SYNTHETIC["validation with a lucky look"]()) if one.code == "F901"]
     assert found[0].evidence["best_validation"] == 2.19
-    assert "(2.19)" in found[0].meaning
-    assert f"step {found[0].evidence['best_step']}" in found[0].advice
+    assert "(2.19)" in found[0].message
+    assert f"step {found[0].evidence['best_step']}" in found[0].recommendation
 
 
 def test_the_scale_of_signals_and_biases_is_what_was_measured() -> None:
     signal = next(
-        one for one in told(example_run(loss=falling(80.0, 3.0), vitals={"weight_rms": 1.0, "output_std": 0.98}))
+        one for one in told(example_run(loss=falling(80.0, 3.0), layer_metrics={"weight_rms": 1.0, "output_std": 0.98}))
     )
     assert signal.code == "I303"
-    assert "standard deviation of 0.98 in the first layer and 0.98 in the last" in signal.meaning
-    bias = next(one for one in told(example_run(loss=flat(2.3), vitals={"bias_rms": 3.0})) if one.code == "I306")
-    assert "root mean square of 3," in bias.meaning
+    assert "standard deviation of 0.98 in the first layer and 0.98 in the last" in signal.message
+    bias = next(one for one in told(example_run(loss=flat(2.3), layer_metrics={"bias_rms": 3.0})) if one.code == "I306")
+    assert "root mean square of 3," in bias.message

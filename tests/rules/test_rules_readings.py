@@ -1,4 +1,4 @@
-"""What is read from curves, losses and vital signs, against plain definitions."""
+"""What is read from curves, losses and layer metrics, against plain definitions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.analysis.baseline import entropy, prior_loss
-from babysit.analysis.layer_metrics import first, late, onset
+from babysit.analysis.layer_metrics import first, last_window, onset
+from babysit.analysis.learning import explained_share, is_underperforming
 from babysit.analysis.learning import falling as is_falling
-from babysit.analysis.learning import poor, skill
 from babysit.analysis.loss_curve import levels, noise_of, share_of_fall, trend
-from babysit.records.anatomy import TargetKind, ValueSummary
 from babysit.records.curves import Curves, Series
+from babysit.records.model_summary import TargetKind, ValueSummary
 from babysit.records.run import Run, Status
 from babysit.rules.data.unshuffled_batches import expected_majority
 from babysit.rules.examples import BATCH, binary, classes, example_run, falling, flat, healthy, regression
@@ -92,47 +92,47 @@ def test_a_loss_that_explodes_at_once_starts_at_its_first_value() -> None:
 
 
 def test_skill_is_the_share_of_the_prior_loss_removed() -> None:
-    assert skill(example_run(loss=flat(0.2303, noise=0.0))) == pytest.approx(0.9, abs=1e-3)
-    assert skill(example_run(objective=classes(loss="custom"))) is None
+    assert explained_share(example_run(loss=flat(0.2303, noise=0.0))) == pytest.approx(0.9, abs=1e-3)
+    assert explained_share(example_run(objective=classes(loss="custom"))) is None
 
 
 def test_a_good_accuracy_counts_where_the_loss_says_nothing() -> None:
-    run = example_run(objective=classes(loss="custom"), curves={"accuracy/validation": np.linspace(0.1, 0.91, 20)})
-    assert skill(run) == pytest.approx((0.91 - 0.1) / 0.9, abs=0.06)
-    per_cent = example_run(objective=classes(loss="custom"), curves={"accuracy/validation": np.linspace(10, 91, 20)})
-    assert skill(per_cent) == pytest.approx(skill(run), abs=1e-6)
+    run = example_run(objective=classes(loss="custom"), curves={"val/accuracy": np.linspace(0.1, 0.91, 20)})
+    assert explained_share(run) == pytest.approx((0.91 - 0.1) / 0.9, abs=0.06)
+    per_cent = example_run(objective=classes(loss="custom"), curves={"val/accuracy": np.linspace(10, 91, 20)})
+    assert explained_share(per_cent) == pytest.approx(explained_share(run), abs=1e-6)
 
 
 def test_poor_needs_a_run_that_had_its_chance() -> None:
-    assert poor(example_run(loss=flat(2.3)))
-    assert not poor(healthy())
+    assert is_underperforming(example_run(loss=flat(2.3)))
+    assert not is_underperforming(healthy())
     short = Run(
-        id="s", status=Status.FINISHED, curves=Curves(series={"loss/train": Series(np.arange(6), np.full(6, 2.0))})
+        id="s", status=Status.FINISHED, curves=Curves(series={"train/loss": Series(np.arange(6), np.full(6, 2.0))})
     )
-    assert not poor(short)
+    assert not is_underperforming(short)
 
 
 def test_a_loss_of_unknown_kind_is_poor_only_when_it_does_not_fall() -> None:
-    assert not poor(example_run(objective=classes(loss="custom"), loss=falling(50.0, 45.0, noise=0.001)))
-    assert poor(example_run(objective=classes(loss="custom"), loss=flat(50.0)))
+    assert not is_underperforming(example_run(objective=classes(loss="custom"), loss=falling(50.0, 45.0, noise=0.001)))
+    assert is_underperforming(example_run(objective=classes(loss="custom"), loss=flat(50.0)))
     assert is_falling(healthy())
 
 
 def test_onset_is_the_step_from_which_a_level_is_kept() -> None:
     dead = np.r_[np.zeros(10), 0.9, np.zeros(9), np.full(19, 0.9)]
-    run = example_run(vitals={"dead": dead[:, None]})
-    assert onset(run, "dead", "layer0", 0.5) == run.vitals.steps[20]
+    run = example_run(layer_metrics={"dead": dead[:, None]})
+    assert onset(run, "dead", "layer0", 0.5) == run.layer_metrics.steps[20]
     assert onset(run, "dead", "layer0", 0.95) is None
-    assert onset(example_run(vitals={"dead": 0.9}), "dead", "layer0", 0.5) == 0
+    assert onset(example_run(layer_metrics={"dead": 0.9}), "dead", "layer0", 0.5) == 0
 
 
 def test_missing_measurements_are_skipped_and_not_taken_for_numbers() -> None:
     values = np.full((39, 3), np.nan)
     values[4] = 0.7
-    run = example_run(vitals={"unit_similarity": values})
+    run = example_run(layer_metrics={"unit_similarity": values})
     assert first(run, "unit_similarity") == pytest.approx({"layer0": 0.7, "layer1": 0.7, "layer2": 0.7})
-    assert late(run, "unit_similarity") == {}
-    assert late(run, "never") == {}
+    assert last_window(run, "unit_similarity") == {}
+    assert last_window(run, "never") == {}
 
 
 @given(st.lists(st.integers(1, 5), max_size=4), st.lists(st.integers(1, 5), max_size=4))

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from babysit.cli.settings import load_settings
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.reading import reading
 from babysit.store import run_file
 from babysit.store.run_file import RunFile, read_run, write_run

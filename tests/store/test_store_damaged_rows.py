@@ -13,9 +13,9 @@ import pytest
 
 from babysit.cli.app import main
 from babysit.records.curves import Curves, Series
-from babysit.records.serial import to_bytes
+from babysit.records.serialization import to_bytes
+from babysit.store.db_errors import UnreadableError
 from babysit.store.store import Store
-from babysit.store.trouble import UnreadableError
 from babysit.testing.sample_runs import full_run
 
 # What is wrong with the row of a run, or with its parts: SQLite keeps any value in any column.
@@ -31,7 +31,7 @@ ROWS = {
     "metric a text": ("runs", "metric", "abc"),
     "bytes a text": ("runs", "bytes", "many"),
 }
-LONELY = to_bytes(Curves(series={"loss/train": Series(np.arange(3), np.array([1.0]))}))
+LONELY = to_bytes(Curves(series={"train/loss": Series(np.arange(3), np.array([1.0]))}))
 PARTS = {
     "no MessagePack": b"\xc1\xff\x00",
     "empty": b"",
@@ -122,7 +122,7 @@ def test_an_id_that_is_no_text_is_listed_and_asked_for_by_nobody(kept):
 
 def test_a_damaged_store_that_is_read_only_lists_the_others(kept, monkeypatch):
     damage(kept, *ROWS["notes no UTF-8"], where="id = 'damaged'")
-    monkeypatch.setattr("babysit.store.place.os.access", lambda path, mode: mode == 4)
+    monkeypatch.setattr("babysit.store.backend.os.access", lambda path, mode: mode == 4)
     with Store(str(kept)) as store:
         assert {line.id: line.status for line in store.list()}["damaged"] == "unreadable"
         with pytest.raises(UnreadableError, match="is damaged"):

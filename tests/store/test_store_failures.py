@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from babysit.records.curves import LOSS_TRAIN, Curves, Series
-from babysit.records.problem import UserError
+from babysit.records.curves import TRAIN_LOSS, Curves, Series
+from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
-from babysit.store import forking as forking_module
-from babysit.store import place as place_module
-from babysit.store import sink as sink_module
+from babysit.store import backend as place_module
+from babysit.store import durable_writer as sink_module
+from babysit.store import fork_safety as forking_module
 from babysit.store import spool as spool_module
 from babysit.store import writer as writer_module
-from babysit.store.changes import Change, SegmentRow
-from babysit.store.recorder import Fields, Recorder, Rewind, Rows
-from babysit.store.sink import Sink
+from babysit.store.change_builder import ChangeBuilder, Rows, SetFields, Truncate
+from babysit.store.compaction import shrink
+from babysit.store.durable_writer import DurableWriter
+from babysit.store.rows import Change, SegmentRow
 from babysit.store.store import Store
-from babysit.store.tidying import fewer
 from babysit.store.writer import condensed
 from babysit.testing.postgres_server import PostgresServer
 from babysit.testing.sample_runs import full_run, losses, same
@@ -43,7 +43,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def steps_of(store: Store, run_id: str) -> list[int]:
-    return [int(step) for step in store.load(run_id).curves.get(LOSS_TRAIN).steps]
+    return [int(step) for step in store.load(run_id).curves.get(TRAIN_LOSS).steps]
 
 
 @pytest.mark.server
@@ -210,7 +210,8 @@ def test_files_that_may_not_grow_any_more_lose_nothing(tmp_path: Path) -> None:
 READ_ONLY = """
 import os, sqlite3, sys, time
 from pathlib import Path
-from babysit.store import place, sink; place.BUSY_SECONDS = 0.1; sink._PAUSE_SECONDS = 0.0
+from babysit.store import backend, durable_writer
+backend.BUSY_SECONDS, durable_writer._PAUSE_SECONDS = 0.1, 0.0
 from babysit.store.store import Store
 from babysit.records.run import Run, Status
 from babysit.testing.sample_runs import losses
@@ -236,7 +237,7 @@ folder.chmod(0o700)
 for path in folder.iterdir(): path.chmod(0o600)
 with Store(str(folder / "runs.sqlite")) as again:
     run = again.load("a")
-    print(run.status, run.curves.get("loss/train").steps.tolist())
+    print(run.status, run.curves.get("train/loss").steps.tolist())
 """
 
 
@@ -341,31 +342,31 @@ def test_what_waits_for_a_slow_store_is_joined(tmp_path: Path, monkeypatch: pyte
 
 def test_joining_keeps_the_order_of_rows_rewinds_and_fields() -> None:
     rows = [Rows(curves=losses(step, step + 1)) for step in range(6)]
-    told = [*rows[:3], Rewind(1), Fields({"name": "a", "kind": "fit"}), Fields({"name": "b"}), *rows[3:], None]
+    told = [*rows[:3], Truncate(1), SetFields({"name": "a", "kind": "fit"}), SetFields({"name": "b"}), *rows[3:], None]
     made = condensed(told, most_bytes=1e9)
-    assert [type(one) for one in made] == [Rows, Rewind, Fields, Rows, type(None)]
-    assert made[2] == Fields({"name": "b", "kind": "fit"})
+    assert [type(one) for one in made] == [Rows, Truncate, SetFields, Rows, type(None)]
+    assert made[2] == SetFields({"name": "b", "kind": "fit"})
     assert isinstance(made[0], Rows)
     assert made[0].curves is not None
-    assert made[0].curves.get(LOSS_TRAIN).steps.tolist() == [0, 1, 2]
+    assert made[0].curves.get(TRAIN_LOSS).steps.tolist() == [0, 1, 2]
     wrong = Rows(curves=Curves(series={"x": Series(np.arange(2), np.zeros(3))}))
     assert condensed([rows[0], wrong], most_bytes=1e9) == [rows[0], wrong]
 
 
 def test_changes_in_memory_keep_what_counts(tmp_path: Path) -> None:
     with Store(str(tmp_path / "runs")) as store:
-        sink = Sink(store._place)
-        recorder = Recorder(Run(id="a"), sink)
+        sink = DurableWriter(store._place)
+        recorder = ChangeBuilder(Run(id="a"), sink)
         made: list[Change] = [*recorder.beginning(Run(id="a"))]
         for step in range(0, 30_000, 1000):
-            made += recorder.changes([Rows(curves=losses(step, step + 1000)), Fields({"name": str(step)})])
-        kept = fewer(made, most_bytes=100_000)
+            made += recorder.changes([Rows(curves=losses(step, step + 1000)), SetFields({"name": str(step)})])
+        kept = shrink(made, most_bytes=100_000)
         assert sum(len(change.payload) for change in kept if isinstance(change, SegmentRow)) <= 100_000
         assert [change.sequence for change in kept] == sorted(change.sequence for change in kept)
         sink.write(kept, last=True)
         run = store.load("a")
     assert run.name == "29000"
-    assert run.curves.get(LOSS_TRAIN).steps[[0, -1]].tolist() == [0, 29_999]
+    assert run.curves.get(TRAIN_LOSS).steps[[0, -1]].tolist() == [0, 29_999]
 
 
 @pytest.mark.slow

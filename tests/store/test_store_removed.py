@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from babysit.records.curves import LOSS_TRAIN
+from babysit.records.curves import TRAIN_LOSS
 from babysit.records.run import Run, Status
-from babysit.store import sink as sink_module
+from babysit.store import durable_writer as sink_module
 from babysit.store import spool
-from babysit.store.changes import SegmentRow
+from babysit.store.rows import SegmentRow
 from babysit.store.schema import RUNS
 from babysit.store.spool import Spool
 from babysit.store.store import Store
@@ -44,7 +44,7 @@ def with_its_folder(file: Path) -> None:
 
 
 def steps_of(store: Store, run_id: str) -> list[int]:
-    return [int(step) for step in store.load(run_id).curves.get(LOSS_TRAIN).steps]
+    return [int(step) for step in store.load(run_id).curves.get(TRAIN_LOSS).steps]
 
 
 @pytest.mark.parametrize("gone", [removed, moved_aside, with_its_folder])
@@ -67,7 +67,7 @@ def test_a_run_goes_on_in_the_store_that_others_make_in_place_of_a_removed_one(
     with Store(str(file)) as other:
         assert steps_of(other, "a") == list(range(20, 40))
         run = other.load("a")
-    assert (run.anatomy, run.stop_reason) == (full_run("a").anatomy, "not yet")
+    assert (run.model_summary, run.stop_reason) == (full_run("a").model_summary, "not yet")
     writer.update(status=Status.FINISHED)
     writer.close()
     store.close()

@@ -10,13 +10,13 @@ from hypothesis.extra import numpy as hnp
 
 from babysit.records.arrays import Array
 from babysit.records.curves import Curves, Series
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
-from babysit.records.vitals import Vitals
 from babysit.store.run_file import FORMATS, RunFile, read_run, write_run
 from babysit.testing.sample_runs import full_run, losses, same
-from babysit.testing.sick import diverging_run
 from babysit.testing.store_contract_hard import HOSTILE
+from babysit.testing.synthetic_runs import diverging_run
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -39,7 +39,7 @@ def test_hostile_names_come_back_as_they_are(format: str, tmp_path: Path) -> Non
         name="".join(HOSTILE[:-2]),
         config=dict.fromkeys(names, "x"),
         curves=Curves(series={name: Series(np.arange(2), np.array([1.0, np.nan])) for name in names}),
-        vitals=Vitals(layers=names, steps=np.array([0, 5]), values=dict.fromkeys(names[:4], values)),
+        layer_metrics=LayerMetrics(layers=names, steps=np.array([0, 5]), values=dict.fromkeys(names[:4], values)),
     )
     path = tmp_path / f"run.{format}"
     write_run(RunFile(run=run, notes=HOSTILE[7]), path)
@@ -82,10 +82,10 @@ def test_a_table_has_one_row_a_value_that_others_can_read(tmp_path: Path) -> Non
     write_run(RunFile(run=full_run("a")), tmp_path / "a.parquet")
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[1:]
-    assert rows[0] == {"part": "curves", "name": "loss/train", "layer": "", "step": "0", "value": "2.3"}
+    assert rows[0] == {"part": "curves", "name": "train/loss", "layer": "", "step": "0", "value": "2.3"}
     table = parquet.read_table(tmp_path / "a.parquet").to_pylist()
     assert len(table) == len(rows) == 10
-    assert table[4] == {"part": "vitals", "name": "zeros", "layer": "first", "step": 0, "value": 0.5}
+    assert table[4] == {"part": "layer_metrics", "name": "zeros", "layer": "first", "step": 0, "value": 0.5}
 
 
 def test_whole_numbers_that_a_float_cannot_hold_are_not_rounded_in_silence(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from babysit.records.curves import LOSS_TRAIN
+from babysit.records.curves import TRAIN_LOSS
 from babysit.records.run import Run, Status
-from babysit.store import place as place_module
-from babysit.store import sink as sink_module
+from babysit.store import backend as place_module
+from babysit.store import durable_writer as sink_module
 from babysit.store import spool
-from babysit.store.place import Place, open_place
+from babysit.store.backend import Backend, open_backend
 from babysit.store.store import Store
 from babysit.testing.sample_runs import full_run, losses, same
 
@@ -44,7 +44,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def steps_of(store: Store, run_id: str) -> list[int]:
-    return [int(step) for step in store.load(run_id).curves.get(LOSS_TRAIN).steps]
+    return [int(step) for step in store.load(run_id).curves.get(TRAIN_LOSS).steps]
 
 
 def test_a_locked_store_loses_nothing_and_is_told_once(file: Path) -> None:
@@ -127,7 +127,7 @@ def test_records_wait_in_the_temporary_folder_when_the_run_folder_takes_none(
 
 
 def test_a_temporary_folder_of_someone_else_is_not_trusted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = open_place(str(file))
+    place = open_backend(str(file))
     folder, prefix = place.spools.places[1]
     folder.mkdir()
     (folder / f"{prefix}.bad.spool").write_bytes(b"")
@@ -157,7 +157,7 @@ def test_records_wait_in_memory_when_no_disk_takes_them(file: Path, monkeypatch:
     store.close()
 
 
-def spooled(file: Path) -> tuple[Place, Path]:
+def spooled(file: Path) -> tuple[Backend, Path]:
     store = Store(str(file))
     with locked(file):
         writer = store.open_writer(Run(id="a", status=Status.FINISHED))
@@ -197,7 +197,7 @@ def test_playing_a_spool_twice_changes_nothing(file: Path) -> None:
     path.write_bytes(copy)
     with Store(str(file)) as store:
         assert same(store.load("a"), before)
-        assert [int(step) for step in before.curves.get(LOSS_TRAIN).steps] == [0, 1, 2, 3, 4]
+        assert [int(step) for step in before.curves.get(TRAIN_LOSS).steps] == [0, 1, 2, 3, 4]
 
 
 def test_a_spool_of_a_living_writer_is_left_to_it(file: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_spool_of_a_dead_writer_is_brought_in(file: Path) -> None:
     Store(str(file)).close()
     code = (
         "import os, sys, sqlite3\n"
-        "from babysit.store import place; place.BUSY_SECONDS = 0.1\n"
+        "from babysit.store import backend; backend.BUSY_SECONDS = 0.1\n"
         "from babysit.store.store import Store\n"
         "from babysit.records.run import Run\n"
         "from babysit.testing.sample_runs import losses\n"

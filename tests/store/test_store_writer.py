@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from babysit.records.curves import LOSS_TRAIN
+from babysit.records.curves import TRAIN_LOSS
 from babysit.records.run import Run, Status
-from babysit.store import sink as sink_module
+from babysit.store import durable_writer as sink_module
 from babysit.store import summary as summary_module
-from babysit.store.recorder import Recorder
+from babysit.store.change_builder import ChangeBuilder
 from babysit.store.store import Store
 from babysit.testing.sample_runs import losses
 
@@ -44,7 +44,7 @@ def lines_of(running: "subprocess.Popen[str]", count: int) -> str:
 
 
 def steps_of(store: Store, run_id: str) -> list[int]:
-    return [int(step) for step in store.load(run_id).curves.get(LOSS_TRAIN).steps]
+    return [int(step) for step in store.load(run_id).curves.get(TRAIN_LOSS).steps]
 
 
 def test_a_run_is_listed_as_soon_as_its_writer_is_open(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_fault_of_the_recorder_costs_what_it_was_about_and_is_told(
     with Store(str(tmp_path)) as store:
         writer = store.open_writer(Run(id="a"))
         with monkeypatch.context() as context:
-            context.setattr(Recorder, "changes", fail)
+            context.setattr(ChangeBuilder, "changes", fail)
             writer.append(curves=losses(0, 1))
             assert writer.flush()
         writer.append(curves=losses(1, 2))

@@ -14,9 +14,9 @@ import pytest
 from babysit.cli.app import main as type_command
 from babysit.cli.catalogue import COMMANDS
 from babysit.cli.settings import load_settings
-from babysit.records.vitals import STATISTICS
+from babysit.monitor.script import run_script
+from babysit.records.layer_metrics import METRICS
 from babysit.testing import documents, markdown
-from babysit.watcher.script import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [page for page in markdown.pages_of(ROOT) if page.parent.name != "rules"]
@@ -36,7 +36,7 @@ def call(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "docs").mkdir()
-    (tmp_path / "src" / "babysit" / "stats").mkdir(parents=True)  # the page of statistics names it
+    (tmp_path / "src" / "babysit" / "metrics").mkdir(parents=True)  # the page of layer metrics names it
     (tmp_path / "README.md").write_text("# A project\n\n## What it does\n")
     (tmp_path / "Makefile").write_text(".PHONY: run\n\nrun:\n\ttrue\n")
     return tmp_path
@@ -119,8 +119,8 @@ def test_the_readme_shows_the_experiments_that_are_really_made(
     with pytest.raises(SystemExit):
         type_command(["check", "digits"])
     printed = capsys.readouterr().out
-    # `run` searches rates right afterwards; only `check` trains some of them side by side.
-    made = [row for row in rows_of_preflight(printed) if row != "rates side by side"]
+    # `run` searches learning rates right afterwards; only `check` trains some of them side by side.
+    made = [row for row in rows_of_preflight(printed) if row != "learning rates side by side"]
     assert rows_of_preflight(shown.text) == made != []
     assert shown.text.splitlines()[1] in printed.splitlines()
 
@@ -165,14 +165,14 @@ def test_a_changed_a_missing_and_a_left_over_page_are_each_named(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     documents.write(project)
-    statistics = project / "docs" / "statistics.md"
+    statistics = project / "docs" / "layer_metrics.md"
     lines = statistics.read_text().splitlines()
     statistics.write_text("\n".join([*lines[:6], "| `zeros` | nothing |", *lines[7:]]))
     (project / "docs" / "store_schema.md").unlink()
     (project / "docs" / "rules" / "Z999.md").write_text("# Z999\n")
     assert documents.main(["--check", str(project)]) == 1
     said = capsys.readouterr().out
-    assert "docs/statistics.md differs from the code, first in line 7" in said
+    assert "docs/layer_metrics.md differs from the code, first in line 7" in said
     assert "docs/store_schema.md is missing" in said
     assert "docs/rules/Z999.md belongs to no rule" in said
     documents.write(project)
@@ -205,7 +205,7 @@ def test_every_command_is_on_the_page_of_commands_with_its_examples() -> None:
 
 def test_every_statistic_is_on_its_page() -> None:
     page = documents.statistics_page()
-    assert all(f"| `{name}` | {sentence} |" in page for name, sentence in STATISTICS.items())
+    assert all(f"| `{name}` | {sentence} |" in page for name, sentence in METRICS.items())
 
 
 # -- what is complained about

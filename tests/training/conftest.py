@@ -6,7 +6,7 @@ import torch
 from babysit.data.samples import Samples
 from babysit.data.sources import load_data
 from babysit.data.splits import Splits, split
-from babysit.records.anatomy import Task
+from babysit.records.model_summary import Task
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pytest
 import torch
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.training import checkpoint as module
 from babysit.training.checkpoint import NAME, Checkpoints, read_checkpoint, write_atomically
 

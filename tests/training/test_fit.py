@@ -14,13 +14,13 @@ from babysit.data.samples import Samples
 from babysit.data.splits import Splits
 from babysit.nn.builders import mlp
 from babysit.nn.preprocess import Standardize
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Status
 from babysit.training.evaluate import evaluate
 from babysit.training.fit import fit
 from babysit.training.settings import FitSettings
 
-QUICK = FitSettings(rate=0.01, epochs=3)
+QUICK = FitSettings(lr=0.01, epochs=3)
 
 
 @pytest.mark.slow
@@ -28,30 +28,30 @@ def test_digits_are_learned_and_everything_is_recorded(digits: Splits) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(Standardize.fit(digits.train.x), mlp(64, 10))
     with Progress(disable=True) as progress:
-        run, trained, checkpoint = fit(model, digits, settings=FitSettings(rate=0.003, epochs=25), progress=progress)
+        run, trained, checkpoint = fit(model, digits, settings=FitSettings(lr=0.003, epochs=25), progress=progress)
     assert trained is model
     assert checkpoint is None
     assert run.status is Status.FINISHED
     assert run.kind == "fit"
-    assert run.result["accuracy/test"] > 0.96
-    assert run.config["rate"] == 0.003
+    assert run.result["test/accuracy"] > 0.96
+    assert run.config["lr"] == 0.003
     assert run.data is not None
     assert run.data.split("train") is not None
-    assert len(run.curves.get("loss/train")) == run.result["steps"]
-    for name in ("loss/validation", "accuracy/validation"):
+    assert len(run.curves.get("train/loss")) == run.result["steps"]
+    for name in ("val/loss", "val/accuracy"):
         assert len(run.curves.get(name)) == run.result["epochs"]
-    assert len(run.curves.get("accuracy/train")) >= run.result["epochs"]
-    assert len(run.curves.get("rate")) > 0
-    assert run.anatomy is not None
-    assert run.anatomy.objectives[0].loss == "cross_entropy"
-    assert len(run.anatomy.objectives) == 1
+    assert len(run.curves.get("train/accuracy")) >= run.result["epochs"]
+    assert len(run.curves.get("lr")) > 0
+    assert run.model_summary is not None
+    assert run.model_summary.objectives[0].loss == "cross_entropy"
+    assert len(run.model_summary.objectives) == 1
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(few: Splits) -> None:
     def numbers(seed: int) -> tuple[dict[str, bytes], bytes]:
         torch.rand(3)  # what was drawn before does not matter
         run, model, _ = fit(digits_model(few), few, settings=replace(QUICK, seed=seed))
-        return weights(model), run.curves.get("loss/train").values.tobytes()
+        return weights(model), run.curves.get("train/loss").values.tobytes()
 
     assert numbers(0) == numbers(0)
     assert numbers(0) != numbers(1)
@@ -81,17 +81,17 @@ def test_the_programs_random_state_is_not_touched(few: Splits) -> None:
 
 
 def test_the_model_ends_with_its_best_weights_in_eval_mode(few: Splits) -> None:
-    # A rate this high makes the score jump up and down, so the last epoch is not the best one.
-    run, model, _ = fit(digits_model(few), few, settings=FitSettings(rate=0.3, epochs=12))
-    scores = run.curves.get("accuracy/validation").values
+    # A learning rate this high makes the score jump up and down, so the last epoch is not the best one.
+    run, model, _ = fit(digits_model(few), few, settings=FitSettings(lr=0.3, epochs=12))
+    scores = run.curves.get("val/accuracy").values
     assert scores[-1] < scores.max()
-    assert evaluate(model, few.validation).value == scores.max() == run.result["accuracy/validation"]
+    assert evaluate(model, few.validation).value == scores.max() == run.result["val/accuracy"]
     assert run.result["best_step"] == run.result["best_epoch"] * math.ceil(len(few.train) / 64)
     assert not any(module.training for module in model.modules())
 
 
 def test_training_stops_when_the_score_no_longer_gets_better(few: Splits) -> None:
-    run, _, _ = fit(digits_model(few), few, settings=FitSettings(rate=0.01, epochs=200, patience=3))
+    run, _, _ = fit(digits_model(few), few, settings=FitSettings(lr=0.01, epochs=200, patience=3))
     assert run.result["epochs"] < 200
     assert "best was epoch" in run.stop_reason
 
@@ -99,7 +99,7 @@ def test_training_stops_when_the_score_no_longer_gets_better(few: Splits) -> Non
 def test_training_stops_when_the_gap_widens(few: Splits) -> None:
     shuffled = few.train.y[torch.randperm(len(few.train), generator=torch.Generator().manual_seed(0))]
     memorizing = replace(few, train=replace(few.train, y=shuffled))  # nothing to learn, everything to memorize
-    settings = FitSettings(rate=0.003, epochs=200, patience=150, gap_patience=4)
+    settings = FitSettings(lr=0.003, epochs=200, patience=150, gap_patience=4)
     run, _, _ = fit(digits_model(few, dropout=0.0), memorizing, settings=settings)
     assert "gap between validation and training loss widened for 4 epochs" in run.stop_reason
     assert run.result["epochs"] < 100
@@ -118,24 +118,24 @@ def test_a_loss_that_becomes_nan_stops_restores_and_says_what_to_do(few: Splits,
             return self.inner(x) * (math.nan if self.calls == when + 1 and self.training else 1.0)
 
     model = Breaking()
-    run, _, _ = fit(model, few, settings=FitSettings(rate=0.01, epochs=10))
+    run, _, _ = fit(model, few, settings=FitSettings(lr=0.01, epochs=10))
     assert run.status is Status.FINISHED
     assert f"became NaN at step {when + 1} " in run.stop_reason
-    assert "rate 0.01" in run.stop_reason
+    assert "learning rate 0.01" in run.stop_reason
     assert "Try 0.001" in run.stop_reason
     assert ("the first weights are restored" if when == 1 else "the weights of epoch") in run.stop_reason
     assert all(bool(value.isfinite().all()) for value in model.state_dict().values())
-    assert math.isnan(run.curves.get("loss/train").values[-1])
+    assert math.isnan(run.curves.get("train/loss").values[-1])
 
 
-def test_a_rate_that_explodes_a_regression_is_stopped(line: Splits) -> None:
+def test_a_lr_that_explodes_a_regression_is_stopped(line: Splits) -> None:
     torch.manual_seed(0)
-    run, model, _ = fit(mlp(4, 1), line, settings=FitSettings(rate=1e6, optimizer="sgd", epochs=20))
-    assert "almost always the rate is too high" in run.stop_reason
+    run, model, _ = fit(mlp(4, 1), line, settings=FitSettings(lr=1e6, optimizer="sgd", epochs=20))
+    assert "almost always the learning rate is too high" in run.stop_reason
     assert math.isfinite(evaluate(model, line.validation).loss)
 
 
-def test_inputs_with_nan_are_blamed_instead_of_the_rate(few: Splits) -> None:
+def test_inputs_with_nan_are_blamed_instead_of_the_lr(few: Splits) -> None:
     x = few.train.x.clone()
     x[5, 5] = math.nan
     run, _, _ = fit(mlp(64, 10), replace(few, train=replace(few.train, x=x)), settings=QUICK)
@@ -145,15 +145,15 @@ def test_inputs_with_nan_are_blamed_instead_of_the_rate(few: Splits) -> None:
 
 def test_a_regression_is_scored_by_r2(line: Splits) -> None:
     torch.manual_seed(0)
-    run, _, _ = fit(mlp(4, 1), line, settings=FitSettings(rate=0.01, epochs=30))
-    assert run.result["r2/validation"] > 0.95
-    assert len(run.curves.get("r2/validation")) == run.result["epochs"]
+    run, _, _ = fit(mlp(4, 1), line, settings=FitSettings(lr=0.01, epochs=30))
+    assert run.result["val/r2"] > 0.95
+    assert len(run.curves.get("val/r2")) == run.result["epochs"]
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_other_precisions_train(few: Splits, precision: str) -> None:
     run, model, _ = fit(digits_model(few), few, settings=replace(QUICK, precision=precision, epochs=8))
-    assert run.result["accuracy/validation"] > 0.7
+    assert run.result["val/accuracy"] > 0.7
     expected = {"bf16-mixed": torch.float32, "bf16-true": torch.bfloat16, "64-true": torch.float64}[precision]
     assert model[1][0].weight.dtype is expected
 
@@ -166,7 +166,7 @@ def test_records_go_to_the_writer_under_its_run(few: Splits) -> None:
             self.rows = 0
             self.fields: dict[str, object] = {}
 
-        def append(self, *, curves: object = None, vitals: object = None) -> None:
+        def append(self, *, curves: object = None, layer_metrics: object = None) -> None:
             self.rows += curves is not None
 
         def update(self, **parts: object) -> None:
@@ -199,8 +199,8 @@ def test_a_device_that_is_not_there_is_refused(few: Splits, device: str) -> None
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"rate": 0.0},
-        {"rate": math.nan},
+        {"lr": 0.0},
+        {"lr": math.nan},
         {"weight_decay": -1.0},
         {"batch_size": 0},
         {"epochs": 0},

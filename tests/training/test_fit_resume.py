@@ -13,13 +13,13 @@ from training_models import digits_model, weights
 from babysit.data.sources import load_data
 from babysit.data.splits import Splits, split
 from babysit.nn.builders import mlp
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Status
 from babysit.training import checkpoint
 from babysit.training.fit import fit
 from babysit.training.settings import FitSettings
 
-SETTINGS = FitSettings(rate=0.01, epochs=6, weight_decay=1e-3)
+SETTINGS = FitSettings(lr=0.01, epochs=6, weight_decay=1e-3)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same_as_never_interrupted(
     assert second.run.status is Status.FINISHED
     assert second.run.config.get("resumed_at_step", 0) == (at_step - 1) // 4 * 4  # the last whole epoch
     assert weights(second.model) == weights(whole.model)
-    for name in ("loss/validation", "accuracy/validation", "best_step", "epochs", "steps", "accuracy/test"):
+    for name in ("val/loss", "val/accuracy", "best_step", "epochs", "steps", "test/accuracy"):
         assert second.run.result[name] == whole.run.result[name]
     ends = [torch.load(tmp_path / part / "checkpoint.pt", weights_only=True) for part in ("whole", "cut")]
     for part in ("model", "optimizer", "random", "stopping"):
@@ -91,7 +91,7 @@ def test_an_interrupted_run_is_judged_and_the_model_has_its_best_weights(few: Sp
     assert run.status is Status.INTERRUPTED
     assert path is None
     assert run.result["epochs"] == 3
-    assert run.result["accuracy/validation"] == run.curves.get("accuracy/validation").values.max()
+    assert run.result["val/accuracy"] == run.curves.get("val/accuracy").values.max()
     assert not model.training
 
 
@@ -108,13 +108,13 @@ def test_resuming_what_is_done_trains_no_further(few: Splits, tmp_path: Path) ->
     again = fit(digits_model(few, seed=5), few, settings=SETTINGS, resume=tmp_path)
     assert weights(again.model) == weights(done.model)
     assert again.run.result["steps"] == done.run.result["steps"]
-    assert again.run.result["accuracy/test"] == done.run.result["accuracy/test"]
+    assert again.run.result["test/accuracy"] == done.run.result["test/accuracy"]
 
 
 def test_other_settings_other_data_and_another_model_are_refused_by_name(few: Splits, tmp_path: Path) -> None:
     fit(digits_model(few), few, settings=replace(SETTINGS, folder=tmp_path, epochs=1))
-    with pytest.raises(UserError, match=r"rate was 0\.01 and is 0\.1"):
-        fit(digits_model(few), few, settings=replace(SETTINGS, rate=0.1), resume=tmp_path)
+    with pytest.raises(UserError, match=r"learning rate was 0\.01 and is 0\.1"):
+        fit(digits_model(few), few, settings=replace(SETTINGS, lr=0.1), resume=tmp_path)
     other = split(load_data("digits").take(range(300)), seed=1)
     with pytest.raises(UserError, match="other samples"):
         fit(digits_model(other), other, settings=SETTINGS, resume=tmp_path)
@@ -130,5 +130,5 @@ def test_a_refused_checkpoint_is_not_overwritten(few: Splits, tmp_path: Path) ->
     assert path is not None
     before = path.read_bytes()
     with pytest.raises(UserError):
-        fit(digits_model(few), few, settings=replace(kept, rate=0.5), resume=path)
+        fit(digits_model(few), few, settings=replace(kept, lr=0.5), resume=path)
     assert path.read_bytes() == before

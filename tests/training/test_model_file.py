@@ -10,7 +10,7 @@ from training_models import digits_model, weights
 from babysit.data.splits import Splits
 from babysit.nn.builders import mlp
 from babysit.nn.preprocess import Standardize
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.training.model_file import export_model, load_model, save_model
 
 

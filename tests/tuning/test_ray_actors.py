@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.testing.executor_contract import ExecutorContract, close, member, workload
-from babysit.tuning.executor import Executor, Workload
-from babysit.tuning.in_process import InProcess
-from babysit.tuning.ray_actors import ActorCrew, ray_actors
-from babysit.tuning.team import Team
+from babysit.tuning.executors.base import Executor, TrainingTask
+from babysit.tuning.executors.ray_actors import ActorPool, ray_actors
+from babysit.tuning.executors.sequential import SequentialExecutor
+from babysit.tuning.executors.worker_pool import PoolExecutor
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -27,12 +27,12 @@ class Lasting:
     def __init__(self) -> None:
         pytest.importorskip("ray")
         os.environ.setdefault("RAY_worker_niceness", "0")  # at its usual 15, actors wait for everything else in a suite
-        self.crew = ActorCrew(2, address="", own_cpus=2)
+        self.crew = ActorPool(2, address="", own_cpus=2)
         self.size = 2
 
-    def team(self, workload: Workload) -> Team:
-        self.crew.begin(workload, InProcess)
-        return Team(self)
+    def team(self, workload: TrainingTask) -> PoolExecutor:
+        self.crew.begin(workload, SequentialExecutor)
+        return PoolExecutor(self)
 
     def call(self, place: int, what: str, *values: Any) -> Future[Any]:
         return self.crew.call(place, what, *values)
@@ -56,13 +56,13 @@ class TestRayActors(ExecutorContract):
     def _crew(self, lasting: Lasting) -> None:
         self.crew = lasting
 
-    def make(self, workload: Workload) -> Executor:
+    def make(self, workload: TrainingTask) -> Executor:
         return self.crew.team(workload)
 
 
 def test_a_killed_actor_is_replaced_and_repeats_at_most_one_rung(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
-    alone = InProcess(workload())
+    alone = SequentialExecutor(workload())
     expected = [{r.number: r for r in alone.advance(members, epochs=1)} for _ in range(3)]
     team = lasting.team(workload())
     list(team.advance(members, epochs=1))
@@ -76,7 +76,7 @@ def test_a_killed_actor_is_replaced_and_repeats_at_most_one_rung(lasting: Lastin
 
 def test_an_actor_killed_in_the_middle_of_its_work_changes_no_number(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
-    expected = {r.number: r for r in InProcess(workload()).advance(members, epochs=40)}
+    expected = {r.number: r for r in SequentialExecutor(workload()).advance(members, epochs=40)}
     team = lasting.team(workload())
     victims = [lasting.call(place, "process_id").result() for place in range(2)]
     results = {}

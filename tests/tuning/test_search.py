@@ -18,28 +18,28 @@ from babysit.data.sources import load_data
 from babysit.data.splits import Splits, split
 from babysit.nn.builders import mlp
 from babysit.nn.preprocess import Standardize
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Run
 from babysit.records.trial import Trial, TrialState
-from babysit.store.identity import new_run_id
+from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
 from babysit.testing.executor_contract import build as build_blobs
 from babysit.testing.executor_contract import workload as blobs
-from babysit.tuning.executor import Advance, Member, Workload
+from babysit.tuning.executors.base import TrainingTask, TrainResult, TrialConfig
+from babysit.tuning.executors.sequential import SequentialExecutor
+from babysit.tuning.final_evaluation import verify
 from babysit.tuning.finalists import best_configurations
 from babysit.tuning.importance import importance
-from babysit.tuning.in_process import InProcess
-from babysit.tuning.replay import replay
 from babysit.tuning.result import SearchResult
 from babysit.tuning.search import search
 from babysit.tuning.settings import SearchSettings, Stage
-from babysit.tuning.space import Choice, Scale, Space
-from babysit.tuning.space_text import read_space
+from babysit.tuning.space import Categorical, Range, Space
+from babysit.tuning.space_parser import read_space
 
 QUICK = SearchSettings(
     batch_size=16, stages=(Stage("coarse", 8, 1), Stage("fine", 4, 2)), finalists=2, finalist_seeds=2
 )
-RATE = Space({"rate": Scale(1e-4, 1e-1)})
+LEARNING_RATE = Space({"lr": Range(1e-4, 1e-1)})
 
 
 def blob_splits() -> Splits:
@@ -51,9 +51,11 @@ def digits_splits() -> Splits:
     return split(load_data("digits"), seed=0)
 
 
-def search_blobs(space: Space = RATE, settings: SearchSettings = QUICK, **arguments: Any) -> SearchResult:
+def search_blobs(space: Space = LEARNING_RATE, settings: SearchSettings = QUICK, **arguments: Any) -> SearchResult:
     build = arguments.pop("build", build_blobs)
-    return search(build, blob_splits(), space=space, settings=settings, **({"executor": InProcess} | arguments))
+    return search(
+        build, blob_splits(), space=space, settings=settings, **({"executor": SequentialExecutor} | arguments)
+    )
 
 
 class Notebook:
@@ -73,7 +75,7 @@ def test_a_search_on_digits_goes_coarse_to_fine_and_ends_above_93_percent_in_sec
     result = search(
         lambda parameters: nn.Sequential(preprocess, mlp(64, 10)),
         splits,
-        space=read_space("rate=1e-4..1e-1 weight_decay=1e-6..1e-2"),
+        space=read_space("lr=1e-4..1e-1 weight_decay=1e-6..1e-2"),
     )
     assert time.process_time() - began < 15
     assert [trial.stage for trial in result.trials][:24] == ["coarse"] * 16 + ["fine"] * 8
@@ -84,7 +86,7 @@ def test_a_search_on_digits_goes_coarse_to_fine_and_ends_above_93_percent_in_sec
     assert result.mean is not None
     assert result.mean > 0.93
     ranges = {(item.stage, item.parameter): item for item in result.ranges}
-    coarse, fine = ranges["coarse", "rate"], ranges["fine", "rate"]
+    coarse, fine = ranges["coarse", "lr"], ranges["fine", "lr"]
     assert (coarse.low, coarse.high) == (1e-4, 1e-1)
     assert fine.low > coarse.low  # 1e-4 learns hardly anything in two epochs
     assert fine.why
@@ -112,7 +114,7 @@ def test_a_fine_stage_begins_with_the_best_of_the_coarse_one():
 
 
 def test_trials_that_diverge_are_kept_with_their_reason_and_the_range_moves_away_from_them():
-    space = Space({"rate": Scale(1e-3, 1e4), "optimizer": Choice(("sgd",))})
+    space = Space({"lr": Range(1e-3, 1e4), "optimizer": Categorical(("sgd",))})
     result = search_blobs(
         space, SearchSettings(batch_size=16, stages=(Stage("coarse", 16, 2), Stage("fine", 6, 2)), finalists=0)
     )
@@ -123,34 +125,34 @@ def test_trials_that_diverge_are_kept_with_their_reason_and_the_range_moves_away
         assert trial.metric is None
         assert 0 < len(trial.last_costs) <= 20
         assert trial.initial_cost == pytest.approx(1.1, abs=0.5)
-        assert float(trial.parameters["rate"]) > 0.1
-    fine = next(item for item in result.ranges if item.stage == "fine" and item.parameter == "rate")
+        assert float(trial.parameters["lr"]) > 0.1
+    fine = next(item for item in result.ranges if item.stage == "fine" and item.parameter == "lr")
     assert fine.high < 1e3
     coarse_share = sum(trial.stage == "coarse" for trial in pruned) / 16
     fine_share = sum(trial.stage == "fine" for trial in pruned) / 6
     assert fine_share < coarse_share
 
 
-def test_when_all_rates_diverge_the_search_goes_down_until_some_learn():
-    space = Space({"rate": Scale(1e2, 1e6), "optimizer": Choice(("sgd",))})
+def test_when_all_lrs_diverge_the_search_goes_down_until_some_learn():
+    space = Space({"lr": Range(1e2, 1e6), "optimizer": Categorical(("sgd",))})
     result = search_blobs(
         space, SearchSettings(batch_size=16, stages=(Stage("coarse", 6, 2), Stage("fine", 8, 4)), finalists=0)
     )
     assert all(trial.state == TrialState.PRUNED for trial in result.trials if trial.stage == "coarse")
-    fine = next(item for item in result.ranges if item.stage == "fine" and item.parameter == "rate")
+    fine = next(item for item in result.ranges if item.stage == "fine" and item.parameter == "lr")
     assert "all 6 trials diverged" in fine.why
     assert result.best is not None
 
 
 def test_when_nothing_ever_finishes_the_result_says_so_instead_of_failing():
-    space = Space({"rate": Scale(1e30, 1e31), "optimizer": Choice(("sgd",))})
+    space = Space({"lr": Range(1e30, 1e31), "optimizer": Categorical(("sgd",))})
     result = search_blobs(space, SearchSettings(batch_size=16, stages=(Stage("coarse", 3, 1),), extra_stages=0))
     assert result.best is None
     assert any("none of 3 trials finished" in note for note in result.notes)
 
 
-def test_a_best_rate_at_the_edge_makes_one_more_stage_that_goes_beyond_it():
-    space = Space({"rate": Scale(1e-5, 3e-4)})
+def test_a_best_lr_at_the_edge_makes_one_more_stage_that_goes_beyond_it():
+    space = Space({"lr": Range(1e-5, 3e-4)})
     result = search_blobs(space, SearchSettings(batch_size=16, stages=(Stage("coarse", 10, 4),), finalists=0))
     moved = next(item for item in result.ranges if item.stage == "moved 1")
     assert moved.high > 4e-4
@@ -164,9 +166,9 @@ def test_a_best_rate_at_the_edge_makes_one_more_stage_that_goes_beyond_it():
 
 def test_without_more_stages_allowed_an_edge_becomes_advice():
     settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 10, 4),), finalists=0, extra_stages=0)
-    result = search_blobs(Space({"rate": Scale(1e-5, 3e-4)}), settings)
+    result = search_blobs(Space({"lr": Range(1e-5, 3e-4)}), settings)
     assert {trial.stage for trial in result.trials} == {"coarse"}
-    assert any("search again with rate=" in note for note in result.notes)
+    assert any("search again with lr=" in note for note in result.notes)
 
 
 def test_finalists_are_trained_on_new_seeds_and_the_best_mean_wins():
@@ -207,7 +209,7 @@ def test_trials_and_ranges_are_in_the_store_afterwards(tmp_path: Path):
 
 
 def test_ctrl_c_keeps_the_trials_that_had_ended():
-    def interrupted(workload: Workload) -> InProcess:
+    def interrupted(workload: TrainingTask) -> SequentialExecutor:
         count = 0
 
         def build(parameters: dict[str, Any]) -> nn.Module:
@@ -217,8 +219,8 @@ def test_ctrl_c_keeps_the_trials_that_had_ended():
                 raise KeyboardInterrupt
             return build_blobs(parameters)
 
-        return InProcess(
-            Workload(build=build, train=workload.train, validation=workload.validation, device="cpu", batch_size=16)
+        return SequentialExecutor(
+            TrainingTask(build=build, train=workload.train, validation=workload.validation, device="cpu", batch_size=16)
         )
 
     notebook = Notebook()
@@ -240,12 +242,12 @@ def test_the_progress_shows_the_stage_the_count_and_the_best_so_far():
     assert "4 alive" in fine.description
     assert "steps x configs/s" in fine.description
     assert "best accuracy" in fine.description
-    assert "rate" in fine.description
+    assert "lr" in fine.description
 
 
 @pytest.mark.parametrize("sampler", ["grid", "qmc", "tpe"])
 def test_the_other_samplers_carry_a_search_through(sampler: str):
-    space = Space({"rate": Scale(1e-3, 1e-1), "hidden": Choice((8, 16))})
+    space = Space({"lr": Range(1e-3, 1e-1), "hidden": Categorical((8, 16))})
 
     def build(parameters: dict[str, Any]) -> nn.Module:
         return mlp(6, 3, hidden=(parameters["hidden"],))
@@ -258,7 +260,7 @@ def test_the_other_samplers_carry_a_search_through(sampler: str):
 
 
 def test_tpe_learns_from_trials_that_diverged():
-    space = Space({"rate": Scale(1e-3, 1e4), "optimizer": Choice(("sgd",))})
+    space = Space({"lr": Range(1e-3, 1e4), "optimizer": Categorical(("sgd",))})
     settings = SearchSettings(
         batch_size=16, stages=(Stage("coarse", 40, 1),), sampler="tpe", finalists=0, extra_stages=0
     )
@@ -273,7 +275,7 @@ def test_regression_is_searched_by_explained_variance():
     y = (x @ torch.tensor([1.0, -2.0, 0.5, 0.0]))[:, None]
     samples = Samples(x=x, y=y, task="regression", kind="table")  # type: ignore[arg-type]
     splits = Splits(train=samples.take(range(150)), validation=samples.take(range(150, 200)), test=samples)
-    result = search(lambda parameters: mlp(4, 1, hidden=(16,)), splits, space=RATE, settings=QUICK)
+    result = search(lambda parameters: mlp(4, 1, hidden=(16,)), splits, space=LEARNING_RATE, settings=QUICK)
     assert result.metric_name == "r2"
     assert result.best is not None
     assert (result.best.metric or 0) > 0.5
@@ -290,12 +292,12 @@ def test_configurations_that_fail_before_healthy_ones_report_end_alone():
     def some_broken(parameters: dict[str, Any]) -> nn.Module:
         return nn.Linear(5 if parameters["wide"] else 6, 3)
 
-    class FailuresFirst(InProcess):
-        def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+    class FailuresFirst(SequentialExecutor):
+        def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
             ordered = sorted(members, key=lambda one: not one.parameters["wide"])
             return super().advance(ordered, epochs=epochs)
 
-    space = Space({"rate": Scale(1e-3, 1e-1), "wide": Choice((True, False))})
+    space = Space({"lr": Range(1e-3, 1e-1), "wide": Categorical((True, False))})
     settings = SearchSettings(stages=(Stage("coarse", 12, 1),), finalists=0, extra_stages=0, batch_size=16)
     result = search(some_broken, blob_splits(), space=space, settings=settings, executor=FailuresFirst)
     failed = [trial for trial in result.trials if trial.reason.startswith("failed: ")]
@@ -306,7 +308,7 @@ def test_configurations_that_fail_before_healthy_ones_report_end_alone():
 def test_a_hyperparameter_that_nothing_uses_is_named():
     with pytest.raises(UserError, match="nothing uses hiden"):
         search_blobs(
-            Space({"rate": Scale(1e-3, 1e-1), "hiden": Choice((8, 16))}), build=lambda p: mlp(6, 3, hidden=(8,))
+            Space({"lr": Range(1e-3, 1e-1), "hiden": Categorical((8, 16))}), build=lambda p: mlp(6, 3, hidden=(8,))
         )
 
 
@@ -314,7 +316,7 @@ def test_a_builder_that_takes_its_hyperparameters_by_keyword_uses_those_it_takes
     def build(hidden: int = 8, **rest: Any) -> nn.Module:
         return mlp(6, 3, hidden=(hidden,))
 
-    space = Space({"rate": Scale(1e-3, 1e-1), "hidden": Choice((8, 16))})
+    space = Space({"lr": Range(1e-3, 1e-1), "hidden": Categorical((8, 16))})
     assert search_blobs(space, build=lambda parameters: build(**parameters)).best is not None
 
 
@@ -334,17 +336,17 @@ def test_a_wrong_builder_is_refused_before_the_search(build: Any, words: str):
 
 def test_an_unknown_optimizer_in_the_space_is_refused_before_the_search():
     with pytest.raises(UserError, match="no optimizer adagrid"):
-        search_blobs(Space({"optimizer": Choice(("adam", "adagrid"))}))
+        search_blobs(Space({"optimizer": Categorical(("adam", "adagrid"))}))
 
 
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        ("rate=1e-3..1e-1 optimizer=sgd,nesterov momentum=0,0.9", "nesterov needs a momentum above 0"),
-        ("rate=1e-3..1e-1 batch_size=0,32", "batch_size is 0"),
-        ("rate=0.1,inf", "rate is inf"),
-        ("rate=0.1,fast", "rate is 'fast'"),
-        ("rate=0.1,nan", "NaN is not a value"),
+        ("lr=1e-3..1e-1 optimizer=sgd,nesterov momentum=0,0.9", "nesterov needs a momentum above 0"),
+        ("lr=1e-3..1e-1 batch_size=0,32", "batch_size is 0"),
+        ("lr=0.1,inf", "learning rate is inf"),
+        ("lr=0.1,fast", "learning rate is 'fast'"),
+        ("lr=0.1,nan", "NaN is not a value"),
     ],
 )
 def test_a_choice_that_no_training_can_use_is_refused_before_the_search(space: str, words: str):
@@ -356,33 +358,33 @@ def test_a_choice_that_no_training_can_use_is_refused_before_the_search(space: s
 
 
 def test_momentum_may_be_zero_where_nesterov_has_none():
-    space = read_space("rate=1e-3..1e-1 optimizer=sgd,nesterov momentum=0,0.9@optimizer=sgd clip_norm=1,inf")
+    space = read_space("lr=1e-3..1e-1 optimizer=sgd,nesterov momentum=0,0.9@optimizer=sgd grad_clip_norm=1,inf")
     assert search_blobs(space).best is not None
 
 
 def test_the_importance_names_the_hyperparameter_that_decides():
     settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 20, 2),), finalists=0, extra_stages=0)
-    result = search_blobs(Space({"rate": Scale(1e-5, 1e-1), "weight_decay": Scale(1e-9, 1e-5)}), settings)
-    assert next(iter(result.importance)) == "rate"
-    assert result.importance["rate"] > 0.8
-    assert any("what decided in the coarse stage: rate" in note for note in result.notes)
+    result = search_blobs(Space({"lr": Range(1e-5, 1e-1), "weight_decay": Range(1e-9, 1e-5)}), settings)
+    assert next(iter(result.importance)) == "lr"
+    assert result.importance["lr"] > 0.8
+    assert any("what decided in the coarse stage: learning rate" in note for note in result.notes)
 
 
 def test_the_importance_of_a_hyperparameter_that_only_some_trials_have_is_left_out():
-    space = read_space("rate=1e-4..1e-1 optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd")
+    space = read_space("lr=1e-4..1e-1 optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd")
     trials = [
         Trial(
             number=number,
             stage="coarse",
-            parameters={"rate": 1e-4 * 1.4**number, "optimizer": kind} | ({"momentum": 0.9} if kind == "sgd" else {}),
+            parameters={"lr": 1e-4 * 1.4**number, "optimizer": kind} | ({"momentum": 0.9} if kind == "sgd" else {}),
             state=TrialState.COMPLETE,
             metric=number / 20,
         )
         for number, kind in enumerate(["sgd", "adam"] * 8)
     ]
     shares = importance(trials, space)
-    assert set(shares) == {"rate", "optimizer"}
-    assert shares["rate"] > 0.8
+    assert set(shares) == {"lr", "optimizer"}
+    assert shares["lr"] > 0.8
 
 
 def test_an_error_in_the_users_model_names_the_line_it_came_from():
@@ -399,8 +401,8 @@ def test_an_error_in_the_users_model_names_the_line_it_came_from():
 
 
 def test_a_stage_that_brings_no_more_than_seeds_differ_ends_the_search_and_says_so():
-    # Once the rate is good, all that is left are differences by chance.
-    space = Space({"rate": Scale(8e-3, 1.2e-2)})
+    # Once the learning rate is good, all that is left are differences by chance.
+    space = Space({"lr": Range(8e-3, 1.2e-2)})
     stages = (Stage("coarse", 6, 6), Stage("fine", 4, 6), Stage("finer", 4, 6))
     result = search_blobs(space, SearchSettings(batch_size=16, stages=stages, finalists=0, extra_stages=0))
     names = list(dict.fromkeys(trial.stage for trial in result.trials))
@@ -411,7 +413,7 @@ def test_a_stage_that_brings_no_more_than_seeds_differ_ends_the_search_and_says_
 
 
 def test_a_stage_that_brings_more_than_seeds_differ_is_followed_by_the_next():
-    space = Space({"rate": Scale(1e-5, 1e-2)})
+    space = Space({"lr": Range(1e-5, 1e-2)})
     stages = (Stage("coarse", 8, 1), Stage("fine", 6, 4), Stage("finer", 4, 4))
     result = search_blobs(space, SearchSettings(batch_size=16, stages=stages, finalists=0, extra_stages=0))
     assert "finer" in {trial.stage for trial in result.trials}
@@ -426,8 +428,8 @@ def test_the_winner_of_a_population_is_trained_again_alone_and_compared():
 
 
 def test_a_schedule_that_ends_with_its_stage_is_the_same_for_finalists_and_alone():
-    """Coarse has 2 epochs and fine 4; the share of the rate at the end means the same in both."""
-    space = Space({"rate": Scale(3e-3, 1e-1), "rate_end": Scale(1e-3, 1e-1)})
+    """Coarse has 2 epochs and fine 4; the share of the learning rate at the end means the same in both."""
+    space = Space({"lr": Range(3e-3, 1e-1), "lr_end": Range(1e-3, 1e-1)})
     settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 6, 2), Stage("fine", 4, 4)), extra_stages=0)
     result = search_blobs(space, settings, executor=None)
     assert {"coarse", "fine"} < {trial.stage for trial in result.trials}
@@ -437,7 +439,7 @@ def test_a_schedule_that_ends_with_its_stage_is_the_same_for_finalists_and_alone
 
 def test_a_winner_that_does_not_repeat_is_told():
     trial = replace_struct(search_blobs().best, last_costs=(0.001,) * 20)
-    told = replay([trial], Workload(**vars(blobs())), compare=True)
+    told = verify([trial], TrainingTask(**vars(blobs())), compare=True)
     assert "does not quite keep what it promised" in told.note
 
 
@@ -448,10 +450,10 @@ def test_the_best_asked_together_are_compared_with_the_winner_alone():
     assert 0.5 < result.ensemble <= 1.0
     assert any(note.startswith("the best 3 asked together: accuracy") for note in result.notes)
     # By hand: the mean of the probabilities of the best three, each trained alone.
-    executor = InProcess(Workload(**{**vars(blobs()), "batch_size": 16, "optimizer": "adam"}))
+    executor = SequentialExecutor(TrainingTask(**{**vars(blobs()), "batch_size": 16, "optimizer": "adam"}))
     probabilities = []
     for trial in best_configurations(result.trials, 3):
-        list(executor.advance([Member(number=trial.number, parameters=trial.parameters)], epochs=4))
+        list(executor.advance([TrialConfig(number=trial.number, parameters=trial.parameters)], epochs=4))
         probabilities.append(executor.outputs(trial.number).softmax(1))
     together = torch.stack(probabilities).mean(0).argmax(1)
     assert result.ensemble == pytest.approx(float((together == blobs().validation.y).double().mean()))
@@ -459,11 +461,11 @@ def test_the_best_asked_together_are_compared_with_the_winner_alone():
 
 def test_records_are_rows_that_a_table_takes_as_they_are():
     pandas = pytest.importorskip("pandas")
-    result = search_blobs(Space({"rate": Scale(1e-3, 1e-1), "seed": Choice((1, 2))}), build=seeded)
+    result = search_blobs(Space({"lr": Range(1e-3, 1e-1), "seed": Categorical((1, 2))}), build=seeded)
     frame = pandas.DataFrame(result.records())
     assert len(frame) == len(result.trials)
     assert list(frame["metric"]) == [trial.metric for trial in result.trials]
-    assert list(frame["rate"]) == [trial.parameters["rate"] for trial in result.trials]
+    assert list(frame["lr"]) == [trial.parameters["lr"] for trial in result.trials]
     assert set(frame["parameter_seed"]) == {1, 2}  # the trial's own seed has a column of that name already
     assert set(frame["seed"]) == {trial.seed for trial in result.trials}
 
@@ -474,7 +476,7 @@ def seeded(parameters: dict[str, Any]) -> nn.Module:
 
 
 def test_a_hyperparameter_exists_only_beside_its_optimizer_through_a_whole_search():
-    space = read_space("rate=1e-3..1e-1 optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd")
+    space = read_space("lr=1e-3..1e-1 optimizer=sgd,adam momentum=0.5..0.99@optimizer=sgd")
     result = search_blobs(space, SearchSettings(batch_size=16, stages=QUICK.stages, sampler="tpe", finalists=2))
     for trial in result.trials:
         assert ("momentum" in trial.parameters) == (trial.parameters["optimizer"] == "sgd")

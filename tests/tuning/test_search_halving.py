@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babysit.records.trial import Rung, Trial, TrialState
-from babysit.tuning.climb import climb
-from babysit.tuning.executor import Advance, Member
-from babysit.tuning.halving import correlations, plan
-from babysit.tuning.ledger import Ledger
+from babysit.tuning.executors.base import TrainResult, TrialConfig
+from babysit.tuning.halving_schedule import correlations, halving_schedule
 from babysit.tuning.settings import Stage
+from babysit.tuning.successive_halving import run_bracket
+from babysit.tuning.trial_log import TrialLog
 
 
 class Scripted:
@@ -27,12 +27,12 @@ class Scripted:
         self.asked: list[list[int]] = []
         self.forgotten: list[int] = []
 
-    def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+    def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
         self.asked.append([member.number for member in members])
         for member in reversed(members):  # results come in any order
             self.trained[member.number] = self.trained.get(member.number, 0) + epochs
             dead = self.trained[member.number] >= int(member.parameters.get("dies_at", 1000))
-            yield Advance(
+            yield TrainResult(
                 number=member.number,
                 step=10 * self.trained[member.number],
                 costs=(float(member.parameters.get("cost", 1.0)),),
@@ -55,18 +55,18 @@ class Scripted:
         pass
 
 
-def members(goodness: Sequence[float], **more: float) -> list[Member]:
-    return [Member(number=number, parameters={"goodness": value, **more}) for number, value in enumerate(goodness)]
+def members(goodness: Sequence[float], **more: float) -> list[TrialConfig]:
+    return [TrialConfig(number=number, parameters={"goodness": value, **more}) for number, value in enumerate(goodness)]
 
 
-def climbed(some: Sequence[Member], epochs: int = 9) -> tuple[list[Trial], Scripted]:
+def climbed(some: Sequence[TrialConfig], epochs: int = 9) -> tuple[list[Trial], Scripted]:
     executor = Scripted()
-    rungs = plan(Stage("coarse", len(some), epochs), len(some), factor=3)
-    return climb(some, rungs, executor=executor, ledger=Ledger()), executor
+    rungs = halving_schedule(Stage("coarse", len(some), epochs), len(some), factor=3)
+    return run_bracket(some, rungs, executor=executor, trial_log=TrialLog()), executor
 
 
 def test_the_lectures_stage_is_planned_in_three_rungs_and_says_what_it_costs():
-    rungs = plan(Stage("coarse", 100, 5), 100, factor=3)
+    rungs = halving_schedule(Stage("coarse", 100, 5), 100, factor=3)
     assert rungs.epochs == (1, 2, 5)
     assert rungs.members == (100, 33, 11)
     assert rungs.cost_epochs == 100 + 33 + 33
@@ -78,13 +78,13 @@ def test_the_lectures_stage_is_planned_in_three_rungs_and_says_what_it_costs():
 
 @pytest.mark.parametrize(("trials", "epochs", "factor"), [(100, 5, 1.0), (8, 9, 3.0), (100, 2, 3.0), (1, 1, 3.0)])
 def test_too_few_trials_or_epochs_or_a_factor_of_one_mean_no_halving(trials: int, epochs: int, factor: float):
-    rungs = plan(Stage("s", trials, epochs), trials, factor=factor)
+    rungs = halving_schedule(Stage("s", trials, epochs), trials, factor=factor)
     assert (rungs.epochs, rungs.members, rungs.share) == ((epochs,), (trials,), 1.0)
 
 
 @given(trials=st.integers(1, 2000), epochs=st.integers(1, 300), factor=st.floats(1.0, 6.0))
 def test_every_plan_ends_at_the_asked_epoch_and_never_costs_more_than_all(trials: int, epochs: int, factor: float):
-    rungs = plan(Stage("s", trials, epochs), trials, factor=factor)
+    rungs = halving_schedule(Stage("s", trials, epochs), trials, factor=factor)
     assert rungs.epochs[-1] == epochs
     assert rungs.epochs[0] >= 1
     assert list(rungs.epochs) == sorted(set(rungs.epochs))
@@ -109,7 +109,7 @@ def test_exactly_the_best_by_rank_go_on_and_the_others_say_where_they_stood():
 
 
 def test_ties_are_broken_by_cost_and_then_by_the_earlier_number():
-    same = [Member(number=n, parameters={"goodness": 0.5, "cost": 1.0 if n < 20 else 0.5}) for n in range(27)]
+    same = [TrialConfig(number=n, parameters={"goodness": 0.5, "cost": 1.0 if n < 20 else 0.5}) for n in range(27)]
     trials, _ = climbed(same)
     assert [trial.number for trial in trials if trial.state is TrialState.COMPLETE] == [20, 21, 22]
     assert climbed(same)[0] == trials
@@ -118,7 +118,7 @@ def test_ties_are_broken_by_cost_and_then_by_the_earlier_number():
 def test_those_that_diverge_leave_their_place_to_others():
     some = members([1 - number / 27 for number in range(27)])
     some = [
-        Member(number=one.number, parameters={**one.parameters, **({"dies_at": 1.0} if one.number < 3 else {})})
+        TrialConfig(number=one.number, parameters={**one.parameters, **({"dies_at": 1.0} if one.number < 3 else {})})
         for one in some
     ]
     trials, executor = climbed(some)
@@ -136,18 +136,20 @@ def test_when_all_diverge_the_stage_ends_there():
 
 def test_an_interruption_keeps_where_everyone_stood():
     class Interrupted(Scripted):
-        def advance(self, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+        def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
             if self.asked:
                 raise KeyboardInterrupt
             yield from Scripted.advance(self, members, epochs=epochs)
 
-    ledger = Ledger()
+    trial_log = TrialLog()
     some = members([number / 27 for number in range(27)])
     with pytest.raises(KeyboardInterrupt):
-        climb(some, plan(Stage("coarse", 27, 9), 27, factor=3), executor=Interrupted(), ledger=ledger)
-    assert len(ledger.trials) == 27
-    assert ledger.trials[26].reason == "interrupted after 1 epoch"
-    assert ledger.trials[26].metric == pytest.approx(26 / 27)
+        run_bracket(
+            some, halving_schedule(Stage("coarse", 27, 9), 27, factor=3), executor=Interrupted(), trial_log=trial_log
+        )
+    assert len(trial_log.trials) == 27
+    assert trial_log.trials[26].reason == "interrupted after 1 epoch"
+    assert trial_log.trials[26].metric == pytest.approx(26 / 27)
 
 
 def trial(number: int, *metrics: float) -> Trial:

@@ -17,26 +17,26 @@ import pytest
 from torch import nn
 
 from babysit.data.splits import Splits
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.trial import TrialState
 from babysit.testing.executor_contract import build, workload
-from babysit.tuning.executor import Advance, Member, Workload
-from babysit.tuning.folder import CannotWriteError, Result, SearchFolder
-from babysit.tuning.in_process import InProcess
-from babysit.tuning.processes import processes
+from babysit.tuning.executors.base import TrainingTask, TrainResult, TrialConfig
+from babysit.tuning.executors.processes import processes
+from babysit.tuning.executors.sequential import SequentialExecutor
 from babysit.tuning.result import SearchResult
 from babysit.tuning.search import search
+from babysit.tuning.search_checkpoint import CannotWriteError, Result, SearchCheckpoint
 from babysit.tuning.settings import SearchSettings, Stage
-from babysit.tuning.space_text import read_space
+from babysit.tuning.space_parser import read_space
 
 SETTINGS = SearchSettings(batch_size=16, stages=(Stage("coarse", 12, 3), Stage("fine", 9, 3)), finalists=1)
-SPACE = "rate=1e-4..1e2 weight_decay=1e-6..1e-2"
+SPACE = "lr=1e-4..1e2 weight_decay=1e-6..1e-2"
 
 
 def searched(folder: Path | None, **changes: Any) -> SearchResult:
     work = workload()
     splits = Splits(train=work.train, validation=work.validation, test=work.validation)
-    arguments: dict[str, Any] = {"space": read_space(SPACE), "settings": SETTINGS, "executor": InProcess}
+    arguments: dict[str, Any] = {"space": read_space(SPACE), "settings": SETTINGS, "executor": SequentialExecutor}
     return search(changes.pop("build", build), splits, folder=folder, **(arguments | changes))
 
 
@@ -54,7 +54,7 @@ def slow(parameters: dict[str, Any]) -> nn.Module:
 
 def main() -> None:
     """The search in a process of its own, which the tests kill."""
-    executor = processes(1) if sys.argv[2] == "processes" else InProcess
+    executor = processes(1) if sys.argv[2] == "processes" else SequentialExecutor
     settings = SearchSettings(**{**SETTINGS.__dict__, "sampler": sys.argv[3]})
     searched(Path(sys.argv[1]), build=slow, executor=executor, settings=settings)
 
@@ -110,9 +110,9 @@ def test_with_workers_a_killed_driver_loses_at_most_one_rung(tmp_path: Path):
 def test_a_finished_search_is_answered_from_its_folder_without_training(tmp_path: Path):
     first = searched(tmp_path)
 
-    def never(workload: Workload) -> InProcess:
-        work = Workload(build=refuse, train=workload.train, validation=workload.validation)
-        return InProcess(work)
+    def never(workload: TrainingTask) -> SequentialExecutor:
+        work = TrainingTask(build=refuse, train=workload.train, validation=workload.validation)
+        return SequentialExecutor(work)
 
     def refuse(parameters: dict[str, Any]) -> nn.Module:
         raise AssertionError("trained again")
@@ -124,15 +124,15 @@ def test_a_finished_search_is_answered_from_its_folder_without_training(tmp_path
 def test_another_space_or_other_data_are_another_search(tmp_path: Path):
     searched(tmp_path)
     with pytest.raises(UserError, match="begun with another space"):
-        searched(tmp_path, space=read_space("rate=1e-3..1e2"))
+        searched(tmp_path, space=read_space("lr=1e-3..1e2"))
     with pytest.raises(UserError, match="begun with another settings"):
         searched(tmp_path, settings=SearchSettings(batch_size=16, stages=(Stage("coarse", 4, 1),)))
 
 
 def test_two_searches_in_one_folder_are_refused(tmp_path: Path):
-    with SearchFolder(tmp_path, asked={}), pytest.raises(UserError, match="another process is searching"):
-        SearchFolder(tmp_path, asked={}).__enter__()
-    with SearchFolder(tmp_path, asked={}):
+    with SearchCheckpoint(tmp_path, asked={}), pytest.raises(UserError, match="another process is searching"):
+        SearchCheckpoint(tmp_path, asked={}).__enter__()
+    with SearchCheckpoint(tmp_path, asked={}):
         pass  # the lock goes with the search
 
 
@@ -156,15 +156,15 @@ class _Full:
 
 def test_a_full_disk_is_told_in_one_line_and_the_search_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     expected = shown(searched(None))
-    enter = SearchFolder.__enter__
+    enter = SearchCheckpoint.__enter__
 
-    def on_a_small_disk(self: SearchFolder) -> SearchFolder:
+    def on_a_small_disk(self: SearchCheckpoint) -> SearchCheckpoint:
         entered = enter(self)
         entered._file = _Full(entered._file, 17)  # type: ignore[assignment]
         return entered
 
     with monkeypatch.context() as patch:
-        patch.setattr(SearchFolder, "__enter__", on_a_small_disk)
+        patch.setattr(SearchCheckpoint, "__enter__", on_a_small_disk)
         with pytest.raises(UserError, match="cannot be written down: No space left on device") as told:
             searched(tmp_path)
     assert str(tmp_path) in str(told.value)
@@ -181,21 +181,21 @@ def test_a_disk_that_is_really_full_keeps_what_came_before(tmp_path: Path):
         pytest.skip("mounting a small disk is not permitted here")
 
     def fill() -> None:
-        with SearchFolder(small, asked={}) as folder:
+        with SearchCheckpoint(small, asked={}) as folder:
             for _ in range(1000):
                 folder.add(line)
 
-    line = Result(epochs=1, parameters={"rate": 0.1}, seed=0, advance={"costs": ["1.0"] * 500})
+    line = Result(epochs=1, parameters={"lr": 0.1}, seed=0, advance={"costs": ["1.0"] * 500})
     try:
         with pytest.raises(CannotWriteError, match="No space left on device"):
             fill()
         written = results_in(small)
         assert 1 < written < 1000
         subprocess.run(["mount", "-o", "remount,size=1m", str(small)], check=True)
-        with SearchFolder(small, asked={}) as folder:
+        with SearchCheckpoint(small, asked={}) as folder:
             assert folder.results == [line] * written
             folder.add(line)
-        with SearchFolder(small, asked={}) as folder:
+        with SearchCheckpoint(small, asked={}) as folder:
             assert len(folder.results) == written + 1
     finally:
         subprocess.run(["umount", str(small)], check=True)
@@ -204,10 +204,10 @@ def test_a_disk_that_is_really_full_keeps_what_came_before(tmp_path: Path):
 def test_a_checkpoint_that_cannot_be_written_is_told_and_costs_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def no_room(self: InProcess, folder: Path) -> None:
+    def no_room(self: SequentialExecutor, folder: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(InProcess, "save", no_room)
+    monkeypatch.setattr(SequentialExecutor, "save", no_room)
     result = searched(tmp_path)
     assert shown(result) == shown(searched(None))
     assert sum("could not be saved" in note for note in result.notes) == 1
@@ -222,22 +222,22 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(tmp_pat
 def test_members_of_a_checkpoint_that_cannot_be_read_whole_are_not_trained_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    true_advance, true_load = InProcess.advance, InProcess.load
+    true_advance, true_load = SequentialExecutor.advance, SequentialExecutor.load
 
-    def halting(self: InProcess, members: Sequence[Member], *, epochs: int) -> Iterator[Advance]:
+    def halting(self: SequentialExecutor, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
         for place, advance in enumerate(true_advance(self, members, epochs=epochs)):
             if advance.step > 8 and place == 1:  # in the middle of the second rung
                 raise KeyboardInterrupt
             yield advance
 
-    def half(self: InProcess, folder: Path) -> None:
+    def half(self: SequentialExecutor, folder: Path) -> None:
         true_load(self, folder)
         raise UserError("the rest cannot be read")
 
     with monkeypatch.context() as patched:
-        patched.setattr(InProcess, "advance", halting)
+        patched.setattr(SequentialExecutor, "advance", halting)
         assert searched(tmp_path).interrupted
-    monkeypatch.setattr(InProcess, "load", half)
+    monkeypatch.setattr(SequentialExecutor, "load", half)
     again = searched(tmp_path)
     assert any("trained again from their beginning: the rest cannot be read" in note for note in again.notes)
     assert shown(again) == shown(searched(None))

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from torch import nn
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.testing.executor_contract import ExecutorContract, build, close, member, workload
-from babysit.tuning.executor import Executor, Workload
-from babysit.tuning.in_process import InProcess
-from babysit.tuning.population.population import Population
-from babysit.tuning.processes import ProcessCrew
-from babysit.tuning.team import Team
+from babysit.tuning.executors.base import Executor, TrainingTask
+from babysit.tuning.executors.processes import ProcessPool
+from babysit.tuning.executors.sequential import SequentialExecutor
+from babysit.tuning.executors.worker_pool import PoolExecutor
+from babysit.tuning.vectorized.executor import VectorizedExecutor
 
 pytestmark = pytest.mark.slow
 
@@ -30,12 +30,12 @@ class Lasting:
     """A crew that is used by one team after the other: beginning a process takes seconds."""
 
     def __init__(self) -> None:
-        self.crew = ProcessCrew(2)
+        self.crew = ProcessPool(2)
         self.size = 2
 
-    def team(self, workload: Workload) -> Team:
-        self.crew.begin(workload, InProcess)
-        return Team(self)
+    def team(self, workload: TrainingTask) -> PoolExecutor:
+        self.crew.begin(workload, SequentialExecutor)
+        return PoolExecutor(self)
 
     def call(self, place: int, what: str, *values: Any) -> Future[Any]:
         return self.crew.call(place, what, *values)
@@ -62,13 +62,13 @@ class TestProcesses(ExecutorContract):
     def _crew(self, lasting: Lasting) -> None:
         self.crew = lasting
 
-    def make(self, workload: Workload) -> Executor:
+    def make(self, workload: TrainingTask) -> Executor:
         return self.crew.team(workload)
 
 
 def test_members_are_trained_on_both_and_spread_anew_when_a_rung_left_them_on_one(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(6)]
-    alone = InProcess(workload())
+    alone = SequentialExecutor(workload())
     expected = {result.number: result for result in alone.advance(members, epochs=1)}
     later = {result.number: result for result in alone.advance(members, epochs=1)}
     team = lasting.team(workload())
@@ -85,7 +85,7 @@ def test_members_are_trained_on_both_and_spread_anew_when_a_rung_left_them_on_on
 
 def test_a_killed_worker_is_replaced_and_repeats_at_most_one_rung(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
-    alone = InProcess(workload())
+    alone = SequentialExecutor(workload())
     expected = [{r.number: r for r in alone.advance(members, epochs=1)} for _ in range(3)]
     team = lasting.team(workload())
     list(team.advance(members, epochs=1))
@@ -98,7 +98,7 @@ def test_a_killed_worker_is_replaced_and_repeats_at_most_one_rung(lasting: Lasti
 
 def test_a_worker_killed_in_the_middle_of_its_work_changes_no_number(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
-    expected = {r.number: r for r in InProcess(workload()).advance(members, epochs=40)}
+    expected = {r.number: r for r in SequentialExecutor(workload()).advance(members, epochs=40)}
     team = lasting.team(workload())
     results = {}
     for result in team.advance(members, epochs=40):
@@ -117,7 +117,7 @@ def deadly(parameters: dict[str, Any]) -> nn.Module:
 
 def test_a_configuration_that_kills_every_worker_ends_alone(lasting: Lasting):
     work = workload()
-    mortal = Workload(build=deadly, train=work.train, validation=work.validation, batch_size=16, device="cpu")
+    mortal = TrainingTask(build=deadly, train=work.train, validation=work.validation, batch_size=16, device="cpu")
     team = lasting.team(mortal)
     results = {r.number: r for r in team.advance([member(0), member(1, deadly=True), member(2)], epochs=1)}
     assert results[1].stopped.startswith("failed: 3 workers died on it (its process ended with signal 9)")
@@ -127,10 +127,10 @@ def test_a_configuration_that_kills_every_worker_ends_alone(lasting: Lasting):
 
 def test_of_a_chunk_only_the_configuration_that_kills_its_workers_is_given_up(lasting: Lasting):
     work = workload()
-    mortal = Workload(build=deadly, train=work.train, validation=work.validation, batch_size=16, device="cpu")
-    lasting.crew.begin(mortal, Population)
+    mortal = TrainingTask(build=deadly, train=work.train, validation=work.validation, batch_size=16, device="cpu")
+    lasting.crew.begin(mortal, VectorizedExecutor)
     members = [member(number, **({"deadly": True} if number == 2 else {})) for number in range(4)]
-    results = {result.number: result for result in Team(lasting).advance(members, epochs=1)}
+    results = {result.number: result for result in PoolExecutor(lasting).advance(members, epochs=1)}
     assert [number for number, result in results.items() if result.stopped] == [2]
     assert results[2].stopped.startswith("failed: 3 workers died on it")
     assert len(results) == 4
@@ -152,7 +152,7 @@ def test_a_worker_that_dies_with_nothing_to_do_is_replaced(lasting: Lasting):
 def test_a_builder_made_inside_a_function_reaches_the_workers(lasting: Lasting):
     width = 5
     work = workload()
-    inner = Workload(
+    inner = TrainingTask(
         build=lambda parameters: nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3)),
         train=work.train,
         validation=work.validation,
@@ -179,8 +179,8 @@ def test_what_was_saved_by_two_is_loaded_by_one_and_refused_by_others(lasting: L
 def test_workers_end_when_the_process_that_began_them_is_killed(tmp_path: Path):
     program = (
         "import time\n"
-        "from babysit.tuning.processes import ProcessCrew\n"
-        "crew = ProcessCrew(1)\n"
+        "from babysit.tuning.executors.processes import ProcessPool\n"
+        "crew = ProcessPool(1)\n"
         "crew._workers[0].call('width', ())\n"
         "print(crew._workers[0]._process.pid, flush=True)\n"
         "time.sleep(60)\n"

@@ -9,8 +9,8 @@ import numpy as np
 
 from babysit.analysis.loss_curve import values_of
 from babysit.analysis.model_structure import BINARY_LOSSES, BOUNDED_LOSSES, CLASS_LOSSES, main_objective
-from babysit.records.anatomy import Objective, TargetKind
-from babysit.records.curves import LOSS_TRAIN
+from babysit.records.curves import TRAIN_LOSS
+from babysit.records.model_summary import Objective, TargetKind
 from babysit.records.run import Run
 
 
@@ -75,7 +75,7 @@ def summed_terms(run: Run, objective: Objective) -> float | None:
     The first value of the curve tells, since a sum may be divided afterwards and other terms may be added. A network
     that begins trained starts lower, which counts as a mean.
     """
-    shape, (_, values) = objective.target.shape, values_of(run.curves.get(LOSS_TRAIN))
+    shape, (_, values) = objective.target.shape, values_of(run.curves.get(TRAIN_LOSS))
     whole, row = float(math.prod(shape)), float(math.prod(shape[1:]))
     said = whole if objective.reduction == "sum" and shape else 1.0
     one = first_value(run, objective)
@@ -99,7 +99,7 @@ def prior_loss(run: Run) -> float | None:
     if objective is None or objective.loss not in BOUNDED_LOSSES or objective.reduction not in {"mean", "sum"}:
         return None
     # Cross-entropy written by hand over rows that sum to one is told as binary, and yet its classes exclude each other.
-    by_hand = objective.target_kind is TargetKind.ONE_HOT and any(step.name == "log" for step in objective.chain)
+    by_hand = objective.target_kind is TargetKind.ONE_HOT and any(step.name == "log" for step in objective.output_ops)
     classes = objective.loss in CLASS_LOSSES or by_hand
     prior = _class_prior(objective) if classes else _elementwise_prior(run, objective)
     terms = summed_terms(run, objective)

@@ -20,4 +20,4 @@ def steps(run: Run) -> int:
 def measured(run: Run) -> bool:
     """Say whether there is anything to judge: a curve, a sampled step, a check or a trial."""
     curves = any(len(series) for series in run.curves.series.values())
-    return bool(curves or len(run.vitals.steps) or run.probes or run.trials)
+    return bool(curves or len(run.layer_metrics.steps) or run.experiments or run.trials)

@@ -1,4 +1,4 @@
-"""Vital signs at the beginning and at the end, layer by layer."""
+"""Layer metrics at the beginning and at the end, layer by layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from babysit.records.anatomy import Layer
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
 
 # Statistics that are costly are not measured on every sampled step, so a window holds more samples than it needs.
@@ -22,13 +22,15 @@ def _median(part: np.ndarray) -> np.ndarray:
 
 
 def _by_layer(run: Run, values: np.ndarray) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(run.vitals.layers, values, strict=True) if np.isfinite(value)}
+    return {
+        name: float(value) for name, value in zip(run.layer_metrics.layers, values, strict=True) if np.isfinite(value)
+    }
 
 
-def table(run: Run, statistic: str) -> np.ndarray:
+def table(run: Run, metric: str) -> np.ndarray:
     """All values of a statistic, shape (sampled steps, layers); NaN where not measured, no rows when never."""
-    found = run.vitals.values.get(statistic)
-    return np.zeros((0, len(run.vitals.layers))) if found is None else np.asarray(found, dtype=np.float64)
+    found = run.layer_metrics.values.get(metric)
+    return np.zeros((0, len(run.layer_metrics.layers))) if found is None else np.asarray(found, dtype=np.float64)
 
 
 def _latest_of(rows: np.ndarray) -> np.ndarray:
@@ -39,49 +41,49 @@ def _latest_of(rows: np.ndarray) -> np.ndarray:
     return answer
 
 
-def first(run: Run, statistic: str) -> dict[str, float]:
+def first(run: Run, metric: str) -> dict[str, float]:
     """The first measured value of each layer: the state at initialization."""
-    return _by_layer(run, _latest_of(table(run, statistic)[:WINDOW][::-1]))
+    return _by_layer(run, _latest_of(table(run, metric)[:WINDOW][::-1]))
 
 
-def first_known(run: Run, statistic: str) -> dict[str, float]:
+def first_known(run: Run, metric: str) -> dict[str, float]:
     """The first measured value of each layer, however late it was measured."""
-    return _by_layer(run, _latest_of(table(run, statistic)[::-1]))
+    return _by_layer(run, _latest_of(table(run, metric)[::-1]))
 
 
-def last_known(run: Run, statistic: str) -> dict[str, float]:
+def last_known(run: Run, metric: str) -> dict[str, float]:
     """The last measured value of each layer: of statistics that look back over many samples themselves."""
-    return _by_layer(run, _latest_of(table(run, statistic)))
+    return _by_layer(run, _latest_of(table(run, metric)))
 
 
-def early(run: Run, statistic: str) -> dict[str, float]:
+def first_window(run: Run, metric: str) -> dict[str, float]:
     """The median of each layer over the first sampled steps."""
-    rows = table(run, statistic)
+    rows = table(run, metric)
     return _by_layer(run, _median(rows[:WINDOW])) if len(rows) else {}
 
 
-def late(run: Run, statistic: str) -> dict[str, float]:
+def last_window(run: Run, metric: str) -> dict[str, float]:
     """The median of each layer over the last sampled steps."""
-    rows = table(run, statistic)
+    rows = table(run, metric)
     return _by_layer(run, _median(rows[-WINDOW:])) if len(rows) else {}
 
 
-def whole(run: Run, statistic: str) -> dict[str, float]:
+def overall(run: Run, metric: str) -> dict[str, float]:
     """The median of each layer over the whole run."""
-    rows = table(run, statistic)
+    rows = table(run, metric)
     return _by_layer(run, _median(rows)) if len(rows) else {}
 
 
-def of(layers: Iterable[Layer], values: dict[str, float]) -> dict[str, float]:
+def select(layers: Iterable[Layer], values: dict[str, float]) -> dict[str, float]:
     """The values of these layers only, in their order."""
     return {layer.name: values[layer.name] for layer in layers if layer.name in values}
 
 
-def onset(run: Run, statistic: str, layer: str, at_least: float) -> int | None:
+def onset(run: Run, metric: str, layer: str, at_least: float) -> int | None:
     """The first sampled step from which a layer's statistic stays at or above a level, up to the last sample."""
-    values = np.asarray(run.vitals.series(statistic, layer), dtype=np.float64)
+    values = np.asarray(run.layer_metrics.series(metric, layer), dtype=np.float64)
     known = np.isfinite(values)
-    steps, values = run.vitals.steps[known], values[known]
+    steps, values = run.layer_metrics.steps[known], values[known]
     below = np.flatnonzero(values < at_least)
     start = int(below[-1]) + 1 if below.size else 0
     return int(steps[start]) if start < len(steps) else None

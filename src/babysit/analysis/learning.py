@@ -14,7 +14,7 @@ from babysit.analysis.model_structure import (
     moving_target,
 )
 from babysit.analysis.trials import best_trial
-from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.curves import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS, curve_name
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Learning
 
@@ -55,11 +55,11 @@ def _accuracy_skill(run: Run, name: str) -> float | None:
         return None
     # Training accuracies are of single batches; how many samples a validation accuracy has is not known.
     looks = max(1, len(values) // 10)
-    samples = looks * max(objective.target.shape[:1] or (1,)) if name == ACCURACY_TRAIN else FEW_SAMPLES
+    samples = looks * max(objective.target.shape[:1] or (1,)) if name == TRAIN_ACCURACY else FEW_SAMPLES
     return _above_chance(_late(run, name), chance_accuracy(run), samples)
 
 
-def loss_skill(run: Run) -> float | None:
+def explained_loss_share(run: Run) -> float | None:
     """Share of the best constant's loss that training removed: 1 is perfect, 0 is no better than a constant."""
     prior, level = prior_loss(run), levels(run)
     # The best constant answer to a target that a network computes changes with it.
@@ -71,18 +71,18 @@ def loss_skill(run: Run) -> float | None:
     return None if level.end < -1e-6 * prior else 1 - level.end / prior
 
 
-def validation_loss_skill(run: Run) -> float | None:
+def explained_val_loss_share(run: Run) -> float | None:
     """The same for the validation loss, by the mean of its last tenth."""
-    prior, (_, values) = prior_loss(run), values_of(run.curves.get(LOSS_VALIDATION))
+    prior, (_, values) = prior_loss(run), values_of(run.curves.get(VAL_LOSS))
     if prior is None or not len(values) or adversarial(run) or moving_target(run):
         return None
     end = float(values[-max(1, len(values) // 10) :].mean())
     return None if end < -1e-6 * prior else 1 - end / prior
 
 
-def skill(run: Run) -> float | None:
+def explained_share(run: Run) -> float | None:
     """The best skill that loss and accuracies show; None when nothing was seen of it."""
-    return _best(loss_skill(run), _accuracy_skill(run, ACCURACY_TRAIN), _accuracy_skill(run, ACCURACY_VALIDATION))
+    return _best(explained_loss_share(run), _accuracy_skill(run, TRAIN_ACCURACY), _accuracy_skill(run, VAL_ACCURACY))
 
 
 def _best(*shares: float | None) -> float | None:
@@ -92,7 +92,7 @@ def _best(*shares: float | None) -> float | None:
 
 def _result(run: Run, metric: str, *splits: str) -> float | None:
     """A result of the finished run on the first of these splits that has one."""
-    found = (run.result.get(f"{metric}/{split}") for split in splits)
+    found = (run.result.get(curve_name(split, metric)) for split in splits)
     return next((value for value in found if value is not None and math.isfinite(value)), None)
 
 
@@ -100,10 +100,10 @@ def learning(run: Run) -> Learning:
     """Everything that tells how much better than the best constant prediction the run ended."""
     chance, best = chance_accuracy(run), best_trial(run)
     trial = best.metric if best is not None else None
-    loss, validation_loss = loss_skill(run), validation_loss_skill(run)
+    loss, validation_loss = explained_loss_share(run), explained_val_loss_share(run)
     kept = _result(run, "accuracy", "train")  # of the weights that were kept; the curve ends with the last ones
-    accuracy = _late(run, ACCURACY_TRAIN) if kept is None else kept
-    validation_accuracy = _late(run, ACCURACY_VALIDATION)
+    accuracy = _late(run, TRAIN_ACCURACY) if kept is None else kept
+    validation_accuracy = _late(run, VAL_ACCURACY)
     reached = _result(run, "accuracy", "test", "validation")  # the data furthest from training first
     if reached is None and not run.curves.series and chance is not None:
         reached = trial  # a search alone: the metric of its best trial
@@ -121,7 +121,7 @@ def learning(run: Run) -> Learning:
         chance=chance if accuracy is not None or validation_accuracy is not None else None,
         steps=steps(run),
         # A loss that ended as NaN is not made good by an accuracy from before.
-        train=loss if loss == -math.inf else _best(loss, _accuracy_skill(run, ACCURACY_TRAIN)),
+        train=loss if loss == -math.inf else _best(loss, _accuracy_skill(run, TRAIN_ACCURACY)),
         validation=_best(validation_loss, _above_chance(validation_accuracy, chance, FEW_SAMPLES), score),
     )
 
@@ -137,7 +137,7 @@ def broken(run: Run) -> bool:
     return level is not None and level.broken_at is not None
 
 
-def attainable(run: Run) -> float:
+def achievable_share(run: Run) -> float:
     """What part of an ordinary skill can be asked for: half where the next of many symbols is predicted.
 
     The entropy of text itself is a good part of what a constant answer loses: good models of characters remove about
@@ -148,7 +148,7 @@ def attainable(run: Run) -> float:
     return 0.5 if text else 1.0
 
 
-def poor(run: Run, *, below: float = POOR_SKILL) -> bool:
+def is_underperforming(run: Run, *, below: float = POOR_SKILL) -> bool:
     """Whether training did not get where it could: the harm that most alarms ask for.
 
     True for a loss that ended broken, a skill under `below`, or (skill unknown) a loss that shows no fall at all.
@@ -156,16 +156,16 @@ def poor(run: Run, *, below: float = POOR_SKILL) -> bool:
     """
     level = levels(run)
     if level is None:
-        known = skill(run)
+        known = explained_share(run)
         return known is not None and known < below and run.status is not Status.RUNNING
     if level.broken_at is not None:
         return True
     too_few = level.looks < (FEWEST_LIVE_STEPS if run.status is Status.RUNNING else FEWEST_STEPS)
     if adversarial(run) or too_few:
         return False
-    known = skill(run)
+    known = explained_share(run)
     if known is not None:
-        return known < below * attainable(run)
+        return known < below * achievable_share(run)
     # A loss of unknown kind that goes below 0 has no known floor: where it stands tells nothing.
     return level.best >= 0 and not moving_target(run) and not falling(run)
 
@@ -175,7 +175,7 @@ def falling(run: Run) -> bool:
     level = levels(run)
     if level is None or level.broken_at is not None:
         return False
-    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    _, values = values_of(run.curves.get(TRAIN_LOSS))
     tau, chance = trend(values)
     # One in a hundred: the customary strict level for a single test.
     return tau < 0 and chance < 0.01 and level.end < level.start

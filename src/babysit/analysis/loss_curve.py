@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.records.curves import LOSS_TRAIN, Series
+from babysit.records.curves import TRAIN_LOSS, Series
 from babysit.records.run import Run
 
 Floats = NDArray[np.float64]
@@ -16,7 +16,9 @@ Floats = NDArray[np.float64]
 BLOCKS = 40
 MANY = 1000  # shorter curves are read as they are
 FEWEST = 5  # values that show a level
-EXPLOSION = 10.0  # from step to step; batches of sound trainings differ by less, losses at a rate of 1e6 by over 1e3
+EXPLOSION = (
+    10.0  # from step to step; batches of sound trainings differ by less, losses at a learning rate of 1e6 by over 1e3
+)
 LEFT_FOR_GOOD = 100.0  # no loss of the opening comes within this of the first: the first step threw the network far off
 EXPLOSION_AT_ONCE = 1e6  # of two losses alone
 
@@ -125,7 +127,7 @@ def explodes(values: Floats) -> bool:
     return bool(np.all(np.abs(finite[1:]) > least * np.abs(finite[:-1])))
 
 
-def levels(run: Run, name: str = LOSS_TRAIN) -> Levels | None:
+def levels(run: Run, name: str = TRAIN_LOSS) -> Levels | None:
     """The levels of a curve; None when it has fewer than five values and does not explode."""
     series = run.curves.get(name)
     raw = np.asarray(series.values, dtype=np.float64)
@@ -175,7 +177,7 @@ def share_of_fall(values: Floats, last: float) -> float:
     return float(means[-tail - 1] - means[-1]) / fall if fall > 0 else 0.0
 
 
-def gaining(values: Floats, chance: float) -> bool:
+def is_improving(values: Floats, chance: float) -> bool:
     """Whether a loss falls beyond its noise: over the whole curve, ending lower, or over its second half.
 
     A short first drop that is followed by nothing is neither: Mann-Kendall weighs every pair of values alike.

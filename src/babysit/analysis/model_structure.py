@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from babysit.records.anatomy import Anatomy, Layer, Objective, Operation, OptimizerFacts, TargetKind
 from babysit.records.losses import LOSS_INPUTS
+from babysit.records.model_summary import Layer, ModelSummary, Objective, Op, OptimizerInfo, TargetKind
 from babysit.records.run import Run
 
 # Operations that change neither the range of values nor their meaning.
@@ -64,14 +64,14 @@ RECTIFYING = frozenset({"relu", "relu6", "relu_", "threshold", "dropout_relu"})
 BATCH_NORMS = ("BatchNorm", "SyncBatchNorm", "LazyBatchNorm")
 
 
-def anatomy_of(run: Run) -> Anatomy:
-    """The anatomy; an empty one when none was captured."""
-    return run.anatomy or Anatomy()
+def model_summary_of(run: Run) -> ModelSummary:
+    """The model summary; an empty one when none was captured."""
+    return run.model_summary or ModelSummary()
 
 
 def main_objective(run: Run) -> Objective | None:
     """The first objective, or None."""
-    return run.anatomy.objectives[0] if run.anatomy and run.anatomy.objectives else None
+    return run.model_summary.objectives[0] if run.model_summary and run.model_summary.objectives else None
 
 
 def adversarial(run: Run) -> bool:
@@ -79,11 +79,11 @@ def adversarial(run: Run) -> bool:
 
     Also when only one of them is watched: then the steps of the others were counted.
     """
-    watched = len([one for one in anatomy_of(run).optimizers if one.parameter_names or one.groups])
+    watched = len([one for one in model_summary_of(run).optimizers if one.parameter_names or one.groups])
     return watched > 1 or 2 * run.events.counts.get("other_step", 0) > run.events.steps > 0
 
 
-def known_settings(optimizers: Iterable[OptimizerFacts], name: str) -> list[float]:
+def known_settings(optimizers: Iterable[OptimizerInfo], name: str) -> list[float]:
     """The values that a setting has in the parameter groups of some optimizers, where they are known."""
     values = (getattr(group, name) for one in optimizers for group in one.groups)
     return [value for value in values if value is not None]
@@ -91,14 +91,14 @@ def known_settings(optimizers: Iterable[OptimizerFacts], name: str) -> list[floa
 
 def moving_target(run: Run) -> bool:
     """Whether a loss compares with what a network computed, as in temporal differences: it need not fall."""
-    return any(objective.moving_target for objective in anatomy_of(run).objectives)
+    return any(objective.moving_target for objective in model_summary_of(run).objectives)
 
 
 def weight_layers(run: Run, *, trainable: bool = False) -> list[Layer]:
     """Dense and convolution layers (a weight of two or more axes and a fan-in), in the order they run."""
     found = [
         layer
-        for layer in anatomy_of(run).layers
+        for layer in model_summary_of(run).layers
         if layer.fan_in > 0 and not layer.norm and len(layer.weight_shape) >= 2 and "Embedding" not in layer.kind
     ]
     return [layer for layer in sorted(found, key=lambda one: one.order) if layer.trainable or not trainable]
@@ -114,7 +114,7 @@ def hidden_layers(run: Run) -> list[Layer]:
 
 def output_layer(run: Run) -> Layer | None:
     """The last layer before the loss, or None."""
-    return next((layer for layer in reversed(anatomy_of(run).layers) if layer.is_output), None)
+    return next((layer for layer in reversed(model_summary_of(run).layers) if layer.is_output), None)
 
 
 def is_batch_norm(layer: Layer) -> bool:
@@ -122,22 +122,22 @@ def is_batch_norm(layer: Layer) -> bool:
     return layer.kind.startswith(BATCH_NORMS)
 
 
-def meaningful(chain: tuple[Operation, ...]) -> tuple[Operation, ...]:
+def drop_shape_ops(output_ops: tuple[Op, ...]) -> tuple[Op, ...]:
     """The operations that change values, those that only change shape left out."""
-    return tuple(operation for operation in chain if operation.name.rstrip("_") not in PASSING)
+    return tuple(operation for operation in output_ops if operation.name.rstrip("_") not in PASSING)
 
 
-def last_operation(objective: Objective) -> Operation | None:
+def last_operation(objective: Objective) -> Op | None:
     """What was last done to the output before a known loss; None for nothing, or when the loss is hand-written."""
-    chain = meaningful(objective.chain)
-    if objective.loss == "custom" or not chain:
+    output_ops = drop_shape_ops(objective.output_ops)
+    if objective.loss == "custom" or not output_ops:
         return None
-    return chain[-1]
+    return output_ops[-1]
 
 
-def by_hand(objective: Objective) -> bool:
+def manual_updates(objective: Objective) -> bool:
     """Whether a likelihood loss was written with plain operations, so that its name is only a guess."""
-    logarithm = any(step.name in {"log", "log_softmax", "logsigmoid"} for step in objective.chain)
+    logarithm = any(step.name in {"log", "log_softmax", "logsigmoid"} for step in objective.output_ops)
     labels = (TargetKind.INDICES, TargetKind.ONE_HOT)
     named = objective.loss in BINARY_LOSSES or (objective.loss == "nll_loss" and objective.target_kind not in labels)
     return logarithm and named
@@ -145,5 +145,5 @@ def by_hand(objective: Objective) -> bool:
 
 def feeds_ids(run: Run) -> bool:
     """Whether the first layer looks its inputs up in a table, so that their size has no meaning."""
-    layers = anatomy_of(run).layers
+    layers = model_summary_of(run).layers
     return bool(layers) and "Embedding" in min(layers, key=lambda one: one.order).kind

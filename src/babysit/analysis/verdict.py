@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 
 from babysit.analysis.extent import measured, steps
-from babysit.analysis.learning import attainable, learning
+from babysit.analysis.learning import achievable_share, learning
 from babysit.analysis.loss_curve import values_of
-from babysit.records.curves import ACCURACY_TRAIN, LOSS_TRAIN
-from babysit.records.probe import Outcome
+from babysit.records.curves import TRAIN_ACCURACY, TRAIN_LOSS
+from babysit.records.experiment import Outcome
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Learning, Missing, Verdict
 
@@ -29,24 +29,24 @@ def concluded(run: Run) -> Run:
     To be called once everything else of the run is known: its findings, its status and its result.
     """
     known = learning(run)
-    missing = () if run.alarms else tuple(dict.fromkeys(_missing(run, known)))
-    verdict = Verdict.PROBLEMS if run.alarms else Verdict.INCONCLUSIVE if missing else Verdict.HEALTHY
+    missing = () if run.problems else tuple(dict.fromkeys(_missing(run, known)))
+    verdict = Verdict.PROBLEMS if run.problems else Verdict.INCONCLUSIVE if missing else Verdict.HEALTHY
     return msgspec.structs.replace(run, verdict=verdict, missing=missing, learning=known)
 
 
 def required(run: Run) -> float:
     """Return the share that has to be learned for this kind of task."""
-    return LEARNED * attainable(run)
+    return LEARNED * achievable_share(run)
 
 
 def _missing(run: Run, known: Learning) -> list[Missing]:
     lacks = [Missing.END] if run.status is Status.CRASHED else []
     if not measured(run):
         return [*lacks, Missing.ANYTHING]
-    if any(probe.outcome is Outcome.FAIL for probe in run.probes):
+    if any(experiment.outcome is Outcome.FAIL for experiment in run.experiments):
         lacks.append(Missing.CHECKS)
     if not steps(run) and not run.trials:
-        return [*lacks, Missing.TRAINING if run.probes else Missing.ANYTHING]
+        return [*lacks, Missing.TRAINING if run.experiments else Missing.ANYTHING]
     if not run.trials and steps(run) < FEWEST_STEPS:
         return [*lacks, Missing.STEPS]
     return lacks + _learning_missing(run, known)
@@ -54,7 +54,7 @@ def _missing(run: Run, known: Learning) -> list[Missing]:
 
 def _learning_missing(run: Run, known: Learning) -> list[Missing]:
     if known.train is None and known.validation is None:
-        seen = any(len(values_of(run.curves.get(name))[1]) for name in (LOSS_TRAIN, ACCURACY_TRAIN))
+        seen = any(len(values_of(run.curves.get(name))[1]) for name in (TRAIN_LOSS, TRAIN_ACCURACY))
         return [Missing.BASELINE if seen or run.trials else Missing.LOSS]
     lacks = []
     if known.train is not None and known.train < required(run):

@@ -15,8 +15,8 @@ from cyclopts import App, CycloptsError
 
 from babysit import __version__
 from babysit.cli.catalogue import COMMANDS, examples_of, help_of
-from babysit.records.hiding import without_secrets
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.secrets import without_secrets
 
 # Conventions of shells: 128 + the number of the signal that ended the program.
 INTERRUPTED: Final = 130

@@ -32,7 +32,7 @@ COMMANDS: Final = (
     ),
     Command(
         "check",
-        "Check data and model before training: initial loss, twenty samples by heart, range of useful rates.",
+        "Check data and model before training: initial loss, twenty samples by heart, range of useful learning rates.",
         "Exit code 1 when an experiment fails or warns, or a rule finds something.",
         ("babysit check digits", "babysit check people.csv --target income --model mine.nets:build"),
     ),
@@ -40,21 +40,23 @@ COMMANDS: Final = (
         "fit",
         "Train under watch with early stopping, test, and say what was found.",
         "",
-        ("babysit fit digits", "babysit fit digits --rate 3e-3 --weight-decay 1e-4 --epochs 20"),
+        ("babysit fit digits", "babysit fit digits --lr 3e-3 --weight-decay 1e-4 --epochs 20"),
     ),
     Command(
         "search",
         "Search hyperparameters: many short trainings over wide ranges, then longer ones around the best.",
         "Ranges are `name=low..high` (logarithmic, or `:linear`), choices `name=a,b,c`, and `@other=a` behind one "
-        "means only where other is a. Known names: rate, weight_decay, optimizer, batch_size, momentum, beta1, beta2, "
-        "rate_decay, rate_end, warmup_steps, clip_norm and init_scale; for the models built here also hidden (tables), "
+        "means only where other is a. Known names: lr, weight_decay, optimizer, batch_size, momentum, "
+        "beta1, beta2, "
+        "lr_decay, lr_end, warmup_steps, grad_clip_norm and init_scale; for the models built here also hidden "
+        "(tables), "
         "channels (images), activation and dropout; for your own model the names that its factory takes. Stopped in "
         "any way, also by a kill, a search goes on with `--resume`.",
         (
             "babysit search digits",
-            "babysit search digits --space rate=1e-4..1e-1,hidden=32,64,128 --trials 64 --epochs 9",
-            "babysit search digits rate=1e-4..1e-1 optimizer=nesterov,adam --sampler tpe",
-            "babysit search people.csv --target income rate=1e-5..1e-2 dropout=0..0.5 --fine 16",
+            "babysit search digits --space lr=1e-4..1e-1,hidden=32,64,128 --trials 64 --epochs 9",
+            "babysit search digits lr=1e-4..1e-1 optimizer=nesterov,adam --sampler tpe",
+            "babysit search people.csv --target income lr=1e-5..1e-2 dropout=0..0.5 --fine 16",
             "babysit search pictures/ --model mine.nets:build width=16,32 --executor processes --workers 4",
             "babysit search pictures/ --executor ray --address auto --trials 200 --epochs 9",
             "babysit search --resume",
@@ -77,12 +79,12 @@ COMMANDS: Final = (
         ),
     ),
     Command(
-        "treat",
+        "fix",
         "Try each fix that a run's findings propose: train again with it and without it, on several seeds.",
         "For runs of `babysit fit` and `babysit run`, whose data and model are known. Exit code 0 when a fix helped or "
         "none is proposed, 1 when none is shown to help, 2 when nothing can be told (fewer than three seeds, data that "
         "changed).",
-        ("babysit treat latest", "babysit treat 20250314 --seeds 5 --json"),
+        ("babysit fix latest", "babysit fix 20250314 --seeds 5 --json"),
     ),
     Command(
         "runs",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from babysit.cli.files import write_text
-from babysit.cli.keeping import open_store, runs_folder
 from babysit.cli.options import Json, StoreUrl, settle
+from babysit.cli.run_folders import open_store, runs_folder
 from babysit.cli.terminal import out, say
 
 if TYPE_CHECKING:

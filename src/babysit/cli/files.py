@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def write_text(path: Path, text: str) -> None:

@@ -31,7 +31,7 @@ StoreUrl = Annotated[
 @Parameter(name="*")
 @final
 @dataclass(frozen=True, kw_only=True)
-class Judging:
+class RuleOptions:
     """Which rules judge, and which findings make the exit code 1."""
 
     select: Annotated[
@@ -51,27 +51,27 @@ class Judging:
     ] = False
 
 
-DEFAULT_JUDGING: Final = Judging()
+DEFAULT_JUDGING: Final = RuleOptions()
 
 
 @Parameter(name="*")
 @final
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
+class StoreOptions:
     """Where a new run is kept, and how much of it."""
 
     store: StoreUrl = None
-    store_megabytes: Annotated[
+    max_run_size: Annotated[
         float | None,
         Parameter(group=KEEPING, help="What one run may take before rows are left out; 0 keeps all [64]."),
     ] = None
 
 
-DEFAULT_KEEPING: Final = Keeping()
+DEFAULT_KEEPING: Final = StoreOptions()
 
 
 def settle(
-    judging: Judging | None = None, *, store: str | Keeping | None = None, threads: int | None = None
+    judging: RuleOptions | None = None, *, store: str | StoreOptions | None = None, threads: int | None = None
 ) -> Settings:
     """The settings of this call: what the command line says, else the environment, else the file."""
     settings = load_settings()
@@ -82,11 +82,11 @@ def settle(
         said["ignore"] = split_words(judging.ignore)
     if judging is not None and judging.fail_on:
         said["fail_on"] = Severity(judging.fail_on)
-    keeping = store if isinstance(store, Keeping) else Keeping(store=store)
+    keeping = store if isinstance(store, StoreOptions) else StoreOptions(store=store)
     if keeping.store:
         said["store"] = keeping.store
-    if keeping.store_megabytes is not None:
-        said["store_megabytes"] = keeping.store_megabytes
+    if keeping.max_run_size is not None:
+        said["max_run_size"] = keeping.max_run_size
     if threads:
         said["threads"] = threads
     settled = msgspec.structs.replace(settings, **said)
@@ -105,9 +105,9 @@ def _require_known_rules(settings: Settings) -> None:
 
 def judged(run: Run, settings: Settings) -> Run:
     """Return the run with the findings of the rules that the settings select, and its verdict."""
-    from babysit.rules import judge
+    from babysit.rules import engine
 
-    return judge.judged(run, select=settings.select, ignore=settings.ignore, limits=settings.limits)
+    return engine.judged(run, select=settings.select, ignore=settings.ignore, limits=settings.limits)
 
 
 def exit_code(run: Run, settings: Settings, *, exit_zero: bool = False) -> int:

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from babysit.cli.files import write_text
-from babysit.cli.keeping import open_store, run_folder
 from babysit.cli.options import Json, RunId, StoreUrl, settle
+from babysit.cli.run_folders import open_store, run_folder
 from babysit.cli.terminal import say
 
 

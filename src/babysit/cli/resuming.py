@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from babysit.cli.plain_text import on_one_line
-from babysit.records.hiding import MASK
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.secrets import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from babysit.cli.catalogue import COMMANDS, PARTS_OF_RUNS, examples_of, help_of
-from babysit.cli.keeping import open_store
 from babysit.cli.options import Json, StoreUrl, settle
 from babysit.cli.plain_text import on_one_line, visible
+from babysit.cli.run_folders import open_store
 from babysit.cli.terminal import out, say
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 if TYPE_CHECKING:
     from babysit.records.run import Run
@@ -49,7 +49,7 @@ def runs(  # noqa: PLR0913  each option is one question that is asked of the lis
     /,
     *,
     find: Annotated[str, _asks("Text in id, name, kind, diagnosis, tags or notes.")] = "",
-    kind: Annotated[str, _asks("What it was: watch, fit, search, routine, …")] = "",
+    kind: Annotated[str, _asks("What it was: watch, fit, search, pipeline, …")] = "",
     status: Annotated[Status, _asks("running, finished, interrupted, crashed or unreadable.")] = "",
     verdict: Annotated[Verdict, _asks("healthy, problems or inconclusive.")] = "",
     tag: Annotated[tuple[str, ...], _asks("With this tag; may be repeated.")] = (),
@@ -59,7 +59,7 @@ def runs(  # noqa: PLR0913  each option is one question that is asked of the lis
     store: StoreUrl = None,
 ) -> int:
     """List the recorded runs, or show one as text."""
-    from babysit.store.choice import Choice, choose
+    from babysit.store.run_query import RunQuery, choose
 
     if limit is not None and limit < 1:
         raise UserError(f"a list of {limit} runs shows nothing", do="Give --limit 1 or more, or leave it out")
@@ -71,7 +71,7 @@ def runs(  # noqa: PLR0913  each option is one question that is asked of the lis
             everything = kept.list()
             chosen = choose(
                 everything,
-                Choice(text=find, kind=kind, status=status, verdict=verdict, tags=tag, order=sort),
+                RunQuery(text=find, kind=kind, status=status, verdict=verdict, tags=tag, order=sort),
             )[:limit]
     if run:
         _show_one(found, line, json=json)
@@ -111,11 +111,11 @@ def _show_list(summaries: Sequence[RunSummary]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("run", no_wrap=True, overflow="fold")  # an id is copied, so it is never cut
     tagged = any(line.tags for line in summaries)
-    for title in ("kind", "name", "status", "steps", "result", "diagnosis", *(["tags"] if tagged else [])):
+    for title in ("kind", "name", "status", "steps", "result", "root_cause", *(["tags"] if tagged else [])):
         table.add_column(title)
     for line in summaries:
         result = "" if line.metric is None else f"{line.metric_name} {line.metric:.4g}"
-        found = line.problem or line.diagnosis or line.verdict
+        found = line.problem or line.root_cause or line.verdict
         tags = [", ".join(line.tags)] if tagged else []
         cells = (line.kind, line.name, line.status, str(line.steps), result, found, *tags)
         # As text, not as rich's markup: a name may hold brackets.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from babysit.cli.keeping import open_store
 from babysit.cli.options import Json, RunId, StoreUrl, settle
 from babysit.cli.plain_text import on_one_line
+from babysit.cli.run_folders import open_store
 from babysit.cli.terminal import say
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 if TYPE_CHECKING:
     from babysit.store.summary import RunSummary

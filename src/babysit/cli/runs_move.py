@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
-from babysit.cli.keeping import open_store
 from babysit.cli.options import Json, RunId, StoreUrl, settle
 from babysit.cli.plain_text import visible
+from babysit.cli.run_folders import open_store
 from babysit.cli.terminal import progress_bars, say
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 if TYPE_CHECKING:
     from babysit.store.run_file import RunFile

@@ -9,32 +9,41 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, final
 
 from cyclopts import Group, Parameter
 
-from babysit.cli.keeping import open_store, run_folder
-from babysit.cli.material import DEFAULT_MATERIAL, Data, Material, prepared
-from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, Judging, Keeping, exit_code, judged, settle
+from babysit.cli.data_options import DEFAULT_MATERIAL, Data, DataOptions, prepared
+from babysit.cli.options import (
+    DEFAULT_JUDGING,
+    DEFAULT_KEEPING,
+    Json,
+    RuleOptions,
+    StoreOptions,
+    exit_code,
+    judged,
+    settle,
+)
 from babysit.cli.resuming import LATEST, Known, confirmed, latest_own
+from babysit.cli.run_folders import open_store, run_folder
 from babysit.cli.terminal import progress_bars
-from babysit.records.hiding import MASK
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Status
+from babysit.records.secrets import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from babysit.records.run import Run
     from babysit.store.store import Store
-    from babysit.tuning.executor import Executor, Workload
+    from babysit.tuning.executors.base import Executor, TrainingTask
     from babysit.tuning.settings import SearchSettings
 
 SEARCHING = Group("Searching", sort_key=6)
 WORKING = Group("Working", sort_key=7)
-USUAL = ("rate=1e-4..1e-1", "weight_decay=1e-6..1e-2")  # the lecture's two, in the ranges usual for Adam
+USUAL = ("lr=1e-4..1e-1", "weight_decay=1e-6..1e-2")  # the lecture's two, in the ranges usual for Adam
 
 
 @Parameter(name="*")
 @final
 @dataclass(frozen=True, kw_only=True)
-class Searching:
+class SearchOptions:
     """How many configurations are tried, for how long, and who chooses them."""
 
     trials: Annotated[
@@ -90,7 +99,7 @@ class Searching:
 @Parameter(name="*")
 @final
 @dataclass(frozen=True, kw_only=True)
-class Working:
+class ExecutorOptions:
     """Who trains."""
 
     executor: Annotated[
@@ -122,34 +131,34 @@ class Working:
         """What of it is kept with a run, for a search that goes on to be trained by the same."""
         return {name: value for name, value in asdict(self).items() if value}
 
-    def make(self) -> Callable[[Workload], Executor] | None:
+    def make(self) -> Callable[[TrainingTask], Executor] | None:
         """The executor; None for the usual one."""
         if self.executor == "inprocess":
-            from babysit.tuning.in_process import InProcess
+            from babysit.tuning.executors.sequential import SequentialExecutor
 
-            return InProcess
+            return SequentialExecutor
         if self.executor in (None, "population"):
             return None
-        from babysit.tuning.population.population import Population
+        from babysit.tuning.vectorized.executor import VectorizedExecutor
 
         if self.executor == "processes":
-            from babysit.tuning.processes import processes
+            from babysit.tuning.executors.processes import processes
 
-            return processes(self.workers, inner=Population)
-        from babysit.tuning.ray_actors import ray_actors
+            return processes(self.workers, inner=VectorizedExecutor)
+        from babysit.tuning.executors.ray_actors import ray_actors
 
-        return ray_actors(self.workers, address=self.address, inner=Population)
+        return ray_actors(self.workers, address=self.address, inner=VectorizedExecutor)
 
 
-DEFAULT_SEARCHING: Final = Searching()
-DEFAULT_WORKING: Final = Working()
+DEFAULT_SEARCHING: Final = SearchOptions()
+DEFAULT_WORKING: Final = ExecutorOptions()
 
 
 def search(  # noqa: PLR0913  one argument for each group of options
     data: Data = "",
     /,
     *space: Annotated[
-        str, Parameter(show_default=False, help="What is searched [rate=1e-4..1e-1 weight_decay=1e-6..1e-2].")
+        str, Parameter(show_default=False, help="What is searched [lr=1e-4..1e-1 weight_decay=1e-6..1e-2].")
     ],
     more: Annotated[
         tuple[str, ...],
@@ -158,24 +167,24 @@ def search(  # noqa: PLR0913  one argument for each group of options
             group=SEARCHING,
             negative="",
             show_default=False,
-            help="The same as one word: rate=1e-4..1e-1,hidden=32,64.",
+            help="The same as one word: lr=1e-4..1e-1,hidden=32,64.",
         ),
     ] = (),
     resume: Annotated[
         str, Parameter(show_default=False, help="Go on with an interrupted search: its id, or nothing for the latest.")
     ] = "",
-    searching: Searching = DEFAULT_SEARCHING,
-    working: Working = DEFAULT_WORKING,
-    material: Material = DEFAULT_MATERIAL,
-    judging: Judging = DEFAULT_JUDGING,
-    store: Keeping = DEFAULT_KEEPING,
+    searching: SearchOptions = DEFAULT_SEARCHING,
+    working: ExecutorOptions = DEFAULT_WORKING,
+    material: DataOptions = DEFAULT_MATERIAL,
+    judging: RuleOptions = DEFAULT_JUDGING,
+    store: StoreOptions = DEFAULT_KEEPING,
     json: Json = False,
 ) -> int:
     """Search hyperparameters: many short trainings over wide ranges, then longer ones around the best."""
     settings = settle(judging, store=store, threads=material.threads)
     if not data and not resume:
         raise UserError("there is no data to search on", do="Name some: babysit search digits")
-    from babysit.tuning.space_text import read_space
+    from babysit.tuning.space_parser import read_space
 
     with progress_bars() as progress, open_store(settings) as kept:
         former = _resumable(kept, resume) if resume else None
@@ -188,16 +197,16 @@ def search(  # noqa: PLR0913  one argument for each group of options
         wanted = read_space(words)
         own = searching.settings(material.seed)
         ready = prepared(data, material, settings, progress, example=wanted.examples()[0])
-        from babysit.routine.again import require_same_data
-        from babysit.routine.journal import Journal, begin_run, begins_again, now
+        from babysit.pipeline.reproduce import require_same_data
+        from babysit.pipeline.run_state import RunState, begin_run, now, reopen_run
         from babysit.tuning.search import search as search_all
 
         told = {"source": data, "space": " ".join(words), **material.told, **asdict(searching), **working.told}
         if former is not None:
             require_same_data(former, ready.profile)
-        run = begins_again(former, told) if former else begin_run("search", told)
+        run = reopen_run(former, told) if former else begin_run("search", told)
         folder = (run_folder(settings, run.id) / "search").absolute()
-        with Journal(run, kept, stages=("searched",)) as journal:
+        with RunState(run, kept, stages=("searched",)) as journal:
             journal.keep(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
             named = f" --model {shlex.quote(material.model)}" if material.model else ""
             again = f"babysit search --resume {run.id}{named}{working.option}{kept.option}"
@@ -217,7 +226,7 @@ def search(  # noqa: PLR0913  one argument for each group of options
             journal.keep(trials=found.trials, ranges=found.ranges, status=status, stop_reason=reason, ended=now())
             journal.finish("searched", findings=judged(journal.run, settings).findings)
         run = journal.run
-    from babysit.cli.boxes import show_report, show_search
+    from babysit.cli.render import show_report, show_search
 
     if json:
         show_report(run, format="json")
@@ -228,7 +237,7 @@ def search(  # noqa: PLR0913  one argument for each group of options
 
 @contextmanager
 def _saying_how_to_go_on(again: str) -> Iterator[None]:
-    from babysit.tuning.folder import CannotWriteError
+    from babysit.tuning.search_checkpoint import CannotWriteError
 
     try:
         yield
@@ -250,13 +259,13 @@ def _resumable(store: Store, wanted: str) -> Run:
 
 
 def _asked(
-    known: Known, space: tuple[str, ...], material: Material, working: Working
-) -> tuple[str, tuple[str, ...], Material, Searching, Working]:
+    known: Known, space: tuple[str, ...], material: DataOptions, working: ExecutorOptions
+) -> tuple[str, tuple[str, ...], DataOptions, SearchOptions, ExecutorOptions]:
     """What an interrupted search was asked, as it was kept with the run.
 
     Which machines train is taken from a run of this user alone.
     """
-    from babysit.routine.again import told_as
+    from babysit.pipeline.reproduce import describe_source
 
     run = known.run
     kept = tuple(str(run.config.get("space", "")).split())
@@ -265,11 +274,11 @@ def _asked(
             f"search {run.id} was begun with another space", where=" ".join(kept)[:200], do="Leave the space out"
         )
     if known.own and working == DEFAULT_WORKING:
-        working = told_as(Working, run)
+        working = describe_source(ExecutorOptions, run)
     return (
         known.source,
         kept,
-        told_as(Material, run, model=known.model, threads=material.threads),
-        told_as(Searching, run),
+        describe_source(DataOptions, run, model=known.model, threads=material.threads),
+        describe_source(SearchOptions, run),
         working,
     )

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from babysit.records.errors import UserError
 from babysit.records.finding import Severity
-from babysit.records.problem import UserError
 from babysit.records.reading import reading, require_file
 
 MOST_BYTES: Final = 10_000_000  # of a file that people write
@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     limits: dict[str, dict[str, float]] = {}  # rule -> limit -> value
     overhead: float = 0.01  # share of step time that watching may take
     store: str = ""  # folder, or a database URL; "" is ./babysit_runs
-    store_megabytes: float = 64.0  # what curves and vitals of one run may take; 0 keeps every row
+    max_run_size: float = 64.0  # what curves and layer metrics of one run may take; 0 keeps every row
     fail_on: Severity = Severity.WARNING  # the mildest severity that makes exit code 1
     threads: int = 1  # of torch, for `run`, `fit`, `check` and `search`
 
@@ -95,10 +95,8 @@ def _convert(values: Mapping[str, Any], *, where: str) -> Settings:
         raise UserError(
             f"overhead is {settings.overhead:g}", where=where, do="Give a share between 0 and 1, such as 0.01 for 1 %"
         )
-    if not settings.store_megabytes >= 0:
-        raise UserError(
-            f"store-megabytes is {settings.store_megabytes:g}", where=where, do="Give 64, or 0 to keep every row"
-        )
+    if not settings.max_run_size >= 0:
+        raise UserError(f"max-run-size is {settings.max_run_size:g}", where=where, do="Give 64, or 0 to keep every row")
     if settings.threads < 1:
         raise UserError(f"threads is {settings.threads}", where=where, do="Give 1 or more")
     return settings

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
-from babysit.records.hiding import without_secrets
+from babysit.records.secrets import without_secrets
 
 # A pipe or a file has no width; tables in it are not squeezed into the 80 columns of an old terminal.
 PIPE_COLUMNS: Final = 120

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from babysit.cli.options import StoreUrl, settle
 from babysit.cli.terminal import err, say
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 # 22 characters of 6 bits: what secrets.token_urlsafe takes for enough, and still fits on a line.
 _TOKEN_BYTES = 16
@@ -34,7 +34,7 @@ def ui(
     store: StoreUrl = None,
 ) -> int:
     """Show the runs in a browser, live while training goes on."""
-    from babysit.reporting.live.guard import Doors, is_loopback
+    from babysit.reporting.live.access import AccessPolicy, is_loopback
     from babysit.reporting.live.serving import bound, serve
 
     settings = settle(store=store)
@@ -55,6 +55,6 @@ def ui(
             webbrowser.open(address)
 
     with bound(host, port) as listening:
-        serve(listening, settings.store or None, Doors(host, token), ready=ready)
+        serve(listening, settings.store or None, AccessPolicy(host, token), ready=ready)
     err().print("Stopped; trainings go on.")
     return 0

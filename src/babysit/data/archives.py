@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from babysit.data.arrays import make_samples
 from babysit.data.samples import Samples
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 # The names that arrays of inputs and targets go by, most usual first.
 _PAIRS = (
@@ -28,7 +28,9 @@ _PAIRS = (
 )
 
 
-def load_archive(path: Path, *, target: str | None = None, task: Task | None = None, skip_bad: bool = False) -> Samples:
+def load_archive(
+    path: Path, *, target: str | None = None, task: Task | None = None, skip_invalid: bool = False
+) -> Samples:
     """Samples of an `.npz` file; `target` names the array of targets when it has an unusual name.
 
     Beside `x_train` and `y_train`, `x_test` and `y_test` become the test set.
@@ -38,7 +40,7 @@ def load_archive(path: Path, *, target: str | None = None, task: Task | None = N
     x, y = arrays[x_key], arrays[y_key]
     x_test, y_test = (arrays.get(key.replace("train", "test")) if "train" in key else None for key in (x_key, y_key))
     if x_test is None or y_test is None:
-        return make_samples(x, y, source=str(path), task=task, skip_bad=skip_bad)
+        return make_samples(x, y, source=str(path), task=task, skip_invalid=skip_invalid)
     if x.shape[1:] != x_test.shape[1:] or y.shape[1:] != y_test.shape[1:]:
         raise UserError(
             f"training and test arrays have different shapes: {x.shape} and {x_test.shape}", where=str(path)
@@ -49,7 +51,7 @@ def load_archive(path: Path, *, target: str | None = None, task: Task | None = N
         source=str(path),
         task=task,
         given_test=len(x_test),
-        skip_bad=skip_bad,
+        skip_invalid=skip_invalid,
     )
 
 

@@ -18,13 +18,15 @@ from torch.utils.data import DataLoader, Dataset
 from babysit.data.archives import array_keys, read_archive
 from babysit.data.arrays import as_array, with_channels
 from babysit.data.stream import Batch, LeftOut, Stream, complete_only
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 _VALUES_AT_ONCE: Final = 2**20
 _READ_AT_ONCE: Final = 256  # samples of a Dataset collated together; only memory and speed depend on it
 
 
-def stream_arrays(parts: Mapping[str, tuple[Any, Any]], *, source: str = "arrays", skip_bad: bool = False) -> Stream:
+def stream_arrays(
+    parts: Mapping[str, tuple[Any, Any]], *, source: str = "arrays", skip_invalid: bool = False
+) -> Stream:
     """Splits that are pairs (x, y) of arrays of one length; y may be None, a shape as for `make_samples`."""
     arrays = {
         name: (as_array(x, "x"), None if y is None else as_array(y, "y")) for name, (x, y) in parts.items() if len(x)
@@ -45,10 +47,10 @@ def stream_arrays(parts: Mapping[str, tuple[Any, Any]], *, source: str = "arrays
 
     if not arrays:
         raise UserError("there are no samples", where=source, do="Give data with at least one row")
-    return _stream(batches, source, sum(len(x) for x, _ in arrays.values()), skip_bad=skip_bad)
+    return _stream(batches, source, sum(len(x) for x, _ in arrays.values()), skip_invalid=skip_invalid)
 
 
-def stream_archive(path: Path, *, target: str | None = None, skip_bad: bool = False) -> Stream:
+def stream_archive(path: Path, *, target: str | None = None, skip_invalid: bool = False) -> Stream:
     """An `.npz` file; inputs are read piece by piece, targets at once. `x_test` and `y_test` become the test split."""
     headers = _headers(path)
     if headers is None:  # something a piecewise reader does not know: NumPy reads it whole, or tells what is wrong
@@ -56,7 +58,9 @@ def stream_archive(path: Path, *, target: str | None = None, skip_bad: bool = Fa
         x_key, y_key = array_keys({key: value.shape for key, value in arrays.items()}, path, target)
         keys = {"train": (x_key, y_key)} | _test_keys(x_key, y_key, arrays)
         return stream_arrays(
-            {split: (arrays[x], arrays[y]) for split, (x, y) in keys.items()}, source=str(path), skip_bad=skip_bad
+            {split: (arrays[x], arrays[y]) for split, (x, y) in keys.items()},
+            source=str(path),
+            skip_invalid=skip_invalid,
         )
     x_key, y_key = array_keys({key: header.shape for key, header in headers.items()}, path, target)
     keys = {"train": (x_key, y_key)} | _test_keys(x_key, y_key, headers)
@@ -76,7 +80,7 @@ def stream_archive(path: Path, *, target: str | None = None, skip_bad: bool = Fa
                 start += len(piece)
 
     samples = sum(headers[x].shape[0] for x, _ in keys.values())
-    return _stream(batches, str(path), samples, skip_bad=skip_bad)
+    return _stream(batches, str(path), samples, skip_invalid=skip_invalid)
 
 
 def _test_keys(x_key: str, y_key: str, names: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -124,7 +128,7 @@ def _pieces(path: Path, name: str, header: _Header) -> Iterator[NDArray[Any]]:
         raise UserError(f"the array {name!r} is not readable to its end: {problem}", where=str(path)) from problem
 
 
-def stream_loaders(parts: Mapping[str, Any], *, source: str, skip_bad: bool = False) -> Stream:
+def stream_loaders(parts: Mapping[str, Any], *, source: str, skip_invalid: bool = False) -> Stream:
     """Splits that are Datasets, DataLoaders, or any iterables of batches: a tensor or array, or a pair (x, y).
 
     An iterable that can be gone through only once gives a stream that can be read only once. The random state of the
@@ -141,7 +145,7 @@ def stream_loaders(parts: Mapping[str, Any], *, source: str, skip_bad: bool = Fa
             finally:
                 torch.set_rng_state(state)
 
-    return _stream(batches, source, None, skip_bad=skip_bad)
+    return _stream(batches, source, None, skip_invalid=skip_invalid)
 
 
 def _loader(part: Any) -> Iterable[Any]:
@@ -162,7 +166,7 @@ def _batch(item: Any, split: str, source: str) -> Batch:
     return Batch(x, y, split)
 
 
-def _stream(opened: Callable[[], Iterator[Batch]], source: str, samples: int | None, *, skip_bad: bool) -> Stream:
+def _stream(opened: Callable[[], Iterator[Batch]], source: str, samples: int | None, *, skip_invalid: bool) -> Stream:
     """A stream of these batches with channels in their place."""
     left_out = LeftOut()
     notes: set[str] = set()
@@ -174,7 +178,7 @@ def _stream(opened: Callable[[], Iterator[Batch]], source: str, samples: int | N
             x, _, note = with_channels(batch.x, source)
             notes.update([note] if note else [])
             placed = Batch(x, _targets(batch.y), batch.split)
-            yield complete_only(placed, left_out) if skip_bad else placed
+            yield complete_only(placed, left_out) if skip_invalid else placed
 
     return Stream(source=source, open=batches, samples=samples, left_out=left_out, notes=lambda: tuple(sorted(notes)))
 

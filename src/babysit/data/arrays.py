@@ -11,8 +11,8 @@ from torch import Tensor
 
 from babysit.data.labels import read_target
 from babysit.data.samples import Samples
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 _CHANNELS = (1, 3, 4)  # grayscale, RGB, RGBA: the axis of this size holds the channels
 _MOST_NAMED = 5  # columns or files an error message names before it counts the rest
@@ -42,12 +42,12 @@ def make_samples(
     task: Task | None = None,
     feature_names: tuple[str, ...] = (),
     given_test: int = 0,
-    skip_bad: bool = False,
+    skip_invalid: bool = False,
 ) -> Samples:
     """Samples of two arrays of one length; raises UserError for what a network could not be trained on.
 
     x has the shape (samples, features), (samples, height, width), or (samples, channels, height, width); channels may
-    come last. y as in `labels.read_target`. With `skip_bad`, samples with a missing or infinite value in x or y are
+    come last. y as in `labels.read_target`. With `skip_invalid`, samples with a missing or infinite value in x or y are
     left out and counted.
     """
     inputs, targets = as_array(x, "x"), as_array(y, "y")
@@ -61,7 +61,7 @@ def make_samples(
         raise UserError(f"x holds values of type {inputs.dtype}, not real numbers", where=source)
     inputs, kind, shape_note = with_channels(inputs, source)
     skipped = 0
-    if skip_bad and not (good := complete(inputs, targets)).all():
+    if skip_invalid and not (good := complete(inputs, targets)).all():
         skipped, given_test = int((~good).sum()), int(good[len(good) - given_test :].sum()) if given_test else 0
         inputs, targets = inputs[good], targets[good]
         if not len(inputs):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from babysit.data.samples import Samples
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> Tensor:

@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from babysit.data.arrays import make_samples
 from babysit.data.samples import Samples
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 _READ_AT_ONCE = 256  # samples collated together; only memory and speed depend on it
 
 
-def load_dataset(dataset: Dataset[Any], *, task: Task | None = None, skip_bad: bool = False) -> Samples:
+def load_dataset(dataset: Dataset[Any], *, task: Task | None = None, skip_invalid: bool = False) -> Samples:
     """Samples of a Dataset whose items are pairs (x, y); its transforms run once for each sample."""
     name = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
@@ -44,7 +44,7 @@ def load_dataset(dataset: Dataset[Any], *, task: Task | None = None, skip_bad: b
             where=name,
             do="Its items must be pairs of a tensor (all of one shape) and a label; images need a transform to tensors",
         ) from problem
-    return make_samples(x_all, _joined(targets), source=name, task=task, skip_bad=skip_bad)
+    return make_samples(x_all, _joined(targets), source=name, task=task, skip_invalid=skip_invalid)
 
 
 def _pair(batch: Any, name: str) -> tuple[Tensor, Tensor | list[str]]:

@@ -10,14 +10,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 # Pillow's names of pixel formats that are 8 bits a channel. Others (16 bits, floats) would lose values when converted.
 GRAY_MODES: Final = frozenset({"1", "L", "LA"})
 _COLOUR_MODES: Final = frozenset({"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB"})
 
 
-class Picture(NamedTuple):
+class DecodedImage(NamedTuple):
     """What one file holds."""
 
     mode: str  # Pillow's name of the pixel format; "" when the file could not be read
@@ -34,22 +34,24 @@ def pillow() -> Any:
     return Image
 
 
-def decode(content: Path | bytes) -> Picture:
+def decode(content: Path | bytes) -> DecodedImage:
     """The pixels of an image file, given as its path or its bytes."""
     image_module = pillow()
     try:
         with image_module.open(content if isinstance(content, Path) else io.BytesIO(content)) as image:
             if image.mode not in GRAY_MODES | _COLOUR_MODES:
-                return Picture(image.mode, np.empty((image.height, image.width, 0), dtype=np.uint8))
+                return DecodedImage(image.mode, np.empty((image.height, image.width, 0), dtype=np.uint8))
             pixels = np.asarray(image.convert("L" if image.mode in GRAY_MODES else "RGB"))
-            return Picture(image.mode, pixels.reshape(image.height, image.width, -1))
+            return DecodedImage(image.mode, pixels.reshape(image.height, image.width, -1))
     # Pillow raises SyntaxError for broken PNG chunks, ValueError for absurd headers, and what damaged bytes lead its
     # many decoders to (EOFError, struct.error, IndexError, …) beside them.
     except Exception as problem:
         said = next(iter(str(problem).splitlines()), "") or type(problem).__name__
-        return Picture("", np.empty((0, 0, 0), dtype=np.uint8), said.replace("<_io.BytesIO object", "<the file")[:200])
+        return DecodedImage(
+            "", np.empty((0, 0, 0), dtype=np.uint8), said.replace("<_io.BytesIO object", "<the file")[:200]
+        )
 
 
-def decode_all(contents: Sequence[Path | bytes]) -> list[Picture]:
+def decode_all(contents: Sequence[Path | bytes]) -> list[DecodedImage]:
     """The pixels of several files, in order."""
     return [decode(content) for content in contents]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple, final
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 ARCHIVES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 _ENDINGS: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.data.arrays import first_few, make_samples
-from babysit.data.decode import GRAY_MODES, Picture
+from babysit.data.decode import GRAY_MODES, DecodedImage
 from babysit.data.image_files import Archive, ImageFile, is_archive, list_folder
 from babysit.data.samples import Samples
 from babysit.data.stream import Batch, LeftOut, Stream
 from babysit.data.workers import decoded
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 class _Read(NamedTuple):
     file: ImageFile
-    picture: Picture
+    picture: DecodedImage
 
 
 def load_images(
-    path: Path, *, skip_bad: bool = False, workers: int | None = None, progress: Progress | None = None
+    path: Path, *, skip_invalid: bool = False, workers: int | None = None, progress: Progress | None = None
 ) -> Samples:
     """Samples of `<class>/*.png|jpg` (or `train/<class>/…` and `test/<class>/…`), pixels 0 to 255.
 
     All images must have one size. Grayscale ones among coloured ones are read as coloured. Raises UserError that names
-    the files at fault; with `skip_bad` they are left out and counted.
+    the files at fault; with `skip_invalid` they are left out and counted.
     """
     opened = _Opened(path)
     left_out = LeftOut()
@@ -45,7 +45,7 @@ def load_images(
         if progress is not None and bar is not None:
             progress.update(bar, completed=opened.completed(len(read)))
     _refuse_none(len(read), path)
-    read = _fitting(read, _usual_size(read), path, left_out if skip_bad else None)
+    read = _fitting(read, _usual_size(read), path, left_out if skip_invalid else None)
     if not read:
         raise UserError("no image can be used", where=str(path), do="; ".join(left_out.notes))
     read.sort(key=lambda one: one.file.split == "test")  # a stable sort: the test set becomes the last samples
@@ -62,7 +62,7 @@ def load_images(
     return replace(samples, skipped=opened.skipped + left_out.total, notes=notes)
 
 
-def stream_images(path: Path, *, skip_bad: bool = False, workers: int | None = None) -> Stream:
+def stream_images(path: Path, *, skip_invalid: bool = False, workers: int | None = None) -> Stream:
     """The same images passing by, in groups of a few hundred; size and channels are those of the first group."""
     opened = _Opened(path)
     left_out = LeftOut()
@@ -75,13 +75,13 @@ def stream_images(path: Path, *, skip_bad: bool = False, workers: int | None = N
             count += len(read)
             if size is None:
                 good = [one for one in read if not one.picture.problem]
-                if not good and skip_bad:
+                if not good and skip_invalid:
                     _fitting(read, (), path, left_out)
                     continue
                 size = _usual_size(read)
                 channels = max((one.picture.pixels.shape[2] for one in good), default=0)
-            usable = _fitting(read, size, path, left_out if skip_bad else None)
-            usable = _without_colour(usable, path, left_out if skip_bad else None) if channels == 1 else usable
+            usable = _fitting(read, size, path, left_out if skip_invalid else None)
+            usable = _without_colour(usable, path, left_out if skip_invalid else None) if channels == 1 else usable
             yield from _batches(usable, channels)
         _refuse_none(count, path)
 
@@ -169,7 +169,7 @@ def _refuse(broken: list[_Read], odd: list[_Read], deep: list[_Read], *, usual: 
         raise UserError(
             f"the image {first.file.name} cannot be read{more}: {first.picture.problem}",
             where=where,
-            do="Replace or remove it, or leave such images out with skip_bad (--skip-bad)",
+            do="Replace or remove it, or leave such images out with skip_invalid (--skip-invalid)",
         )
     if odd:
         sizes = len({one.picture.pixels.shape[:2] for one in odd}) + 1
@@ -177,14 +177,14 @@ def _refuse(broken: list[_Read], odd: list[_Read], deep: list[_Read], *, usual: 
         raise UserError(
             f"the images have {sizes} different sizes: most are {usual[1]} x {usual[0]}, but {first_few(listed)}",
             where=where,
-            do="Resize them to one size, or leave them out with skip_bad (--skip-bad)",
+            do="Resize them to one size, or leave them out with skip_invalid (--skip-invalid)",
         )
     if deep:
         raise UserError(
             f"{len(deep)} image{'s do' if len(deep) > 1 else ' does'} not have 8 bits a channel: "
             f"{first_few([f'{one.file.name}: {one.picture.mode}' for one in deep])}",
             where=where,
-            do="Convert them to 8-bit grayscale or RGB, or leave them out with skip_bad (--skip-bad)",
+            do="Convert them to 8-bit grayscale or RGB, or leave them out with skip_invalid (--skip-invalid)",
         )
 
 
@@ -194,7 +194,7 @@ def _without_colour(read: list[_Read], path: Path, left_out: LeftOut | None) -> 
         raise UserError(
             f"{len(coloured)} images are coloured where those before are grayscale: {first_few(coloured)}",
             where=str(path),
-            do="Convert all to one of both, or leave them out with --skip-bad",
+            do="Convert all to one of both, or leave them out with --skip-invalid",
         )
     if coloured and left_out is not None:
         left_out.add("images in colour among grayscale ones", names=coloured)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 # Whole numbers with at most this many different values are classes, when there are enough samples of each. Ratings,
 # digits, months and the like stay below it; counts, years and prices do not. When it guesses wrong, `task` decides.

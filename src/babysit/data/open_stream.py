@@ -17,11 +17,11 @@ from babysit.data.sources import TABLES, find_source
 from babysit.data.splits import Splits
 from babysit.data.stream import Batch, LeftOut, Stream
 from babysit.data.table_stream import stream_table
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def open_stream(
-    source: Any, *, target: str | None = None, skip_bad: bool = False, workers: int | None = None
+    source: Any, *, target: str | None = None, skip_invalid: bool = False, workers: int | None = None
 ) -> Stream:
     """A stream over data of any size; only a few megabytes of it are in memory at a time.
 
@@ -29,7 +29,7 @@ def open_stream(
         source: what `load_data` takes; or a DataLoader or any iterable of batches; or splits that were made already:
             a `Splits`, or a dictionary from train, validation and test to any of these.
         target: the column of a table, or the array of an .npz file, to predict; a table may go without.
-        skip_bad: whether samples with missing values, and images that cannot be used, are left out and counted.
+        skip_invalid: whether samples with missing values, and images that cannot be used, are left out and counted.
         workers: processes that decode images; as many as there are cores when not given, 0 for none.
 
     Raises:
@@ -38,32 +38,33 @@ def open_stream(
     if isinstance(source, Splits):
         return stream_of(source)
     if isinstance(source, Mapping):
-        return _joined(source, target=target, skip_bad=skip_bad, workers=workers)
+        return _joined(source, target=target, skip_invalid=skip_invalid, workers=workers)
     if isinstance(source, str | Path):
         path = find_source(source, target=target)
         if path is None:
             samples = load_digits()
             return stream_of(Splits(train=samples, validation=samples.take([]), test=samples.take([])))
         if path.is_dir() or is_archive(path):
-            return stream_images(path, skip_bad=skip_bad, workers=workers)
+            return stream_images(path, skip_invalid=skip_invalid, workers=workers)
         stream = stream_table if path.suffix.lower() in TABLES else stream_archive
-        return stream(path, target=target, skip_bad=skip_bad)
+        return stream(path, target=target, skip_invalid=skip_invalid)
     if target is not None:
         raise UserError("a target column is for tables and .npz files only", do="Leave the target out")
     if isinstance(source, tuple | list) and len(source) == 2:
-        return stream_arrays({"train": (source[0], source[1])}, skip_bad=skip_bad)
+        return stream_arrays({"train": (source[0], source[1])}, skip_invalid=skip_invalid)
     if isinstance(source, DataLoader | Dataset | Iterable):
-        return stream_loaders({"train": source}, source=type(source).__name__, skip_bad=skip_bad)
+        return stream_loaders({"train": source}, source=type(source).__name__, skip_invalid=skip_invalid)
     raise UserError(f"data cannot be read from a {type(source).__name__}", do="Give a path, (X, y) or batches")
 
 
-def _joined(parts: Mapping[str, Any], *, target: str | None, skip_bad: bool, workers: int | None) -> Stream:
+def _joined(parts: Mapping[str, Any], *, target: str | None, skip_invalid: bool, workers: int | None) -> Stream:
     """One stream of several sources, each of which is one split."""
     unknown = [name for name in parts if name not in ("train", "validation", "test")]
     if unknown or not parts:
         raise UserError(f"splits are called {', '.join(unknown) or 'nothing'}", do="Call them train, validation, test")
     streams = {
-        name: open_stream(part, target=target, skip_bad=skip_bad, workers=workers) for name, part in parts.items()
+        name: open_stream(part, target=target, skip_invalid=skip_invalid, workers=workers)
+        for name, part in parts.items()
     }
     first = next(iter(streams.values()))
     for name, stream in streams.items():

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from babysit.data.samples import Samples
 from babysit.data.splits import Splits
 from babysit.data.stream import Batch, Stream
-from babysit.data.survey import survey
-from babysit.records.anatomy import Task
+from babysit.data.streaming_profile import streaming_profile
 from babysit.records.dataprofile import DataProfile
+from babysit.records.model_summary import Task
 
 _ROWS_AT_ONCE = 8192  # so many labels are turned into text at a time
 
@@ -24,7 +24,7 @@ def profile(splits: Splits, *, preprocessing: str = "") -> DataProfile:
 
     What each number means is told by `survey`, which measures sources of any size in the same way.
     """
-    found = survey(stream_of(splits), preprocessing=preprocessing)
+    found = streaming_profile(stream_of(splits), preprocessing=preprocessing)
     return msgspec.structs.replace(found, skipped=splits.train.skipped, notes=splits.train.notes)
 
 

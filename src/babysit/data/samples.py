@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from babysit.records.anatomy import Task
+from babysit.records.model_summary import Task
 
 
 @final

@@ -17,8 +17,8 @@ from babysit.data.image_files import is_archive
 from babysit.data.images import load_images
 from babysit.data.samples import Samples
 from babysit.data.tables import load_table
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -38,7 +38,7 @@ def load_data(
     *,
     target: str | None = None,
     task: Task | str | None = None,
-    skip_bad: bool = False,
+    skip_invalid: bool = False,
     progress: Progress | None = None,
 ) -> Samples:
     """Read samples into memory from whatever holds them.
@@ -48,7 +48,8 @@ def load_data(
             arrays or tensors, or a torch Dataset whose items are pairs.
         target: the column of a table, or the array of an .npz file, to predict.
         task: "classes" or "regression" where whole numbers could mean both; decided by the values when not given.
-        skip_bad: whether samples with missing values and images that cannot be used are left out and counted; they are
+        skip_invalid: whether samples with missing values and images that cannot be used are left out and counted; they
+            are
             refused otherwise.
         progress: where the reading of many images is shown.
 
@@ -58,15 +59,15 @@ def load_data(
     chosen = _task(task)
     if isinstance(source, str | Path):
         path = find_source(source, target=target)
-        return load_digits() if path is None else _load_file(path, target, chosen, progress, skip_bad=skip_bad)
+        return load_digits() if path is None else _load_file(path, target, chosen, progress, skip_invalid=skip_invalid)
     if target is not None:
         raise UserError("a target column is for tables and .npz files only", do="Leave the target out")
     if isinstance(source, tuple | list) and len(source) == 2:
-        return make_samples(source[0], source[1], task=chosen, skip_bad=skip_bad)
+        return make_samples(source[0], source[1], task=chosen, skip_invalid=skip_invalid)
     if isinstance(source, DataLoader):
-        return load_dataset(source.dataset, task=chosen, skip_bad=skip_bad)
+        return load_dataset(source.dataset, task=chosen, skip_invalid=skip_invalid)
     if isinstance(source, Dataset):
-        return load_dataset(source, task=chosen, skip_bad=skip_bad)
+        return load_dataset(source, task=chosen, skip_invalid=skip_invalid)
     raise UserError(f"data cannot be read from a {type(source).__name__}", do=f"{_FORMATS}, (X, y), or a torch Dataset")
 
 
@@ -97,12 +98,12 @@ def find_source(source: str | Path, *, target: str | None = None) -> Path | None
 
 
 def _load_file(
-    path: Path, target: str | None, task: Task | None, progress: Progress | None, *, skip_bad: bool
+    path: Path, target: str | None, task: Task | None, progress: Progress | None, *, skip_invalid: bool
 ) -> Samples:
     if path.is_dir() or is_archive(path):
-        return load_images(path, skip_bad=skip_bad, progress=progress)
+        return load_images(path, skip_invalid=skip_invalid, progress=progress)
     load = load_table if path.suffix.lower() in TABLES else load_archive
-    return load(path, target=target, task=task, skip_bad=skip_bad)
+    return load(path, target=target, task=task, skip_invalid=skip_invalid)
 
 
 def _refuse_unreadable(path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from babysit.data.samples import Samples
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 
 @final

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol, final
 
-from babysit.data.number_text import numbers_only
+from babysit.data.numeric_parsing import numbers_only
 from babysit.data.stream import LeftOut
 from babysit.data.tables import MISSING, delimiter, first_line, is_text, plain_column, pyarrow_module
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 _BLOCK_BYTES: Final = 2**22  # of text that are parsed at a time; columns have the type of the first block
 _VALUES_AT_ONCE: Final = 2**20  # of a Parquet file
@@ -33,12 +33,12 @@ class RowSource(Protocol):
         ...
 
 
-def row_source(path: Path, *, skip_bad: bool, left_out: LeftOut) -> RowSource:
+def row_source(path: Path, *, skip_invalid: bool, left_out: LeftOut) -> RowSource:
     """The file, opened far enough to know its columns; raises UserError when it is no table."""
     pyarrow_module()
     if path.suffix.lower() in {".parquet", ".pq"}:
         return _Parquet(path, left_out=left_out)
-    return _Csv(path, skip_bad=skip_bad, left_out=left_out)
+    return _Csv(path, skip_invalid=skip_invalid, left_out=left_out)
 
 
 @final
@@ -80,9 +80,9 @@ class _Parquet:
 
 @final
 class _Csv:
-    def __init__(self, path: Path, *, skip_bad: bool, left_out: LeftOut) -> None:
+    def __init__(self, path: Path, *, skip_invalid: bool, left_out: LeftOut) -> None:
         self._path = path
-        self._skip_bad = skip_bad
+        self._skip_invalid = skip_invalid
         self._left_out = left_out
         self._size = max(1, path.stat().st_size)
         self._read = 0
@@ -103,7 +103,7 @@ class _Csv:
         from pyarrow import types
 
         kinds = {name: self._type(name, is_target=name == target) for name in columns}
-        numeric = [name for name in columns if name != target and not self._is_text(name)] if self._skip_bad else []
+        numeric = [name for name in columns if name != target and not self._is_text(name)] if self._skip_invalid else []
         truths = {name: types.is_boolean(self.empty.schema.field(name).type) for name in numeric}
         truths |= dict.fromkeys(self.number_text.intersection(columns), False)
         for table in self._tables(kinds, columns):
@@ -117,7 +117,7 @@ class _Csv:
         from pyarrow import bool_, float64, string, types
 
         kind = self.empty.schema.field(name).type
-        if self._is_text(name) or (self._skip_bad and not is_target):
+        if self._is_text(name) or (self._skip_invalid and not is_target):
             return string()
         if types.is_boolean(kind):
             return bool_()
@@ -134,7 +134,8 @@ class _Csv:
                     file,
                     read_options=csv.ReadOptions(block_size=max(_BLOCK_BYTES, 8 * len(header))),
                     parse_options=csv.ParseOptions(
-                        delimiter=delimiter(self._start), invalid_row_handler=self._ragged if self._skip_bad else None
+                        delimiter=delimiter(self._start),
+                        invalid_row_handler=self._ragged if self._skip_invalid else None,
                     ),
                     convert_options=csv.ConvertOptions(
                         null_values=list(MISSING),
@@ -155,7 +156,7 @@ class _Csv:
                 f"this is not a readable table: {self._said(first_line(problem), columns)}",
                 where=str(self._path),
                 do="Give text in UTF-8 with one line of column names and as many values in every row, all of the kind "
-                "that its column begins with; or leave such rows out with --skip-bad",
+                "that its column begins with; or leave such rows out with --skip-invalid",
             ) from problem
 
     def _said(self, words: str, columns: list[str] | None) -> str:

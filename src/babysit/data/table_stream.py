@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.data.arrays import first_few
-from babysit.data.number_text import refuse_stray_text, stray_text
+from babysit.data.numeric_parsing import refuse_stray_text, stray_text
 from babysit.data.stream import Batch, LeftOut, Stream, complete_only
 from babysit.data.table_batches import RowSource, row_source
 from babysit.data.tables import (
@@ -25,7 +25,7 @@ from babysit.data.tables import (
     refuse_type,
     refuse_unknown,
 )
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 @final
@@ -43,24 +43,24 @@ class _Plan:
         return (*self.numbers, *(f"{name}={value}" for name, values in self.texts.items() for value in values))
 
 
-def stream_table(path: Path, *, target: str | None = None, skip_bad: bool = False) -> Stream:
+def stream_table(path: Path, *, target: str | None = None, skip_invalid: bool = False) -> Stream:
     """Rows of a `.csv`, `.tsv` or `.parquet` file as samples; missing values are NaN.
 
     Numbers become features as they are, text with few different values one-hot columns, after the numbers; a first
     pass over the text columns finds their values. Text with many different values is left out and told. Without a
-    target, and without a column that is named like one, there are only features. With `skip_bad`, rows that have a
+    target, and without a column that is named like one, there are only features. With `skip_invalid`, rows that have a
     missing value, too few values, or text among numbers are left out and counted. Raises UserError that names the
     column at fault.
     """
     left_out = LeftOut()
-    rows = row_source(path, skip_bad=skip_bad, left_out=left_out)
-    plan = _planned(rows, target, path, skip_bad=skip_bad)
+    rows = row_source(path, skip_invalid=skip_invalid, left_out=left_out)
+    plan = _planned(rows, target, path, skip_invalid=skip_invalid)
 
     def batches() -> Iterator[Batch]:
         found = False
         for table in rows.read([*plan.numbers, *plan.texts, *([plan.target] if plan.target else [])], plan.target):
             batch = _as_batch(table, plan)
-            if skip_bad:
+            if skip_invalid:
                 batch = complete_only(batch, left_out)
             found = found or table.num_rows > 0
             yield batch
@@ -79,7 +79,7 @@ def stream_table(path: Path, *, target: str | None = None, skip_bad: bool = Fals
     )
 
 
-def _planned(rows: RowSource, target: str | None, path: Path, *, skip_bad: bool) -> _Plan:
+def _planned(rows: RowSource, target: str | None, path: Path, *, skip_invalid: bool) -> _Plan:
     refuse_layout(rows.names, 1, path)
     if target is not None and target not in rows.names:
         refuse_unknown(target, rows.names, path)
@@ -88,7 +88,7 @@ def _planned(rows: RowSource, target: str | None, path: Path, *, skip_bad: bool)
     texts = _text_columns(rows, chosen, path)
     categories = _categories(rows, texts)
     many = [name for name in texts if len(categories[name]) > MOST_CATEGORIES]
-    typed = _mistyped(many, categories, path, skip_bad=skip_bad)
+    typed = _mistyped(many, categories, path, skip_invalid=skip_invalid)
     rows.number_text.update(typed)
     many = [name for name in many if name not in typed]
     numbers = [name for name in rows.names if name != chosen and (name not in texts or name in typed)]
@@ -119,14 +119,14 @@ def _text_columns(rows: RowSource, target: str, path: Path) -> list[str]:
     return texts
 
 
-def _mistyped(many: list[str], categories: Mapping[str, set[str]], path: Path, *, skip_bad: bool) -> set[str]:
+def _mistyped(many: list[str], categories: Mapping[str, set[str]], path: Path, *, skip_invalid: bool) -> set[str]:
     """Columns of many texts that are numbers for the most part; refused, unless their odd rows may be left out."""
     from pyarrow import array, string
 
     typed = set()
     for name in many:
         found = stray_text(array(sorted(categories[name]), type=string()))
-        if found and not skip_bad:
+        if found and not skip_invalid:
             refuse_stray_text(name, found, path)
         typed |= {name} if found else set()
     return typed

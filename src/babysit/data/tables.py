@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.data.arrays import first_few, make_samples
-from babysit.data.number_text import numbers_only, refuse_stray_text, stray_text
+from babysit.data.numeric_parsing import numbers_only, refuse_stray_text, stray_text
 from babysit.data.samples import Samples
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 # A text column with at most this many different values is one-hot encoded; more are names, dates or free text, from
 # which a network learns nothing by one-hot columns that are nearly always zero.
@@ -26,24 +26,26 @@ _DELIMITERS = ",;\t|"
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None")
 
 
-def load_table(path: Path, *, target: str | None = None, task: Task | None = None, skip_bad: bool = False) -> Samples:
+def load_table(
+    path: Path, *, target: str | None = None, task: Task | None = None, skip_invalid: bool = False
+) -> Samples:
     """Samples of a `.csv`, `.tsv` or `.parquet` file; `target` names the column to predict.
 
     Numbers and truth values become features as they are, text with few different values becomes one-hot columns.
-    Raises UserError that names the column at fault. With `skip_bad`, rows with missing values, with text among numbers,
-    or with too many or too few values are left out and counted.
+    Raises UserError that names the column at fault. With `skip_invalid`, rows with missing values, with text among
+    numbers, or with too many or too few values are left out and counted.
     """
     ragged: list[Any] = []
     is_parquet = path.suffix.lower() in {".parquet", ".pq"}
-    table = _read_parquet(path) if is_parquet else _read_csv(path, ragged if skip_bad else None)
+    table = _read_parquet(path) if is_parquet else _read_csv(path, ragged if skip_invalid else None)
     rows = table.num_rows
     names = [str(name) for name in table.column_names]
     refuse_layout(names, rows, path)
     chosen = target if target is not None else guess_target(names, path)
     if chosen not in names:
         refuse_unknown(chosen, names, path)
-    table = _without_stray_text(table, chosen, path, skip_bad=skip_bad)
-    table = table.drop_null() if skip_bad else table
+    table = _without_stray_text(table, chosen, path, skip_invalid=skip_invalid)
+    table = table.drop_null() if skip_invalid else table
     skipped = len(ragged) + rows - table.num_rows
     columns: list[NDArray[Any]] = []
     features: list[str] = []
@@ -64,7 +66,7 @@ def load_table(path: Path, *, target: str | None = None, task: Task | None = Non
         source=str(path),
         task=task,
         feature_names=tuple(features),
-        skip_bad=skip_bad,
+        skip_invalid=skip_invalid,
     )
     notes = [f"text columns read as one-hot columns: {first_few(encoded)}"] if encoded else []
     notes += [f"predicts the column {chosen!r}"] if target is None else []
@@ -230,7 +232,7 @@ def numbers_of(column: Any) -> NDArray[np.float64] | None:
     return values
 
 
-def _without_stray_text(table: Any, target: str, path: Path, *, skip_bad: bool) -> Any:
+def _without_stray_text(table: Any, target: str, path: Path, *, skip_invalid: bool) -> Any:
     """The table with columns of numbers that hold some text as numbers; refused, unless such rows may be left out."""
     typed: dict[str, bool] = {}
     for name in table.column_names:
@@ -238,7 +240,7 @@ def _without_stray_text(table: Any, target: str, path: Path, *, skip_bad: bool) 
         if name == target or not is_text(plain) or len(plain.unique()) <= MOST_CATEGORIES:
             continue
         found = stray_text(plain)
-        if found and not skip_bad:
+        if found and not skip_invalid:
             refuse_stray_text(name, found, path)
         typed |= {name: False} if found else {}
     return numbers_only(table, typed)[0]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babysit.data.labels import are_classes, label_of
-from babysit.data.tally import Tally, merged, tally
+from babysit.data.moments import Moments, merged, moments
 
 MOST_DISTINCT: Final = 100_000  # different targets whose counts are kept; beyond them they are no classes
 
@@ -22,7 +22,7 @@ class Targets:
     def __init__(self) -> None:
         self.samples = 0
         self.missing = 0  # NaN, infinite or empty
-        self.moments: Tally | None = None  # of numbers
+        self.moments: Moments | None = None  # of numbers
         self.counts: Counter[Any] | None = Counter()  # of single targets, by value; None when there are too many
         self.text = False
 
@@ -32,13 +32,13 @@ class Targets:
         if y.ndim == 2:
             self.counts = None
             self.missing += int((~np.isfinite(y)).any(axis=1).sum())
-            self.moments = merged(self.moments, tally(y))
+            self.moments = merged(self.moments, moments(y))
             return
         self.text = self.text or y.dtype.kind in "US"
         known = np.char.str_len(y) > 0 if y.dtype.kind in "US" else np.isfinite(y)
         self.missing += int(len(y) - known.sum())
         if y.dtype.kind not in "US":
-            self.moments = merged(self.moments, tally(y[:, None]))
+            self.moments = merged(self.moments, moments(y[:, None]))
         if self.counts is not None:
             self.counts.update(_counted(y[known]))
             if len(self.counts) > MOST_DISTINCT:

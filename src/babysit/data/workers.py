@@ -13,11 +13,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-from babysit.data.decode import Picture, decode_all, pillow
+from babysit.data.decode import DecodedImage, decode_all, pillow
 from babysit.data.image_files import ImageFile
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
-Group = tuple[Sequence[ImageFile], Sequence[Picture]]
+Group = tuple[Sequence[ImageFile], Sequence[DecodedImage]]
 
 _GROUP: Final = 256  # files handed to a worker at a time: enough that the handing over costs little
 # …and this many bytes of them: photographs are about ten times larger when decoded, which is 20 MB a group.
@@ -55,7 +55,7 @@ def decoded(files: Iterable[ImageFile], *, workers: int | None = None) -> Iterat
 
 
 def _in_order(groups: Iterator[list[ImageFile]], pool: Executor, *, waiting_most: int) -> Iterator[Group]:
-    waiting: deque[tuple[list[ImageFile], Future[list[Picture]]]] = deque()
+    waiting: deque[tuple[list[ImageFile], Future[list[DecodedImage]]]] = deque()
     for group in groups:
         waiting.append((group, pool.submit(decode_all, [file.content for file in group])))
         if len(waiting) > waiting_most:

@@ -9,7 +9,7 @@ from typing import Final
 from torch import nn
 
 from babysit.nn.maxout import Maxout
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 # The lecture's order of trial: ReLU, then its variants, then tanh, and sigmoid never in hidden layers. GELU and SiLU,
 # which are younger than the lecture, stand behind the variants it names.

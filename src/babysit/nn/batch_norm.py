@@ -10,8 +10,15 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from babysit.nn.following import WEIGHTED, activation_name, activation_of, nodes_after, steps_of, what_follows
-from babysit.records.problem import UserError
+from babysit.nn.activation_lookup import (
+    WEIGHTED,
+    activation_name,
+    activation_of,
+    following_activations,
+    nodes_after,
+    steps_of,
+)
+from babysit.records.errors import UserError
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -66,7 +73,7 @@ def _places(model: nn.Module, graph: fx.Graph | None, x: Tensor | None) -> list[
     done = _normalized_by_order(model) if graph is None else _normalized_in(graph, model)
     return [
         name
-        for name, after in what_follows(model, x).items()
+        for name, after in following_activations(model, x).items()
         if after.activation not in ("", "softmax") and not after.is_output and name not in done
     ]
 

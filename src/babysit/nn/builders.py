@@ -9,7 +9,7 @@ from torch import nn
 
 from babysit.nn.activations import make_activation, width_factor
 from babysit.nn.initialize import initialize_
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 def mlp(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from babysit.nn.moments import finite_pieces
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 # The covariance of so many features takes 2 GB in float64, and its decomposition minutes.
 _MOST_FEATURES = 16_384

@@ -19,7 +19,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 OFFERED: Final = ("inputs", "input_shape", "outputs")  # to every factory
 

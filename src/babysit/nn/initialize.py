@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from babysit.nn.following import WEIGHTED, Following, activation_name, what_follows
+from babysit.nn.activation_lookup import WEIGHTED, FollowingActivation, activation_name, following_activations
 from babysit.nn.lsuv import scale_by_data_
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -76,7 +76,7 @@ def initialize_(
         raise UserError(f"there is no initialization {scheme!r:.60}", do=f"Known are {', '.join(SCHEMES)}")
     if x is None and scheme == "lsuv":
         raise UserError("lsuv scales weights by real data", do="Give a batch of inputs as x")
-    following = what_follows(model, x)
+    following = following_activations(model, x)
     following |= _named(activations or {}, following)
     with torch.no_grad():
         for name, layer in model.named_modules():
@@ -88,7 +88,9 @@ def initialize_(
     return model
 
 
-def _named(activations: Mapping[str, str], following: Mapping[str, Following]) -> dict[str, Following]:
+def _named(
+    activations: Mapping[str, str], following: Mapping[str, FollowingActivation]
+) -> dict[str, FollowingActivation]:
     unknown = [name for name in activations if name not in following]
     if unknown:
         raise UserError(
@@ -96,7 +98,7 @@ def _named(activations: Mapping[str, str], following: Mapping[str, Following]) -
             do=f"Its layers are {', '.join(following) or 'none'}",
         )
     return {
-        name: Following(activation=activation_name(kind), is_output=following[name].is_output)
+        name: FollowingActivation(activation=activation_name(kind), is_output=following[name].is_output)
         for name, kind in activations.items()
     }
 
@@ -105,7 +107,7 @@ def _initialize_layer(
     name: str,
     layer: nn.Module,
     scheme: str,
-    after: Following,
+    after: FollowingActivation,
     relu_bias: float,
     generator: torch.Generator | None,
 ) -> None:
@@ -129,7 +131,7 @@ def _initialize_layer(
         bias.fill_(relu_bias if _is_relu_like(after) else 0.0)
 
 
-def _std(layer: nn.Module, scheme: str, after: Following) -> float:
+def _std(layer: nn.Module, scheme: str, after: FollowingActivation) -> float:
     """The standard deviation of a layer's weights."""
     fan_in, fan_out = _fans(layer)
     return {
@@ -157,11 +159,11 @@ def _fans(layer: nn.Module) -> tuple[float, float]:
 _RELU_LIKE = frozenset({"relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "maxout"})
 
 
-def _is_relu_like(after: Following) -> bool:
+def _is_relu_like(after: FollowingActivation) -> bool:
     return after.activation in _RELU_LIKE and not after.is_output
 
 
-def _gain(after: Following) -> float:
+def _gain(after: FollowingActivation) -> float:
     """What the standard deviation is multiplied by so that the mean square stays the same through the activation.
 
     For ReLU it is He's sqrt(2), for a leaky slope a sqrt(2 / (1 + a^2)) (He et al. 2015, section 2.2); for the
@@ -177,7 +179,7 @@ def _gain(after: Following) -> float:
     return _numeric_gain(after.activation, pieces)
 
 
-def _slope(after: Following) -> float:
+def _slope(after: FollowingActivation) -> float:
     if isinstance(after.module, nn.PReLU):
         return float(after.module.weight.detach().mean())
     if isinstance(after.module, nn.LeakyReLU):

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

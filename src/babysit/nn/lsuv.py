@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from babysit.nn.following import WEIGHTED
-from babysit.nn.ran import undisturbed_run
+from babysit.nn.activation_lookup import WEIGHTED
+from babysit.nn.graph_recorder import isolated_run
 
 # Of Mishkin and Matas 2015, All you need is a good init: ten trials at most; their tolerance of 0.1 for the variance
 # is tightened, since a linear layer meets its goal with the first scaling.
@@ -24,7 +24,7 @@ def scale_by_data_(model: nn.Module, x: Tensor, goals: Mapping[str, float]) -> N
     gives the same value for everything, or that never runs, is left as it is. Raises UserError when the model cannot
     run on x.
     """
-    with undisturbed_run(model, x):
+    with isolated_run(model, x):
         for name in _order(model, x, goals):
             _scale_layer(model, name, x, goals[name])
 

@@ -6,7 +6,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 @final

@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 import torch
 from torch import Tensor
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 _VALUES_AT_ONCE = 2**22  # a float64 copy of so many values (32 MB) is made at a time
 

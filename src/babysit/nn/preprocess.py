@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from babysit.nn.moments import Moments, moments
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 # A standard deviation below the smallest normal float32 would turn quotients into infinities.
 _SMALLEST_SCALE = torch.finfo(torch.float32).tiny

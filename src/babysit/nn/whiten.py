@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from babysit.nn.covariance import Covariance, covariance
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 Method = Literal["pca", "zca", "rotate"]
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from babysit.plots import marks
+from babysit.plots import markers
+from babysit.plots.formatting import number, percent
 from babysit.plots.gap import Gap, area, between
-from babysit.plots.points import Line, finite, rows, smooth, thin
+from babysit.plots.points import Line, downsample, finite, rows, smooth
 from babysit.plots.theme import BLUE, DASHES, SHAPES, VERMILION, Figure, legend, step_axis, themed
-from babysit.plots.words import number, percent
+from babysit.records.curves import curve_name
 from babysit.records.run import Run
 
 _METRICS = ("accuracy", "r2")
@@ -30,10 +31,10 @@ class Numbers(NamedTuple):
 def numbers(run: Run) -> Numbers | None:
     """The metric curves of a run, or None when it recorded none."""
     for metric in _METRICS:
-        lines = {split: finite(run.curves.get(f"{metric}/{split}")) for split in _COLOURS}
+        lines = {split: finite(run.curves.get(curve_name(split, metric))) for split in _COLOURS}
         if any(len(line) for line in lines.values()):
             # Accuracy of every batch is mostly noise; accuracy of every epoch is few points and stays as it is.
-            lines = {split: thin(smooth(line, len(line) // 50)) for split, line in lines.items() if len(line)}
+            lines = {split: downsample(smooth(line, len(line) // 50)) for split, line in lines.items() if len(line)}
             gap = between(lines["train"], lines["validation"]) if len(lines) == 2 else Gap()
             return Numbers(metric, lines, gap)
     return None
@@ -65,7 +66,7 @@ def draw(numbers: Numbers) -> Figure:
     y = alt.Y("value:Q", axis=axis, scale=alt.Scale(domain=[low - room, high], nice=False, clamp=True))
     layers = [area(numbers.gap, y)] if numbers.gap.steps else []
     layers += [layer for split in numbers.lines for layer in _line(split, numbers.lines, y)]
-    return themed(alt.layer(*layers, *marks.hover(numbers.lines, y)))
+    return themed(alt.layer(*layers, *markers.hover(numbers.lines, y)))
 
 
 def _line(split: str, lines: dict[str, Line], y: alt.Y) -> list[Figure]:

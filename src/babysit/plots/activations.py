@@ -7,15 +7,15 @@ from typing import Any, Final, NamedTuple
 import altair as alt
 import numpy as np
 
-from babysit.plots.cells import time_edges
+from babysit.plots.aggregation import Aggregation, aggregate
+from babysit.plots.formatting import count, number, percent
+from babysit.plots.heatmap_data import time_edges
 from babysit.plots.names import distinct
 from babysit.plots.points import rows, significant
-from babysit.plots.reduce import Reduction, reduced
 from babysit.plots.theme import BLUE, GREY, INK, PURPLE, VERMILION, Figure, themed
-from babysit.plots.words import count, number, percent
 from babysit.records.arrays import Array
+from babysit.records.layer_metrics import BIN_EDGES, BINS
 from babysit.records.run import Run
-from babysit.records.vitals import BIN_EDGES, BINS
 
 # Layers offered in the list; beyond that the ones farthest from a spread of 1 or with the largest shares are kept.
 _MOST_LAYERS: Final = 40
@@ -47,8 +47,8 @@ class Numbers(NamedTuple):
 
 def numbers(run: Run) -> Numbers | None:
     """The activations of a run, or None when none were measured."""
-    steps = np.asarray(run.vitals.steps)
-    mean, std = (run.vitals.values.get(name) for name in ("activation_mean", "activation_std"))
+    steps = np.asarray(run.layer_metrics.steps)
+    mean, std = (run.layer_metrics.values.get(name) for name in ("activation_mean", "activation_std"))
     if not len(steps) or mean is None or std is None:
         return None
     known = np.flatnonzero(np.isfinite(mean).any(axis=0) & np.isfinite(std).any(axis=0))
@@ -59,22 +59,22 @@ def numbers(run: Run) -> Numbers | None:
     chosen = known if len(known) <= _MOST_LAYERS else np.sort(known[np.argsort(-_oddness(run, known))[:_MOST_LAYERS]])
 
     def table(values: Array) -> Array:
-        return reduced(np.asarray(values, dtype="float64")[:, chosen], column, Reduction.MEDIAN)
+        return aggregate(np.asarray(values, dtype="float64")[:, chosen], column, Aggregation.MEDIAN)
 
     shares = {
-        name: table(run.vitals.values[name])
+        name: table(run.layer_metrics.values[name])
         for name in _SHARES
-        if name in run.vitals.values and np.isfinite(run.vitals.values[name]).any()
+        if name in run.layer_metrics.values and np.isfinite(run.layer_metrics.values[name]).any()
     }
     first = int(np.argmax(_oddness(run, chosen)))
-    about = run.diagnosis.layers[:1] if run.diagnosis else ()
-    names = [run.vitals.layers[index] for index in chosen]
+    about = run.root_cause.layers[:1] if run.root_cause else ()
+    names = [run.layer_metrics.layers[index] for index in chosen]
     first = names.index(about[0]) if about and about[0] in names else first
     starts = tuple(int(step) for step in edges[:-1])
     found = Numbers(distinct(names), starts, table(mean), table(std), shares, first, len(known))
-    if not set(BINS) <= set(run.vitals.values):
+    if not set(BINS) <= set(run.layer_metrics.values):
         return found
-    bins = np.stack([table(run.vitals.values[name]) for name in BINS], axis=-1)
+    bins = np.stack([table(run.layer_metrics.values[name]) for name in BINS], axis=-1)
     return found._replace(histograms=_histograms(found, bins, int(edges[-1])))
 
 
@@ -247,12 +247,14 @@ def _data(numbers: Numbers) -> alt.InlineData:
 
 def _oddness(run: Run, layers: Array) -> Array:
     """How far each layer stands out at its worst: decades of its spread from 1, and its shares dead or saturated."""
-    std = np.asarray(run.vitals.values["activation_std"], dtype="float64")[:, layers]
+    std = np.asarray(run.layer_metrics.values["activation_std"], dtype="float64")[:, layers]
     with np.errstate(divide="ignore", invalid="ignore"):
         decades = np.abs(np.log10(np.where(np.isfinite(std) & (std > 0), std, 1.0))).max(axis=0)
     for name in ("dead", "saturated"):
-        if name in run.vitals.values:
-            share = np.nan_to_num(np.asarray(run.vitals.values[name], dtype="float64")[:, layers], nan=0.0).clip(0, 1)
+        if name in run.layer_metrics.values:
+            share = np.nan_to_num(np.asarray(run.layer_metrics.values[name], dtype="float64")[:, layers], nan=0.0).clip(
+                0, 1
+            )
             decades = decades + share.max(axis=0)
     odd: Array = decades
     return odd

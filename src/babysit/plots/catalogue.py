@@ -17,15 +17,15 @@ from babysit.plots import (
     heatmap,
     initial_signal,
     losses,
+    lr_range,
     overfit_tiny,
-    rate_range,
+    overhead,
     search_edges,
     search_importance,
     search_parallel,
     search_rungs,
     search_scatter,
     update_ratio,
-    watching_cost,
 )
 from babysit.plots.theme import Figure
 
@@ -52,20 +52,20 @@ def _plot(module: ModuleType, title: str, needs: str, *, wide: bool = False) -> 
 
 PLOTS: Final = (
     _plot(losses, "Loss", "no loss was recorded: nothing called backward() while the run was watched", wide=True),
-    _plot(accuracy, "Accuracy and its gap", 'no accuracy was recorded: log it with log("accuracy/validation", value)'),
+    _plot(accuracy, "Accuracy and its gap", 'no accuracy was recorded: log it with log("val/accuracy", value)'),
     _plot(curve_shape, "Shape of the loss curve", "fewer than 30 steps, or a loss that can be negative"),
     _plot(update_ratio, "Size of the updates", "no optimizer step was sampled"),
     _plot(activations, "Activations over time", "no activations were measured: no optimizer step was sampled"),
     _plot(heatmap, "Layers over time", "no layer was measured: no optimizer step was sampled", wide=True),
     _plot(initial_signal, "Signal by depth at the start", "fewer than two layers were measured at the first step"),
-    _plot(rate_range, "Learning-rate range test", "the range test was not made: `babysit check` makes it"),
-    _plot(overfit_tiny, "Twenty samples by heart", "the probe was not made: `babysit check` makes it"),
+    _plot(lr_range, "Learning-rate range test", "the range test was not made: `babysit check` makes it"),
+    _plot(overfit_tiny, "Twenty samples by heart", "the experiment was not made: `babysit check` makes it"),
     _plot(search_scatter, "Search", "no search was made: `babysit search` makes one"),
     _plot(search_edges, "Where in its range it was best", "no search over ranges was made: `babysit search` makes one"),
     _plot(search_rungs, "Who went on to the next rung", "no stage of a search was halved"),
     _plot(search_parallel, "Trials side by side", "fewer than two trials of a search were finished", wide=True),
     _plot(search_importance, "What mattered in the search", "fewer than eight trials of a search were finished"),
-    _plot(watching_cost, "What watching cost", "fewer than two steps were sampled"),
+    _plot(overhead, "What watching cost", "fewer than two steps were sampled"),
 )
 
 # Figures of several runs: what they are given is a sequence of runs.

@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 import altair as alt
 import numpy as np
 
-from babysit.plots import marks
-from babysit.plots.points import Line, finite, rows, smooth, thin
+from babysit.plots import markers
+from babysit.plots.formatting import number, percent
+from babysit.plots.points import Line, downsample, finite, rows, smooth
 from babysit.plots.theme import COLOURS, Figure, log_axis, log_scale, step_axis, themed
-from babysit.plots.words import number, percent
+from babysit.records.curves import curve_name
 from babysit.records.run import Run
 
 # What runs are called where they are compared; no more can be told apart by colour.
@@ -41,9 +42,11 @@ def of_metric(runs: Sequence[Run], metric: str) -> Numbers | None:
     lines = {}
     for label, run in zip(LABELS, runs, strict=False):
         for split in _SPLITS:
-            line = finite(run.curves.get(f"{metric}/{split}"))
+            line = finite(run.curves.get(curve_name(split, metric)))
             if len(line):
-                lines[label, split] = thin(smooth(line, max(1, len(line) // 30)) if split == "train" else line, 200)
+                lines[label, split] = downsample(
+                    smooth(line, max(1, len(line) // 30)) if split == "train" else line, 200
+                )
     if len({label for label, _ in lines}) < 2:
         return None
     values = np.concatenate([line.values for line in lines.values()])
@@ -86,7 +89,7 @@ def draw(numbers: Numbers) -> Figure:
     )
     lines = alt.Chart(_data(numbers)).mark_line(strokeWidth=1.8, clip=True)
     ends = alt.Chart(_ends(numbers)).mark_text(align="left", dx=4, fontWeight=700, clip=False)
-    hover = marks.hover({f"{label} {split}": line for (label, split), line in numbers.lines.items()}, y)
+    hover = markers.hover({f"{label} {split}": line for (label, split), line in numbers.lines.items()}, y)
     return themed(
         alt.layer(
             lines.encode(x=step_axis(), y=y, color=colour, strokeDash=dash),

@@ -9,11 +9,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import altair as alt
 import numpy as np
 
+from babysit.plots.formatting import number, percent
 from babysit.plots.points import finite, rows, smooth
 from babysit.plots.theme import BLUE, GREY, VERMILION, Figure, themed
-from babysit.plots.words import number, percent
 from babysit.records.arrays import Array
-from babysit.records.curves import LOSS_TRAIN
+from babysit.records.curves import TRAIN_LOSS
 from babysit.records.run import Run
 
 # Fewer steps have no shape yet.
@@ -49,15 +49,22 @@ def _growth(share: Array, power: float, last: float) -> Array:
     return 1 + (last - 1) * share**power
 
 
-# The four of CS231n (2017), lecture 6, slide "Monitor and visualize the loss curve", in numbers: a low rate falls in a
-# straight line and is far from done; a high one falls at once and stays high; a very high one rises; a good one falls
-# by more than half within the first part of the training and is low in the end.
+# The four of CS231n (2017), lecture 6, slide "Monitor and visualize the loss curve", in numbers: a low learning rate
+# falls in a straight line and is far from done; a high one falls at once and stays high; a very high one rises; a good
+# one falls by more than half within the first part of the training and is low in the end.
 _SCALES: Final = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.24]  # of decay, as shares of the training
 SHAPES: Final = (
-    Shape("rate too low", _straight, np.linspace(0, 0.5, 11).tolist(), [0.0], (0.25, 0.0), (1.0, "top")),
-    Shape("rate too high", _decay, np.linspace(0.45, 0.95, 11).tolist(), _SCALES[:5], (0.55, 0.03), (0.6, "bottom")),
-    Shape("rate far too high", _growth, [0.3, 1.0, 3.0], [1.1, 1.3, 1.6, _TOP], (3.0, _TOP), (0.86, "middle")),
-    Shape("good rate", _decay, np.linspace(0, 0.4, 9).tolist(), _SCALES[2:], (0.08, 0.14), (1.0, "bottom")),
+    Shape("learning rate too low", _straight, np.linspace(0, 0.5, 11).tolist(), [0.0], (0.25, 0.0), (1.0, "top")),
+    Shape(
+        "learning rate too high",
+        _decay,
+        np.linspace(0.45, 0.95, 11).tolist(),
+        _SCALES[:5],
+        (0.55, 0.03),
+        (0.6, "bottom"),
+    ),
+    Shape("learning rate far too high", _growth, [0.3, 1.0, 3.0], [1.1, 1.3, 1.6, _TOP], (3.0, _TOP), (0.86, "middle")),
+    Shape("good learning rate", _decay, np.linspace(0, 0.4, 9).tolist(), _SCALES[2:], (0.08, 0.14), (1.0, "bottom")),
 )
 
 
@@ -77,7 +84,7 @@ class Numbers(NamedTuple):
 
 def numbers(run: Run) -> Numbers | None:
     """The shape of a run's training loss; None for fewer than 30 steps, or a loss that can go below 0."""
-    series = run.curves.get(LOSS_TRAIN)
+    series = run.curves.get(TRAIN_LOSS)
     line = finite(series)
     if len(line) < _FEWEST or len(series) < _FEWEST or line.values.min() < 0:
         return None
@@ -93,14 +100,14 @@ def numbers(run: Run) -> Numbers | None:
     values = values.clip(max=_TOP)
     distances = {shape.words: _distance(values, shares, shape) for shape in SHAPES}
     if broken:
-        distances["rate far too high"] = 0.0
+        distances["learning rate far too high"] = 0.0
     return Numbers(tuple(shares.tolist()), tuple(values.tolist()), distances, broken)
 
 
 def describe(numbers: Numbers) -> str:
     """The figure in one or two sentences."""
     if numbers.broken:
-        return "The loss ended as NaN or infinite, as it does at a rate far too high."
+        return "The loss ended as NaN or infinite, as it does at a learning rate far too high."
     ranked = sorted(numbers.distances, key=lambda words: numbers.distances[words])
     left = percent(numbers.values[-1])
     first, second = ((words, number(numbers.distances[words], 2)) for words in ranked[:2])

@@ -6,11 +6,11 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from babysit.plots.cells import Cells, Statistic, cells
-from babysit.plots.heat import draw_cells
-from babysit.plots.reduce import Reduction
+from babysit.plots.aggregation import Aggregation
+from babysit.plots.formatting import count, percent
+from babysit.plots.heatmap_data import Cells, MetricScale, cells
+from babysit.plots.heatmap_drawing import draw_cells
 from babysit.plots.theme import Figure
-from babysit.plots.words import count, percent
 from babysit.records.run import Run
 
 Numbers: TypeAlias = Cells
@@ -19,11 +19,11 @@ Numbers: TypeAlias = Cells
 # keeps two sides apart. Update ratio: 1e-3 in the middle, three decades to each side. Spread of activations: 1 in
 # the middle, since initializations aim for it. Shares: from none to all.
 DRAWN: Final = (
-    Statistic("gradient_rms", "gradient size (rms)", "viridis", None, None, Reduction.MEDIAN, log=True),
-    Statistic("update_ratio", "update / weight", "blueorange", -6.0, 0.0, Reduction.FARTHEST, log=True),
-    Statistic("dead", "dead units", "yelloworangered", 0.0, 1.0, Reduction.HIGHEST),
-    Statistic("saturated", "saturated units", "yelloworangered", 0.0, 1.0, Reduction.HIGHEST),
-    Statistic("activation_std", "spread of activations (std)", "blueorange", -2.0, 2.0, Reduction.MEDIAN, log=True),
+    MetricScale("gradient_rms", "gradient size (rms)", "viridis", None, None, Aggregation.MEDIAN, log=True),
+    MetricScale("update_ratio", "update / weight", "blueorange", -6.0, 0.0, Aggregation.FARTHEST, log=True),
+    MetricScale("dead", "dead units", "yelloworangered", 0.0, 1.0, Aggregation.HIGHEST),
+    MetricScale("saturated", "saturated units", "yelloworangered", 0.0, 1.0, Aggregation.HIGHEST),
+    MetricScale("activation_std", "spread of activations (std)", "blueorange", -2.0, 2.0, Aggregation.MEDIAN, log=True),
 )
 
 # The statistic that a finding of this family is about.
@@ -34,10 +34,10 @@ _ABOUT: Final = {
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The vital signs of a run, folded and binned to what can be seen; None when none was measured."""
-    found = cells(run.vitals, DRAWN)
+    """The layer metrics of a run, folded and binned to what can be seen; None when none was measured."""
+    found = cells(run.layer_metrics, DRAWN)
     # The statistic that the diagnosis is about; without one, the first there is.
-    about = _ABOUT.get(run.diagnosis.code, "") if run.diagnosis else ""
+    about = _ABOUT.get(run.root_cause.code, "") if run.root_cause else ""
     return found._replace(first=about) if found and about in found.tables else found
 
 

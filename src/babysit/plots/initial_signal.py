@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 import altair as alt
 import numpy as np
 
+from babysit.plots.formatting import number
 from babysit.plots.names import distinct
 from babysit.plots.points import rows
 from babysit.plots.theme import BLUE, GREY, SHAPES, VERMILION, Figure, log_axis, log_scale, themed
-from babysit.plots.words import number
 from babysit.records.arrays import Array
 from babysit.records.run import Run
 
@@ -29,12 +29,12 @@ class Numbers(NamedTuple):
 
 def numbers(run: Run) -> Numbers | None:
     """The first sampled step of a run by depth, or None when fewer than two layers were measured."""
-    if not len(run.vitals.steps) or len(run.vitals.layers) < 2:
+    if not len(run.layer_metrics.steps) or len(run.layer_metrics.layers) < 2:
         return None
     curves = {}
     zeros = 0
-    for statistic, words in _CURVES.items():
-        table = run.vitals.values.get(statistic)
+    for metric, words in _CURVES.items():
+        table = run.layer_metrics.values.get(metric)
         if table is None:
             continue
         first: Array = np.asarray(table[0], dtype="float64")
@@ -42,7 +42,9 @@ def numbers(run: Run) -> Numbers | None:
         zeros += int((first == 0).sum())
         if len(known) >= 2:
             curves[words] = (tuple((known + 1).tolist()), tuple(first[known].tolist()))
-    return Numbers(curves, distinct(run.vitals.layers), int(run.vitals.steps[0]), zeros) if curves else None
+    return (
+        Numbers(curves, distinct(run.layer_metrics.layers), int(run.layer_metrics.steps[0]), zeros) if curves else None
+    )
 
 
 def describe(numbers: Numbers) -> str:

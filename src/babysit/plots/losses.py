@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from babysit.plots import marks
+from babysit.plots import markers
+from babysit.plots.formatting import count, number
 from babysit.plots.gap import Gap, area, between
 from babysit.plots.names import short
-from babysit.plots.points import Line, by_name, finite, first_nonfinite, rows, smooth, thin
+from babysit.plots.points import Line, by_name, downsample, finite, first_nonfinite, rows, smooth
 from babysit.plots.theme import (
     BLUE,
     COLOURS,
@@ -27,9 +28,8 @@ from babysit.plots.theme import (
     step_axis,
     themed,
 )
-from babysit.plots.words import count, number
-from babysit.records.anatomy import Task
-from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION, RATE
+from babysit.records.curves import LEARNING_RATE, TRAIN_LOSS, VAL_LOSS, metric_of
+from babysit.records.model_summary import Task
 from babysit.records.run import Run
 
 # A window of one thirtieth of the curve takes the noise of the batches out and keeps every bend one can see.
@@ -49,25 +49,25 @@ class Numbers(NamedTuple):
     expected: float | None  # loss of a model that knows nothing
     expected_words: str
     best: tuple[int, float] | None
-    markers: tuple[marks.Marker, ...]
+    markers: tuple[markers.Marker, ...]
     low: float
     high: float
     gap: Gap
-    rate: Line  # empty when the learning rate never changed
-    constant_rate: float | None
+    lr: Line  # empty when the learning rate never changed
+    constant_lr: float | None
 
 
 def numbers(run: Run) -> Numbers | None:
     """The losses of a run, or None when it recorded none."""
-    series = {name: curve for name, curve in run.curves.series.items() if name.split("/")[0] == "loss"}
-    raw, validation = finite(run.curves.get(LOSS_TRAIN)), finite(run.curves.get(LOSS_VALIDATION))
+    series = {name: curve for name, curve in run.curves.series.items() if metric_of(name) == "loss"}
+    raw, validation = finite(run.curves.get(TRAIN_LOSS)), finite(run.curves.get(VAL_LOSS))
     window = max(1, len(raw) // _WINDOW_SHARE)
-    lines = {"train" + (f", mean of {window} steps" if window > 1 else ""): thin(smooth(raw, window))}
+    lines = {"train" + (f", mean of {window} steps" if window > 1 else ""): downsample(smooth(raw, window))}
     if len(validation):
-        lines["validation"] = thin(validation)
-    for name in sorted(set(series) - {LOSS_TRAIN, LOSS_VALIDATION})[:4]:  # a second objective: a GAN's, a VAE's
+        lines["validation"] = downsample(validation)
+    for name in sorted(set(series) - {TRAIN_LOSS, VAL_LOSS})[:4]:  # a second objective: a GAN's, a VAE's
         other = finite(series[name])
-        lines[short(name, 30)] = thin(smooth(other, max(1, len(other) // _WINDOW_SHARE)))
+        lines[short(name, 30)] = downsample(smooth(other, max(1, len(other) // _WINDOW_SHARE)))
     lines = {name: line for name, line in lines.items() if len(line)}
     if not lines:
         return None
@@ -77,7 +77,7 @@ def numbers(run: Run) -> Numbers | None:
     train = next(iter(lines.values())) if len(raw) else Line(validation.steps[:0], validation.values[:0])
     gap = between(train, lines["validation"]) if "validation" in lines else Gap()
     markers = _markers(run, best)
-    return Numbers(lines, thin(raw), window, expected, words, best, markers, low, high, gap, *_rate(run))
+    return Numbers(lines, downsample(raw), window, expected, words, best, markers, low, high, gap, *_lr(run))
 
 
 def describe(numbers: Numbers) -> str:
@@ -92,10 +92,10 @@ def describe(numbers: Numbers) -> str:
         said.append(f"Lowest validation loss: {number(numbers.best[1])} after step {numbers.best[0]:,}.")
     if numbers.expected is not None:
         said.append(f"A model that knows nothing has {number(numbers.expected)}.")
-    if numbers.constant_rate is not None:
-        said.append(f"Learning rate {number(numbers.constant_rate)} throughout.")
-    if len(numbers.rate):
-        first, last = float(numbers.rate.values[0]), float(numbers.rate.values[-1])
+    if numbers.constant_lr is not None:
+        said.append(f"Learning rate {number(numbers.constant_lr)} throughout.")
+    if len(numbers.lr):
+        first, last = float(numbers.lr.values[0]), float(numbers.lr.values[-1])
         said.append(f"Learning rate (dotted, right axis): {number(first)} at first, {number(last)} in the end.")
     said += [f"{marker.label} at step {marker.step:,}." for marker in numbers.markers if marker.bad]
     return " ".join(said)
@@ -114,19 +114,19 @@ def draw(numbers: Numbers) -> Figure:
     )
     layers += [_lines(numbers, y), *_spots(numbers, y)]
     last = max(int(line.steps[-1]) for line in numbers.lines.values())
-    markers, room = marks.draw(numbers.markers, last)
-    losses = alt.layer(*layers, *markers, *marks.hover(numbers.lines, y))
-    if not len(numbers.rate):
+    marked, room = markers.draw(numbers.markers, last)
+    losses = alt.layer(*layers, *marked, *markers.hover(numbers.lines, y))
+    if not len(numbers.lr):
         return themed(losses, height=300, legend_offset=room)
-    both = alt.layer(losses, _rate_line(numbers.rate)).resolve_scale(y="independent")
+    both = alt.layer(losses, _lr_line(numbers.lr)).resolve_scale(y="independent")
     return themed(both, height=300, legend_offset=room)
 
 
-def _rate_line(rate: Line) -> Figure:
-    low, high = float(rate.values.min()), float(rate.values.max())
+def _lr_line(lr: Line) -> Figure:
+    low, high = float(lr.values.min()), float(lr.values.max())
     axis = log_axis("learning rate (log, dotted)", low, high, orient="right", grid=False)
-    y = alt.Y("rate:Q", scale=log_scale(low, high), axis=axis)
-    line = alt.Chart(rows(step=rate.steps, rate=rate.values)).mark_line(
+    y = alt.Y("learning rate:Q", scale=log_scale(low, high), axis=axis)
+    line = alt.Chart(rows(step=lr.steps, lr=lr.values)).mark_line(
         color=PURPLE, strokeDash=[1, 3], strokeWidth=1.6, interpolate="step-after", clip=True
     )
     encoded: Figure = line.encode(x="step:Q", y=y)
@@ -218,9 +218,9 @@ def _limits(raw: Line, lines: dict[str, Line], expected: float | None) -> tuple[
 
 
 def _expected(run: Run) -> tuple[float | None, str]:
-    probe = run.probe("initial-loss")
-    objective = run.anatomy.objectives[0] if run.anatomy and run.anatomy.objectives else None
-    value = probe.expected.get("loss", next(iter(probe.expected.values()), None)) if probe else None
+    experiment = run.experiment("initial-loss")
+    objective = run.model_summary.objectives[0] if run.model_summary and run.model_summary.objectives else None
+    value = experiment.expected.get("loss", next(iter(experiment.expected.values()), None)) if experiment else None
     classes = objective.outputs if objective and objective.task in (Task.CLASSES, Task.BINARY) else 0
     if objective and value is None and objective.loss in ("cross_entropy", "nll_loss") and classes > 1:
         value = math.log(classes)
@@ -232,14 +232,14 @@ def _expected(run: Run) -> tuple[float | None, str]:
     return value, f"{number(value, 4)}: knows nothing yet"
 
 
-def _rate(run: Run) -> tuple[Line, float | None]:
+def _lr(run: Run) -> tuple[Line, float | None]:
     """The learning rate where it changed by more than a hundredth, else the one value it had."""
-    line = finite(run.curves.get(RATE))
+    line = finite(run.curves.get(LEARNING_RATE))
     line = Line(line.steps[line.values > 0], line.values[line.values > 0])
     if not len(line):
         return line, None
     if line.values.max() > 1.01 * line.values.min():
-        return thin(line, 200), None
+        return downsample(line, 200), None
     return Line(line.steps[:0], line.values[:0]), float(line.values[-1])
 
 
@@ -250,22 +250,22 @@ def _best(run: Run, validation: Line) -> tuple[int, float] | None:
     return int(validation.steps[index]), float(validation.values[index])
 
 
-def _markers(run: Run, best: tuple[int, float] | None) -> tuple[marks.Marker, ...]:
+def _markers(run: Run, best: tuple[int, float] | None) -> tuple[markers.Marker, ...]:
     kept = _kept(run)
     found = []
     if best is not None:
         same = kept == best[0]
-        found.append(marks.Marker(best[0], "lowest validation" + (", model kept" if same else ""), bad=False))
+        found.append(markers.Marker(best[0], "lowest validation" + (", model kept" if same else ""), bad=False))
         kept = None if same else kept
     if kept is not None:
-        found.append(marks.Marker(kept, "model kept", bad=False))
-    broken = first_nonfinite(run.curves.get(LOSS_TRAIN))
+        found.append(markers.Marker(kept, "model kept", bad=False))
+    broken = first_nonfinite(run.curves.get(TRAIN_LOSS))
     if broken is not None:
-        found.append(marks.Marker(broken, "loss not finite", bad=True))
-    steps = np.asarray(run.curves.get(LOSS_TRAIN).steps)
+        found.append(markers.Marker(broken, "loss not finite", bad=True))
+    steps = np.asarray(run.curves.get(TRAIN_LOSS).steps)
     if run.stop_reason and len(steps):
-        found.append(marks.Marker(int(steps.max()), f"stopped: {short(run.stop_reason, 56)}", bad=False))
-    return tuple(found) + marks.of_findings(run)
+        found.append(markers.Marker(int(steps.max()), f"stopped: {short(run.stop_reason, 56)}", bad=False))
+    return tuple(found) + markers.of_findings(run)
 
 
 def _kept(run: Run) -> int | None:

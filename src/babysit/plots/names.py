@@ -42,3 +42,9 @@ def distinct(names: Iterable[str], limit: int = 40) -> tuple[str, ...]:
         taken.add(label)
         labels.append(label)
     return tuple(labels)
+
+
+def display_name(name: str) -> str:
+    """Return a rule's name as words: lr-too-high as "learning rate too high"."""
+    words = ("learning rate" if word == "lr" else word for word in name.split("-"))
+    return short(" ".join(words), 80)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import altair as alt
 
-from babysit.plots import marks
-from babysit.plots.points import Line, finite, rows, thin
+from babysit.plots import markers
+from babysit.plots.formatting import count, number
+from babysit.plots.points import Line, downsample, finite, rows
 from babysit.plots.theme import BLUE, GREY, Figure, log_axis, log_scale, step_axis, themed
-from babysit.plots.words import count, number
 from babysit.records.curves import Series
 from babysit.records.run import Run
 
@@ -26,14 +26,14 @@ class Numbers(NamedTuple):
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The probe of a run, or None when it was not made or has no curve."""
-    probe = run.probe("overfit-tiny")
-    line = finite(probe.curves.get("loss", Series())) if probe else finite(Series())
-    if probe is None or len(line) < 2:
+    """The experiment of a run, or None when it was not made or has no curve."""
+    experiment = run.experiment("overfit-tiny")
+    line = finite(experiment.curves.get("loss", Series())) if experiment else finite(Series())
+    if experiment is None or len(line) < 2:
         return None
-    share = probe.expected.get("share")  # of the first loss
-    goal = probe.expected.get("loss", share * float(line.values[0]) if share else None)
-    return Numbers(thin(line), goal if goal and goal > 0 else None, probe.outcome == "pass")
+    share = experiment.expected.get("share")  # of the first loss
+    goal = experiment.expected.get("loss", share * float(line.values[0]) if share else None)
+    return Numbers(downsample(line), goal if goal and goal > 0 else None, experiment.outcome == "pass")
 
 
 def describe(numbers: Numbers) -> str:
@@ -64,4 +64,4 @@ def draw(numbers: Numbers) -> Figure:
             .encode(x=alt.value(0), y=y, text="words:N"),
         ]
     curve = alt.Chart(rows(step=line.steps, value=line.values)).mark_line(color=BLUE).encode(x=step_axis(), y=y)
-    return themed(alt.layer(*layers, curve, *marks.hover({"loss": line}, y)))
+    return themed(alt.layer(*layers, curve, *markers.hover({"loss": line}, y)))

@@ -45,7 +45,7 @@ def first_nonfinite(series: Series) -> int | None:
     return int(np.asarray(series.steps)[: len(bad)][bad].min()) if bad.any() else None
 
 
-def thin(line: Line, points: int = POINTS) -> Line:
+def downsample(line: Line, points: int = POINTS) -> Line:
     """At most about `points` points: the lowest and the highest of every stretch, so that no spike disappears."""
     if len(line) <= points:
         return line

@@ -10,7 +10,7 @@ import altair as alt
 import vl_convert
 
 from babysit.plots.theme import Figure
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 # A figure in a file stands on its own background; text takes the ink that goes with it.
 _LIGHT = ("#ffffff", "#1f2328")

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 import altair as alt
 
+from babysit.plots.formatting import number
 from babysit.plots.names import short
 from babysit.plots.points import rows
 from babysit.plots.theme import COLOURS, GREY, SHAPES, Figure, log_axis, log_scale, themed
-from babysit.plots.words import number
 from babysit.records.run import Run
 
 _OUTER: Final = 0.1  # a best value in this share of the range at its end asks for the range to move
@@ -38,7 +38,7 @@ class Numbers(NamedTuple):
 def numbers(run: Run) -> Numbers | None:
     """The rate's ranges, or those of the first hyperparameter that has some; None without."""
     names = list(dict.fromkeys(piece.parameter for piece in run.ranges))
-    for name in sorted(names, key=lambda name: name != "rate"):
+    for name in sorted(names, key=lambda name: name != "lr"):
         pieces = [piece for piece in run.ranges if piece.parameter == name and 0 < piece.high - piece.low < math.inf]
         stages = [
             Stage(

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
+from babysit.plots.formatting import percent
 from babysit.plots.names import distinct
 from babysit.plots.points import rows
 from babysit.plots.theme import BLUE, Figure, themed
-from babysit.plots.words import percent
 from babysit.records.arrays import Array
 from babysit.records.run import Run
 from babysit.records.trial import Trial, TrialState

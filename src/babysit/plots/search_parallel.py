@@ -9,10 +9,10 @@ import altair as alt
 import numpy as np
 
 from babysit.analysis.trials import best_trial
+from babysit.plots.formatting import count, number
 from babysit.plots.names import distinct, short
 from babysit.plots.points import rows
 from babysit.plots.theme import INK, Figure, themed
-from babysit.plots.words import count, number
 from babysit.records.run import Run
 from babysit.records.trial import Trial, Value
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import altair as alt
 
 from babysit.analysis.trials import best_of
+from babysit.plots.formatting import count, number
 from babysit.plots.names import short
 from babysit.plots.points import rows
 from babysit.plots.theme import BLUE, GREY, VERMILION, Figure, themed
-from babysit.plots.words import count, number
 from babysit.records.run import Run
 from babysit.records.trial import Trial, TrialState
 

@@ -8,14 +8,14 @@ import altair as alt
 import numpy as np
 
 from babysit.analysis.trials import best_trial
+from babysit.plots.formatting import count, number
 from babysit.plots.names import short
 from babysit.plots.points import rows
 from babysit.plots.theme import GREY, INK, VERMILION, Figure, log_axis, log_scale, themed
-from babysit.plots.words import count, number
 from babysit.records.run import Run
 from babysit.records.trial import StageRange, Trial, TrialState
 
-_USUAL_PAIR: Final = ("rate", "weight_decay")  # the lecture's two
+_USUAL_PAIR: Final = ("lr", "weight_decay")  # the lecture's two
 
 
 class Axis(NamedTuple):

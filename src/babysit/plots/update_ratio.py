@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 import altair as alt
 import numpy as np
 
-from babysit.plots import marks
+from babysit.plots import markers
+from babysit.plots.formatting import count, number
 from babysit.plots.names import distinct
-from babysit.plots.points import Line, by_name, rows, thin
+from babysit.plots.points import Line, by_name, downsample, rows
 from babysit.plots.theme import COLOURS, DASHES, GREY, INK, TEAL, Figure, legend, log_axis, log_scale, step_axis, themed
-from babysit.plots.words import count, number
 from babysit.records.arrays import Array
 from babysit.records.run import Run
 
@@ -38,7 +38,7 @@ class Numbers(NamedTuple):
 
 def numbers(run: Run) -> Numbers | None:
     """The update ratios of a run, or None when no layer was measured."""
-    table = run.vitals.values.get("update_ratio")
+    table = run.layer_metrics.values.get("update_ratio")
     if table is None or not np.size(table):
         return None
     table = np.asarray(table, dtype="float64")
@@ -47,18 +47,18 @@ def numbers(run: Run) -> Numbers | None:
     if not known:
         return None
     logs = np.log10(table[:, known])
-    steps = np.asarray(run.vitals.steps)
+    steps = np.asarray(run.layer_metrics.steps)
     even = _evenly(steps, logs)
     medians = np.median(even, axis=0)
     outside = int(np.sum((medians < np.log10(BAND[0])) | (medians > np.log10(BAND[1]))))
-    names = distinct([run.vitals.layers[index] for index in known], 32)
+    names = distinct([run.layer_metrics.layers[index] for index in known], 32)
     chosen = list(range(len(known)))
     spread = None
     if len(known) > _MOST_LINES:
         chosen = sorted(np.argsort(-np.abs(medians - np.log10(USUAL)), kind="stable")[:_FARTHEST].tolist())
         low, median, high = _spread(steps, logs)
         spread = (low, high)
-    lines = {names[index]: thin(_line(steps, 10 ** logs[:, index]), 200) for index in chosen}
+    lines = {names[index]: downsample(_line(steps, 10 ** logs[:, index]), 200) for index in chosen}
     if spread:
         lines = {f"median of {len(known):,} layers": median, **lines}
     lowest, highest = float(np.nanmin(table)), float(np.nanmax(table))
@@ -85,7 +85,7 @@ def draw(numbers: Numbers) -> Figure:
     if numbers.spread is not None:
         layers.append(_spread_area(numbers.spread, y))
     layers.append(_lines(numbers, y))
-    return themed(alt.layer(*layers, *marks.hover(numbers.lines, y)))
+    return themed(alt.layer(*layers, *markers.hover(numbers.lines, y)))
 
 
 def _band(y: alt.Y) -> list[Figure]:

@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
 
 from babysit.records.arrays import Array, empty
 
-# The names every room uses. "loss/train" is the data loss of each optimizer step; a second objective (a GAN's) is
-# "loss/train/1". Steps count optimizer steps from 0; validation values carry the step they were measured after.
-LOSS_TRAIN: Final = "loss/train"
-LOSS_VALIDATION: Final = "loss/validation"
-ACCURACY_TRAIN: Final = "accuracy/train"
-ACCURACY_VALIDATION: Final = "accuracy/validation"
-RATE: Final = "rate"
+# The names every room uses. "train/loss" is the data loss of each optimizer step; a second objective (a GAN's) is
+# "train/loss/1". Steps count optimizer steps from 0; validation values carry the step they were measured after.
+TRAIN_LOSS: Final = "train/loss"
+VAL_LOSS: Final = "val/loss"
+TRAIN_ACCURACY: Final = "train/accuracy"
+VAL_ACCURACY: Final = "val/accuracy"
+LEARNING_RATE: Final = "lr"
 GRADIENT_NORM: Final = "gradient_norm"
+
+
+# Splits and metrics by the names that people and host libraries give them.
+_SPLITS: Final = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_METRICS: Final = {"loss": "loss", "accuracy": "accuracy", "acc": "accuracy"}
+_ANY_SPLIT: Final = "|".join(_SPLITS)
+_SPLIT_FIRST: Final = re.compile(rf"(?P<split>{_ANY_SPLIT})[_/](?P<metric>.+)", re.IGNORECASE)
+_SPLIT_LAST: Final = re.compile(rf"(?P<metric>.+)[_/](?P<split>{_ANY_SPLIT})", re.IGNORECASE)
+
+
+def canonical_name(name: str) -> str:
+    """Return the name under which a logged curve is kept: "val/loss" for val_loss, loss/validation and eval/loss.
+
+    A name without a split before or behind it stays as it is.
+    """
+    match = _SPLIT_FIRST.fullmatch(name) or _SPLIT_LAST.fullmatch(name)
+    if match is None:
+        return name
+    metric = match["metric"]
+    return f"{_SPLITS[match['split'].lower()]}/{_METRICS.get(metric.lower(), metric)}"
+
+
+def curve_name(split: str, metric: str) -> str:
+    """Return the name of a metric's curve on a split: "val/loss" for validation (or val) and loss."""
+    return f"{_SPLITS.get(split, split)}/{metric}"
+
+
+def split_of(name: str) -> str:
+    """Return train, val or test for a curve or result of that split, and "" for all others."""
+    split, found, _ = name.partition("/")
+    return split if found and split in ("train", "val", "test") else ""
+
+
+def metric_of(name: str) -> str:
+    """Return the metric of a curve or result without its split and number: "loss" for "train/loss/1"."""
+    return name.split("/")[1] if split_of(name) else name.split("/", maxsplit=1)[0]
 
 
 class Series(msgspec.Struct, frozen=True, eq=False):

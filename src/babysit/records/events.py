@@ -9,7 +9,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One thing the loop did, and when."""
 
     step: int  # optimizer steps finished before it
-    kind: str  # backward, step, zero_grad, optimizer, train_mode, eval_mode, clip, evaluation, nonfinite, rate, …
+    # backward, step, zero_grad, optimizer, train_mode, eval_mode, clip, evaluation, nonfinite, lr, …
+    kind: str
     detail: str = ""
 
 

@@ -1,4 +1,4 @@
-"""What was judged: a finding, its evidence, and the treatments it proposes."""
+"""What was judged: a finding, its evidence, and the fixes it proposes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Severity(StrEnum):
         return ("ERROR", "WARNING", "INFO").index(self.value)
 
 
-class Treatment(msgspec.Struct, frozen=True, kw_only=True):
-    """A cure in a form that a program can try."""
+class Fix(msgspec.Struct, frozen=True, kw_only=True):
+    """A fix in a form that a program can try."""
 
-    action: str  # scale_rate, set_loss, remove_output_activation, initialize, replace_activation, stop_earlier, …
+    action: str  # scale_lr, set_loss, remove_output_activation, initialize, replace_activation, stop_earlier, …
     target: str = ""  # the layer, parameter group or option it is about
     value: float | str | None = None
     say: str = ""  # the same in words, as an imperative
@@ -37,15 +37,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     first_step: int | None = None
     last_step: int | None = None
     numbers: dict[str, float | int | str | bool] = {}
-    meaning: str = ""  # one or two sentences with the numbers in them: what was seen and what it means
-    advice: str = ""  # what to do now
+    message: str = ""  # one or two sentences with the numbers in them: what was seen and what it means
+    recommendation: str = ""  # what to do now
     severity: Severity | None = None  # None: the rule's own
     confidence: float = 1.0  # 0 to 1
-    treatments: tuple[Treatment, ...] = ()
+    fixes: tuple[Fix, ...] = ()
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One disease found in a run; the first that nothing explains is the diagnosis."""
+    """One issue found in a run; the first that nothing explains is the diagnosis."""
 
     code: str
     name: str
@@ -56,7 +56,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     first_step: int | None = None
     last_step: int | None = None
     evidence: dict[str, float | int | str | bool] = {}
-    meaning: str = ""
-    advice: str = ""
-    treatments: tuple[Treatment, ...] = ()
+    message: str = ""
+    recommendation: str = ""
+    fixes: tuple[Fix, ...] = ()
     confidence: float = 1.0

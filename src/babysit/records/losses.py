@@ -12,8 +12,8 @@ class Wants(StrEnum):
     SCORES = "scores"  # any real number; a softmax or sigmoid is applied inside
     LOGARITHMS = "log-probabilities"  # never above 0
     PROBABILITIES = "probabilities"  # from 0 to 1
-    LOGARITHM_OF_RATE = "the logarithm of a rate"  # any real number; exp is applied inside
-    RATE = "rates"  # never below 0
+    LOGARITHM_OF_LR = "the logarithm of a learning rate"  # any real number; exp is applied inside
+    LEARNING_RATE = "lrs"  # never below 0
     REAL = "real numbers"  # any real number, compared as it is
 
 
@@ -35,7 +35,7 @@ LOSS_INPUTS: Final[dict[str, LossInput]] = {
     "ctc_loss": LossInput(Wants.LOGARITHMS),
     "kl_div": LossInput(Wants.LOGARITHMS),
     "binary_cross_entropy": LossInput(Wants.PROBABILITIES),
-    "poisson_nll_loss": LossInput(Wants.LOGARITHM_OF_RATE, "exp", never_negative=False),
+    "poisson_nll_loss": LossInput(Wants.LOGARITHM_OF_LR, "exp", never_negative=False),
     "gaussian_nll_loss": LossInput(Wants.REAL, never_negative=False),
     "mse_loss": LossInput(Wants.REAL),
     "l1_loss": LossInput(Wants.REAL),
@@ -59,6 +59,6 @@ def loss_input(name: str, *, log_input: bool | None = None) -> LossInput | None:
         log_input: what a Poisson likelihood was called with.
     """
     known = LOSS_INPUTS.get(name)
-    if known is not None and known.wants is Wants.LOGARITHM_OF_RATE and log_input is False:
-        return known._replace(wants=Wants.RATE, inside="")
+    if known is not None and known.wants is Wants.LOGARITHM_OF_LR and log_input is False:
+        return known._replace(wants=Wants.LEARNING_RATE, inside="")
     return known

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 _LONGEST = 200  # letters of what a library says
 

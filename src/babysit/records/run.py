@@ -7,19 +7,20 @@ from typing import Any
 
 import msgspec
 
-from babysit.records.anatomy import Anatomy
 from babysit.records.curves import Curves
 from babysit.records.dataprofile import DataProfile
 from babysit.records.events import Events
+from babysit.records.experiment import ExperimentResult
 from babysit.records.finding import Finding
-from babysit.records.hiding import command_without_secrets, hide_in_addresses, value_without_secrets, without_secrets
-from babysit.records.probe import ProbeResult
+from babysit.records.layer_metrics import LayerMetrics
+from babysit.records.model_summary import ModelSummary
+from babysit.records.secrets import command_without_secrets, redact_addresses, value_without_secrets, without_secrets
 from babysit.records.trial import StageRange, Trial
 from babysit.records.verdict import Crash, Learning, Missing, Verdict
-from babysit.records.vitals import Vitals
 
 # Raised when a record changes so that an older reader would misread it; docs/decisions/ says what changed.
-VERSION = 2  # 2: verdict, missing and learning are kept with a run
+# 2: verdict, missing and learning are kept with a run; 3: the names of fields and curves (records/upgrades.py).
+VERSION = 3
 
 
 class Status(StrEnum):
@@ -62,18 +63,18 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     id: str
     version: int = VERSION
     name: str = ""
-    kind: str = "watch"  # watch, fit, search, routine, check
+    kind: str = "watch"  # watch, fit, search, pipeline, check
     status: Status = Status.RUNNING
     created: str = ""  # ISO 8601, UTC
     ended: str = ""
     command: str = ""
     environment: Environment = Environment()
     config: dict[str, float | int | str | bool] = {}
-    anatomy: Anatomy | None = None
+    model_summary: ModelSummary | None = None
     data: DataProfile | None = None
-    vitals: Vitals = msgspec.field(default_factory=Vitals)
+    layer_metrics: LayerMetrics = msgspec.field(default_factory=LayerMetrics)
     curves: Curves = msgspec.field(default_factory=Curves)
-    probes: tuple[ProbeResult, ...] = ()
+    experiments: tuple[ExperimentResult, ...] = ()
     events: Events = Events()
     trials: tuple[Trial, ...] = ()
     ranges: tuple[StageRange, ...] = ()
@@ -81,35 +82,35 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     verdict: Verdict = Verdict.INCONCLUSIVE  # of the findings and of what was learned: analysis/verdict.py
     missing: tuple[Missing, ...] = ()  # what an inconclusive verdict lacks, the most important first
     learning: Learning | None = None
-    result: dict[str, float] = {}  # accuracy/test, loss/test, best_step, …
+    result: dict[str, float] = {}  # test/accuracy, test/loss, best_step, …
     artifacts: dict[str, str] = {}  # model, report: paths
     stop_reason: str = ""
     crash: Crash | None = None  # what ended a program that crashed
     overhead: Overhead | None = None
 
     @property
-    def alarms(self) -> tuple[Finding, ...]:
+    def problems(self) -> tuple[Finding, ...]:
         """The findings that count: WARNING and ERROR, in rank order."""
         return tuple(finding for finding in self.findings if finding.severity != "INFO")
 
     @property
-    def diagnosis(self) -> Finding | None:
+    def root_cause(self) -> Finding | None:
         """The first alarm that no other explains, or None."""
-        return next((finding for finding in self.alarms if finding.explained_by is None), None)
+        return next((finding for finding in self.problems if finding.explained_by is None), None)
 
-    def probe(self, name: str) -> ProbeResult | None:
-        """The result of that probe, or None."""
-        return next((probe for probe in self.probes if probe.name == name), None)
+    def experiment(self, name: str) -> ExperimentResult | None:
+        """The result of that experiment, or None."""
+        return next((experiment for experiment in self.experiments if experiment.name == name), None)
 
 
 def run_without_secrets(run: Run) -> Run:
     """The run, secrets left out of its command, settings and other texts; the same object when there are none."""
     found: dict[str, Any] = {
-        "name": hide_in_addresses(run.name),
+        "name": redact_addresses(run.name),
         "command": command_without_secrets(run.command),
         "config": {name: value_without_secrets(name, value) for name, value in run.config.items()},
         "stop_reason": without_secrets(run.stop_reason),
-        "artifacts": {name: hide_in_addresses(place) for name, place in run.artifacts.items()},
+        "artifacts": {name: redact_addresses(place) for name, place in run.artifacts.items()},
     }
     changed = {name: value for name, value in found.items() if value != getattr(run, name)}
     return msgspec.structs.replace(run, **changed) if changed else run

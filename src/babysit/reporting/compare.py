@@ -9,19 +9,18 @@ from typing import Final, NamedTuple
 
 from babysit.analysis.extent import measured, steps
 from babysit.plots.compared_losses import LABELS
-from babysit.plots.names import short
-from babysit.plots.words import count, number
-from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
-from babysit.records.problem import UserError
+from babysit.plots.formatting import count, number
+from babysit.plots.names import display_name, short
+from babysit.records.curves import TRAIN_LOSS, VAL_LOSS, metric_of
+from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
-from babysit.reporting import story
-from babysit.reporting.changes import NOTHING, Change, Row, changes
-from babysit.reporting.story import spoken
+from babysit.reporting import summary
+from babysit.reporting.diff import NOTHING, Change, Row, changes
 from babysit.reporting.verdict import verdict
 
 # Which result decides, the first that at least two runs have: held-out data before training data.
 _DECIDES: Final = (
-    "accuracy/test", "r2/test", "accuracy/validation", "r2/validation", "loss/test", "loss/validation",
+    "test/accuracy", "test/r2", "val/accuracy", "val/r2", "test/loss", "val/loss",
 )  # fmt: skip
 
 _MOST_NAMED: Final = 6
@@ -76,26 +75,28 @@ def name_of(run: Run) -> str:
 
 def _verdicts(runs: Sequence[Run]) -> tuple[Row, ...]:
     said = [verdict(run) for run in runs]
-    found = [", ".join(f"{short(f.code, 12)} {spoken(f.name)}" for f in run.alarms[:4]) or NOTHING for run in runs]
+    found = [
+        ", ".join(f"{short(f.code, 12)} {display_name(f.name)}" for f in run.problems[:4]) or NOTHING for run in runs
+    ]
     return (
         Row("verdict", tuple(one.word for one in said)),
-        Row("alarms", tuple(words or NOTHING for words in found)),
+        Row("problems", tuple(words or NOTHING for words in found)),
         Row("status", tuple(str(run.status) for run in runs)),
         Row("stopped", tuple(short(run.stop_reason, 80) or NOTHING for run in runs)),
     )
 
 
 def _results(runs: Sequence[Run], *, judged: bool, losses: bool) -> tuple[Row, ...]:
-    names = dict.fromkeys(name for run in runs for name, _ in story.results(run))
+    names = dict.fromkeys(name for run in runs for name, _ in summary.results(run))
     # What a run says of its own steps stands in its result; of a watched one they were counted.
     counted = [{"Steps": f"{steps(run):,}"} if steps(run) else {} for run in runs]
-    told = [count | dict(story.results(run)) for count, run in zip(counted, runs, strict=True)]
-    raw = [{story.result_name(name): (name, value) for name, value in run.result.items()} for run in runs]
+    told = [count | dict(summary.results(run)) for count, run in zip(counted, runs, strict=True)]
+    raw = [{summary.result_name(name): (name, value) for name, value in run.result.items()} for run in runs]
     rows = []
     for name in names:
         pairs = [one.get(name, ("", math.nan)) for one in raw]
         metric = next(key for key, _ in pairs if key)
-        ranked = judged and (losses or not metric.startswith("loss"))
+        ranked = judged and (losses or metric_of(metric) != "loss")
         best = _ahead(metric, [value for _, value in pairs]) if ranked else None
         rows.append(Row(name, tuple(one.get(name, NOTHING) for one in told), best))
     for words, metric, read in _CURVES:
@@ -128,14 +129,14 @@ def _last(name: str) -> Callable[[Run], float]:
 
 
 _CURVES: Final = (
-    ("Lowest validation loss", "loss", _lowest(LOSS_VALIDATION)),
-    ("Training loss, mean of the last tenth", "loss", _last(LOSS_TRAIN)),
+    ("Lowest validation loss", VAL_LOSS, _lowest(VAL_LOSS)),
+    ("Training loss, mean of the last tenth", TRAIN_LOSS, _last(TRAIN_LOSS)),
 )
 
 
 def _ahead(metric: str, values: Sequence[float]) -> int | None:
     """Which value is best; None when fewer than two are known, all are equal, or better has no meaning."""
-    sign = {"accuracy": 1.0, "r2": 1.0, "loss": -1.0}.get(metric.partition("/")[0])
+    sign = {"accuracy": 1.0, "r2": 1.0, "loss": -1.0}.get(metric_of(metric))
     known = [value for value in values if math.isfinite(value)]
     if sign is None or len(known) < 2 or len(set(known)) == 1:
         return None
@@ -144,7 +145,7 @@ def _ahead(metric: str, values: Sequence[float]) -> int | None:
 
 
 def _sentence(runs: Sequence[Run], labels: Sequence[str], *, judged: bool, losses: bool) -> str:
-    affected = [label for label, run in zip(labels, runs, strict=True) if run.alarms]
+    affected = [label for label, run in zip(labels, runs, strict=True) if run.problems]
     health = (
         f"{_and(affected)} {'has' if len(affected) == 1 else 'have'} problems." if affected else "No run has an alarm."
     )
@@ -153,15 +154,15 @@ def _sentence(runs: Sequence[Run], labels: Sequence[str], *, judged: bool, losse
     for name in _DECIDES:
         values = [float(run.result.get(name, math.nan)) for run in runs]
         known = [value for value in values if math.isfinite(value)]
-        if len(known) < 2 or (name.startswith("loss") and not losses):
+        if len(known) < 2 or (metric_of(name) == "loss" and not losses):
             continue
         pairs = zip(labels, values, strict=True)
-        written = {label: story.result_value(name, value) for label, value in pairs if math.isfinite(value)}
+        written = {label: summary.result_value(name, value) for label, value in pairs if math.isfinite(value)}
         best = _ahead(name, values)
         if best is None:
-            return f"{health} All have the same {story.result_name(name).lower()}, {next(iter(written.values()))}."
+            return f"{health} All have the same {summary.result_name(name).lower()}, {next(iter(written.values()))}."
         others = ", ".join(f"{label} {words}" for label, words in written.items() if label != labels[best])
-        ahead = f"{labels[best]} is ahead with {written[labels[best]]} {story.result_name(name).lower()}"
+        ahead = f"{labels[best]} is ahead with {written[labels[best]]} {summary.result_name(name).lower()}"
         return f"{ahead} ({others}). {health}"
     return f"{health} No result is known of two of them, so none is ahead."
 
@@ -198,7 +199,7 @@ def _cautions(runs: Sequence[Run], labels: Sequence[str], *, losses_apart: bool,
             said.append(f"In {label} nothing was measured: only its settings can be compared.")
         elif run.status is not Status.FINISHED:
             said.append(f"{label} is {run.status}: what is shown is what it had come to.")
-    layers = [set(run.vitals.layers) for run in runs]
+    layers = [set(run.layer_metrics.layers) for run in runs]
     if len(runs) == 2 and all(layers) and layers[0] != layers[1]:
         shared = len(layers[0] & layers[1])
         words = (
@@ -212,7 +213,7 @@ def _cautions(runs: Sequence[Run], labels: Sequence[str], *, losses_apart: bool,
 
 
 def _losses(run: Run) -> str:
-    return ", ".join(one.loss for one in run.anatomy.objectives) if run.anatomy else ""
+    return ", ".join(one.loss for one in run.model_summary.objectives) if run.model_summary else ""
 
 
 def _different(values: Sequence[str]) -> bool:

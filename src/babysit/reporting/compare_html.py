@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from babysit.plots.catalogue import COMPARED
-from babysit.reporting import facts
+from babysit.reporting import run_metadata
 from babysit.reporting.compare import Comparison, name_of
 from babysit.reporting.page import panels, render
 
@@ -24,6 +24,6 @@ def compare_html(comparison: Comparison) -> str:
 def columns(comparison: Comparison) -> list[dict[str, str]]:
     """What stands for each run at the head of its column: its letter, its name, and when it began."""
     return [
-        {"label": label, "name": name_of(run), "when": facts.moment(run.created) if run.created else ""}
+        {"label": label, "name": name_of(run), "when": run_metadata.moment(run.created) if run.created else ""}
         for label, run in zip(comparison.labels, comparison.runs, strict=True)
     ]

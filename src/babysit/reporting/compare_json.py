@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from babysit.analysis.extent import measured
-from babysit.records.serial import to_json
-from babysit.reporting.changes import Row
+from babysit.records.serialization import to_json
 from babysit.reporting.compare import Comparison
+from babysit.reporting.diff import Row
 from babysit.reporting.json_format import encodable
 
 
@@ -23,7 +23,7 @@ def compare_json(comparison: Comparison) -> str:
                 "status": str(run.status),
                 "verdict": run.verdict,
                 "measured": measured(run),
-                "alarms": [finding.code for finding in run.alarms],
+                "problems": [finding.code for finding in run.problems],
                 "result": run.result,
             }
             for label, run in zip(comparison.labels, comparison.runs, strict=True)

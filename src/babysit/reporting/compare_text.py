@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from babysit.plots.names import clean
-from babysit.reporting.changes import Row
 from babysit.reporting.compare import Comparison, name_of
+from babysit.reporting.diff import Row
 
 
 def compare_text(comparison: Comparison, *, width: int = 100) -> str:

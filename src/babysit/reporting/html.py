@@ -7,9 +7,9 @@ import functools
 from babysit.analysis.trials import ranked
 from babysit.plots.catalogue import PLOTS
 from babysit.records.run import Run
-from babysit.reporting import facts, story
+from babysit.reporting import run_metadata, summary
 from babysit.reporting.page import panels, render
-from babysit.reporting.places import places
+from babysit.reporting.source_locations import source_locations
 from babysit.reporting.sparkline import sparkline
 from babysit.reporting.verdict import verdict
 
@@ -24,12 +24,12 @@ def html(run: Run) -> str:
         shown,
         run=run,
         verdict=verdict(run),
-        causes=story.causes(run, alarms=True),
-        notes=story.causes(run, alarms=False),
-        missing=story.missing(run, {panel.name for panel in shown}),
-        story=story,
+        causes=summary.causes(run, problems=True),
+        notes=summary.causes(run, problems=False),
+        missing=summary.missing(run, {panel.name for panel in shown}),
+        story=summary,
         sparkline=functools.partial(sparkline, run),
-        places=functools.partial(places, run),
-        facts=facts,
+        places=functools.partial(source_locations, run),
+        facts=run_metadata,
         trials=ranked(run.trials)[:_BEST_TRIALS],
     )

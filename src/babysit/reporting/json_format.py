@@ -9,7 +9,7 @@ import msgspec
 from babysit.analysis.extent import measured, steps
 from babysit.records.finding import Finding
 from babysit.records.run import Run
-from babysit.records.serial import to_json
+from babysit.records.serialization import to_json
 from babysit.reporting.verdict import verdict
 
 
@@ -35,13 +35,13 @@ def as_json(run: Run) -> str:
 
 def _finding(finding: Finding) -> dict[str, Any]:
     first = ("code", "name", "severity", "rank", "explained_by", "layers", "first_step", "last_step", "evidence")
-    names = [*first, "meaning", "advice", "confidence", "treatments"]
+    names = [*first, "message", "recommendation", "confidence", "fixes"]
     plain = msgspec.to_builtins(finding)
     return {name: plain[name] for name in names}
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    """What the run was and achieved; the arrays (curves, vital signs) stay in the store."""
+    """What the run was and achieved; the arrays (curves, layer metrics) stay in the store."""
     names = ("id", "name", "kind", "status", "created", "ended", "command", "stop_reason", "config", "result")
     told: dict[str, Any] = {name: getattr(run, name) for name in names}
     told["artifacts"] = run.artifacts
@@ -49,9 +49,9 @@ def _facts(run: Run) -> dict[str, Any]:
     told["environment"] = msgspec.to_builtins(run.environment)
     told["crash"] = msgspec.to_builtins(run.crash)
     told["overhead"] = msgspec.to_builtins(run.overhead)
-    told["probes"] = [
-        {name: getattr(probe, name) for name in ("name", "outcome", "measured", "expected", "message", "seconds")}
-        for probe in run.probes
+    told["experiments"] = [
+        {name: getattr(experiment, name) for name in ("name", "outcome", "measured", "expected", "message", "seconds")}
+        for experiment in run.experiments
     ]
     told["trials"] = msgspec.to_builtins(run.trials)
     told["ranges"] = msgspec.to_builtins(run.ranges)

@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 
 from babysit.analysis.trials import finished, ranked
-from babysit.plots.names import short
-from babysit.plots.words import count, number
+from babysit.plots.formatting import count, number
+from babysit.plots.names import display_name, short
 from babysit.records.finding import Finding
 from babysit.records.run import Run, Status
-from babysit.reporting import facts, story
-from babysit.reporting.places import places
-from babysit.reporting.story import spoken
+from babysit.reporting import run_metadata, summary
+from babysit.reporting.source_locations import source_locations
 from babysit.reporting.verdict import verdict
 
 _LONGEST = 2_000
@@ -27,29 +26,40 @@ def markdown(run: Run) -> str:
     lines = [f"# {symbol} {prose(said.title.capitalize())}", "", f"**{prose(said.sentence)}**", ""]
     lines += [f"{prose(said.why)}", ""] if said.why else []
     lines += [f"**Next:** {prose(said.next)}", ""] if said.next else []
-    for title, alarms in (("Findings", True), ("Worth knowing", False)):
-        causes = story.causes(run, alarms=alarms)
+    for title, problems in (("Findings", True), ("Worth knowing", False)):
+        causes = summary.causes(run, problems=problems)
         if causes:
             lines += [f"## {title}", ""]
             lines += [line for cause in causes for line in _cause(run, cause, 0)] + [""]
     if run.result:
-        lines += ["## Result", "", *_table(("what", "value"), story.results(run)), ""]
-    if run.probes:
+        lines += ["## Result", "", *_table(("what", "value"), summary.results(run)), ""]
+    if run.experiments:
         rows = [
-            (probe.name, str(probe.outcome), facts.measured_words(probe.measured), probe.message)
-            for probe in run.probes
+            (
+                experiment.name,
+                str(experiment.outcome),
+                run_metadata.measured_words(experiment.measured),
+                experiment.message,
+            )
+            for experiment in run.experiments
         ]
-        lines += ["## Probes", "", *_table(("probe", "outcome", "measured", "meaning"), rows), ""]
+        lines += ["## Experiments", "", *_table(("experiment", "outcome", "measured", "message"), rows), ""]
     if run.trials:
         lines += ["## Search", "", *_search(run), ""]
-    lines += ["## The run", "", *_table(("what", "value"), facts.facts(run)), "", f"_{escape(facts.cost(run))}_"]
+    lines += [
+        "## The run",
+        "",
+        *_table(("what", "value"), run_metadata.facts(run)),
+        "",
+        f"_{escape(run_metadata.cost(run))}_",
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _cause(run: Run, cause: story.Cause, depth: int) -> Iterator[str]:
+def _cause(run: Run, cause: summary.Cause, depth: int) -> Iterator[str]:
     it, indent = cause.finding, "  " * depth
-    head = f"**{escape(short(it.code, 12))} {escape(spoken(it.name))}** ({it.severity})"
-    yield f"{indent}- {'explains ' if depth else ''}{head}{escape(story.place(it))}"
+    head = f"**{escape(short(it.code, 12))} {escape(display_name(it.name))}** ({it.severity})"
+    yield f"{indent}- {'explains ' if depth else ''}{head}{escape(summary.location_text(it))}"
     for line in _body(run, it):
         yield f"{indent}  {line}" if line else ""
     for symptom in cause.symptoms:
@@ -57,19 +67,23 @@ def _cause(run: Run, cause: story.Cause, depth: int) -> Iterator[str]:
 
 
 def _body(run: Run, finding: Finding) -> Iterator[str]:
-    numbers = " · ".join(f"{escape(name)} {escape(value)}" for name, value in story.evidence(finding)[:12])
+    numbers = " · ".join(f"{escape(name)} {escape(value)}" for name, value in summary.evidence(finding)[:12])
     # Two blanks at the end of a line break it.
     yield ""
-    for label, words in (("", prose(finding.meaning)), ("Numbers: ", numbers), ("**Do:** ", prose(finding.advice))):
+    for label, words in (
+        ("", prose(finding.message)),
+        ("Numbers: ", numbers),
+        ("**Do:** ", prose(finding.recommendation)),
+    ):
         if words:
             yield f"{label}{words}  "
-    for place in places(run, finding)[:3]:
+    for place in source_locations(run, finding)[:3]:
         yield f"{_code(f'{place.file}:{place.line}')}: {escape(place.words)}  "
-    for treatment in finding.treatments:
-        yield f"Try: {prose(treatment.say or treatment.action)}  "
-        if treatment.code:
+    for fix in finding.fixes:
+        yield f"Try: {prose(fix.say or fix.action)}  "
+        if fix.code:
             yield ""
-            yield from _fenced(treatment.code)
+            yield from _fenced(fix.code)
     yield ""
 
 
@@ -80,7 +94,8 @@ def _search(run: Run) -> Iterator[str]:
     yield ""
     rows = [
         (str(place.trial.number), place.stage, number(place.metric, 4), ", ".join(
-            f"{short(name, 24)} {facts.value_words(value)}" for name, value in list(place.trial.parameters.items())[:8]
+            f"{short(name, 24)} "
+            f"{run_metadata.value_words(value)}" for name, value in list(place.trial.parameters.items())[:8]
         ))
         for place in ranked(run.trials)[:_BEST_TRIALS]
     ]  # fmt: skip

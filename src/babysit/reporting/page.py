@@ -16,9 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from babysit import __version__
-from babysit.plots.names import clean, short
+from babysit.plots.formatting import number
+from babysit.plots.names import clean, display_name, short
 from babysit.plots.save import plain, version
-from babysit.plots.words import number
 
 # Text from elsewhere that is longer than this says nothing more to a reader, and could fill a page.
 LONGEST = 2_000
@@ -128,7 +128,13 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"code": _code, "prose": _prose, "number": number, "short": short}
+    environment.filters |= {
+        "code": _code,
+        "prose": _prose,
+        "number": number,
+        "short": short,
+        "display_name": display_name,
+    }
     return environment
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Run
 
 FORMATS: Final = ("html", "text", "json", "md", "sarif")

@@ -12,14 +12,13 @@ from urllib.parse import quote
 
 from babysit import __version__
 from babysit.analysis.extent import measured
-from babysit.plots.names import clean, short
+from babysit.plots.names import clean, display_name, short
 from babysit.records.finding import Finding
 from babysit.records.run import Run, Status
-from babysit.records.serial import to_json
-from babysit.reporting import facts
+from babysit.records.serialization import to_json
+from babysit.reporting import run_metadata
 from babysit.reporting.json_format import encodable
-from babysit.reporting.places import Place, places, script_of
-from babysit.reporting.story import spoken
+from babysit.reporting.source_locations import SourceLocation, script_of, source_locations
 from babysit.reporting.verdict import verdict
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -71,19 +70,19 @@ def _rule(code: str, finding: Finding) -> dict[str, Any]:
     rule = next((rule for rule in RULES if rule.code == code), None)
     told: dict[str, Any] = {"id": short(code, 40), "name": short(finding.name, 80)}
     if rule is None:  # a rule that this version does not know: a newer one's, or somebody's own
-        return told | {"shortDescription": {"text": spoken(finding.name) + "."}}
+        return told | {"shortDescription": {"text": display_name(finding.name) + "."}}
     return told | {
         "shortDescription": {"text": rule.what},
         "fullDescription": {"text": f"{rule.what} {rule.why}"},
-        "help": {"text": f"{rule.advice} More: babysit explain {code}"},
+        "help": {"text": f"{rule.recommendation} More: babysit explain {code}"},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"stage": rule.stage, "sources": list(rule.sources)},
     }
 
 
 def _result(run: Run, finding: Finding, index: int) -> dict[str, Any]:
-    found = places(run, finding)
-    words = " ".join(part for part in (finding.meaning, finding.advice) if part) or spoken(finding.name)
+    found = source_locations(run, finding)
+    words = " ".join(part for part in (finding.message, finding.recommendation) if part) or display_name(finding.name)
     told: dict[str, Any] = {
         "ruleId": short(finding.code, 40),
         "ruleIndex": index,
@@ -94,7 +93,7 @@ def _result(run: Run, finding: Finding, index: int) -> dict[str, Any]:
         "partialFingerprints": {"finding/v1": _fingerprint(finding)},
         "properties": {
             "confidence": finding.confidence,
-            "evidence": {short(name, 60): facts.value_words(value) for name, value in finding.evidence.items()},
+            "evidence": {short(name, 60): run_metadata.value_words(value) for name, value in finding.evidence.items()},
             "firstStep": finding.first_step,
             "lastStep": finding.last_step,
             "explainedBy": finding.explained_by,
@@ -112,14 +111,14 @@ def _result(run: Run, finding: Finding, index: int) -> dict[str, Any]:
     return told
 
 
-def _locations(run: Run, finding: Finding, found: tuple[Place, ...]) -> list[dict[str, Any]]:
+def _locations(run: Run, finding: Finding, found: tuple[SourceLocation, ...]) -> list[dict[str, Any]]:
     location: dict[str, Any] = {}
     if found:
         location["physicalLocation"] = _physical(found[0])
         location["message"] = {"text": _plain(found[0].words)}
     elif script_of(run):
         # Without a line the script as a whole is meant; code hosts show a result only where it names a file.
-        location["physicalLocation"] = _physical(Place(script_of(run), 1, ""))
+        location["physicalLocation"] = _physical(SourceLocation(script_of(run), 1, ""))
     if finding.layers:
         location["logicalLocations"] = [
             {"name": short(name, 80) or "(no name)", "kind": "module"} for name in finding.layers[:_MOST_LAYERS]
@@ -127,7 +126,7 @@ def _locations(run: Run, finding: Finding, found: tuple[Place, ...]) -> list[dic
     return [location] if location else []
 
 
-def _physical(place: Place) -> dict[str, Any]:
+def _physical(place: SourceLocation) -> dict[str, Any]:
     path = PurePath(clean(place.file))
     uri = quote(path.as_posix().encode("utf-8", "replace"))
     where = {"uri": f"file://{uri}"} if path.is_absolute() else {"uri": uri, "uriBaseId": "SRCROOT"}
@@ -139,14 +138,14 @@ def _invocation(run: Run) -> dict[str, Any]:
     if run.command:
         told["commandLine"] = short(run.command, _LONGEST)
     for name, written in (("startTimeUtc", run.created), ("endTimeUtc", run.ended)):
-        moment = facts.utc(written)
+        moment = run_metadata.utc(written)
         if moment:
             told[name] = moment
     return told
 
 
 def _fingerprint(finding: Finding) -> str:
-    """The same for the same disease in the same layers, so that a code host knows it again in the next run."""
+    """The same for the same issue in the same layers, so that a code host knows it again in the next run."""
     said = "\0".join([finding.code, *finding.layers])
     return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 

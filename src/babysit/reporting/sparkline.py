@@ -12,10 +12,10 @@ import numpy as np
 from markupsafe import Markup
 
 from babysit.analysis.model_structure import weight_layers
-from babysit.plots.points import Line, finite, thin
-from babysit.plots.words import number
+from babysit.plots.formatting import number
+from babysit.plots.points import Line, downsample, finite
 from babysit.records.arrays import Array
-from babysit.records.curves import GRADIENT_NORM, LOSS_TRAIN, LOSS_VALIDATION
+from babysit.records.curves import GRADIENT_NORM, TRAIN_LOSS, VAL_LOSS
 from babysit.records.finding import Finding
 from babysit.records.run import Run
 
@@ -46,7 +46,7 @@ def sparkline(run: Run, finding: Finding) -> Spark | None:
     watched = _WATCHED.get(finding.code)
     if watched is None:
         return None
-    line = thin(watched.values(run, finding), _POINTS)
+    line = downsample(watched.values(run, finding), _POINTS)
     limit = watched.limit(finding, _limits(finding.code))
     limit = limit if limit is not None and math.isfinite(limit) else None
     if watched.log:
@@ -104,20 +104,20 @@ def _between_samples(run: Run, finding: Finding) -> Line:
     return line if len(line) else _over_layers("output_std", _lowest)(run, finding)
 
 
-def _over_layers(statistic: str, how: Callable[[Array], Array]) -> Callable[[Run, Finding], Line]:
+def _over_layers(metric: str, how: Callable[[Array], Array]) -> Callable[[Run, Finding], Line]:
     """One statistic by step, over the layers of the finding, or over those with weights when it names none."""
 
     def read(run: Run, finding: Finding) -> Line:
-        table = run.vitals.values.get(statistic)
+        table = run.layer_metrics.values.get(metric)
         if table is None or not np.size(table):
             return Line(np.zeros(0, dtype="int64"), np.zeros(0))
         named = set(finding.layers) or {layer.name for layer in weight_layers(run)}
-        columns = [place for place, name in enumerate(run.vitals.layers) if name in named]
+        columns = [place for place, name in enumerate(run.layer_metrics.layers) if name in named]
         chosen = np.asarray(table, dtype="float64")[:, columns or slice(None)]
         kept = np.isfinite(chosen).any(axis=1)
         values = how(np.where(np.isfinite(chosen), chosen, np.nan)[kept])
         finite_too = np.isfinite(values)
-        return Line(np.asarray(run.vitals.steps)[kept][finite_too], values[finite_too])
+        return Line(np.asarray(run.layer_metrics.steps)[kept][finite_too], values[finite_too])
 
     return read
 
@@ -145,14 +145,14 @@ def _lowest(table: Array) -> Array:
 
 def _first_to_last(run: Run, finding: Finding) -> Line:
     """The gradient of the first layer as a part of the last one's."""
-    table = np.asarray(run.vitals.values.get("gradient_rms", np.zeros((0, 0))), dtype="float64")
+    table = np.asarray(run.layer_metrics.values.get("gradient_rms", np.zeros((0, 0))), dtype="float64")
     known = np.flatnonzero(np.isfinite(table).any(axis=0)) if table.size else np.zeros(0, dtype="int64")
     if len(known) < 2:
         return Line(np.zeros(0, dtype="int64"), np.zeros(0))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = table[:, known[0]] / table[:, known[-1]]
     kept = np.isfinite(ratio)
-    return Line(np.asarray(run.vitals.steps)[kept], ratio[kept])
+    return Line(np.asarray(run.layer_metrics.steps)[kept], ratio[kept])
 
 
 def _of_rule(name: str) -> Callable[[Finding, Limits], float | None]:
@@ -183,16 +183,16 @@ _WATCHED: Final[dict[str, _Watched]] = {
     "A402": _Watched("share saturated, the worst layer", _over_layers("saturated", _highest), _of_rule("share")),
     "A403": _Watched("share of units of one sign", _over_layers("one_signed", _highest), _of_rule("share")),
     "A406": _Watched("spread from sample to sample", _between_samples, log=True),
-    "D108": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("prior_loss")),
-    "F901": _Watched("validation loss", _curve(LOSS_VALIDATION), _of_evidence("best_validation", "rise", change=1.0)),
-    "F902": _Watched("training loss", _curve(LOSS_TRAIN)),
-    "F903": _Watched("training loss", _curve(LOSS_TRAIN)),
-    "F904": _Watched("training loss", _curve(LOSS_TRAIN)),
-    "F905": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("start_loss", "fall", change=-1.0)),
-    "F906": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("start_loss", "growth"), log=True),
-    "F907": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("start_loss", "fall", change=-1.0)),
-    "F908": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("validation")),
-    "F909": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("middle")),
+    "D108": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("prior_loss")),
+    "F901": _Watched("validation loss", _curve(VAL_LOSS), _of_evidence("best_validation", "rise", change=1.0)),
+    "F902": _Watched("training loss", _curve(TRAIN_LOSS)),
+    "F903": _Watched("training loss", _curve(TRAIN_LOSS)),
+    "F904": _Watched("training loss", _curve(TRAIN_LOSS)),
+    "F905": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("start_loss", "fall", change=-1.0)),
+    "F906": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("start_loss", "growth"), log=True),
+    "F907": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("start_loss", "fall", change=-1.0)),
+    "F908": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("validation")),
+    "F909": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("middle")),
     "G501": _Watched("gradient of the first layer / of the last", _first_to_last, _of_rule("ratio"), log=True),
     "G502": _GRADIENTS,
     "G503": _Watched("values that are not finite", _over_layers("nonfinite", _highest)),
@@ -201,10 +201,10 @@ _WATCHED: Final[dict[str, _Watched]] = {
     "I304": _Watched("share saturated, the worst layer", _over_layers("saturated", _highest), _of_rule("share")),
     "I305": _Watched("share of dead units, the worst layer", _over_layers("dead", _highest), _of_rule("share")),
     "I306": _Watched("size of the biases, the largest", _over_layers("bias_rms", _highest), _of_rule("bias")),
-    "N804": _Watched("validation loss", _curve(LOSS_VALIDATION), _of_evidence("prior", "above")),
-    "O207": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("expected_loss", "above")),
-    "O208": _Watched("training loss", _curve(LOSS_TRAIN), lambda finding, limits: 0.0),
-    "O210": _Watched("training loss", _curve(LOSS_TRAIN), _of_evidence("prior_loss", "near", change=-1.0)),
+    "N804": _Watched("validation loss", _curve(VAL_LOSS), _of_evidence("prior", "above")),
+    "O207": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("expected_loss", "above")),
+    "O208": _Watched("training loss", _curve(TRAIN_LOSS), lambda finding, limits: 0.0),
+    "O210": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("prior_loss", "near", change=-1.0)),
     "O212": _Watched("size of the weights, the median layer", _over_layers("weight_rms", _middle)),
     "U601": _UPDATES,
     "U602": _UPDATES,

@@ -1,4 +1,4 @@
-"""A run as text: verdict, findings under their causes, probes, results and the cost of watching."""
+"""A run as text: verdict, findings under their causes, experiments, results and the cost of watching."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from babysit.analysis.trials import finished, ranked
-from babysit.plots.names import clean, short
-from babysit.plots.words import count, number
-from babysit.records.probe import ProbeResult
+from babysit.plots.formatting import count, number
+from babysit.plots.names import clean, display_name, short
+from babysit.records.experiment import ExperimentResult
 from babysit.records.run import Run, Status
-from babysit.reporting import facts, story
-from babysit.reporting.story import spoken
+from babysit.reporting import run_metadata, summary
 from babysit.reporting.verdict import Verdict, verdict
 
 _COLOURS = {"healthy": "green", "problems": "red", "inconclusive": "yellow"}
@@ -42,19 +41,19 @@ def text(run: Run, *, width: int = 100) -> str:
 def renderable(run: Run) -> RenderableType:
     """The report for a rich console, in colour where the console has colours."""
     sections: list[tuple[str, list[RenderableType]]] = [
-        ("Findings", [_cause(cause) for cause in story.causes(run, alarms=True)]),
-        ("Worth knowing", [_cause(cause) for cause in story.causes(run, alarms=False)]),
-        ("Probes", [probe_table(run.probes)] if run.probes else []),
+        ("Findings", [_cause(cause) for cause in summary.causes(run, problems=True)]),
+        ("Worth knowing", [_cause(cause) for cause in summary.causes(run, problems=False)]),
+        ("Probes", [experiment_table(run.experiments)] if run.experiments else []),
         ("Search", list(_search(run)) if run.trials else []),
-        ("Result", [_pairs(story.results(run))] if run.result else []),
-        ("Not measured", [Text(f"{title}: {reason}") for title, reason in story.unmeasured(run)]),
-        ("Run", [_pairs(facts.facts(run))]),
+        ("Result", [_pairs(summary.results(run))] if run.result else []),
+        ("Not measured", [Text(f"{title}: {reason}") for title, reason in summary.unmeasured(run)]),
+        ("Run", [_pairs(run_metadata.facts(run))]),
     ]
     parts: list[RenderableType] = [verdict_box(run), Text()]
     for title, content in sections:
         if content:
             parts += [Text(title, style="bold underline"), Text(), *content, Text()]
-    return Group(*parts, Text(facts.cost(run), style="dim"))
+    return Group(*parts, Text(run_metadata.cost(run), style="dim"))
 
 
 def verdict_box(run: Run) -> Panel:
@@ -71,43 +70,43 @@ def verdict_box(run: Run) -> Panel:
     return Panel(table, title=title, title_align="left", box=ROUNDED, border_style=colour)
 
 
-def probe_table(probes: tuple[ProbeResult, ...]) -> RenderableType:
-    """The probes with what they measured beside what was expected; what it means, for those that did not pass."""
+def experiment_table(experiments: tuple[ExperimentResult, ...]) -> RenderableType:
+    """The experiments with what they measured beside what was expected; what it means, for those that did not pass."""
     table = Table(box=SIMPLE, show_edge=False, pad_edge=False)
-    for name in ("probe", "outcome", "measured", "expected"):
+    for name in ("experiment", "outcome", "measured", "expected"):
         table.add_column(name)
-    for probe in probes:
+    for experiment in experiments:
         table.add_row(
-            Text(short(probe.name, 28)),
-            Text(probe.outcome, style=_OUTCOME.get(probe.outcome, "")),
-            Text(facts.measured_words(probe.measured)),
-            Text(facts.measured_words(probe.expected)),
+            Text(short(experiment.name, 28)),
+            Text(experiment.outcome, style=_OUTCOME.get(experiment.outcome, "")),
+            Text(run_metadata.measured_words(experiment.measured)),
+            Text(run_metadata.measured_words(experiment.expected)),
         )
     meanings = [
-        Padding(Text.assemble((f"{short(probe.name, 28)}: ", "bold"), _bounded(probe.message)), (0, 0, 0, 2))
-        for probe in probes
-        if probe.outcome != "pass" and probe.message
+        Padding(Text.assemble((f"{short(experiment.name, 28)}: ", "bold"), _bounded(experiment.message)), (0, 0, 0, 2))
+        for experiment in experiments
+        if experiment.outcome != "pass" and experiment.message
     ]
     return Group(table, *meanings)
 
 
-def _cause(cause: story.Cause, *, depth: int = 0) -> RenderableType:
+def _cause(cause: summary.Cause, *, depth: int = 0) -> RenderableType:
     finding = cause.finding
     head = Text.assemble(
         ("└ explains " if depth else ""),
-        (f"{short(finding.code, 12)} {spoken(finding.name)}", "bold"),
+        (f"{short(finding.code, 12)} {display_name(finding.name)}", "bold"),
         "  ",
         (str(finding.severity), _SEVERITY.get(finding.severity, "")),
-        (story.place(finding), "dim"),
+        (summary.location_text(finding), "dim"),
     )
     body: list[RenderableType] = [head]
-    numbers = " · ".join(f"{name} {value}" for name, value in story.evidence(finding)[:12])
-    lines = [("", finding.meaning), ("numbers: ", numbers), ("do: ", finding.advice)]
+    numbers = " · ".join(f"{name} {value}" for name, value in summary.evidence(finding)[:12])
+    lines = [("", finding.message), ("numbers: ", numbers), ("do: ", finding.recommendation)]
     body += [Padding(Text.assemble((label, "dim"), _bounded(words)), (0, 0, 0, 2)) for label, words in lines if words]
-    for treatment in finding.treatments:
-        words = Text.assemble(("try: ", "dim"), _bounded(treatment.say or treatment.action))
+    for fix in finding.fixes:
+        words = Text.assemble(("try: ", "dim"), _bounded(fix.say or fix.action))
         body.append(Padding(words, (0, 0, 0, 2)))
-        code = [_bounded(line) for line in treatment.code.splitlines()[:12]]
+        code = [_bounded(line) for line in fix.code.splitlines()[:12]]
         body += [Padding(Text(line, style="cyan"), (0, 0, 0, 7)) for line in code]
     body += [Padding(_cause(symptom, depth=depth + 1), (0, 0, 0, 2)) for symptom in cause.symptoms]
     return Group(*body)
@@ -122,7 +121,9 @@ def _search(run: Run) -> Iterator[RenderableType]:
         table.add_column(name)
     for place in ranked(run.trials)[:_BEST_TRIALS]:
         trial = place.trial
-        words = ", ".join(f"{short(k, 24)} {facts.value_words(v)}" for k, v in list(trial.parameters.items())[:8])
+        words = ", ".join(
+            f"{short(k, 24)} {run_metadata.value_words(v)}" for k, v in list(trial.parameters.items())[:8]
+        )
         table.add_row(str(trial.number), Text(short(place.stage, 20)), number(place.metric, 4), Text(words))
     if done:
         yield table

@@ -7,14 +7,13 @@ from typing import Final, NamedTuple
 
 from babysit.analysis.extent import steps
 from babysit.analysis.verdict import FEWEST_STEPS, required
-from babysit.plots.names import short
-from babysit.plots.words import count, number, percent
+from babysit.plots.formatting import count, number, percent
+from babysit.plots.names import display_name, short
+from babysit.records.experiment import Outcome
 from babysit.records.finding import Finding
-from babysit.records.probe import Outcome
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Learning, Missing
 from babysit.records.verdict import Verdict as Known
-from babysit.reporting.story import spoken
 
 _SYMBOLS: Final = {Known.HEALTHY: "✓", Known.PROBLEMS: "✗", Known.INCONCLUSIVE: "?"}
 _LONGEST_ERROR: Final = 300
@@ -57,7 +56,7 @@ def learned(run: Run) -> str:
     if known.validation_loss is not None and known.validation_accuracy is None and known.validation_loss > -1:
         parts.append(_removed(known.validation_loss, "validation"))
     if known.validation_accuracy is not None:
-        where = "test" if "accuracy/test" in run.result else "validation"
+        where = "test" if "test/accuracy" in run.result else "validation"
         parts.append(f"{where} accuracy {percent(known.validation_accuracy)}")
     if known.score is not None:
         parts.append(f"R² {number(known.score, 3)}")
@@ -96,18 +95,18 @@ def _error(run: Run) -> str:
 def _healthy(run: Run) -> tuple[str, str, str]:
     so_far = " so far" if run.status is Status.RUNNING else ""
     stopped = f" Stopped: {short(run.stop_reason, 200)}." if run.stop_reason else ""
-    warned = [short(probe.name, 40) for probe in run.probes if probe.outcome is Outcome.WARN]
+    warned = [short(experiment.name, 40) for experiment in run.experiments if experiment.outcome is Outcome.WARN]
     checks = f" Checks that warned: {', '.join(warned)}." if warned else ""
     sentence = f"Healthy{so_far}: no problem was found in {_checked(run)}."
     return sentence, f"{learned(run)}{stopped}{checks}{_gaps(run)}", "No action needed."
 
 
 def _problems(run: Run) -> tuple[str, str, str]:
-    first = run.diagnosis or run.alarms[0]
-    others = sum(finding.explained_by is None for finding in run.alarms) - 1
+    first = run.root_cause or run.problems[0]
+    others = sum(finding.explained_by is None for finding in run.problems) - 1
     more = f", and {count(others, 'other cause')}" if others > 0 else ""
-    sentence = f"Problem found: {spoken(first.name)} ({short(first.code, 12)}){_briefly(first)}{more}."
-    return sentence, first.meaning, first.advice or _first_treatment(first)
+    sentence = f"Problem found: {display_name(first.name)} ({short(first.code, 12)}){_briefly(first)}{more}."
+    return sentence, first.message, first.recommendation or _first_fix(first)
 
 
 def _inconclusive(run: Run) -> tuple[str, str, str]:
@@ -125,7 +124,7 @@ def _inconclusive(run: Run) -> tuple[str, str, str]:
 
 
 def _gaps(run: Run) -> str:
-    gap = next((finding.meaning for finding in run.findings if finding.code == "T001"), "")
+    gap = next((finding.message for finding in run.findings if finding.code == "T001"), "")
     return f" Not everything was seen: {gap}" if gap else ""
 
 
@@ -186,8 +185,8 @@ def _agreement(run: Run) -> tuple[str, str]:
 
 
 def _checks(run: Run) -> tuple[str, str]:
-    failed = [probe for probe in run.probes if probe.outcome is Outcome.FAIL]
-    names = ", ".join(short(probe.name, 40) for probe in failed)
+    failed = [experiment for experiment in run.experiments if experiment.outcome is Outcome.FAIL]
+    names = ", ".join(short(experiment.name, 40) for experiment in failed)
     detail = f" {failed[0].message}" if failed else ""
     return (
         f"no rule found a cause, but {count(len(failed), 'check')} failed: {names}.{detail}",
@@ -196,7 +195,7 @@ def _checks(run: Run) -> tuple[str, str]:
 
 
 def _training(run: Run) -> tuple[str, str]:
-    return f"{count(len(run.probes), 'check')} ran and nothing was trained.", "Train the network under watch."
+    return f"{count(len(run.experiments), 'check')} ran and nothing was trained.", "Train the network under watch."
 
 
 def _end(run: Run) -> tuple[str, str]:
@@ -231,8 +230,8 @@ def _checked(run: Run) -> str:
         count(size, name)
         for size, name in (
             (steps(run), "step"),
-            (len(run.vitals.layers), "layer"),
-            (len(run.probes), "check"),
+            (len(run.layer_metrics.layers), "layer"),
+            (len(run.experiments), "check"),
             (len(run.trials), "trial"),
         )
         if size
@@ -249,5 +248,5 @@ def _briefly(finding: Finding) -> str:
     return (f" in {where}" if finding.layers else "") + since
 
 
-def _first_treatment(finding: Finding) -> str:
-    return finding.treatments[0].say if finding.treatments else ""
+def _first_fix(finding: Finding) -> str:
+    return finding.fixes[0].say if finding.fixes else ""

@@ -1,6 +1,6 @@
 """Every judgement.
 
-Purpose: one file a disease; from a run to ranked findings
+Purpose: one file a issue; from a run to ranked findings
 May import: records, analysis, never torch
 Start at: judge.py
 """

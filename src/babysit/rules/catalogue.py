@@ -10,7 +10,7 @@ from babysit.rules.activations import (
     linear_stack,
     one_sided_activations,
     saturated_units,
-    sigmoid_hidden,
+    sigmoid_in_hidden_layer,
 )
 from babysit.rules.data import (
     class_imbalance,
@@ -27,15 +27,15 @@ from babysit.rules.data import (
     wrong_layout,
 )
 from babysit.rules.fit import (
-    diffuse_probabilities,
+    delayed_learning,
     diverging_loss,
-    late_takeoff,
     oscillating_loss,
     over_regularized,
     overfitting,
     redundant_depth,
     stalled_loss,
     stopped_early,
+    underconfident_predictions,
     underfitting,
 )
 from babysit.rules.gradients import (
@@ -63,16 +63,16 @@ from babysit.rules.normalization import (
 )
 from babysit.rules.objective import (
     broadcast_loss,
+    constant_prediction,
     double_softmax,
     flipped_objective,
     impossible_loss,
-    initial_loss_off,
     loss_task_mismatch,
     penalty_dominates,
-    prior_only,
     rectified_output,
     single_unit_softmax,
     summed_loss,
+    unexpected_initial_loss,
     units_classes_mismatch,
     unreachable_target,
 )
@@ -89,9 +89,9 @@ from babysit.rules.tool import (
 )
 from babysit.rules.updates import (
     always_clipped,
-    batch_size_off,
-    rate_too_high,
-    rate_too_low,
+    bad_batch_size,
+    lr_too_high,
+    lr_too_low,
     unchanged_weights,
     unsuitable_optimizer,
 )
@@ -127,10 +127,10 @@ RULES: Final[tuple[Rule, ...]] = (
     loss_task_mismatch.RULE,  # O204
     units_classes_mismatch.RULE,  # O205
     broadcast_loss.RULE,  # O206
-    initial_loss_off.RULE,  # O207
+    unexpected_initial_loss.RULE,  # O207
     impossible_loss.RULE,  # O208
     summed_loss.RULE,  # O209
-    prior_only.RULE,  # O210
+    constant_prediction.RULE,  # O210
     rectified_output.RULE,  # O211
     penalty_dominates.RULE,  # O212
     flipped_objective.RULE,  # O213
@@ -144,18 +144,18 @@ RULES: Final[tuple[Rule, ...]] = (
     saturated_units.RULE,  # A402
     one_sided_activations.RULE,  # A403
     linear_stack.RULE,  # A404
-    sigmoid_hidden.RULE,  # A405
+    sigmoid_in_hidden_layer.RULE,  # A405
     constant_output.RULE,  # A406
     vanishing_gradient.RULE,  # G501
     exploding_gradient.RULE,  # G502
     nonfinite_gradient.RULE,  # G503
     missing_gradient.RULE,  # G504
     noisy_gradient.RULE,  # G505
-    rate_too_high.RULE,  # U601
-    rate_too_low.RULE,  # U602
+    lr_too_high.RULE,  # U601
+    lr_too_low.RULE,  # U602
     unchanged_weights.RULE,  # U603
     always_clipped.RULE,  # U604
-    batch_size_off.RULE,  # U605
+    bad_batch_size.RULE,  # U605
     unsuitable_optimizer.RULE,  # U606
     uncleared_gradients.RULE,  # W701
     missing_step.RULE,  # W702
@@ -176,10 +176,10 @@ RULES: Final[tuple[Rule, ...]] = (
     overfitting.RULE,  # F901
     underfitting.RULE,  # F902
     stopped_early.RULE,  # F903
-    late_takeoff.RULE,  # F904
+    delayed_learning.RULE,  # F904
     stalled_loss.RULE,  # F905
     diverging_loss.RULE,  # F906
-    diffuse_probabilities.RULE,  # F907
+    underconfident_predictions.RULE,  # F907
     over_regularized.RULE,  # F908
     oscillating_loss.RULE,  # F909
     redundant_depth.RULE,  # F910

@@ -10,23 +10,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.records.anatomy import (
-    Anatomy,
+from babysit.records.curves import Curves, Series
+from babysit.records.dataprofile import DataProfile, SplitProfile
+from babysit.records.events import Event, Events
+from babysit.records.experiment import ExperimentResult
+from babysit.records.layer_metrics import LayerMetrics
+from babysit.records.model_summary import (
     Layer,
+    ModelSummary,
     Objective,
-    Operation,
-    OptimizerFacts,
+    Op,
+    OptimizerInfo,
     ParameterGroup,
     TargetKind,
     Task,
     ValueSummary,
 )
-from babysit.records.curves import Curves, Series
-from babysit.records.dataprofile import DataProfile, SplitProfile
-from babysit.records.events import Event, Events
-from babysit.records.probe import ProbeResult
 from babysit.records.run import Run, Status
-from babysit.records.vitals import Vitals
 
 Floats = NDArray[np.float64]
 STEPS = 400
@@ -97,11 +97,11 @@ def dense_layers(widths: Sequence[int], *, activation: str = "relu", **changes: 
     return tuple(msgspec.structs.replace(layer, **changes) for layer in layers)
 
 
-def classes(*chain: str, loss: str = "cross_entropy", **changes: Any) -> Objective:
+def classes(*output_ops: str, loss: str = "cross_entropy", **changes: Any) -> Objective:
     """Ten balanced classes, cross-entropy on logits unless told otherwise; `chain` is what comes before the loss."""
     sound = Objective(
         loss=loss,
-        chain=tuple(Operation(name=name, dim=1, size=10) for name in chain),
+        output_ops=tuple(Op(name=name, dim=1, size=10) for name in output_ops),
         prediction=ValueSummary(shape=(BATCH, 10), low=-2.0, high=2.0, variance=0.3),
         target=ValueSummary(shape=(BATCH,), dtype="int64", high=9, mean=4.5, variance=8.25, distinct=10, whole=True),
         target_kind=TargetKind.INDICES,
@@ -113,11 +113,11 @@ def classes(*chain: str, loss: str = "cross_entropy", **changes: Any) -> Objecti
     return msgspec.structs.replace(sound, **changes)
 
 
-def regression(*chain: str, loss: str = "mse_loss", **changes: Any) -> Objective:
+def regression(*output_ops: str, loss: str = "mse_loss", **changes: Any) -> Objective:
     """One real target of mean 0 and variance 1, squared error."""
     sound = Objective(
         loss=loss,
-        chain=tuple(Operation(name=name, dim=1, size=1) for name in chain),
+        output_ops=tuple(Op(name=name, dim=1, size=1) for name in output_ops),
         prediction=ValueSummary(shape=(BATCH, 1), low=-1, high=1, variance=0.2, distinct=BATCH),
         target=ValueSummary(shape=(BATCH, 1), dtype="float32", low=-2.5, high=2.5, variance=1.0, distinct=BATCH),
         target_kind=TargetKind.REAL,
@@ -128,17 +128,17 @@ def regression(*chain: str, loss: str = "mse_loss", **changes: Any) -> Objective
     return msgspec.structs.replace(sound, **changes)
 
 
-def binary(*chain: str, loss: str = "binary_cross_entropy_with_logits", **changes: Any) -> Objective:
+def binary(*output_ops: str, loss: str = "binary_cross_entropy_with_logits", **changes: Any) -> Objective:
     """A balanced yes or no, one logit."""
     target = ValueSummary(shape=(BATCH, 1), high=1.0, mean=0.5, variance=0.25, distinct=2, whole=True)
-    sound = regression(*chain, loss=loss, target=target, target_kind=TargetKind.ZERO_ONE, class_counts=(500, 500))
+    sound = regression(*output_ops, loss=loss, target=target, target_kind=TargetKind.ZERO_ONE, class_counts=(500, 500))
     return msgspec.structs.replace(sound, task=Task.BINARY, **changes)
 
 
-def optimizer(kind: str = "Adam", *, rate: float = 1e-3, **changes: Any) -> OptimizerFacts:
+def optimizer(kind: str = "Adam", *, lr: float = 1e-3, **changes: Any) -> OptimizerInfo:
     """One optimizer with one group."""
-    group = ParameterGroup(rate=rate, **changes)
-    return OptimizerFacts(kind=kind, groups=(group,), parameter_names=("layer0.weight",))
+    group = ParameterGroup(lr=lr, **changes)
+    return OptimizerInfo(kind=kind, groups=(group,), parameter_names=("layer0.weight",))
 
 
 def profile(*, preprocessing: str = "", **changes: Any) -> DataProfile:
@@ -156,34 +156,34 @@ def profile(*, preprocessing: str = "", **changes: Any) -> DataProfile:
     return DataProfile(source="example", kind="table", splits=(split,), preprocessing=preprocessing)
 
 
-def vital_table(layers: Sequence[str], changes: Mapping[str, Any]) -> Vitals:
-    """Sound vital signs, changed: a value may be a number, a list by layer, or an array (steps, layers)."""
+def metric_table(layers: Sequence[str], changes: Mapping[str, Any]) -> LayerMetrics:
+    """Sound layer metrics, changed: a value may be a number, a list by layer, or an array (steps, layers)."""
     shape = (len(SAMPLED), len(layers))
     values = {
         name: np.array(np.broadcast_to(np.asarray(value, dtype="float32"), shape))
         for name, value in (SOUND | dict(changes)).items()
     }
-    return Vitals(layers=tuple(layers), steps=SAMPLED, values=values)
+    return LayerMetrics(layers=tuple(layers), steps=SAMPLED, values=values)
 
 
 def example_run(  # noqa: PLR0913  one argument for each part of a run; every one has a sound default
     *,
-    anatomy: Anatomy | None = None,
+    model_summary: ModelSummary | None = None,
     layers: tuple[Layer, ...] | None = None,
     objective: Objective | None = None,
     loss: Floats | None = None,
     curves: Mapping[str, Floats] | None = None,
-    vitals: Mapping[str, Any] | None = None,
+    layer_metrics: Mapping[str, Any] | None = None,
     vital_layers: Sequence[str] | None = None,
     data: DataProfile | None = None,
     events: Mapping[str, int] | None = None,
     kept: Sequence[tuple[int, str, str]] = (),
-    probes: tuple[ProbeResult, ...] = (),
+    experiments: tuple[ExperimentResult, ...] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> Run:
-    """A sound run of ten classes, with the given parts changed; `facts` changes fields of the anatomy."""
+    """A sound run of ten classes, with the given parts changed; `facts` changes fields of the model summary."""
     layers = dense_layers((20, 64, 64, 10)) if layers is None else layers
-    sound = Anatomy(
+    sound = ModelSummary(
         model="Sequential",
         layers=layers,
         objectives=(objective or classes(),),
@@ -192,7 +192,7 @@ def example_run(  # noqa: PLR0913  one argument for each part of a run; every on
         trainable_parameters=sum(layer.parameters for layer in layers if layer.trainable),
         batch_size=BATCH,
     )
-    named = {"loss/train": falling(2.4, 0.1) if loss is None else loss} | dict(curves or {})
+    named = {"train/loss": falling(2.4, 0.1) if loss is None else loss} | dict(curves or {})
     series = {
         name: Series(steps=np.linspace(0, STEPS - 1, len(values)).astype("int64"), values=values)
         for name, values in named.items()
@@ -202,16 +202,16 @@ def example_run(  # noqa: PLR0913  one argument for each part of a run; every on
     return Run(
         id="example",
         status=Status.FINISHED,
-        anatomy=anatomy or msgspec.structs.replace(sound, **dict(facts or {})),
+        model_summary=model_summary or msgspec.structs.replace(sound, **dict(facts or {})),
         curves=Curves(series=series),
-        vitals=vital_table(names, vitals or {}) if names else Vitals(),
+        layer_metrics=metric_table(names, layer_metrics or {}) if names else LayerMetrics(),
         data=data or profile(),
         events=Events(
             counts=counts,
             kept=tuple(Event(step=step, kind=kind, detail=detail) for step, kind, detail in kept),
             steps=STEPS,
         ),
-        probes=probes,
+        experiments=experiments,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from babysit.rules.catalogue import RULES
-from babysit.rules.judge import ask
+from babysit.rules.engine import run_rule
 from babysit.rules.rule import Rule
 from babysit.rules.selection import find_rule, limits_of
 
@@ -31,10 +31,10 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
 
 
 def _cures(rule: Rule) -> Iterable[str]:
-    yield rule.advice
-    for treatment in rule.treatments:
+    yield rule.recommendation
+    for fix in rule.fixes:
         yield ""
-        yield f"- {treatment.say}" + (f"\n\n  ```python\n  {_indent(treatment.code)}\n  ```" if treatment.code else "")
+        yield f"- {fix.say}" + (f"\n\n  ```python\n  {_indent(fix.code)}\n  ```" if fix.code else "")
 
 
 def _indent(code: str) -> str:
@@ -44,8 +44,8 @@ def _indent(code: str) -> str:
 def _example(rule: Rule) -> Iterable[str]:
     """What the rule says of its own example, with real numbers."""
     for build in rule.fires_on[:1]:
-        for finding in ask(rule, build(), limits_of(rule, {}))[:1]:
-            yield f"> {finding.severity} {finding.code} {finding.name}: {finding.meaning}"
+        for finding in run_rule(rule, build(), limits_of(rule, {}))[:1]:
+            yield f"> {finding.severity} {finding.code} {finding.name}: {finding.message}"
             numbers = ", ".join(f"{name} = {_number(value)}" for name, value in finding.evidence.items())
             yield f">\n> {numbers}" if numbers else ""
 
@@ -75,9 +75,9 @@ def page(rule: Rule) -> str:
     thresholds = [f"| `{name}` | {limit.value:g} | {limit.source} |" for name, limit in rule.limits.items()]
     if thresholds:
         lines += _section("Thresholds", ("| name | value | why this value |", "|---|---|---|", *thresholds))
-    caused_by = _links(other.code for other in RULES if rule.code in other.leads_to)
+    caused_by = _links(other.code for other in RULES if rule.code in other.causes)
     story = (
-        f"- Explains: {_links(rule.leads_to)}" if rule.leads_to else "",
+        f"- Explains: {_links(rule.causes)}" if rule.causes else "",
         f"- Explained by: {caused_by}" if caused_by else "",
     )
     lines += _section("Related", story)
@@ -87,7 +87,7 @@ def page(rule: Rule) -> str:
 
 def index() -> str:
     """The list of all rules by family, as Markdown."""
-    lines = ["# Rules", "", "Every disease that babysit knows. Severity INFO is a remark and never an alarm."]
+    lines = ["# Rules", "", "Every issue that babysit knows. Severity INFO is a remark and never an alarm."]
     for family, title in FAMILIES.items():
         rules = [rule for rule in RULES if rule.family == family]
         if rules:

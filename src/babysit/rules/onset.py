@@ -8,8 +8,8 @@ import numpy as np
 
 from babysit.analysis.layer_metrics import table
 from babysit.analysis.loss_curve import levels
+from babysit.records.layer_metrics import NONFINITE_STAGES
 from babysit.records.run import Run
-from babysit.records.vitals import NONFINITE_STAGES
 
 BEFORE_THE_LOSS: Final = ("weights", "outputs")
 
@@ -32,7 +32,7 @@ def first_nonfinite(run: Run) -> Onset | None:
     level, rows = levels(run), table(run, "nonfinite_stage")
     if level is None or level.broken_at is None or not len(rows):
         return None
-    steps, broken_at = np.asarray(run.vitals.steps), level.broken_at
+    steps, broken_at = np.asarray(run.layer_metrics.steps), level.broken_at
     bad = (np.nan_to_num(rows) > 0).any(axis=1)
     good = np.flatnonzero(~bad)
     start = int(good[-1]) + 1 if good.size else 0
@@ -49,5 +49,5 @@ def first_nonfinite(run: Run) -> Onset | None:
     what = NONFINITE_STAGES[stage - 1]
     if step == broken_at and what not in BEFORE_THE_LOSS:
         return Onset("loss", step, finite_until=until)
-    layers = tuple(name for name, one in zip(run.vitals.layers, found, strict=True) if one == stage)
+    layers = tuple(name for name, one in zip(run.layer_metrics.layers, found, strict=True) if one == stage)
     return Onset(what, step, layers, until)

@@ -1,4 +1,4 @@
-"""One rule: what a disease is, how it is found, and how it is cured."""
+"""One rule: what a issue is, how it is found, and how it is cured."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, final
 
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 
 Limits = Mapping[str, float]
 Find = Callable[[Run, Limits], Iterator[Evidence]]
 Example = Callable[[], Run]
-Part = Literal["anatomy", "curves", "data", "events", "probes", "vitals"]
+Part = Literal["model_summary", "curves", "data", "events", "experiments", "layer_metrics"]
 
 
 @final
@@ -27,20 +27,20 @@ class Limit:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One disease: facts about it, and one pure function that finds it in a run."""
+    """One issue: facts about it, and one pure function that finds it in a run."""
 
     code: str
-    name: str  # of the disease, never of the cure
+    name: str  # of the issue, never of the fix
     severity: Severity  # unless the evidence says otherwise
     what: str  # what is found, one sentence
     why: str  # why it hurts
-    advice: str  # what to do, imperative
+    recommendation: str  # what to do, imperative
     find: Find
     needs: tuple[Part, ...] = ()  # parts of the run without which nothing can be said
-    treatments: tuple[Treatment, ...] = ()
+    fixes: tuple[Fix, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict)
-    leads_to: tuple[str, ...] = ()  # codes of the symptoms that it explains
-    by_exclusion: bool = False  # a guess for want of anything better: withdrawn when a found cause explains it
+    causes: tuple[str, ...] = ()  # codes of the symptoms that it explains
+    fallback: bool = False  # a guess for want of anything better: withdrawn when a found cause explains it
     early: bool = False  # can be told while training goes on: more steps do not turn its evidence
     false_positives: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.rules.catalogue import RULES
 from babysit.rules.rule import Limits, Rule
 

@@ -1,4 +1,4 @@
-"""The pieces in which curves and vitals were added, joined again."""
+"""The pieces in which curves and layer metrics were added, joined again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from babysit.records.arrays import Array
 from babysit.records.curves import Curves, Series
-from babysit.records.vitals import Vitals
+from babysit.records.layer_metrics import LayerMetrics
 
 
 def _joined(pieces: Sequence[Array]) -> Array:
@@ -32,10 +32,10 @@ def _check_series(name: str, series: Series) -> None:
         raise ValueError(f"{name} has steps of shape {np.shape(series.steps)}, values of {np.shape(series.values)}")
 
 
-def _check_vitals(vitals: Vitals) -> None:
-    fitting = (len(vitals.steps), len(vitals.layers))
-    _check_numbers("steps", vitals.steps)
-    for name, table in vitals.values.items():
+def _check_layer_metrics(layer_metrics: LayerMetrics) -> None:
+    fitting = (len(layer_metrics.steps), len(layer_metrics.layers))
+    _check_numbers("steps", layer_metrics.steps)
+    for name, table in layer_metrics.values.items():
         _check_numbers(name, table)
         if np.shape(table) != fitting:
             raise ValueError(f"{name} has shape {np.shape(table)} for {fitting[0]} steps and {fitting[1]} layers")
@@ -59,7 +59,7 @@ def join_curves(pieces: Sequence[Curves]) -> Curves:
     )
 
 
-def join_vitals(pieces: Sequence[Vitals]) -> Vitals:
+def join_layer_metrics(pieces: Sequence[LayerMetrics]) -> LayerMetrics:
     """All sampled steps in the order of the pieces, over every layer and statistic that any piece has.
 
     What a piece did not measure is NaN. Raises ValueError when a table does not fit its steps and layers.
@@ -67,11 +67,11 @@ def join_vitals(pieces: Sequence[Vitals]) -> Vitals:
     layers = tuple(dict.fromkeys(layer for piece in pieces for layer in piece.layers))
     statistics = tuple(dict.fromkeys(name for piece in pieces for name in piece.values))
     for piece in pieces:
-        _check_vitals(piece)
+        _check_layer_metrics(piece)
     if not pieces:
-        return Vitals()
+        return LayerMetrics()
     columns = [_columns(piece.layers, layers) for piece in pieces]
-    return Vitals(
+    return LayerMetrics(
         layers=layers,
         steps=_joined([np.asarray(piece.steps) for piece in pieces]),
         values={name: _table(name, pieces, columns, width=len(layers)) for name in statistics},
@@ -83,7 +83,7 @@ def _columns(own: tuple[str, ...], layers: tuple[str, ...]) -> Array | slice:
     return slice(None) if own == layers else np.array([place[layer] for layer in own], dtype="int64")
 
 
-def _table(name: str, pieces: Sequence[Vitals], columns: Sequence[Array | slice], *, width: int) -> Array:
+def _table(name: str, pieces: Sequence[LayerMetrics], columns: Sequence[Array | slice], *, width: int) -> Array:
     dtypes = [np.asarray(piece.values[name]).dtype for piece in pieces if name in piece.values]
     rows = sum(len(piece.steps) for piece in pieces)
     gaps = any(name not in piece.values or len(piece.layers) < width for piece in pieces)
@@ -109,9 +109,11 @@ def until_curves(curves: Curves, step: int) -> Curves:
     )
 
 
-def until_vitals(vitals: Vitals, step: int) -> Vitals:
-    """The vitals without what came after a step."""
-    kept = np.asarray(vitals.steps) <= step
+def until_layer_metrics(layer_metrics: LayerMetrics, step: int) -> LayerMetrics:
+    """The layer metrics without what came after a step."""
+    kept = np.asarray(layer_metrics.steps) <= step
     return msgspec.structs.replace(
-        vitals, steps=vitals.steps[kept], values={name: table[kept] for name, table in vitals.values.items()}
+        layer_metrics,
+        steps=layer_metrics.steps[kept],
+        values={name: table[kept] for name, table in layer_metrics.values.items()},
     )

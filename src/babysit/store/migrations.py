@@ -1,6 +1,7 @@
 """How the tables of an older store become those of today, one version after the other, without losing a row.
 
-A migration adds, and gives what it adds a value of its own: a program that was started before it goes on writing.
+A migration adds columns and gives them a default, so that a program that was started before it can go on writing.
+Version 5 renamed fields instead; no version before it was released.
 Alembic's operations do the work, because they alter tables in SQLite and PostgreSQL alike; the line of versions is
 ours (docs/decisions/ says why).
 """
@@ -10,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from babysit.records.problem import UserError
-from babysit.store.schema import DELETED, SCHEMA, SCHEMA_VERSION, TABLES, version_of
+from babysit.records.errors import UserError
+from babysit.records.upgrades import FIELDS, with_current_names
+from babysit.store.rows import LAYER_METRICS, WHOLE_LAYER_METRICS
+from babysit.store.schema import DELETED, PARTS, RUNS, SCHEMA, SCHEMA_VERSION, SEGMENTS, TABLES, version_of
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -42,11 +46,29 @@ def _three_verdicts(operations: Operations) -> None:
     operations.execute("UPDATE runs SET verdict = 'inconclusive' WHERE verdict <> 'problems'")
 
 
+def _current_names(operations: Operations) -> None:
+    """Rename the column, the parts and the fields inside them to the names of records version 3."""
+    operations.alter_column("runs", "diagnosis", new_column_name="root_cause")
+    connection = operations.get_bind()
+    connection.execute(RUNS.update().where(RUNS.c.kind == "routine").values(kind="pipeline"))
+    for old, new in FIELDS.items():
+        connection.execute(PARTS.update().where(PARTS.c.name == old).values(name=new))
+    for old, new in (("vitals", LAYER_METRICS), ("whole-vitals", WHOLE_LAYER_METRICS)):
+        connection.execute(SEGMENTS.update().where(SEGMENTS.c.kind == old).values(kind=new))
+    for table in (PARTS, SEGMENTS):
+        key = table.primary_key.columns
+        for row in connection.execute(sa.select(*key, table.c.payload)).mappings().all():
+            payload = msgspec.msgpack.encode(with_current_names(msgspec.msgpack.decode(row["payload"])))
+            this = sa.and_(*(column == row[column.name] for column in key))
+            connection.execute(table.update().where(this).values(payload=payload))
+
+
 # What makes each version out of the one before it; schema.py says what it brought.
 MIGRATIONS: Final[dict[int, Callable[[Operations], None]]] = {
     2: _size_and_thinning,
     3: _memory_of_deleted,
     4: _three_verdicts,
+    5: _current_names,
 }
 
 

@@ -21,12 +21,12 @@ from typing import Final, Literal
 import msgspec
 
 from babysit.records.run import Run
-from babysit.store.beside import state_folder
+from babysit.store.spool_paths import state_folder
 
 PART: Final = "origin"  # its name among the parts of a run
 
 # What of the settings says which code, files or machines a run that goes on would use; their values are sealed.
-STEERING: Final = ("source", "target", "model", "space", "skip_bad", "executor", "workers", "address")
+STEERING: Final = ("source", "target", "model", "space", "skip_invalid", "executor", "workers", "address")
 
 _KEY_NAME: Final = "origin.key"
 _KEY_BYTES: Final = 32

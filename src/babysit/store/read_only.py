@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import NullPool
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.store.migrations import is_ready
 from babysit.store.schema import version_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from babysit.records.arrays import Array
-from babysit.store.portable import from_plain, plain_dtype
+from babysit.store.json_codec import from_plain, plain_dtype
 from babysit.store.run_table import COLUMNS, CURVES, Columns, Layout, Table, numbers_of, require_rows, split
 
 _HEAD = "run"

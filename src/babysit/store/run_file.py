@@ -1,7 +1,7 @@
 """One run as a file of its own: Parquet or CSV with one row a value, or JSON; and the same run from such a file.
 
-Tables have the columns `part` (curves or vitals), `name`, `layer`, `step` and `value`. What a run holds beside curves
-and vitals stands in the head: the metadata `babysit` of a Parquet file, the first row of a CSV file.
+Tables have the columns `part` (curves or layer metrics), `name`, `layer`, `step` and `value`. What a run holds beside
+curves and layer metrics stands in the head: the metadata `babysit` of a Parquet file, the first row of a CSV file.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.reading import reading, require_file
 from babysit.records.run import VERSION, Run
-from babysit.store.portable import from_plain, to_plain
+from babysit.store.json_codec import from_plain, to_plain
 from babysit.store.run_table import Table, run_of, table_of
 
 # Far above what an export of a run within its usual bound takes (64 MB of rows are some 500 MB as JSON).
@@ -102,17 +102,17 @@ def _read_json(path: Path) -> RunFile:
 
 
 def _split(kept: RunFile) -> tuple[str, Table]:
-    table = table_of(kept.run.curves, kept.run.vitals)
+    table = table_of(kept.run.curves, kept.run.layer_metrics)
     fields = to_plain(kept.run)
-    del fields["curves"], fields["vitals"]
+    del fields["curves"], fields["layer_metrics"]
     return msgspec.json.encode(_head(kept, run=fields, layout=to_plain(table.layout))).decode(), table
 
 
 def _joined(text: str, table: Callable[[Any], Table]) -> RunFile:
     head = _checked(msgspec.json.decode(text))
-    curves, vitals = run_of(table(head["layout"]))
+    curves, layer_metrics = run_of(table(head["layout"]))
     run = from_plain(head["run"], Run)
-    return _kept(head, msgspec.structs.replace(run, curves=curves, vitals=vitals))
+    return _kept(head, msgspec.structs.replace(run, curves=curves, layer_metrics=layer_metrics))
 
 
 def _write_csv(kept: RunFile, path: Path) -> None:

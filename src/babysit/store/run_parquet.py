@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from babysit.records.arrays import Array
-from babysit.records.problem import UserError
-from babysit.store.portable import from_plain
+from babysit.records.errors import UserError
+from babysit.store.json_codec import from_plain
 from babysit.store.run_table import COLUMNS, Columns, Layout, Table, numbers_of, require_rows, split
 
 _KEY: Final = b"babysit"

@@ -1,4 +1,6 @@
-"""The curves and vitals of a run as one long table, a row for each value, and the same curves and vitals from it."""
+"""The curves and layer metrics of a run as one long table, a row for each value, and the same curves and layer metrics
+from it.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,18 @@ import numpy as np
 
 from babysit.records.arrays import Array
 from babysit.records.curves import Curves, Series
-from babysit.records.vitals import Vitals
-from babysit.store.portable import plain_dtype
+from babysit.records.layer_metrics import LayerMetrics
+from babysit.store.json_codec import plain_dtype
 
 CURVES: Final = "curves"
-VITALS: Final = "vitals"
+LAYER_METRICS: Final = "layer_metrics"
 COLUMNS: Final = ("part", "name", "layer", "step", "value")
 
 
 class Block(msgspec.Struct, frozen=True):
     """Rows that follow each other in a table: one curve, or one statistic, step by step and layer by layer."""
 
-    part: str  # curves or vitals
+    part: str  # curves or layer metrics
     name: str
     rows: int
     steps_dtype: str
@@ -35,7 +37,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     blocks: tuple[Block, ...] = ()
     layers: tuple[str, ...] = ()
-    steps: Array = msgspec.field(default_factory=lambda: np.zeros(0, dtype="int64"))  # of the vitals
+    steps: Array = msgspec.field(default_factory=lambda: np.zeros(0, dtype="int64"))  # of the layer metrics
 
 
 class Columns(NamedTuple):
@@ -55,18 +57,20 @@ class Table:
     columns: Sequence[Columns]
 
 
-def table_of(curves: Curves, vitals: Vitals) -> Table:
-    """The long table of a run's curves and vitals."""
-    layout = Layout(tuple(_blocks(curves, vitals)), vitals.layers, np.asarray(vitals.steps))
-    return Table(layout, [*_of_curves(curves), *_of_vitals(vitals)])
+def table_of(curves: Curves, layer_metrics: LayerMetrics) -> Table:
+    """The long table of a run's curves and layer metrics."""
+    layout = Layout(tuple(_blocks(curves, layer_metrics)), layer_metrics.layers, np.asarray(layer_metrics.steps))
+    return Table(layout, [*_of_curves(curves), *_of_layer_metrics(layer_metrics)])
 
 
-def _blocks(curves: Curves, vitals: Vitals) -> Iterator[Block]:
+def _blocks(curves: Curves, layer_metrics: LayerMetrics) -> Iterator[Block]:
     for name, series in curves.series.items():
         steps, values = np.asarray(series.steps), np.asarray(series.values)
         yield Block(CURVES, name, len(steps), _dtype(steps), _dtype(values))
-    for name, values in vitals.values.items():
-        yield Block(VITALS, name, np.size(values), _dtype(np.asarray(vitals.steps)), _dtype(np.asarray(values)))
+    for name, values in layer_metrics.values.items():
+        yield Block(
+            LAYER_METRICS, name, np.size(values), _dtype(np.asarray(layer_metrics.steps)), _dtype(np.asarray(values))
+        )
 
 
 def _dtype(array: Array) -> str:
@@ -79,9 +83,9 @@ def _of_curves(curves: Curves) -> Iterator[Columns]:
         yield Columns(np.full(len(steps), -1, dtype="int64"), steps, np.asarray(series.values))
 
 
-def _of_vitals(vitals: Vitals) -> Iterator[Columns]:
-    steps, layers = np.asarray(vitals.steps), len(vitals.layers)
-    for values in vitals.values.values():
+def _of_layer_metrics(layer_metrics: LayerMetrics) -> Iterator[Columns]:
+    steps, layers = np.asarray(layer_metrics.steps), len(layer_metrics.layers)
+    for values in layer_metrics.values.values():
         yield Columns(np.tile(np.arange(layers), len(steps)), np.repeat(steps, layers), np.ravel(values))
 
 
@@ -100,8 +104,8 @@ def require_rows(layout: Layout, rows: int) -> None:
         raise ValueError(f"it should have {wanted:,} rows and has {rows:,}")
 
 
-def run_of(table: Table) -> tuple[Curves, Vitals]:
-    """The curves and vitals again; raises ValueError when rows were moved or changed."""
+def run_of(table: Table) -> tuple[Curves, LayerMetrics]:
+    """The curves and layer metrics again; raises ValueError when rows were moved or changed."""
     series: dict[str, Series] = {}
     values: dict[str, Array] = {}
     layout = table.layout
@@ -114,7 +118,7 @@ def run_of(table: Table) -> tuple[Curves, Vitals]:
         else:
             _require_order(block, columns, layout)
             values[block.name] = value.reshape(shape)
-    return Curves(series=series), Vitals(layers=layout.layers, steps=layout.steps, values=values)
+    return Curves(series=series), LayerMetrics(layers=layout.layers, steps=layout.steps, values=values)
 
 
 def _require_order(block: Block, columns: Columns, layout: Layout) -> None:

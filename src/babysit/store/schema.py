@@ -13,6 +13,7 @@ HISTORY: Final[dict[int, str]] = {
     2: "`runs` says how large each run is (`bytes`) and whether rows of it were left out (`thinned`)",
     3: "`deleted` remembers which runs were deleted",
     4: "`verdict` is healthy, problems or inconclusive; it was healthy, sick or empty",
+    5: "`root_cause` (was `diagnosis`), and the fields of records version 3 in parts and segments",
 }
 SCHEMA_VERSION: Final = max(HISTORY)
 
@@ -30,12 +31,12 @@ RUNS = Table(
     TABLES,
     Column("id", Text, primary_key=True, comment="date, time (UTC) and a random word"),
     Column("name", Text, nullable=False, comment="the name the user gave"),
-    Column("kind", Text, nullable=False, comment="watch, fit, search, routine or check"),
+    Column("kind", Text, nullable=False, comment="watch, fit, search, pipeline or check"),
     Column("status", Text, nullable=False, comment="running, finished, interrupted or crashed, as last written"),
     Column("created", Text, nullable=False, comment="when the run began, ISO 8601, UTC"),
     Column("ended", Text, nullable=False, comment="when it ended, or empty"),
     Column("verdict", Text, nullable=False, comment="healthy, problems or inconclusive"),
-    Column("diagnosis", Text, nullable=False, comment="code and name of the first finding that nothing explains"),
+    Column("root_cause", Text, nullable=False, comment="code and name of the first finding that nothing explains"),
     Column("steps", BigInteger, nullable=False, comment="optimizer steps"),
     Column("metric", Float(53), comment="the one number shown of the run"),
     Column("metric_name", Text, nullable=False, comment="which number that is"),
@@ -55,7 +56,7 @@ RUNS = Table(
         Integer,
         nullable=False,
         server_default="0",
-        comment="1 when rows of its curves or vitals were left out to keep it within its bound, else 0",
+        comment="1 when rows of its curves or layer metrics were left out to keep it within its bound, else 0",
     ),
     Index("runs_by_time", "kept"),
     comment="One row a run, in columns that can be asked for. A run that says running and whose process is gone "
@@ -66,9 +67,11 @@ PARTS = Table(
     "parts",
     TABLES,
     Column("run_id", Text, primary_key=True, comment="the run"),
-    Column("name", Text, primary_key=True, comment="a field of the record Run: anatomy, probes, findings, …"),
+    Column(
+        "name", Text, primary_key=True, comment="a field of the record Run: model_summary, experiments, findings, …"
+    ),
     Column("payload", LargeBinary, nullable=False, comment="the field as MessagePack"),
-    comment="One row a field of a run, all but its curves and vitals.",
+    comment="One row a field of a run, all but its curves and layer metrics.",
 )
 
 SEGMENTS = Table(
@@ -80,11 +83,11 @@ SEGMENTS = Table(
         "kind",
         Text,
         nullable=False,
-        comment="curves or vitals: rows that were added; whole-curves or whole-vitals: instead of all before; "
-        "rewind: all rows after a step were dropped",
+        comment="curves or layer_metrics: rows that were added; whole-curves or whole-layer-metrics: instead of all "
+        "before; rewind: all rows after a step were dropped",
     ),
-    Column("payload", LargeBinary, nullable=False, comment="Curves, Vitals or the step as MessagePack"),
-    comment="The curves and vitals of a run in the pieces they were added in; reading joins them.",
+    Column("payload", LargeBinary, nullable=False, comment="Curves, LayerMetrics or the step as MessagePack"),
+    comment="The curves and layer metrics of a run in the pieces they were added in; reading joins them.",
 )
 
 DELETED = Table(

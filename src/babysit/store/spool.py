@@ -19,12 +19,12 @@ from typing import Final, final
 
 import msgspec
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.reading import require_file
-from babysit.records.serial import from_bytes, to_bytes
-from babysit.store.changes import PartRow, RunRow, SegmentRow
-from babysit.store.identity import Owner, is_alive, this_process
-from babysit.store.place import Place
+from babysit.records.serialization import from_bytes, to_bytes
+from babysit.store.backend import Backend
+from babysit.store.rows import PartRow, RunRow, SegmentRow
+from babysit.store.run_id import ProcessInfo, is_alive, this_process
 from babysit.store.schema import SCHEMA_VERSION
 
 _FRAME = struct.Struct("<II")
@@ -44,7 +44,7 @@ class Header(msgspec.Struct, frozen=True):
     """Whose spool it is, and which version of the tables its rows are for."""
 
     schema: int
-    owner: Owner
+    owner: ProcessInfo
 
 
 # Files that a writer of this process may still add to.
@@ -55,7 +55,7 @@ _held: set[Path] = set()
 class Spool:
     """The files of one writer: mostly one, another when the first can grow no more; none while nothing waits."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Backend) -> None:
         self._places = place.spools.places
         self._token = secrets.token_hex(6)
         self.paths: list[Path] = []
@@ -137,7 +137,7 @@ def _add(path: Path, frames: bytes) -> None:
             raise
 
 
-def waiting(place: Place) -> Iterator[Path]:
+def waiting(place: Backend) -> Iterator[Path]:
     """The spools of this store that nobody adds to any more."""
     for folder, prefix in dict.fromkeys((*place.spools.places, *place.spools.former)):
         if folder.is_dir() and _is_trusted(folder):

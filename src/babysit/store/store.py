@@ -13,22 +13,22 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, RowMapping
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.reading import reading
 from babysit.records.run import Run, Status, run_without_secrets
-from babysit.records.serial import from_bytes
+from babysit.records.serialization import from_bytes
 from babysit.store import spool
-from babysit.store.changes import PART_NAMES, apply, assemble, delete
-from babysit.store.identity import require_plain_id
+from babysit.store.backend import VARIABLE, make_ready, open_backend
+from babysit.store.change_builder import ChangeBuilder, storable
+from babysit.store.compaction import enforce_limit
+from babysit.store.db_errors import decoding
+from babysit.store.durable_writer import DurableWriter
 from babysit.store.origin import PART as ORIGIN
 from babysit.store.origin import Origin
-from babysit.store.place import VARIABLE, make_ready, open_place
-from babysit.store.recorder import Recorder, storable
+from babysit.store.rows import PART_NAMES, apply, assemble, delete
+from babysit.store.run_id import require_plain_id
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
-from babysit.store.sink import Sink
 from babysit.store.summary import RunSummary, from_any_row, from_row, id_in, status_now
-from babysit.store.tidying import bound
-from babysit.store.trouble import decoding
 from babysit.store.writer import Writer
 
 LATEST: Final = "latest"
@@ -47,8 +47,9 @@ class Store:
         url: a folder or a file; or a SQLAlchemy address such as `sqlite:///runs.sqlite` or
             `postgresql+psycopg://user@host/name`; None is what the environment variable BABYSIT_STORE says, else
             `./babysit_runs/`.
-        megabytes: what the curves and vitals of one run may take before rows are left out, dense early and spread by
-            the logarithm late; 0 keeps all of them; None is what BABYSIT_STORE_MEGABYTES says, else 64.
+        megabytes: what the curves and layer metrics of one run may take before rows are left out, dense early and
+            spread by
+            the logarithm late; 0 keeps all of them; None is what BABYSIT_MAX_RUN_SIZE says, else 64.
 
     A store that is there and cannot be written is opened to be read. Raises UserError when the place cannot be opened,
     is not a store, or is one of a newer babysit.
@@ -57,7 +58,7 @@ class Store:
     def __init__(self, url: str | None = None, *, megabytes: float | None = None) -> None:
         # Where the environment says it, it says so to the next command too.
         self._asked = bool(url) and url != os.environ.get(VARIABLE)
-        self._place = open_place(url, megabytes=megabytes)
+        self._place = open_backend(url, megabytes=megabytes)
         self._writers: dict[str, Writer] = {}
         self.problems: tuple[str, ...] = ()
         self._bring_in()
@@ -85,9 +86,9 @@ class Store:
             writer.flush()
             self._tell(writer.problems)
             return
-        sink = Sink(self._place)
+        sink = DurableWriter(self._place)
         sink.follow(run.id)
-        recorder = Recorder(run, sink, most_bytes=self._place.most_bytes)
+        recorder = ChangeBuilder(run, sink, most_bytes=self._place.most_bytes)
         sink.write(recorder.beginning(run, how="imported" if imported else "saved"), last=True)
         sink.close()
         self._tell(sink.problems)
@@ -206,7 +207,7 @@ class Store:
                             do="Bring the store back in which it began, or remove the file",
                         )
                     for run_id in {change.run_id for change in changes}:
-                        bound(connection, run_id, most_bytes=self._place.most_bytes)
+                        enforce_limit(connection, run_id, most_bytes=self._place.most_bytes)
                 if unread:
                     self._tell([f"the last {unread} bytes of {path} were cut off in writing and cannot be read"])
                 path.unlink(missing_ok=True)

@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 
 from babysit.analysis.trials import best_trial
-from babysit.records.curves import ACCURACY_VALIDATION, LOSS_VALIDATION, Curves
-from babysit.records.problem import UserError
+from babysit.records.curves import VAL_ACCURACY, VAL_LOSS, Curves
+from babysit.records.errors import UserError
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Verdict
-from babysit.records.vitals import Vitals
-from babysit.store.identity import Owner, is_alive
-from babysit.store.trouble import decoding
+from babysit.store.db_errors import decoding
+from babysit.store.run_id import ProcessInfo, is_alive
 
 # A writer that has nothing to write still says every HEARTBEAT_SECONDS that it is there. A process on another machine
 # cannot be asked whether it lives; ten missed words are taken as its end, and a later one takes that back.
@@ -29,8 +29,8 @@ UNREADABLE: Final = "unreadable"
 LONGEST_SHOWN: Final = 80
 
 # The one number a list shows: the first of these that the run has. A score on unseen data tells most.
-_SCORES: Final = ("accuracy/test", "r2/test")
-_CURVES: Final = ((ACCURACY_VALIDATION, np.fmax), ("r2/validation", np.fmax), (LOSS_VALIDATION, np.fmin))
+_SCORES: Final = ("test/accuracy", "test/r2")
+_CURVES: Final = ((VAL_ACCURACY, np.fmax), ("val/r2", np.fmax), (VAL_LOSS, np.fmin))
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +43,13 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     created: str = ""  # ISO 8601, UTC
     ended: str = ""
     verdict: str = str(Verdict.INCONCLUSIVE)
-    diagnosis: str = ""  # code and name of the first finding that nothing explains
+    root_cause: str = ""  # code and name of the first finding that nothing explains
     steps: int = 0  # optimizer steps
     metric: float | None = None
-    metric_name: str = ""  # what `metric` is: accuracy/test, the best accuracy/validation, …
+    metric_name: str = ""  # what `metric` is: test/accuracy, the best val/accuracy, …
     tags: tuple[str, ...] = ()
     notes: str = ""
-    bytes: int = 0  # size of its curves and vitals
+    bytes: int = 0  # size of its curves and layer metrics
     thinned: bool = False  # whether rows of them were left out
     problem: str = ""  # why it cannot be read; "" for all others
 
@@ -78,7 +78,7 @@ def metric_of(run: Run, best: Mapping[str, float]) -> tuple[str, float | None]:
     return ("best trial", winner.metric) if winner else ("", None)
 
 
-def steps_in(rows: Curves | Vitals) -> int:
+def steps_in(rows: Curves | LayerMetrics) -> int:
     """The number of optimizer steps that these rows speak of (steps count from 0)."""
     columns = [series.steps for series in rows.series.values()] if isinstance(rows, Curves) else [rows.steps]
     return 1 + max((int(np.max(steps)) for steps in columns if len(steps)), default=-1)
@@ -114,7 +114,7 @@ def status_now(row: Mapping[str, Any]) -> Status:
     status = Status(row["status"])
     if status is not Status.RUNNING:
         return status
-    alive = is_alive(Owner(row["machine"], row["process"], row["started"]))
+    alive = is_alive(ProcessInfo(row["machine"], row["process"], row["started"]))
     if alive is None:
         alive = time.time() - row["seen"] < SILENT_SECONDS
     return Status.RUNNING if alive else Status.INTERRUPTED

@@ -13,15 +13,15 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, final
 
 from babysit.records.curves import Curves
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
-from babysit.records.vitals import Vitals
-from babysit.store.changes import Change
-from babysit.store.merge import join_curves, join_vitals
-from babysit.store.place import BUSY_SECONDS, Place
-from babysit.store.recorder import Fields, Item, Recorder, Rewind, Rows
-from babysit.store.sink import Sink
+from babysit.store.backend import BUSY_SECONDS, Backend
+from babysit.store.change_builder import ChangeBuilder, Item, Rows, SetFields, Truncate
+from babysit.store.downsampling import Marks, downsample
+from babysit.store.durable_writer import DurableWriter
+from babysit.store.merge import join_curves, join_layer_metrics
+from babysit.store.rows import Change
 from babysit.store.summary import HEARTBEAT_SECONDS
-from babysit.store.thinning import Marks, thin
 
 # What a kill without warning can cost; a page that follows the run live looks four times a second at most.
 COMMIT_SECONDS: Final = 0.25
@@ -52,11 +52,11 @@ class Writer:
     where it waits meanwhile, is told in `problems`. A process forked from this one has no pen: there, nothing is kept.
     """
 
-    def __init__(self, place: Place, run: Run) -> None:
+    def __init__(self, place: Backend, run: Run) -> None:
         self.run_id = run.id
         self._process = os.getpid()
-        self._sink = Sink(place)
-        self._recorder = Recorder(run, self._sink, most_bytes=self._sink.most_bytes)
+        self._sink = DurableWriter(place)
+        self._recorder = ChangeBuilder(run, self._sink, most_bytes=self._sink.most_bytes)
         self._queue: SimpleQueue[Told] = SimpleQueue()
         self._turn = threading.Lock()
         self._most_waiting = MOST_WAITING
@@ -82,17 +82,17 @@ class Writer:
         """Whether what it is told is kept."""
         return not self._closed and self._is_mine()
 
-    def append(self, *, curves: Curves | None = None, vitals: Vitals | None = None) -> None:
+    def append(self, *, curves: Curves | None = None, layer_metrics: LayerMetrics | None = None) -> None:
         """Adds new rows to the run; a layer, statistic or curve may appear at any time."""
-        self._put(Rows(curves, vitals))
+        self._put(Rows(curves, layer_metrics))
 
     def update(self, **run_fields: Any) -> None:
-        """Gives fields of the run a new value, the whole of it: `anatomy=`, `findings=`, `status=` and so on."""
-        self._put(Fields(run_fields))
+        """Gives fields of the run a new value, the whole of it: `model summary=`, `findings=`, `status=` and so on."""
+        self._put(SetFields(run_fields))
 
     def rewind(self, step: int) -> None:
         """Drops the rows of all steps after this one: training was resumed there and will write them again."""
-        self._put(Rewind(step))
+        self._put(Truncate(step))
 
     def flush(self, *, wait_seconds: float = _END_SECONDS) -> bool:
         """Waits until everything given so far is in the store or its spool; False when it is not, or takes longer."""
@@ -191,8 +191,8 @@ def condensed(items: Iterable[Told], *, most_bytes: float) -> list[Told]:
         try:
             if kind is Rows:
                 same = [_one_piece(same, most_bytes)]
-            elif kind is Fields:
-                same = [Fields({name: value for one in same for name, value in one.values.items()})]
+            elif kind is SetFields:
+                same = [SetFields({name: value for one in same for name, value in one.values.items()})]
         except Exception:  # one of them is wrong in itself: the recorder says which
             made += same
         else:
@@ -202,5 +202,5 @@ def condensed(items: Iterable[Told], *, most_bytes: float) -> list[Told]:
 
 def _one_piece(rows: Sequence[Rows], most_bytes: float) -> Rows:
     curves = join_curves([one.curves for one in rows if one.curves is not None])
-    vitals = join_vitals([one.vitals for one in rows if one.vitals is not None])
-    return Rows(*thin(curves, vitals, marks=Marks(), most_bytes=most_bytes))
+    layer_metrics = join_layer_metrics([one.layer_metrics for one in rows if one.layer_metrics is not None])
+    return Rows(*downsample(curves, layer_metrics, marks=Marks(), most_bytes=most_bytes))

@@ -1,6 +1,6 @@
 """For those who write rules, stores and executors.
 
-Purpose: contract suites, sick runs, checks of the documentation
+Purpose: contract suites, synthetic runs, checks of the documentation
 May import: everything
-Start at: sick.py
+Start at: synthetic_runs.py
 """

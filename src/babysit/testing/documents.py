@@ -20,9 +20,9 @@ from typing import Final
 
 from cyclopts import CycloptsError
 
-from babysit.records.vitals import STATISTICS
+from babysit.metrics.catalogue import MEASURED_BY
+from babysit.records.layer_metrics import METRICS
 from babysit.rules import explain
-from babysit.stats.catalogue import MEASURED_BY
 from babysit.store import schema
 from babysit.testing.markdown import Block, blocks, broken_links, pages_of
 
@@ -59,7 +59,7 @@ def generated() -> dict[str, str]:
     rules = {f"docs/rules/{name}": text for name, text in explain.pages().items()}
     return rules | {
         "docs/commands.md": commands_page(),
-        "docs/statistics.md": statistics_page(),
+        "docs/layer_metrics.md": statistics_page(),
         "docs/store_schema.md": schema.describe(),
     }
 
@@ -112,13 +112,13 @@ def commands_page() -> str:
 
 
 def statistics_page() -> str:
-    """Every statistic of the vital signs, as Markdown."""
+    """Every statistic of the layer metrics, as Markdown."""
     often = {"always": "every sampled step", "rarely": "first sampled steps, then every eighth"}
     rows = [
         f"| `{name}` | {sentence} | `{MEASURED_BY[name][0]}` | {often[MEASURED_BY[name][1]]} |"
-        for name, sentence in STATISTICS.items()
+        for name, sentence in METRICS.items()
     ]
-    head = ["| name | what it says | measured by (in `src/babysit/stats/`) | when |", "|---|---|---|---|"]
+    head = ["| name | what it says | measured by (in `src/babysit/metrics/`) | when |", "|---|---|---|---|"]
     said = (
         "What is measured of every layer on a sampled step. What was not measured, and what is not defined (how "
         "samples differ in a batch of one, which units are dead before 256 samples were seen), is NaN."

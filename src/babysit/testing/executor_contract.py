@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from babysit.data.samples import Samples
-from babysit.records.anatomy import Task
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 from babysit.records.trial import Value
-from babysit.tuning.abort import EXPLODED, INFINITE, NOT_A_NUMBER
-from babysit.tuning.executor import Advance, Executor, Member, Workload
+from babysit.tuning.early_termination import EXPLODED, INFINITE, NOT_A_NUMBER
+from babysit.tuning.executors.base import Executor, TrainingTask, TrainResult, TrialConfig
 
 EPOCHS = 2
 _DIVERGED = (EXPLODED, INFINITE, NOT_A_NUMBER)
@@ -30,13 +30,13 @@ def build(parameters: dict[str, Value]) -> nn.Module:
     return nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Dropout(0.2), nn.Linear(12, 3))
 
 
-def workload() -> Workload:
+def workload() -> TrainingTask:
     """Three blobs of points with six features: 120 to train on, 60 to validate."""
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(180) % 3
     x = torch.randn(180, 6, generator=generator) + 2.0 * nn.functional.one_hot(y, 6)
     samples = Samples(x=x, y=y, task=Task.CLASSES, kind="table", class_names=("a", "b", "c"), source="blobs")
-    return Workload(
+    return TrainingTask(
         build=build,
         train=samples.take(torch.arange(120)),
         validation=samples.take(torch.arange(120, 180)),
@@ -45,16 +45,16 @@ def workload() -> Workload:
     )
 
 
-def member(number: int, rate: float = 1e-2, **parameters: Value) -> Member:
-    """A member with this rate."""
-    return Member(number=number, parameters={"rate": rate, **parameters}, seed=7)
+def member(number: int, lr: float = 1e-2, **parameters: Value) -> TrialConfig:
+    """A member with this learning rate."""
+    return TrialConfig(number=number, parameters={"lr": lr, **parameters}, seed=7)
 
 
 class ExecutorContract(ABC):
     """The suite; every test gets a new executor from `make`."""
 
     @abstractmethod
-    def make(self, workload: Workload) -> Executor:
+    def make(self, workload: TrainingTask) -> Executor:
         """The executor under test."""
 
     @contextmanager
@@ -66,7 +66,7 @@ class ExecutorContract(ABC):
         finally:
             executor.close()
 
-    def advanced(self, *members: Member, epochs: int = EPOCHS) -> dict[int, Advance]:
+    def advanced(self, *members: TrialConfig, epochs: int = EPOCHS) -> dict[int, TrainResult]:
         """What a new executor makes of these members."""
         with self.opened() as executor:
             return {advance.number: advance for advance in executor.advance(members, epochs=epochs)}
@@ -132,7 +132,9 @@ class ExecutorContract(ABC):
 
     def test_saved_members_go_on_to_the_same_numbers(self, tmp_path: Path) -> None:
         """In a new executor, and in the one that wrote them."""
-        planned = replace(member(3, rate_end=0.01), epochs=3)  # what its rate is depends on how long it is planned
+        planned = replace(
+            member(3, lr_end=0.01), epochs=3
+        )  # what its learning rate is depends on how long it is planned
         members = [member(0), member(1, 1e-3), member(2, 1e6, optimizer="sgd"), planned]
         with self.opened() as executor:
             list(executor.advance(members, epochs=1))
@@ -176,7 +178,7 @@ class ExecutorContract(ABC):
 
     def test_another_seed_is_another_beginning(self) -> None:
         """Weights and data order change."""
-        other = Member(number=1, parameters={"rate": 1e-2}, seed=8)
+        other = TrialConfig(number=1, parameters={"lr": 1e-2}, seed=8)
         results = self.advanced(member(0), other)
         assert results[0].initial_cost != results[1].initial_cost
 
@@ -233,7 +235,7 @@ class ExecutorContract(ABC):
         executor.close()
 
 
-def close(one: Advance, other: Advance) -> bool:
+def close(one: TrainResult, other: TrainResult) -> bool:
     """The two trained alike, up to the rounding of another order of summation."""
     return one.step == other.step and all(
         math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6) for a, b in zip(one.costs, other.costs, strict=True)

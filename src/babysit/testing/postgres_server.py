@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, final
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 # Where Debian and its children put them; elsewhere they are found on the PATH.
 DEBIAN: Final = Path("/usr/lib/postgresql")

@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from babysit.records.curves import LOSS_TRAIN, Curves, Series
+from babysit.records.curves import TRAIN_LOSS, Curves, Series
+from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run, Status
-from babysit.records.vitals import Vitals
-from babysit.store.identity import new_run_id
+from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
 from babysit.testing.sample_runs import full_run, losses, same
 from babysit.testing.store_contract_hard import (
@@ -49,8 +49,8 @@ def appended_rows_come_back_in_order(address: str) -> None:
             if step % 7 == 0:
                 writer.flush()
         writer.close()
-        kept = store.load(writer.run_id).curves.get(LOSS_TRAIN)
-    expected = losses(0, 20).get(LOSS_TRAIN)
+        kept = store.load(writer.run_id).curves.get(TRAIN_LOSS)
+    expected = losses(0, 20).get(TRAIN_LOSS)
     assert np.array_equal(kept.steps, expected.steps)
     assert np.array_equal(kept.values, expected.values)
     assert writer.problems == ()
@@ -61,17 +61,19 @@ def a_layer_may_appear_later(address: str) -> None:
     with Store(address) as store:
         writer = store.open_writer(Run(id=new_run_id()))
         one = np.ones((1, 1), dtype="float32")
-        writer.append(vitals=Vitals(layers=("a",), steps=np.array([0]), values={"zeros": one}))
+        writer.append(layer_metrics=LayerMetrics(layers=("a",), steps=np.array([0]), values={"zeros": one}))
         writer.flush()
-        writer.append(vitals=Vitals(layers=("b",), steps=np.array([4]), values={"zeros": 2 * one, "dead": 3 * one}))
+        writer.append(
+            layer_metrics=LayerMetrics(layers=("b",), steps=np.array([4]), values={"zeros": 2 * one, "dead": 3 * one})
+        )
         writer.close()
-        vitals = store.load(writer.run_id).vitals
-    assert vitals.layers == ("a", "b")
-    assert vitals.steps.tolist() == [0, 4]
-    assert np.array_equal(vitals.series("zeros", "a"), [1, np.nan], equal_nan=True)
-    assert np.array_equal(vitals.series("zeros", "b"), [np.nan, 2], equal_nan=True)
-    assert np.array_equal(vitals.series("dead", "b"), [np.nan, 3], equal_nan=True)
-    assert vitals.values["zeros"].dtype == np.float32
+        layer_metrics = store.load(writer.run_id).layer_metrics
+    assert layer_metrics.layers == ("a", "b")
+    assert layer_metrics.steps.tolist() == [0, 4]
+    assert np.array_equal(layer_metrics.series("zeros", "a"), [1, np.nan], equal_nan=True)
+    assert np.array_equal(layer_metrics.series("zeros", "b"), [np.nan, 2], equal_nan=True)
+    assert np.array_equal(layer_metrics.series("dead", "b"), [np.nan, 3], equal_nan=True)
+    assert layer_metrics.values["zeros"].dtype == np.float32
 
 
 def a_field_takes_its_last_value(address: str) -> None:
@@ -79,12 +81,12 @@ def a_field_takes_its_last_value(address: str) -> None:
     run = full_run(new_run_id())
     with Store(address) as store:
         writer = store.open_writer(run)
-        writer.update(stop_reason="first", result={"accuracy/test": 0.5})
+        writer.update(stop_reason="first", result={"test/accuracy": 0.5})
         writer.flush()
         writer.update(stop_reason="second")
         writer.close()
         kept = store.load(run.id)
-    assert same(kept, msgspec.structs.replace(run, stop_reason="second", result={"accuracy/test": 0.5}))
+    assert same(kept, msgspec.structs.replace(run, stop_reason="second", result={"test/accuracy": 0.5}))
 
 
 def a_resumed_run_has_each_step_once(address: str) -> None:
@@ -97,7 +99,7 @@ def a_resumed_run_has_each_step_once(address: str) -> None:
         again.rewind(5)
         again.append(curves=losses(6, 12))
         again.close()
-        kept = store.load(writer.run_id).curves.get(LOSS_TRAIN)
+        kept = store.load(writer.run_id).curves.get(TRAIN_LOSS)
         summary = store.list()[0]
     assert kept.steps.tolist() == list(range(12))
     assert summary.steps == 12
@@ -116,8 +118,8 @@ def the_list_is_newest_first_and_says_what_happened(address: str) -> None:
     assert (lines[0].status, lines[0].verdict, lines[0].steps) == (Status.RUNNING, "inconclusive", 7)
     line = lines[1]
     assert (line.name, line.kind, line.status) == ("größer als 1 🙂", "fit", Status.FINISHED)
-    assert (line.verdict, line.diagnosis) == ("problems", "R301 rate-too-high")
-    assert (line.metric_name, line.metric, line.steps) == ("accuracy/test", 0.25, 6)
+    assert (line.verdict, line.root_cause) == ("problems", "R301 lr-too-high")
+    assert (line.metric_name, line.metric, line.steps) == ("test/accuracy", 0.25, 6)
 
 
 def a_run_is_found_by_its_beginning(address: str) -> None:
@@ -175,7 +177,7 @@ def saving_a_run_that_is_being_written_loses_nothing(address: str) -> None:
         writer.close()
         run = store.load("both")
     assert (run.name, run.stop_reason) == ("saved", "done")
-    assert run.curves.get(LOSS_TRAIN).steps.tolist() == [0, 1, 2, 3, 4]
+    assert run.curves.get(TRAIN_LOSS).steps.tolist() == [0, 1, 2, 3, 4]
 
 
 def what_cannot_be_recorded_is_told_and_the_rest_kept(address: str) -> None:
@@ -184,16 +186,16 @@ def what_cannot_be_recorded_is_told_and_the_rest_kept(address: str) -> None:
         writer = store.open_writer(Run(id="odd"))
         writer.append(curves=losses(0, 2))
         writer.append(curves=Curves(series={"broken": Series(np.arange(3), np.zeros(2))}))
-        writer.append(vitals=Vitals(layers=("a",), steps=np.arange(2), values={"zeros": np.zeros((3, 1))}))
-        writer.update(config={"rate": object()}, stop_reason="done", colour="red", anatomy="text", id="other")
+        writer.append(layer_metrics=LayerMetrics(layers=("a",), steps=np.arange(2), values={"zeros": np.zeros((3, 1))}))
+        writer.update(config={"lr": object()}, stop_reason="done", colour="red", model_summary="text", id="other")
         writer.append(curves=losses(2, 3))
         writer.close()
         writer.append(curves=losses(3, 4))
         run = store.load("odd")
-    assert run.curves.get(LOSS_TRAIN).steps.tolist() == [0, 1, 2]
-    assert (run.stop_reason, run.config, run.anatomy) == ("done", {}, None)
+    assert run.curves.get(TRAIN_LOSS).steps.tolist() == [0, 1, 2]
+    assert (run.stop_reason, run.config, run.model_summary) == ("done", {}, None)
     told = "\n".join(writer.problems)
-    for name in ("broken", "zeros", "config", "colour", "anatomy", "id was", "after the end"):
+    for name in ("broken", "zeros", "config", "colour", "model_summary", "id was", "after the end"):
         assert name in told, name
 
 
@@ -201,17 +203,17 @@ def halves_of_characters_cost_themselves_alone(address: str) -> None:
     """A name that no file can hold becomes one that it can; everything else of the run is there."""
     half, whole = "lone \ud800 surrogate", "lone ? surrogate"
     zeros = np.full((1, 1), 0.5, dtype="float32")
-    vitals = Vitals(layers=(half,), steps=np.arange(1), values={"zeros": zeros})
+    layer_metrics = LayerMetrics(layers=(half,), steps=np.arange(1), values={"zeros": zeros})
     with Store(address) as store:
-        store.save(Run(id="half", name=half, vitals=vitals, config={half: half}))
+        store.save(Run(id="half", name=half, layer_metrics=layer_metrics, config={half: half}))
         writer = store.open_writer(Run(id="written", name=half))
-        writer.append(vitals=vitals)
+        writer.append(layer_metrics=layer_metrics)
         writer.update(config={half: half})
         writer.close()
         assert writer.problems == ()
         for kept in (store.load("half"), store.load("written")):
-            assert (kept.name, kept.vitals.layers, kept.config) == (whole, (whole,), {whole: whole})
-            assert kept.vitals.series("zeros", whole).tolist() == [0.5]
+            assert (kept.name, kept.layer_metrics.layers, kept.config) == (whole, (whole,), {whole: whole})
+            assert kept.layer_metrics.series("zeros", whole).tolist() == [0.5]
 
 
 STORE_CONTRACT: Final[tuple[Callable[[str], None], ...]] = (

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from babysit.records.anatomy import Anatomy, Layer
-from babysit.records.curves import LOSS_TRAIN, Curves, Series
+from babysit.records.curves import TRAIN_LOSS, Curves, Series
+from babysit.records.errors import UserError
 from babysit.records.finding import Finding, Severity
-from babysit.records.hiding import value_without_secrets
-from babysit.records.problem import UserError
+from babysit.records.layer_metrics import LayerMetrics
+from babysit.records.model_summary import Layer, ModelSummary
 from babysit.records.run import Run, Status
-from babysit.records.vitals import Vitals
+from babysit.records.secrets import value_without_secrets
 from babysit.store.store import Store
 from babysit.testing.sample_runs import full_run, losses, same
 
@@ -112,7 +112,7 @@ def killed_at_random_moments(address: str, *, kills: int, seed: int) -> int:
         with Store(address) as store:
             assert store.problems == (), store.problems
             run = store.load(f"killed-{number}")
-            steps = run.curves.get(LOSS_TRAIN).steps.tolist()
+            steps = run.curves.get(TRAIN_LOSS).steps.tolist()
             assert run.status is Status.INTERRUPTED
             assert steps == list(range(len(steps)))
             assert len(steps) >= committed > 0
@@ -130,10 +130,12 @@ def hostile_names_do_no_harm(address: str) -> None:
                 name=text,
                 kind=text,
                 config={text: text},
-                anatomy=Anatomy(model=text, layers=(Layer(name=text, kind=text, order=0),)),
+                model_summary=ModelSummary(model=text, layers=(Layer(name=text, kind=text, order=0),)),
                 curves=Curves(series={text: Series(np.arange(2), np.array([1.0, 0.5]))}),
-                vitals=Vitals(layers=(text,), steps=np.arange(1), values={"zeros": np.zeros((1, 1), dtype="float32")}),
-                findings=(Finding(code="R301", name=text, severity=Severity.ERROR, layers=(text,), meaning=text),),
+                layer_metrics=LayerMetrics(
+                    layers=(text,), steps=np.arange(1), values={"zeros": np.zeros((1, 1), dtype="float32")}
+                ),
+                findings=(Finding(code="R301", name=text, severity=Severity.ERROR, layers=(text,), message=text),),
             )
             store.save(run)
             store.annotate(run.id, notes=text)
@@ -142,7 +144,7 @@ def hostile_names_do_no_harm(address: str) -> None:
             writer.close()
             assert writer.problems == (), writer.problems
             kept = store.load(run.id)
-            assert (kept.name, kept.vitals.layers) == (text, (text,))
+            assert (kept.name, kept.layer_metrics.layers) == (text, (text,))
             assert kept.config == {text: value_without_secrets(text, text)}  # "passwd" in a name hides its value
             assert kept.curves.get(text).steps.tolist() == [0, 1, 2]
             line = next(line for line in store.list() if line.id == run.id)
@@ -189,12 +191,12 @@ def a_long_run_stays_within_its_bound(address: str) -> None:
         writer.update(findings=(Finding(code="R301", name="x", severity=Severity.ERROR, first_step=150_000),))
         for first in range(0, 200_000, 10_000):
             curves = losses(first, first + 10_000)
-            curves.get(LOSS_TRAIN).values[5_000] = first  # a spike in every piece
+            curves.get(TRAIN_LOSS).values[5_000] = first  # a spike in every piece
             writer.append(curves=curves)
             writer.flush()
         writer.close()
         assert writer.problems == ()
-        kept = store.load("long").curves.get(LOSS_TRAIN)
+        kept = store.load("long").curves.get(TRAIN_LOSS)
         line = store.list()[0]
     assert line.thinned
     assert line.bytes <= 0.5e6
@@ -204,7 +206,7 @@ def a_long_run_stays_within_its_bound(address: str) -> None:
     assert kept.steps[:500].tolist() == list(range(500))
     with Store(address, megabytes=0) as store:
         store.save(Run(id="whole", curves=losses(0, 200_000)))
-        assert len(store.load("whole").curves.get(LOSS_TRAIN)) == 200_000
+        assert len(store.load("whole").curves.get(TRAIN_LOSS)) == 200_000
 
 
 def _write_two(address: str, number: int, gate: Any) -> None:
@@ -230,7 +232,7 @@ def _expect_runs(store: Store, ids: Sequence[str], rows: int) -> None:
     for run_id in ids:
         run = store.load(run_id)
         assert run.status is Status.FINISHED
-        assert run.curves.get(LOSS_TRAIN).steps.tolist() == list(range(rows)), run_id
+        assert run.curves.get(TRAIN_LOSS).steps.tolist() == list(range(rows)), run_id
 
 
 def a_run_whose_process_ended_is_interrupted(address: str) -> None:
@@ -247,7 +249,7 @@ def a_run_whose_process_ended_is_interrupted(address: str) -> None:
         run = store.load("ended")
         writer.close()
     assert run.status is Status.INTERRUPTED
-    assert run.curves.get(LOSS_TRAIN).steps.tolist() == [0, 1, 2]
+    assert run.curves.get(TRAIN_LOSS).steps.tolist() == [0, 1, 2]
 
 
 def _write_and_end(address: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final, final
 
 import torch
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 NAME: Final = "checkpoint.pt"
 FORMAT: Final = 1  # raised when what is inside changes

@@ -8,7 +8,7 @@ import warnings
 import torch
 from lightning_fabric import Fabric
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.training.settings import FitSettings
 
 

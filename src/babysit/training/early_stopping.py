@@ -43,8 +43,8 @@ def reason_to_stop(now: Stopping, *, patience: int, gap_patience: int) -> str:
     """Why to stop now, as a sentence; "" to go on.
 
     The widening gap is the lecture's sign, and stopping after several risings in a row is Prechelt's rule UP
-    (Early Stopping – But When?, 1998). Measured on digits, MNIST, wine and breast cancer, two rates, with and without
-    20 % wrong labels, 3 seeds, beside a patience of 8: 5 epochs of widening leave the test accuracy where it is
+    (Early Stopping – But When?, 1998). Measured on digits, MNIST, wine and breast cancer, two learning rates, with and
+    without 20 % wrong labels, 3 seeds, beside a patience of 8: 5 epochs of widening leave the test accuracy where it is
     (0.954, and 0.925 with wrong labels) and save 1 of 20 epochs; 3 save 1 of 6 and cost 0.001 with wrong labels.
     """
     since = now.epochs - now.best_epoch

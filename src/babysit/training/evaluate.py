@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from babysit.data.batches import batches
 from babysit.data.samples import Samples
+from babysit.experiments.replica import device_of
 from babysit.nn.losses import loss_for, score
-from babysit.probes.replica import device_of
 
 
 @final

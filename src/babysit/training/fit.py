@@ -15,13 +15,15 @@ from babysit.data.batches import batch_bounds, batches
 from babysit.data.profile import profile
 from babysit.data.samples import Samples
 from babysit.data.splits import Splits
+from babysit.experiments.compatibility import check_compatible
+from babysit.experiments.isolation import preserve_random_states, seed_everything
+from babysit.experiments.optimizers import make_optimizer
+from babysit.monitor.recorder import RunWriter
+from babysit.monitor.watch import Watch, watch
 from babysit.nn.losses import loss_for
-from babysit.probes.fitting import require_fitting
-from babysit.probes.optimizers import make_optimizer
-from babysit.probes.restore import random_states_kept, seed_everything
-from babysit.records.anatomy import Task
-from babysit.records.curves import LOSS_VALIDATION
-from babysit.records.problem import UserError
+from babysit.records.curves import VAL_LOSS
+from babysit.records.errors import UserError
+from babysit.records.model_summary import Task
 from babysit.records.run import Run, Status
 from babysit.training.checkpoint import Checkpoints, read_checkpoint
 from babysit.training.device import make_fabric
@@ -30,15 +32,13 @@ from babysit.training.evaluate import Scores, evaluate
 from babysit.training.not_finite import NotFinite, require_finite, say_why
 from babysit.training.settings import FitSettings
 from babysit.training.state import TrainingState, digest, fixed_part
-from babysit.watcher.recorder import Sink
-from babysit.watcher.watch import Watch, watch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from rich.progress import Progress
 
 
-class RunWriter(Sink, Protocol):
+class FitWriter(RunWriter, Protocol):
     """Where the records of one run go while it trains; store.writer.Writer is one."""
 
     run_id: str
@@ -73,7 +73,7 @@ def fit(
     splits: Splits,
     *,
     settings: FitSettings = FitSettings(),  # noqa: B008  frozen, so it is safe to share
-    writer: RunWriter | None = None,
+    writer: FitWriter | None = None,
     progress: Progress | None = None,
     resume: Path | None = None,
 ) -> FitResult:
@@ -89,11 +89,11 @@ def fit(
     """
     if len(splits.validation) == 0:
         raise UserError("there are no validation samples", do="Split some off: without them nothing says when to stop")
-    require_fitting(model, splits.train)
-    with random_states_kept():
+    check_compatible(model, splits.train)
+    with preserve_random_states():
         seed_everything(settings.seed)
         fabric = make_fabric(settings)
-        optimizer = make_optimizer(settings.optimizer, model, rate=settings.rate, weight_decay=settings.weight_decay)
+        optimizer = make_optimizer(settings.optimizer, model, lr=settings.lr, weight_decay=settings.weight_decay)
         network, stepper = fabric.setup(model, optimizer)
         state = TrainingState(
             model=model,
@@ -185,15 +185,15 @@ def _score_epoch(loop: _Loop) -> None:
     train = _scores(loop, loop.mirror)
     require_finite([torch.tensor(validation.loss)], last_step=state.step, of="validation loss")
     last = loop.watch.steps - 1  # steps count from 0, and scores belong to the last one finished
-    loop.watch.log(LOSS_VALIDATION, validation.loss, step=last)
-    loop.watch.log(f"{validation.name}/validation", validation.value, step=last)
-    loop.watch.log(f"{train.name}/train", train.value, step=last)
+    loop.watch.log(VAL_LOSS, validation.loss, step=last)
+    loop.watch.log(f"val/{validation.name}", validation.value, step=last)
+    loop.watch.log(f"train/{train.name}", train.value, step=last)
     state.stopping = observe(
         state.stopping, score=validation.value, validation_loss=validation.loss, train_loss=train.loss
     )
     if state.stopping.improved:
         state.keep_best()
-    loop.tick(f"Training: {validation.name}/validation {state.stopping.best_score:.3f}")
+    loop.tick(f"Training: val/{validation.name} {state.stopping.best_score:.3f}")
 
 
 def _scores(loop: _Loop, samples: Samples) -> Scores:
@@ -206,13 +206,13 @@ def _result(loop: _Loop, *, complete: bool) -> dict[str, float]:
     result = {"steps": float(state.step), "epochs": float(state.epoch)}
     if stopping.best_epoch:
         name = "accuracy" if loop.splits.train.task is not Task.REGRESSION else "r2"
-        result |= {f"{name}/validation": stopping.best_score, "loss/validation": stopping.best_loss}
+        result |= {f"val/{name}": stopping.best_score, "val/loss": stopping.best_loss}
         result |= {"best_epoch": float(stopping.best_epoch), "best_step": float(state.best_step)}
     scored = {"train": loop.mirror, "test": loop.splits.test} if complete else {}
     for split, samples in scored.items():
         if len(samples):
             scores = _scores(loop, samples)
-            result |= {f"{scores.name}/{split}": scores.value, f"loss/{split}": scores.loss}
+            result |= {f"{split}/{scores.name}": scores.value, f"{split}/loss": scores.loss}
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.training.checkpoint import load_plain, write_atomically
 
 FORMAT: Final = 1

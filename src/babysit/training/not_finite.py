@@ -32,13 +32,15 @@ def require_finite(losses: Sequence[Tensor], *, last_step: int, of: str = "loss"
 
 
 def say_why(problem: NotFinite, state: TrainingState, splits: Splits) -> str:
-    """The cause, what was restored, and what to do, in words; a NaN cost almost always means too high a rate."""
-    rate, best = state.settings.rate, state.stopping.best_epoch
+    """The cause, what was restored, and what to do, in words; a NaN cost almost always means too high a learning
+    rate.
+    """
+    lr, best = state.settings.lr, state.stopping.best_epoch
     what = "NaN" if math.isnan(problem.value) else "infinite"
     restored = f"the weights of epoch {best} are restored" if best else "the first weights are restored"
-    told = f"the {problem.of} became {what} at step {problem.step} (epoch {state.epoch + 1}) with rate {rate:g}"
+    told = f"the {problem.of} became {what} at step {problem.step} (epoch {state.epoch + 1}) with learning rate {lr:g}"
     for samples, name in ((splits.train, "training"), (splits.validation, "validation")):
         if not bool(torch.isfinite(samples.x).all()):
             return f"{told}: the {name} inputs hold NaN or infinite values. Remove or fill them; {restored}"
-    cause = "almost always the rate is too high"
-    return f"{told}: {cause}. Try {rate / 10:g}, or the range that check() suggests; {restored}"
+    cause = "almost always the learning rate is too high"
+    return f"{told}: {cause}. Try {lr / 10:g}, or the range that check() suggests; {restored}"

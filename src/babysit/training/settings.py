@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, final
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 PRECISIONS: Final = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true")
 
@@ -20,7 +20,7 @@ class FitSettings:
     The same seed gives the same numbers on the same machine. `folder` is where the checkpoint goes; None keeps none.
     """
 
-    rate: float = 1e-3  # Adam's own default
+    lr: float = 1e-3  # Adam's own default
     weight_decay: float = 0.0
     optimizer: str = "adam"
     batch_size: int = 64
@@ -36,8 +36,8 @@ class FitSettings:
         for name in ("batch_size", "epochs", "patience", "gap_patience"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}", do="Give a whole number from 1 on")
-        if not (self.rate > 0 and math.isfinite(self.rate)):
-            raise UserError(f"the rate is {self.rate}", do="Give a number above 0, such as 0.001")
+        if not (self.lr > 0 and math.isfinite(self.lr)):
+            raise UserError(f"the learning rate is {self.lr}", do="Give a number above 0, such as 0.001")
         if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
             raise UserError(f"the weight decay is {self.weight_decay}", do="Give 0 or a small number above it")
         if self.seed < 0:

@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 
 from babysit.data.samples import Samples
 from babysit.data.splits import Splits
-from babysit.probes.restore import random_states, set_random_states
-from babysit.records.problem import UserError
+from babysit.experiments.isolation import random_states, set_random_states
+from babysit.records.errors import UserError
 from babysit.training.early_stopping import Stopping
 from babysit.training.settings import FitSettings
 

@@ -8,12 +8,12 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from babysit.probes.optimizers import OPTIMIZERS
-from babysit.records.problem import UserError
+from babysit.experiments.optimizers import OPTIMIZERS
+from babysit.records.errors import UserError
 from babysit.records.trial import Value
-from babysit.tuning.executor import UNDERSTOOD, Build, Member, Workload
-from babysit.tuning.population.recipe import recipe_of
-from babysit.tuning.space import Choice, Dimension, Space
+from babysit.training.hyperparameters import hyperparameters_of
+from babysit.tuning.executors.base import UNDERSTOOD, Build, TrainingTask, TrialConfig
+from babysit.tuning.space import Categorical, Dimension, Space
 
 
 def check_build(build: Build, space: Space) -> None:
@@ -43,7 +43,7 @@ def check_build(build: Build, space: Space) -> None:
         )
 
 
-def check_choices(space: Space, workload: Workload) -> None:
+def check_choices(space: Space, workload: TrainingTask) -> None:
     """Looks at what the trainer itself is to use: choices, and the ends of ranges, beside each optimizer.
 
     Raises:
@@ -51,7 +51,7 @@ def check_choices(space: Space, workload: Workload) -> None:
     """
     choices = {name: space.dimensions[name] for name in space.ordered if name in UNDERSTOOD}
     optimizers = choices.get("optimizer")
-    kinds = optimizers.values if isinstance(optimizers, Choice) else (workload.optimizer,)
+    kinds = optimizers.values if isinstance(optimizers, Categorical) else (workload.optimizer,)
     unknown = [str(kind) for kind in kinds if str(kind).lower() not in OPTIMIZERS]
     if unknown:
         raise UserError(f"there is no optimizer {', '.join(unknown)}", do=f"Use one of {', '.join(OPTIMIZERS)}")
@@ -67,15 +67,15 @@ def check_choices(space: Space, workload: Workload) -> None:
 
 def _tried_of(name: str, dimension: Dimension) -> tuple[tuple[Value, ...], str]:
     """All of a choice, or what lies just inside both ends of a range, and how the range is written."""
-    if isinstance(dimension, Choice):
+    if isinstance(dimension, Categorical):
         return dimension.values, ""
     ends = dimension.value(0.001), dimension.value(0.999)
     return ends, f"{name}={dimension.low:g}..{dimension.high:g}"
 
 
-def _check_recipe(given: dict[str, Value], workload: Workload, said: str) -> None:
+def _check_recipe(given: dict[str, Value], workload: TrainingTask, said: str) -> None:
     try:
-        recipe_of(Member(number=0, parameters=given, epochs=1), workload)
+        hyperparameters_of(TrialConfig(number=0, parameters=given, epochs=1), workload)
     except UserError as problem:
         raise UserError(problem.what, where=problem.where or said, do=problem.do) from problem
 

@@ -9,11 +9,11 @@ from typing import Final, final
 
 from babysit.analysis.trials import FINALISTS, OTHER_SEEDS, best_of, ranked
 from babysit.records.trial import Trial, TrialState
-from babysit.tuning.climb import climb
-from babysit.tuning.executor import Executor, Member
-from babysit.tuning.halving import Plan
-from babysit.tuning.ledger import Ledger, in_words
+from babysit.tuning.executors.base import Executor, TrialConfig
+from babysit.tuning.halving_schedule import HalvingSchedule
 from babysit.tuning.settings import SearchSettings, Stage
+from babysit.tuning.successive_halving import run_bracket
+from babysit.tuning.trial_log import TrialLog, in_words
 
 # A gain above two standard deviations of the seeds is hardly luck (95 % of a normal distribution lie within them).
 _SPREADS: Final = 2.0
@@ -39,14 +39,16 @@ class Finalist:
         return statistics.stdev(self.metrics) if len(self.metrics) > 1 else None
 
 
-def run_finalists(epochs: int, *, executor: Executor, ledger: Ledger, settings: SearchSettings) -> tuple[Finalist, ...]:
+def run_finalists(
+    epochs: int, *, executor: Executor, trial_log: TrialLog, settings: SearchSettings
+) -> tuple[Finalist, ...]:
     """Trains each finalist on each new seed; the best mean comes first, those that diverge are left out."""
-    chosen = best_configurations(ledger.trials, settings.finalists)
+    chosen = best_configurations(trial_log.trials, settings.finalists)
     seeds = [settings.seed + 1 + place for place in range(settings.finalist_seeds)]
     if not chosen or not seeds:
         return ()
     ended = _on_seeds(
-        chosen, seeds, Stage(FINALISTS, len(chosen) * len(seeds), epochs), executor=executor, ledger=ledger
+        chosen, seeds, Stage(FINALISTS, len(chosen) * len(seeds), epochs), executor=executor, trial_log=trial_log
     )
     finalists = [
         Finalist(trial=trial, metrics=tuple(result.metric or 0.0 for result in results))
@@ -57,14 +59,14 @@ def run_finalists(epochs: int, *, executor: Executor, ledger: Ledger, settings: 
 
 
 def brought_nothing(
-    stage: Stage, before: Trial | None, *, executor: Executor, ledger: Ledger, settings: SearchSettings
+    stage: Stage, before: Trial | None, *, executor: Executor, trial_log: TrialLog, settings: SearchSettings
 ) -> str:
     """Says so when the best of a stage is better than the best before it by no more than seeds differ; else "".
 
     The best before was trained again in this stage, for as long as its other trials; the spread is that of the stage's
     best on other seeds.
     """
-    trials = ledger.of(stage.name)
+    trials = trial_log.of(stage.name)
     found = best_of(trials)
     if before is None or found is None:
         return ""
@@ -73,7 +75,7 @@ def brought_nothing(
     gain = (best.metric or 0.0) - ((again[0] if again else before).metric or 0.0)
     seeds = [settings.seed + 1 + place for place in range(_NOISE_SEEDS)]
     repeated = Stage(f"{stage.name}{OTHER_SEEDS}", len(seeds), stage.epochs)
-    results = _on_seeds([best], seeds, repeated, executor=executor, ledger=ledger)[0]
+    results = _on_seeds([best], seeds, repeated, executor=executor, trial_log=trial_log)[0]
     metrics = [trial.metric for trial in (best, *results) if trial.metric is not None]
     if len(metrics) < 2:
         return ""
@@ -106,15 +108,17 @@ def best_configurations(trials: Sequence[Trial], count: int) -> list[Trial]:
 
 
 def _on_seeds(
-    chosen: Sequence[Trial], seeds: Sequence[int], stage: Stage, *, executor: Executor, ledger: Ledger
+    chosen: Sequence[Trial], seeds: Sequence[int], stage: Stage, *, executor: Executor, trial_log: TrialLog
 ) -> list[list[Trial]]:
     """Trains each configuration on each seed, all side by side; the results of each configuration in a list."""
     members = [
-        Member(number=ledger.new_number(), parameters=trial.parameters, seed=seed, epochs=stage.epochs)
+        TrialConfig(number=trial_log.new_number(), parameters=trial.parameters, seed=seed, epochs=stage.epochs)
         for trial in chosen
         for seed in seeds
     ]
-    ledger.begin(stage)
-    ended = climb(members, Plan(stage.name, (stage.epochs,), (len(members),)), executor=executor, ledger=ledger)
-    ledger.end()
+    trial_log.begin(stage)
+    ended = run_bracket(
+        members, HalvingSchedule(stage.name, (stage.epochs,), (len(members),)), executor=executor, trial_log=trial_log
+    )
+    trial_log.end()
     return [ended[start : start + len(seeds)] for start in range(0, len(ended), len(seeds))]

@@ -12,9 +12,9 @@ from typing import Any, Final
 import optuna
 
 from babysit.analysis.trials import configuration
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.trial import Trial, TrialState, Value
-from babysit.tuning.space import Choice, Dimension, Scale, Space
+from babysit.tuning.space import Categorical, Dimension, Range, Space
 
 # Random first: when few hyperparameters matter it beats a grid, and it needs no results to go on (CS231n lecture 6).
 SAMPLERS: Final = ("random", "grid", "qmc", "tpe", "gp")
@@ -164,7 +164,7 @@ def grid(space: Space, trials: int, known: Mapping[str, Value] | None = None) ->
     A point that is the known configuration is left out: that one is trained anyway.
     """
     counts = {
-        name: len(dimension.values) if isinstance(dimension, Choice) else 1
+        name: len(dimension.values) if isinstance(dimension, Categorical) else 1
         for name, dimension in space.dimensions.items()
     }
     scales = list(space.scales)
@@ -202,7 +202,7 @@ def _product(counts: Mapping[str, int]) -> int:
 
 
 def _points(dimension: Dimension, count: int) -> list[Value]:
-    if isinstance(dimension, Choice):
+    if isinstance(dimension, Categorical):
         return list(dimension.values)
     if count == 1:
         return [dimension.value(0.5)]
@@ -226,20 +226,20 @@ def _sampler(name: str, seed: int, random_first: int) -> optuna.samplers.BaseSam
 
 
 def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
-    if isinstance(dimension, Scale):
+    if isinstance(dimension, Range):
         return optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=not dimension.linear)
     return optuna.distributions.CategoricalDistribution(dimension.values)
 
 
 def _suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> None:
-    if isinstance(dimension, Scale):
+    if isinstance(dimension, Range):
         trial.suggest_float(name, dimension.low, dimension.high, log=not dimension.linear)
     else:
         trial.suggest_categorical(name, dimension.values)
 
 
 def _holds(dimension: Dimension, value: Value) -> bool:
-    if isinstance(dimension, Choice):
+    if isinstance(dimension, Categorical):
         return value in dimension.values
     return dimension.low <= float(value) <= dimension.high
 

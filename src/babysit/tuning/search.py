@@ -16,23 +16,23 @@ from torch import Tensor
 from babysit.data.batches import batch_bounds
 from babysit.records.trial import Trial
 from babysit.tuning.builder import check_build, check_choices
-from babysit.tuning.constant_answer import constant_answer
-from babysit.tuning.course import run_stages
-from babysit.tuning.executor import Build, Executor, Workload
+from babysit.tuning.coarse_to_fine import run_stages
+from babysit.tuning.constant_prediction import constant_prediction
+from babysit.tuning.executors.base import Build, Executor, TrainingTask
+from babysit.tuning.executors.caching import CachingExecutor
+from babysit.tuning.executors.sequential import SequentialExecutor
+from babysit.tuning.final_evaluation import Verification, verify
 from babysit.tuning.finalists import Finalist, best_configurations, note_on, run_finalists
-from babysit.tuning.folder import STUDY, SearchFolder
 from babysit.tuning.importance import importance, in_a_sentence
-from babysit.tuning.in_process import InProcess
-from babysit.tuning.ledger import Ledger
-from babysit.tuning.population.population import Population
-from babysit.tuning.remembered import Remembered
-from babysit.tuning.replay import Replayed, replay
 from babysit.tuning.result import SearchResult
+from babysit.tuning.search_checkpoint import STUDY, SearchCheckpoint
 from babysit.tuning.settings import SearchSettings
 from babysit.tuning.space import Space
-from babysit.tuning.space_text import text_of
+from babysit.tuning.space_parser import text_of
 from babysit.tuning.stages import plans
 from babysit.tuning.study_file import StudyFile
+from babysit.tuning.trial_log import TrialLog
+from babysit.tuning.vectorized.executor import VectorizedExecutor
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,7 +47,7 @@ def search(
     *,
     space: Space,
     settings: SearchSettings | None = None,
-    executor: Callable[[Workload], Executor] | None = None,
+    executor: Callable[[TrainingTask], Executor] | None = None,
     writer: Writer | None = None,
     progress: Progress | None = None,
     folder: Path | str | None = None,
@@ -80,29 +80,31 @@ def search(
     with ExitStack() as stack:
         kept, study_file = None, None
         if folder is not None:
-            kept = stack.enter_context(SearchFolder(folder, asked=_asked(workload, space, settings)))
+            kept = stack.enter_context(SearchCheckpoint(folder, asked=_asked(workload, space, settings)))
             study_file = StudyFile(kept.path / STUDY, name=kept.path.resolve().parent.name or "search")
-        ledger = Ledger(writer=writer, progress=progress, study_file=study_file)
-        ledger.constant = constant_answer(workload.train, workload.validation)
-        trainer = executor(workload) if executor else Population(workload, told=ledger.tick)
+        trial_log = TrialLog(writer=writer, progress=progress, study_file=study_file)
+        trial_log.constant = constant_prediction(workload.train, workload.validation)
+        trainer = executor(workload) if executor else VectorizedExecutor(workload, told=trial_log.tick)
         stack.callback(trainer.close)
         if kept is not None:
-            trainer = remembered = Remembered(trainer, kept)
+            trainer = remembered = CachingExecutor(trainer, kept)
             if remembered.known_at_first:
-                ledger.notes.append(f"went on from {remembered.known_at_first} results written down in {kept.path}")
+                trial_log.notes.append(f"went on from {remembered.known_at_first} results written down in {kept.path}")
         end = _End()
         try:
-            last = run_stages(space, executor=trainer, ledger=ledger, settings=settings)
-            end.finalists = run_finalists(last.epochs, executor=trainer, ledger=ledger, settings=settings)
-            end.replayed = _replayed(end, ledger, workload, settings=settings, plainly=executor is InProcess)
+            last = run_stages(space, executor=trainer, trial_log=trial_log, settings=settings)
+            end.finalists = run_finalists(last.epochs, executor=trainer, trial_log=trial_log, settings=settings)
+            end.replayed = _replayed(
+                end, trial_log, workload, settings=settings, plainly=executor is SequentialExecutor
+            )
             if kept is not None:
                 kept.finished()
         except KeyboardInterrupt:
             end.interrupted = True
             again = "" if kept is None else f"; the same search in {kept.path} goes on from there"
-            ledger.notes.append(f"interrupted after {len(ledger.trials)} trials; what had ended is kept{again}")
-        ledger.notes += trainer.notes
-    return _result(end, ledger, space, settings=settings, seconds=time.perf_counter() - began)
+            trial_log.notes.append(f"interrupted after {len(trial_log.trials)} trials; what had ended is kept{again}")
+        trial_log.notes += trainer.notes
+    return _result(end, trial_log, space, settings=settings, seconds=time.perf_counter() - began)
 
 
 @final
@@ -111,44 +113,44 @@ class _End:
     """How a search came to its end."""
 
     finalists: tuple[Finalist, ...] = ()
-    replayed: Replayed = field(default_factory=Replayed)
+    replayed: Verification = field(default_factory=Verification)
     interrupted: bool = False
 
-    def best(self, ledger: Ledger) -> Trial | None:
+    def best(self, trial_log: TrialLog) -> Trial | None:
         """The winner on new seeds, else the best of all."""
-        return ledger.best
+        return trial_log.best
 
 
-def _result(end: _End, ledger: Ledger, space: Space, *, settings: SearchSettings, seconds: float) -> SearchResult:
+def _result(end: _End, trial_log: TrialLog, space: Space, *, settings: SearchSettings, seconds: float) -> SearchResult:
     winner = end.finalists[0] if end.finalists else None
     first = settings.stages[0].name
-    shares = importance(ledger.of(first), space)
-    said = (*ledger.notes, in_a_sentence(shares, first), note_on(end.finalists))
+    shares = importance(trial_log.of(first), space)
+    said = (*trial_log.notes, in_a_sentence(shares, first), note_on(end.finalists))
     return SearchResult(
-        trials=tuple(ledger.trials),
-        ranges=tuple(ledger.ranges),
-        best=end.best(ledger),
-        metric_name=ledger.metric_name,
+        trials=tuple(trial_log.trials),
+        ranges=tuple(trial_log.ranges),
+        best=end.best(trial_log),
+        metric_name=trial_log.metric_name,
         mean=winner.mean if winner else None,
         spread=winner.spread if winner else None,
         ensemble=end.replayed.ensemble,
         importance=shares,
-        plans=tuple(ledger.plans),
+        plans=tuple(trial_log.plans),
         notes=tuple(note for note in (*said, end.replayed.note, end.replayed.ensemble_note) if note),
         interrupted=end.interrupted,
         seconds=seconds,
     )
 
 
-def _workload(build: Build, splits: Splits, space: Space, settings: SearchSettings) -> Workload:
-    return Workload(
+def _workload(build: Build, splits: Splits, space: Space, settings: SearchSettings) -> TrainingTask:
+    return TrainingTask(
         build=build,
         train=splits.train,
         validation=splits.validation,
         steps=_steps(splits, space, settings),
         precision=settings.precision,
         optimizer=settings.optimizer,
-        rate=settings.rate,
+        lr=settings.lr,
         weight_decay=settings.weight_decay,
         batch_size=settings.batch_size,
         device=settings.device,
@@ -162,7 +164,7 @@ def _steps(splits: Splits, space: Space, settings: SearchSettings) -> int:
     return epochs * len(batch_bounds(len(splits.train), settings.batch_size))
 
 
-def _asked(workload: Workload, space: Space, settings: SearchSettings) -> dict[str, Any]:
+def _asked(workload: TrainingTask, space: Space, settings: SearchSettings) -> dict[str, Any]:
     """What makes a search this one: another space, setting or set of data is another search."""
     train, validation = workload.train, workload.validation
     return {
@@ -176,12 +178,14 @@ def _checksum(tensor: Tensor) -> int:
     return zlib.crc32(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
-def _replayed(end: _End, ledger: Ledger, workload: Workload, *, settings: SearchSettings, plainly: bool) -> Replayed:
+def _replayed(
+    end: _End, trial_log: TrialLog, workload: TrainingTask, *, settings: SearchSettings, plainly: bool
+) -> Verification:
     """The winner alone, unless it was trained so, and the best together when they are wanted."""
-    best = end.best(ledger)
+    best = end.best(trial_log)
     compare = bool(end.finalists) and not plainly
     if best is None or not (compare or settings.ensemble > 1):
-        return Replayed()
-    known = best_configurations(ledger.trials, settings.ensemble)
+        return Verification()
+    known = best_configurations(trial_log.trials, settings.ensemble)
     others = [trial for trial in known if trial.parameters != best.parameters]
-    return replay([best, *others[: max(settings.ensemble - 1, 0)]], workload, compare=compare)
+    return verify([best, *others[: max(settings.ensemble - 1, 0)]], workload, compare=compare)

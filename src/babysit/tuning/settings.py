@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 
 
 @final
@@ -53,7 +53,7 @@ class SearchSettings:
     ensemble: int = 0  # so many of the best are trained once more and asked together
     optimizer: str = "adam"  # where the space has none
     batch_size: int = 64  # likewise
-    rate: float = 1e-3  # likewise
+    lr: float = 1e-3  # likewise
     weight_decay: float = 0.0  # likewise
     device: str = "auto"
     precision: str = "32"  # auto: bfloat16 products where they are right and faster; bf16: wherever they are right

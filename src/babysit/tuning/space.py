@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, final
 
+from babysit.analysis.parameter_bounds import valid
 from babysit.analysis.trials import DIGITS
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.trial import Value
-from babysit.rules.search.natural import valid
 
 
 @final
 @dataclass(frozen=True)
-class Scale:
+class Range:
     """A range of numbers, tried evenly per factor of ten unless it says `linear`.
 
-    Rates, penalties and sizes act by factors, so 1e-4 to 1e-3 deserves as many trials as 1e-3 to 1e-2 (CS231n
+    Learning rates, penalties and sizes act by factors, so 1e-4 to 1e-3 deserves as many trials as 1e-3 to 1e-2 (CS231n
     lecture 6: `10 ** uniform(-5, -3)`).
 
     Raises:
@@ -80,7 +80,7 @@ class Scale:
 
 @final
 @dataclass(frozen=True)
-class Choice:
+class Categorical:
     """A list of values to choose from.
 
     Raises:
@@ -101,12 +101,12 @@ class Choice:
             raise UserError("a choice lists the same value twice", where=listed, do="Name each once")
 
 
-Dimension: TypeAlias = Scale | Choice
+Dimension: TypeAlias = Range | Categorical
 
 
 @final
 @dataclass(frozen=True)
-class When:
+class Condition:
     """A hyperparameter exists only where another one has one of these values (momentum only with some optimizers)."""
 
     name: str
@@ -125,23 +125,23 @@ class When:
 class Space:
     """The hyperparameters to search, by name, and which of them exist only beside a certain choice of another.
 
-    The trainer itself understands some names (rate, weight_decay, optimizer, …: `babysit search --help`); every name is
-    also handed to the function that builds the model.
+    The trainer itself understands some names (learning rate, weight_decay, optimizer, …: `babysit search --help`);
+    every name is also handed to the function that builds the model.
 
     Raises:
         UserError: it is empty, a range leaves what its name can mean (a dropout above 1), or a condition cannot hold.
     """
 
     dimensions: Mapping[str, Dimension]
-    when: Mapping[str, When] = field(default_factory=dict)
+    when: Mapping[str, Condition] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses an empty space and impossible ranges."""
         object.__setattr__(self, "dimensions", dict(self.dimensions))
         if not self.dimensions:
-            raise UserError("there is nothing to search", do="Give at least one range, e.g. rate=1e-4..1e-1")
+            raise UserError("there is nothing to search", do="Give at least one range, e.g. lr=1e-4..1e-1")
         for name, dimension in self.dimensions.items():
-            if isinstance(dimension, Scale):
+            if isinstance(dimension, Range):
                 low, high = valid(name)
                 if not low <= dimension.low < dimension.high <= high:
                     limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"at {low:g} or above"
@@ -169,15 +169,17 @@ class Space:
     def narrowed(self, dimensions: Mapping[str, Dimension]) -> Space:
         """The same hyperparameters with these ranges; one whose condition can no longer hold falls away."""
         kept = dict(dimensions)
-        when: dict[str, When] = {}
+        when: dict[str, Condition] = {}
         for name in self.ordered:
             condition = self.when.get(name)
             if condition is None:
                 continue
             parent = kept.get(condition.name)
-            values = tuple(value for value in condition.values if isinstance(parent, Choice) and value in parent.values)
+            values = tuple(
+                value for value in condition.values if isinstance(parent, Categorical) and value in parent.values
+            )
             if values:
-                when[name] = When(condition.name, values)
+                when[name] = Condition(condition.name, values)
             else:
                 del kept[name]
         return Space(kept, when)
@@ -195,15 +197,15 @@ class Space:
             for name in self.ordered:
                 dimension = self.dimensions[name]
                 if self.active(name, example):
-                    middle = dimension.values[0] if isinstance(dimension, Choice) else dimension.value(0.5)
+                    middle = dimension.values[0] if isinstance(dimension, Categorical) else dimension.value(0.5)
                     example[name] = forced.get(name, middle)
             found.append(example)
         return found
 
     @property
-    def scales(self) -> dict[str, Scale]:
+    def scales(self) -> dict[str, Range]:
         """The hyperparameters that have a range."""
-        return {name: dimension for name, dimension in self.dimensions.items() if isinstance(dimension, Scale)}
+        return {name: dimension for name, dimension in self.dimensions.items() if isinstance(dimension, Range)}
 
     @property
     def warnings(self) -> dict[str, str]:
@@ -217,13 +219,15 @@ class Space:
         }
 
 
-def _check_condition(name: str, condition: When, space: Space) -> None:
+def _check_condition(name: str, condition: Condition, space: Space) -> None:
     said = f"{name}@{condition}"
     if name not in space.dimensions:
         raise UserError(f"there is no {name} in the search space", where=said, do="Give it a range or choices")
     parent = space.dimensions.get(condition.name)
-    if not isinstance(parent, Choice):
-        known = ", ".join(key for key, value in space.dimensions.items() if isinstance(value, Choice)) or "none yet"
+    if not isinstance(parent, Categorical):
+        known = (
+            ", ".join(key for key, value in space.dimensions.items() if isinstance(value, Categorical)) or "none yet"
+        )
         raise UserError(
             f"{name} depends on {condition.name}, which is not one of the choices ({known})",
             where=said,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from babysit.reporting.live.guard import Doors
+from babysit.reporting.live.access import AccessPolicy
 from babysit.reporting.live.serving import bound, server_of
 
 
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 class Site(NamedTuple):
     port: int
-    doors: Doors
+    doors: AccessPolicy
 
     @property
     def address(self) -> str:
@@ -50,7 +50,7 @@ def serve() -> Iterator[Callable[..., Site]]:
 
     def served(url: object, **doors: str) -> Site:
         listening = bound("127.0.0.1", 0)
-        site = Site(listening.getsockname()[1], Doors(**doors))
+        site = Site(listening.getsockname()[1], AccessPolicy(**doors))
         server = server_of(str(url), site.doors)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

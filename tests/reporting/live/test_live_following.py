@@ -10,19 +10,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from babysit.records.curves import LOSS_TRAIN, Curves, Series
+from babysit.records.curves import TRAIN_LOSS, Curves, Series
+from babysit.records.errors import UserError
 from babysit.records.finding import Finding, Severity
-from babysit.records.problem import UserError
 from babysit.records.run import Run, Status
 from babysit.records.trial import StageRange, Trial, TrialState
 from babysit.records.verdict import Verdict
-from babysit.reporting.live import following, pieces, shelf
-from babysit.reporting.live.following import Follower
-from babysit.reporting.live.library import Library
-from babysit.store import place
+from babysit.reporting.live import event_stream, fragments, run_filter
+from babysit.reporting.live.event_stream import RunPoller
+from babysit.reporting.live.store_session import StoreSession
+from babysit.store import backend
 from babysit.store.store import Store
 from babysit.store.summary import RunSummary
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 from babysit.testing.postgres_server import postgres_programs, postgres_server
 from babysit.testing.sample_runs import losses
 
@@ -86,7 +86,7 @@ def test_where_no_store_is_the_page_waits_for_one_and_makes_none(serve, tmp_path
     stream = site.listen("/events/runs")
     read(stream, "no run has been kept")
     with Store(str(tmp_path / "none")) as store:
-        store.save(sick.healthy_run())
+        store.save(synthetic_runs.healthy_run())
     read(stream, "digits")
     stream.close()
     assert "digits" in site.ask("/").text
@@ -100,9 +100,9 @@ def test_an_empty_store_says_how_to_begin(serve, tmp_path):
 
 
 def test_a_locked_store_is_said_to_be_so_and_read_once_it_is_free(serve, tmp_path, monkeypatch):
-    monkeypatch.setattr(place, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(backend, "BUSY_SECONDS", 0.2)
     with Store(str(tmp_path)) as store:
-        store.save(sick.healthy_run())
+        store.save(synthetic_runs.healthy_run())
     for beside in ("-wal", "-shm"):
         (tmp_path / f"babysit.sqlite{beside}").unlink(missing_ok=True)
     holder = sqlite3.connect(tmp_path / "babysit.sqlite", isolation_level=None)
@@ -124,26 +124,26 @@ def test_a_file_that_is_no_store_is_said_to_be_none(serve, tmp_path):
 
 
 def test_a_store_that_is_removed_meanwhile_is_missed_and_one_in_its_place_is_found(tmp_path):
-    library = Library(str(tmp_path))
+    library = StoreSession(str(tmp_path))
     with Store(str(tmp_path)) as store:
-        store.save(sick.healthy_run())
+        store.save(synthetic_runs.healthy_run())
     assert len(library.ask(lambda store: store.list())) == 1
     for file in tmp_path.glob("babysit.sqlite*"):
         file.unlink()
     with pytest.raises(UserError):
         library.ask(lambda store: store.list())
     with Store(str(tmp_path)) as store:
-        store.save(sick.diverging_run())
-    assert [run.name for run in library.ask(lambda store: store.list())] == ["digits with rate 1.0"]
+        store.save(synthetic_runs.diverging_run())
+    assert [run.name for run in library.ask(lambda store: store.list())] == ["digits with learning rate 1.0"]
 
 
 def test_a_run_is_made_into_a_page_only_when_it_has_changed(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(following.pieces, "of_run", lambda run: made.append(run.id) or {})
+    monkeypatch.setattr(event_stream.fragments, "of_run", lambda run: made.append(run.id) or {})
     with Store(str(tmp_path)) as store:
-        run = sick.healthy_run()
+        run = synthetic_runs.healthy_run()
         store.save(run)
-        follower = Follower(Library(str(tmp_path)))
+        follower = RunPoller(StoreSession(str(tmp_path)))
         for _ in range(3):
             follower.look(["latest"])
         assert made == [run.id]
@@ -162,17 +162,17 @@ def test_a_fault_in_one_look_is_told_and_the_stream_goes_on():
             raise found
         return found
 
-    ((trouble,), _) = following._news("piece", look, sent)
+    ((trouble,), _) = event_stream._news("piece", look, sent)
     assert "ZeroDivisionError: by &lt;nothing&gt;" in trouble
-    assert len(following._news("piece", look, sent)[0]) == 2
+    assert len(event_stream._news("piece", look, sent)[0]) == 2
 
 
 @pytest.mark.parametrize("page", ["", "/events"])
 def test_what_cannot_be_shown_is_refused_in_words(serve, tmp_path, page):
     with Store(str(tmp_path)) as store:
-        store.save(sick.healthy_run())
+        store.save(synthetic_runs.healthy_run())
     site = serve(tmp_path)
-    one = sick.healthy_run().id
+    one = synthetic_runs.healthy_run().id
     for address, status, words in (
         ("/compare", 400, "at least two runs"),
         (f"/compare?run={one}", 400, "at least two runs"),
@@ -185,7 +185,7 @@ def test_what_cannot_be_shown_is_refused_in_words(serve, tmp_path, page):
 
 def test_two_runs_are_put_beside_each_other_and_what_cannot_be_compared_is_said(serve, tmp_path):
     with Store(str(tmp_path)) as store:
-        one, other = sick.healthy_run(), sick.diverging_run()
+        one, other = synthetic_runs.healthy_run(), synthetic_runs.diverging_run()
         store.save(one)
         store.save(other)
     site = serve(tmp_path)
@@ -200,12 +200,12 @@ def test_two_runs_are_put_beside_each_other_and_what_cannot_be_compared_is_said(
 def test_the_list_shows_what_was_asked_for():
     runs = [
         RunSummary(id="a", name="Digits", status=Status.RUNNING),
-        RunSummary(id="b", name="other", status=Status.FINISHED, verdict="problems", diagnosis="O201 double-softmax"),
+        RunSummary(id="b", name="other", status=Status.FINISHED, verdict="problems", root_cause="O201 double-softmax"),
         RunSummary(id="c", name="digits", status=Status.CRASHED, verdict="healthy", tags=("paper",)),
     ]
 
     def shown(**query):
-        return "".join(run.id for run in shelf.matching(runs, shelf.wanted(query)))
+        return "".join(run.id for run in run_filter.matching(runs, run_filter.run_filter(query)))
 
     assert shown() == "abc"
     assert shown(text="digits") == "ac"
@@ -220,16 +220,16 @@ def test_the_list_shows_what_was_asked_for():
 
 def test_a_long_list_is_cut_unless_all_is_asked_for():
     runs = [RunSummary(id=str(number)) for number in range(150)]
-    assert len(shelf.matching(runs, shelf.wanted({}))) == 100
-    assert len(shelf.matching(runs, shelf.wanted({"show": "all"}))) == 150
+    assert len(run_filter.matching(runs, run_filter.run_filter({}))) == 100
+    assert len(run_filter.matching(runs, run_filter.run_filter({"show": "all"}))) == 150
 
 
 def test_tiles_tell_the_mean_of_the_last_batches_and_a_loss_that_is_no_number():
     values = np.linspace(2.0, 1.0, 300)
-    run = Run(id="x", curves=Curves(series={LOSS_TRAIN: Series(np.arange(300), values)}))
-    assert dict(pieces.tiles(run)) == {"Steps": "300", "Training loss": "1"}
+    run = Run(id="x", curves=Curves(series={TRAIN_LOSS: Series(np.arange(300), values)}))
+    assert dict(fragments.tiles(run)) == {"Steps": "300", "Training loss": "1"}
     values[-1] = np.nan
-    assert dict(pieces.tiles(run))["Training loss"] == "NaN"
+    assert dict(fragments.tiles(run))["Training loss"] == "NaN"
 
 
 def test_a_search_is_told_stage_by_stage():
@@ -238,22 +238,22 @@ def test_a_search_is_told_stage_by_stage():
         Trial(number=1, stage="coarse", state=TrialState.PRUNED, metric=float("nan")),
         Trial(number=2, stage="fine", state=TrialState.RUNNING),
     )
-    ranges = (StageRange(stage="coarse", parameter="rate", low=1e-5, high=0.1),)
-    coarse, fine = pieces.stages(Run(id="x", trials=trials, ranges=ranges))
+    ranges = (StageRange(stage="coarse", parameter="lr", low=1e-5, high=0.1),)
+    coarse, fine = fragments.stages(Run(id="x", trials=trials, ranges=ranges))
     assert (coarse.name, coarse.trials, coarse.stopped, coarse.best) == ("coarse", 2, 1, 0.5)
-    assert coarse.ranges == ("rate 1e-5 to 0.1",)
+    assert coarse.ranges == ("lr 1e-5 to 0.1",)
     assert (fine.name, fine.running, fine.best) == ("fine", 1, None)
 
 
 def test_hostile_names_in_findings_layers_and_figures_stay_text():
-    run = sick.hostile_names_run()
-    written = pieces.of_run(run)
+    run = synthetic_runs.hostile_names_run()
+    written = fragments.of_run(run)
     assert "alert(1)" in written["findings"], "the hostile name is there"
     for html in written.values():
         assert "<script" not in html
         assert "<img" not in html
         assert not any(mark in html for mark in ("\x1b", "\u202e", "\x00"))
         html.encode()  # halves of characters were replaced
-    for text in pieces.figures(run).values():
+    for text in fragments.figures(run).values():
         assert "\n" not in text, "an event is one line"
         assert json.loads(text)["specification"]

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from babysit.reporting.live.guard import Doors
+from babysit.reporting.live.access import AccessPolicy
 from babysit.store.store import Store
 from babysit.testing.sample_runs import full_run
-from babysit.testing.sick import healthy_run, hostile_names_run
+from babysit.testing.synthetic_runs import healthy_run, hostile_names_run
 
 TOKEN = "a-token-of-some-length"
 
@@ -43,11 +43,11 @@ def test_other_names_are_not_answered_so_no_name_server_can_lead_a_browser_here(
 
 
 def test_beyond_the_loopback_address_bare_addresses_and_the_own_name_are_answered_and_others_are_not():
-    doors = Doors("0.0.0.0", TOKEN)
+    doors = AccessPolicy("0.0.0.0", TOKEN)
     assert doors.answers_to("192.168.1.7:8642")
     assert doors.answers_to("localhost:8642")
     assert not doors.answers_to("evil.example")
-    assert Doors("train.lab", TOKEN).answers_to("train.lab:80")
+    assert AccessPolicy("train.lab", TOKEN).answers_to("train.lab:80")
 
 
 def test_every_answer_forbids_scripts_and_sources_from_elsewhere(serve, store):
@@ -212,7 +212,7 @@ def test_what_cannot_be_drawn_of_a_run_is_told_on_its_page(tmp_path, serve, monk
 
     with Store(str(tmp_path)) as store:
         store.save(full_run("a"))
-    monkeypatch.setattr("babysit.reporting.live.pieces.tiles", fails)
+    monkeypatch.setattr("babysit.reporting.live.fragments.tiles", fails)
     answer = serve(tmp_path).ask("/run?id=a")
     assert answer.status == 422
     assert "this cannot be shown: ZeroDivisionError" in answer.text

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from babysit.reporting.live.guard import Doors
+from babysit.reporting.live.access import AccessPolicy
 from babysit.reporting.live.serving import bound, server_of
 from babysit.store.store import Store
-from babysit.testing import sick
+from babysit.testing import synthetic_runs
 
 sync_api = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -100,7 +100,12 @@ def keep(tmp_path):
 def store(tmp_path):
     place = tmp_path / "runs"
     with Store(str(place)) as kept:
-        for run in (sick.healthy_run(), sick.diverging_run(), sick.hostile_names_run(), sick.search_run()):
+        for run in (
+            synthetic_runs.healthy_run(),
+            synthetic_runs.diverging_run(),
+            synthetic_runs.hostile_names_run(),
+            synthetic_runs.search_run(),
+        ):
             kept.save(run)
     return place
 
@@ -213,12 +218,12 @@ def test_a_fault_is_told_while_it_trains(serve, tmp_path, visit, training, keep)
 @pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 390)])
 def test_every_page_can_be_read_by_everybody(serve, store, visit, keep, dark, width):
     site = serve(store)
-    two = urlencode([("run", sick.healthy_run().id), ("run", sick.diverging_run().id)])
+    two = urlencode([("run", synthetic_runs.healthy_run().id), ("run", synthetic_runs.diverging_run().id)])
     pages = {
         "list": "/",
-        "healthy": f"/run?id={sick.healthy_run().id}",
-        "hostile": f"/run?id={sick.hostile_names_run().id}",
-        "search": f"/run?id={sick.search_run().id}",
+        "healthy": f"/run?id={synthetic_runs.healthy_run().id}",
+        "hostile": f"/run?id={synthetic_runs.hostile_names_run().id}",
+        "search": f"/run?id={synthetic_runs.search_run().id}",
         "compared": f"/compare?{two}",
     }
     for name, path in pages.items():
@@ -251,13 +256,13 @@ def test_everything_is_reached_by_keyboard(serve, store, visit):
     page.wait_for_selector("text=COMPARISON")
     page.go_back()
     page.wait_for_selector("#rows tr")
-    page.locator("input[name=text]").fill("rate 1.0")
+    page.locator("input[name=text]").fill("learning rate 1.0")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/*text=rate*")
+    page.wait_for_url("**/*text=learning rate*")
     assert page.locator("#rows tr").count() == 1
     page.locator("#rows a").focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=Problem found: rate too high")
+    page.wait_for_selector("text=Problem found: learning rate too high")
     page.locator("textarea").fill("seen <b>by</b> me\nand again")
     page.locator("input[name=tags]").fill("shown")
     page.keyboard.press("Enter")
@@ -273,8 +278,8 @@ def test_what_was_ticked_opened_and_chosen_stays_when_a_page_changes(serve, stor
     box.check()
     box.focus()
     chosen = box.get_attribute("value")
-    run = sick.overfit_run()
-    page = visit(f"{site.address}/run?id={sick.healthy_run().id}")
+    run = synthetic_runs.overfit_run()
+    page = visit(f"{site.address}/run?id={synthetic_runs.healthy_run().id}")
     drawn(page)
     figure = page.locator("figure[data-name=heatmap]")
     figure.scroll_into_view_if_needed()
@@ -283,9 +288,9 @@ def test_what_was_ticked_opened_and_chosen_stays_when_a_page_changes(serve, stor
     before = int(figure.get_attribute("data-drawn"))
     with Store(str(store)) as kept:
         kept.save(run)
-        vitals = sick.diverging_run().vitals
-        writer = kept.open_writer(kept.load(sick.healthy_run().id))
-        writer.append(vitals=vitals)
+        layer_metrics = synthetic_runs.diverging_run().layer_metrics
+        writer = kept.open_writer(kept.load(synthetic_runs.healthy_run().id))
+        writer.append(layer_metrics=layer_metrics)
         writer.flush()
         home.wait_for_selector(f"text={run.id}")
         assert home.locator("#rows input:checked").get_attribute("value") == chosen
@@ -299,7 +304,7 @@ def test_what_was_ticked_opened_and_chosen_stays_when_a_page_changes(serve, stor
 def test_a_page_says_when_its_server_is_gone_and_goes_on_when_it_is_back(chromium, store):
     def served(port):
         listening = bound("127.0.0.1", port)
-        server = server_of(str(store), Doors())
+        server = server_of(str(store), AccessPolicy())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         return server, thread, listening.getsockname()[1]

@@ -6,12 +6,12 @@ from typing import final
 
 import msgspec
 
-from babysit.records.problem import UserError
+from babysit.monitor.watch import Watch, watch
+from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
 from babysit.reporting.verdict import verdict
-from babysit.store.identity import new_run_id
+from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
-from babysit.watcher.watch import Watch, watch
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer

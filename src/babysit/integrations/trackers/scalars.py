@@ -25,11 +25,11 @@ def scalars(run: Run) -> Iterator[tuple[str, int, float]]:
     """Every curve and a summary of every vital sign over the layers, as (name, step, value)."""
     for name, series in run.curves.series.items():
         yield from zip([name] * len(series), series.steps.tolist(), series.values.tolist(), strict=True)
-    for statistic, table in run.vitals.values.items():
-        for step, row in zip(run.vitals.steps.tolist(), table, strict=True):
+    for metric, table in run.layer_metrics.values.items():
+        for step, row in zip(run.layer_metrics.steps.tolist(), table, strict=True):
             if not np.isnan(row).all():
                 for word, summary in SUMMARIES.items():
-                    yield f"vitals/{statistic}/{word}", step, float(summary(row))
+                    yield f"layer metrics/{metric}/{word}", step, float(summary(row))
 
 
 def rows(run: Run) -> list[tuple[int, dict[str, float]]]:
@@ -46,6 +46,6 @@ def findings_text(run: Run) -> str:
     lines = [f"**{said.title}**: {said.sentence}", ""]
     for finding in run.findings:
         because = f" (explained by {finding.explained_by})" if finding.explained_by else ""
-        lines += [f"- **{finding.severity} {finding.code} {finding.name}**{because}: {finding.meaning}"]
-        lines += [f"  {finding.advice}"] if finding.advice else []
+        lines += [f"- **{finding.severity} {finding.code} {finding.name}**{because}: {finding.message}"]
+        lines += [f"  {finding.recommendation}"] if finding.recommendation else []
     return "\n".join(lines)

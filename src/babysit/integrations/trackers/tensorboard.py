@@ -1,11 +1,11 @@
-"""A run in TensorBoard: curves and vital signs as scalars, findings and settings as text."""
+"""A run in TensorBoard: curves and layer metrics as scalars, findings and settings as text."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from babysit.integrations.trackers.scalars import findings_text, scalars
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Run
 
 

@@ -7,14 +7,14 @@ import math
 from typing import Any
 
 from babysit.integrations.trackers.scalars import findings_text, rows
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
 from babysit.records.run import Run
 
 
 def send_wandb(run: Run, *, project: str = "babysit", mode: str = "") -> str:
     """Send the run and return its address (its local folder when `mode` is "offline").
 
-    Curves, vital signs, settings, results and findings. Raises UserError when wandb is not installed or refuses.
+    Curves, layer metrics, settings, results and findings. Raises UserError when wandb is not installed or refuses.
     """
     try:
         wandb: Any = importlib.import_module("wandb")

@@ -8,14 +8,14 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from babysit.reporting.live.guard import Doors, Guard
-from babysit.reporting.live.library import Library
+from babysit.reporting.live.access import AccessPolicy, Guard
 from babysit.reporting.live.pages import Pages
+from babysit.reporting.live.store_session import StoreSession
 
 
-def application(url: str | None, doors: Doors, *, closing: Callable[[], bool] = lambda: False) -> ASGIApp:
+def application(url: str | None, doors: AccessPolicy, *, closing: Callable[[], bool] = lambda: False) -> ASGIApp:
     """The pages over the store at this address (None: `./babysit_runs`); streams end once `closing` says so."""
-    pages = Pages(Library(url), doors, closing=closing)
+    pages = Pages(StoreSession(url), doors, closing=closing)
     routes = [
         Route("/", pages.home),
         Route("/run", pages.run),

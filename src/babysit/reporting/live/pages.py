@@ -14,15 +14,15 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from babysit.records.problem import UserError
-from babysit.reporting.live import pieces, shelf
-from babysit.reporting.live.following import Follower, Look, events
-from babysit.reporting.live.guard import Doors
-from babysit.reporting.live.library import NOT_BEGUN, Library
-from babysit.reporting.live.paper import ASSETS, asset, written
+from babysit.records.errors import UserError
+from babysit.reporting.live import fragments, run_filter
+from babysit.reporting.live.access import AccessPolicy
+from babysit.reporting.live.event_stream import Look, RunPoller, events
+from babysit.reporting.live.store_session import NOT_BEGUN, StoreSession
+from babysit.reporting.live.templates import ASSETS, asset, render
 from babysit.reporting.report import report
+from babysit.store.db_errors import UnreadableError
 from babysit.store.store import LONGEST_TAG
-from babysit.store.trouble import UnreadableError
 
 Shown = TypeVar("Shown")
 
@@ -39,21 +39,21 @@ _YEAR_SECONDS: Final = 31_536_000
 class Pages:
     """Every page over one store."""
 
-    def __init__(self, library: Library, doors: Doors, *, closing: Callable[[], bool]) -> None:
+    def __init__(self, library: StoreSession, doors: AccessPolicy, *, closing: Callable[[], bool]) -> None:
         self._library = library
         self._doors = doors
         self._closing = closing
-        self._follower = Follower(library)
+        self._follower = RunPoller(library)
 
     async def home(self, request: Request) -> Response:
         """The list of runs."""
-        asked = shelf.wanted(request.query_params)
+        asked = run_filter.run_filter(request.query_params)
         address = f"/events/runs?{request.url.query}" if request.url.query else "/events/runs"
-        return await self._page("runs.html", partial(self._look_at_all, asked), address, asked=asked, shelf=shelf)
+        return await self._page("runs.html", partial(self._look_at_all, asked), address, asked=asked, shelf=run_filter)
 
     async def home_events(self, request: Request) -> Response:
         """Changes of the list."""
-        return self._stream(partial(self._look_at_all, shelf.wanted(request.query_params)), dict)
+        return self._stream(partial(self._look_at_all, run_filter.run_filter(request.query_params)), dict)
 
     async def run(self, request: Request) -> Response:
         """One run."""
@@ -132,9 +132,9 @@ class Pages:
         """Any other address."""
         return self._refused("There is no such page here", getattr(problem, "status_code", 404))
 
-    def _look_at_all(self, asked: shelf.Wanted) -> dict[str, str]:
+    def _look_at_all(self, asked: run_filter.RunFilter) -> dict[str, str]:
         summaries = self._library.ask(lambda store: store.list())
-        return pieces.of_runs(shelf.matching(summaries, asked), kept=len(summaries))
+        return fragments.of_runs(run_filter.matching(summaries, asked), kept=len(summaries))
 
     async def _page(self, template: str, look: Look, address: str, **context: Any) -> Response:
         """A page with everything in its place already; its stream only brings what changes."""
@@ -144,9 +144,9 @@ class Pages:
             if _status_of(problem) != _LATER:
                 return self._problem(problem)
             # The page stays: its stream fills it as soon as the store can be read.
-            shown, status = pieces.of_problem(str(problem)), 200 if problem.what == NOT_BEGUN else 503
+            shown, status = fragments.of_problem(str(problem)), 200 if problem.what == NOT_BEGUN else 503
         ready = defaultdict(Markup, {name: Markup(html) for name, html in shown.items()})  # by our own templates
-        page = written(template, pieces=ready, events=address, place=self._library.label, **context)
+        page = render(template, pieces=ready, events=address, place=self._library.label, **context)
         return HTMLResponse(page, status)
 
     async def _followed(self, run_ids: list[str], *, compared: bool = False) -> Response:
@@ -169,7 +169,7 @@ class Pages:
         return self._refused(str(problem), _status_of(problem))
 
     def _refused(self, why: str, status: int) -> Response:
-        return HTMLResponse(written("refused.html", why=why, place=self._library.label), status)
+        return HTMLResponse(render("refused.html", why=why, place=self._library.label), status)
 
 
 def _status_of(problem: UserError) -> int:

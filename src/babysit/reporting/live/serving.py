@@ -10,10 +10,10 @@ from typing import Final
 
 import uvicorn
 
-from babysit.records.problem import UserError
+from babysit.records.errors import UserError
+from babysit.reporting.live.access import AccessPolicy
 from babysit.reporting.live.application import application
-from babysit.reporting.live.guard import Doors
-from babysit.reporting.live.paper import asset
+from babysit.reporting.live.templates import asset
 
 PORT: Final = 8642
 # How many ports above the one asked for are tried for a suggestion.
@@ -44,7 +44,7 @@ def bound(host: str, port: int) -> socket.socket:
         raise UserError(f"nothing can listen at {host}, port {port}: {problem.strerror}") from problem
 
 
-def serve(listening: socket.socket, url: str | None, doors: Doors, *, ready: Callable[[str], None]) -> None:
+def serve(listening: socket.socket, url: str | None, doors: AccessPolicy, *, ready: Callable[[str], None]) -> None:
     """Answer at this socket until Ctrl-C or SIGTERM; `ready` is told the address to open, its token included."""
     server = server_of(url, doors)
     asset("vega.js")  # takes a second or two, once: now instead of at the first visit
@@ -53,7 +53,7 @@ def serve(listening: socket.socket, url: str | None, doors: Doors, *, ready: Cal
         server.run(sockets=[listening])
 
 
-def server_of(url: str | None, doors: Doors) -> uvicorn.Server:
+def server_of(url: str | None, doors: AccessPolicy) -> uvicorn.Server:
     """What answers over the store at this address, once it is run."""
     server: uvicorn.Server
     page = application(url, doors, closing=lambda: server.should_exit)
@@ -72,7 +72,7 @@ def server_of(url: str | None, doors: Doors) -> uvicorn.Server:
     return server
 
 
-def address(listening: socket.socket, doors: Doors) -> str:
+def address(listening: socket.socket, doors: AccessPolicy) -> str:
     """What to open in a browser on this machine, its token included."""
     host, port = listening.getsockname()[:2]
     name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host

@@ -1,6 +1,6 @@
-"""Diseases of what the layers pass on (A4).
+"""Issues of what the layers pass on (A4).
 
-Purpose: one file a disease of this family
+Purpose: one file a issue of this family
 May import: records and the readings of this room
 Start at: any file; each holds one RULE
 """

@@ -7,15 +7,15 @@ from typing import Final
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import first_known, last_known, late, of, onset
-from babysit.analysis.learning import poor
+from babysit.analysis.layer_metrics import first_known, last_known, last_window, onset, select
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.model_structure import hidden_layers
-from babysit.records.anatomy import Layer
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 # An input that differs between samples by less than a thousandth of its size is the same for all of them, up to
 # rounding; inputs that tell samples apart differ by a tenth and more.
@@ -27,35 +27,35 @@ def judged(run: Run) -> list[Layer]:
 
     What made the input constant is to be found before such a layer, and its units say nothing.
     """
-    differs = late(run, "input_variation")
+    differs = last_window(run, "input_variation")
     return [layer for layer in hidden_layers(run) if differs.get(layer.name, 1.0) > SAME_INPUT]
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the share of units that were zero on all of the last samples, and since when."""
     layers = judged(run)
-    shares = {name: share for name, share in of(layers, last_known(run, "dead")).items() if share > limits["share"]}
+    shares = {name: share for name, share in select(layers, last_known(run, "dead")).items() if share > limits["share"]}
     if not shares:
         return
     name, share = max(shares.items(), key=lambda pair: pair[1])
-    born = of(layers, first_known(run, "dead")).get(name, 0.0)
+    born = select(layers, first_known(run, "dead")).get(name, 0.0)
     at_birth = born > limits["share"]
-    since = int(run.vitals.steps[0]) if at_birth else onset(run, "dead", name, limits["share"])
+    since = int(run.layer_metrics.steps[0]) if at_birth else onset(run, "dead", name, limits["share"])
     when = "from the start (first weights or inputs)" if at_birth else f"by step {since} (as after a step too long)"
     # A layer without a single living unit passes nothing on: no other evidence of harm is needed.
     closed = share > limits["closed"]
-    hurt = poor(run)
+    hurt = is_underperforming(run)
     severity = Severity.ERROR if closed and hurt else Severity.WARNING if hurt or closed else Severity.INFO
     yield Evidence(
         layers=tuple(shares),
         first_step=since,
-        last_step=int(run.vitals.steps[-1]),
+        last_step=int(run.layer_metrics.steps[-1]),
         severity=severity,
         confidence=0.9 if hurt else 0.6,
         numbers={"dead": share, "dead_at_start": born, "layers": len(shares)},
-        meaning=f"{100 * share:.0f} % of the units of {name} were 0 on all of the last samples, {when}; they "
+        message=f"{100 * share:.0f} % of the units of {name} were 0 on all of the last samples, {when}; they "
         "get no gradient and never come back.",
-        advice="Initialize by He with small positive biases, or centre the inputs."
+        recommendation="Initialize by He with small positive biases, or centre the inputs."
         if at_birth
         else "Divide the learning rate by 10, or use leaky ReLU.",
     )
@@ -67,18 +67,18 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="ReLU-type units that are zero on all data.",
     why="A unit that is zero on every sample has zero gradient: it is lost for good, and the layer is narrower.",
-    advice="Lower the learning rate, initialize by He, or use leaky ReLU.",
+    recommendation="Lower the learning rate, initialize by He, or use leaky ReLU.",
     find=find,
-    needs=("anatomy", "vitals"),
+    needs=("model_summary", "layer_metrics"),
     limits={
         "share": Limit(0.4, "10 to 20 % is usual and harmless (CS231n lecture 6); twice that narrows the layer"),
         "closed": Limit(0.99, "no unit left alive, up to rounding"),
     },
-    leads_to=(*NOT_LEARNING, "G504", "U603", "G501"),
-    treatments=(
-        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
-        Treatment(action="replace_activation", value="leaky_relu", say="Use leaky ReLU.", code="nn.LeakyReLU(0.01)"),
-        Treatment(action="initialize", value="he", say="Initialize by He, biases 0.01."),
+    causes=(*NOT_LEARNING, "G504", "U603", "G501"),
+    fixes=(
+        Fix(action="scale_lr", value=0.1, say="Divide the learning rate by 10."),
+        Fix(action="replace_activation", value="leaky_relu", say="Use leaky ReLU.", code="nn.LeakyReLU(0.01)"),
+        Fix(action="initialize", value="he", say="Initialize by He, biases 0.01."),
     ),
     false_positives=(
         "Wide sparse networks work with many silent units: INFO while they learn.",
@@ -87,12 +87,12 @@ RULE = Rule(
     ),
     sources=("CS231n lecture 6: dead ReLU.", "Lu et al. 2019 (arXiv 1903.06733): dying ReLU."),
     fires_on=(
-        lambda: example_run(loss=flat(2.3), vitals={"dead": 0.95}),
-        lambda: example_run(loss=flat(2.3), vitals={"dead": np.linspace(0, 1, 39)[:, None]}),
+        lambda: example_run(loss=flat(2.3), layer_metrics={"dead": 0.95}),
+        lambda: example_run(loss=flat(2.3), layer_metrics={"dead": np.linspace(0, 1, 39)[:, None]}),
     ),
     silent_on=(
         healthy,
-        lambda: example_run(loss=flat(2.3), vitals={"dead": 0.15}),
-        lambda: example_run(loss=flat(2.3), vitals={"dead": 0.56, "input_variation": 1e-8}),
+        lambda: example_run(loss=flat(2.3), layer_metrics={"dead": 0.15}),
+        lambda: example_run(loss=flat(2.3), layer_metrics={"dead": 0.56, "input_variation": 1e-8}),
     ),
 )

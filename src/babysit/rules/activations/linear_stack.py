@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import RECURRENT, anatomy_of, is_batch_norm, weight_layers
-from babysit.records.anatomy import Layer
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import RECURRENT, is_batch_norm, model_summary_of, weight_layers
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -19,10 +19,10 @@ MOST_NAMED = 6  # layers or stacks in one sentence
 def _origin(run: Run, layer: Layer) -> str:
     """The layer that feeds this one, batch norms without an activation passed over: they scale and shift only."""
     source = layer.source
-    between = anatomy_of(run).layer(source)
+    between = model_summary_of(run).layer(source)
     while between is not None and is_batch_norm(between) and not between.activation:
         source = between.source
-        between = anatomy_of(run).layer(source)
+        between = model_summary_of(run).layer(source)
     return source
 
 
@@ -36,10 +36,10 @@ def _stacks(run: Run, layers: list[Layer]) -> list[list[str]]:
     before = {name: one for name, one in feeds.items() if one in plain and one != name and not plain[one].activation}
     stacks = []
     for last in [name for name in before if name not in before.values()]:
-        chain = [last]
-        while (name := before.get(chain[0])) is not None and name not in chain:
-            chain.insert(0, name)
-        stacks.append(chain)
+        output_ops = [last]
+        while (name := before.get(output_ops[0])) is not None and name not in output_ops:
+            output_ops.insert(0, name)
+        stacks.append(output_ops)
     return stacks
 
 
@@ -66,24 +66,24 @@ def _meaning(stacks: list[list[str]], *, all_linear: bool) -> str:
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for neighbours without an activation; an alarm only when the whole network is linear and learns badly."""
     layers = weight_layers(run)
-    kinds = {layer.kind for layer in anatomy_of(run).layers}
+    kinds = {layer.kind for layer in model_summary_of(run).layers}
     # In these, what stands beside each other is not a chain, and what is between is inside the module.
     special = kinds & RECURRENT or any("Attention" in kind or "Transformer" in kind for kind in kinds)
-    if special or any(layer.norm and not is_batch_norm(layer) for layer in anatomy_of(run).layers):
+    if special or any(layer.norm and not is_batch_norm(layer) for layer in model_summary_of(run).layers):
         return
     stacks = _stacks(run, layers)
     if not stacks:
         return
     names = tuple(dict.fromkeys(name for stack in stacks for name in stack))
     all_linear = len(stacks) == 1 and len(names) == len(layers)
-    hurt = all_linear and poor(run, below=limits["learned"])
+    hurt = all_linear and is_underperforming(run, below=limits["learned"])
     yield Evidence(
         layers=names,
         first_step=0,
         severity=Severity.WARNING if hurt else Severity.INFO,
         confidence=0.8,
         numbers={"layers": len(names), "of_layers": len(layers), "stacks": len(stacks)},
-        meaning=_meaning(stacks, all_linear=all_linear),
+        message=_meaning(stacks, all_linear=all_linear),
     )
 
 
@@ -93,13 +93,13 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Two or more weight layers without a nonlinearity between them.",
     why="A product of matrices is a matrix: the extra layers add cost and no ability.",
-    advice="Put an activation between the layers, or merge them into one.",
+    recommendation="Put an activation between the layers, or merge them into one.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={"learned": Limit(0.7, "seven tenths of the prior loss removed: the task was nearly linear after all")},
-    leads_to=("F902", "F903", "F905", "O210"),
-    treatments=(
-        Treatment(
+    causes=("F902", "F903", "F905", "O210"),
+    fixes=(
+        Fix(
             action="insert_activation",
             value="relu",
             say="Put ReLU between the layers.",

@@ -6,31 +6,33 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import late, of, onset
-from babysit.analysis.learning import poor
+from babysit.analysis.layer_metrics import last_window, onset, select
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.model_structure import SQUASHING, hidden_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the share of flat values of hidden sigmoid and tanh layers at the end."""
     # Saturated outputs are confident answers; only hidden layers are judged.
     layers = [layer for layer in hidden_layers(run) if layer.activation in SQUASHING]
-    shares = {name: share for name, share in of(layers, late(run, "saturated")).items() if share > limits["share"]}
+    shares = {
+        name: share for name, share in select(layers, last_window(run, "saturated")).items() if share > limits["share"]
+    }
     if not shares:
         return
     name, share = max(shares.items(), key=lambda pair: pair[1])
     yield Evidence(
         layers=tuple(shares),
         first_step=onset(run, "saturated", name, limits["share"]),
-        last_step=int(run.vitals.steps[-1]),
-        severity=Severity.WARNING if poor(run) else Severity.INFO,
+        last_step=int(run.layer_metrics.steps[-1]),
+        severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
         numbers={"saturated": share, "layers": len(shares)},
-        meaning=f"{100 * share:.0f} % of the values of {name} lie in the flat part of its activation, where less than "
+        message=f"{100 * share:.0f} % of the values of {name} lie in the flat part of its activation, where less than "
         "1 % of the gradient passes.",
     )
 
@@ -41,14 +43,14 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Hidden sigmoid or tanh units sit in the flat part of the curve.",
     why="Where the curve is flat no gradient passes, so the layers before it stop learning.",
-    advice="Standardize the inputs, lower the learning rate, or use ReLU.",
+    recommendation="Standardize the inputs, lower the learning rate, or use ReLU.",
     find=find,
-    needs=("anatomy", "vitals"),
+    needs=("model_summary", "layer_metrics"),
     limits={"share": Limit(0.5, "half of the values; CS231n's healthy tanh layers show below 5 %")},
-    leads_to=(*NOT_LEARNING, "G501", "G504", "U603"),
-    treatments=(
-        Treatment(action="replace_activation", value="relu", say="Use ReLU in hidden layers.", code="nn.ReLU()"),
-        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
+    causes=(*NOT_LEARNING, "G501", "G504", "U603"),
+    fixes=(
+        Fix(action="replace_activation", value="relu", say="Use ReLU in hidden layers.", code="nn.ReLU()"),
+        Fix(action="scale_lr", value=0.1, say="Divide the learning rate by 10."),
     ),
     false_positives=("Gates and networks meant to be binary: INFO while they learn.",),
     sources=("CS231n lecture 6: at x = 10 the sigmoid's gradient is practically 0.",),
@@ -56,11 +58,11 @@ RULE = Rule(
         lambda: example_run(
             layers=dense_layers((20, 64, 64, 10), activation="sigmoid"),
             loss=flat(2.3),
-            vitals={"saturated": np.linspace(0, 1, 39)[:, None]},
+            layer_metrics={"saturated": np.linspace(0, 1, 39)[:, None]},
         ),
     ),
     silent_on=(
         healthy,
-        lambda: example_run(layers=dense_layers((20, 64, 10), activation="tanh"), vitals={"saturated": 0.1}),
+        lambda: example_run(layers=dense_layers((20, 64, 10), activation="tanh"), layer_metrics={"saturated": 0.1}),
     ),
 )

@@ -1,6 +1,6 @@
-"""Diseases of inputs and targets (D1).
+"""Issues of inputs and targets (D1).
 
-Purpose: one file a disease of this family
+Purpose: one file a issue of this family
 May import: records and the readings of this room
 Start at: any file; each holds one RULE
 """

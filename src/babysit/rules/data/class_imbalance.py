@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from babysit.analysis.baseline import entropy
-from babysit.analysis.learning import poor
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.loss_curve import values_of
 from babysit.analysis.model_structure import adversarial, main_objective
-from babysit.records.anatomy import Objective
-from babysit.records.curves import ACCURACY_TRAIN
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.curves import TRAIN_ACCURACY
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Objective
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -21,7 +21,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 def _only_the_majority(run: Run, share: float, limits: Limits) -> bool:
     """Whether the network, at the end of its training, is right no more often than the majority answer."""
     batch = (main_objective(run) or Objective(loss="")).target.shape[:1] or (1,)
-    _, seen = values_of(run.curves.get(ACCURACY_TRAIN))
+    _, seen = values_of(run.curves.get(TRAIN_ACCURACY))
     late = seen[len(seen) // 2 :] / (100 if len(seen) and seen.max() > 1.5 else 1)
     if len(late) < limits["looks"]:
         return False
@@ -40,13 +40,14 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if share < limits["share"]:
         return
     learned_little = not objective.class_weights and (
-        poor(run, below=limits["skill"]) or (poor(run) and _only_the_majority(run, share, limits))
+        is_underperforming(run, below=limits["skill"])
+        or (is_underperforming(run) and _only_the_majority(run, share, limits))
     )
     yield Evidence(
         first_step=0,
         severity=Severity.WARNING if learned_little else Severity.INFO,
         numbers={"majority": share, "labels": total, "entropy": entropy(counts)},
-        meaning=f"{100 * share:.1f} % of {total:,} labels are class {counts.index(max(counts))}: answering it always "
+        message=f"{100 * share:.1f} % of {total:,} labels are class {counts.index(max(counts))}: answering it always "
         f"gives {100 * share:.1f} % accuracy without learning anything.",
         confidence=0.7,
     )
@@ -58,18 +59,18 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Label counts are so skewed that the majority answer wins.",
     why="The loss is content with the majority, and accuracy hides it.",
-    advice="Judge by balanced accuracy or F1; weight the classes, or sample them evenly.",
+    recommendation="Judge by balanced accuracy or F1; weight the classes, or sample them evenly.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={
         "share": Limit(0.85, "a constant answer is right 85 times of 100"),
         "labels": Limit(100, "fewer labels say little about shares"),
         "looks": Limit(5, "accuracies of fewer batches say little"),
         "skill": Limit(0.15, "less than 15 % better than the constant answer"),
     },
-    leads_to=("A406", "D108", "F902", "F905", "O210"),
-    treatments=(
-        Treatment(
+    causes=("A406", "D108", "F902", "F905", "O210"),
+    fixes=(
+        Fix(
             action="weight_classes",
             say="Weight rare classes more.",
             code="weights = counts.sum() / (len(counts) * counts)\nloss = F.cross_entropy(logits, y, weight=weights)",

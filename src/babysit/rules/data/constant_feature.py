@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.data.unscaled_input import fed
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import example_run, healthy, profile
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -26,12 +26,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.ERROR,
             numbers={"constant": split.constant_features, "features": total},
-            meaning=f"All {total} input features are the same for each of {split.samples:,} samples.",
+            message=f"All {total} input features are the same for each of {split.samples:,} samples.",
         )
     elif split.constant_features:
         yield Evidence(
             numbers={"constant": split.constant_features, "features": total},
-            meaning=f"{split.constant_features} of {total} input features never vary: they carry nothing.",
+            message=f"{split.constant_features} of {total} input features never vary: they carry nothing.",
         )
 
 
@@ -41,12 +41,12 @@ RULE = Rule(
     severity=Severity.INFO,
     what="Features that never vary, or a batch whose samples are all the same.",
     why="A constant tells nothing; if all are constant there is nothing to learn from.",
-    advice="Drop constant features; if all are, check how the batch is loaded.",
+    recommendation="Drop constant features; if all are, check how the batch is loaded.",
     find=find,
     needs=("data",),
     limits={"samples": Limit(16, "fewer samples may agree by chance")},
-    leads_to=(*NOT_LEARNING,),
-    treatments=(Treatment(action="drop_features", say="Keep what varies.", code="x = x[:, x_train.std(0) > 0]"),),
+    causes=(*NOT_LEARNING,),
+    fixes=(Fix(action="drop_features", say="Keep what varies.", code="x = x[:, x_train.std(0) > 0]"),),
     false_positives=("Corner pixels that are always black are harmless.",),
     sources=("TheDeepChecker (TOSEM 2022): constant features.",),
     fires_on=(

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.model_structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, adversarial, anatomy_of
-from babysit.records.anatomy import ValueSummary
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, adversarial, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import ValueSummary
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import classes, example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for labels of one class over all that was seen, or a target without variance."""
-    anatomy = anatomy_of(run)
+    model_summary = model_summary_of(run)
     # A discriminator is shown ones, then zeros: several optimizers or objectives are not judged.
-    if adversarial(run) or len(anatomy.objectives) != 1:
+    if adversarial(run) or len(model_summary.objectives) != 1:
         return
-    objective = anatomy.objectives[0]
+    objective = model_summary.objectives[0]
     counts, target = objective.class_counts, objective.target
     seen = sum(counts)
     one_class = objective.loss in CLASS_LOSSES | BINARY_LOSSES and seen >= limits["labels"] and max(counts) == seen
@@ -32,7 +32,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=0,
             numbers={"seen": seen or values, "classes": sum(count > 0 for count in counts)},
-            meaning=f"All {seen or values:,} targets seen are {what}: the network only has to answer that, and it "
+            message=f"All {seen or values:,} targets seen are {what}: the network only has to answer that, and it "
             "learns nothing of the input.",
         )
 
@@ -43,12 +43,12 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="All targets are of one class, or of one value.",
     why="A constant answer is perfect, so the loss falls to 0 and nothing is learned.",
-    advice="Look at how the labels are read: rounding, division, or a wrong column makes them constant.",
+    recommendation="Look at how the labels are read: rounding, division, or a wrong column makes them constant.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={"labels": Limit(50, "fifty labels of one class are no accident unless one class is all there is")},
-    leads_to=(*NOT_LEARNING, "D107", "F901", "O207", "A401"),
-    treatments=(Treatment(action="check_labels", say="Count the labels.", code="print(torch.bincount(labels))"),),
+    causes=(*NOT_LEARNING, "D107", "F901", "O207", "A401"),
+    fixes=(Fix(action="check_labels", say="Count the labels.", code="print(torch.bincount(labels))"),),
     false_positives=("Data sorted by class: judged over all labels seen.", "One-class methods."),
     sources=("The entropy of one class is 0.",),
     fires_on=(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.model_structure import anatomy_of
-from babysit.records.anatomy import ValueSummary
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import ValueSummary
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, NOT_LEARNING
 from babysit.rules.examples import classes, example_run, healthy, profile
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -20,14 +20,14 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             yield Evidence(
                 first_step=0,
                 numbers={"split": split.split, "nonfinite": split.nonfinite},
-                meaning=f"{split.nonfinite:,} values of the {split.split} inputs are NaN or infinite.",
+                message=f"{split.nonfinite:,} values of the {split.split} inputs are NaN or infinite.",
             )
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         if objective.target.nonfinite > 0:
             yield Evidence(
                 first_step=0,
                 numbers={"objective": number, "nonfinite": objective.target.nonfinite},
-                meaning=f"{objective.target.nonfinite:,} target values are NaN or infinite.",
+                message=f"{objective.target.nonfinite:,} target values are NaN or infinite.",
             )
 
 
@@ -38,10 +38,10 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="NaN or infinite values in inputs or targets.",
     why="One NaN makes the loss NaN and, with the next step, every weight.",
-    advice="Drop or fill these rows before training, and check divisions by a zero deviation.",
+    recommendation="Drop or fill these rows before training, and check divisions by a zero deviation.",
     find=find,
-    leads_to=(*NOT_LEARNING, *BLOWING_UP),
-    treatments=(Treatment(action="clean_data", say="Fill what is missing.", code="x = torch.nan_to_num(x, nan=0.0)"),),
+    causes=(*NOT_LEARNING, *BLOWING_UP),
+    fixes=(Fix(action="clean_data", say="Fill what is missing.", code="x = torch.nan_to_num(x, nan=0.0)"),),
     false_positives=("Missing values that the network masks by itself.",),
     sources=("IEEE 754: any sum with NaN is NaN.",),
     fires_on=(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from babysit.records.dataprofile import SplitProfile
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy, profile
 from babysit.rules.rule import Limit, Limits, Rule
@@ -23,7 +23,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         severity=Severity.WARNING if share > limits["share"] else Severity.INFO,
         numbers={"shared": data.shared, "others": others, "share": share},
-        meaning=f"{data.shared:,} of {others:,} validation and test samples ({100 * share:.1f} %) are in the "
+        message=f"{data.shared:,} of {others:,} validation and test samples ({100 * share:.1f} %) are in the "
         "training set as well: their score is too good to be true.",
     )
 
@@ -34,15 +34,13 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="The same samples occur in train and in validation or test.",
     why="What was learned by heart is counted as understood.",
-    advice="Drop duplicates before splitting; split by person, document or day where samples belong together.",
+    recommendation="Drop duplicates before splitting; split by person, document or day where samples belong together.",
     find=find,
     needs=("data",),
     limits={
         "share": Limit(0.02, "2 % moves an accuracy by at most two points; small discrete tables repeat by nature")
     },
-    treatments=(
-        Treatment(action="drop_duplicates", say="Drop duplicates first.", code="table = table.drop_duplicates()"),
-    ),
+    fixes=(Fix(action="drop_duplicates", say="Drop duplicates first.", code="table = table.drop_duplicates()"),),
     false_positives=("Tables of few discrete columns repeat rows by nature.",),
     sources=("Barz & Denzler 2020 (arXiv 1902.00423): duplicates between CIFAR's train and test sets.",),
     fires_on=(

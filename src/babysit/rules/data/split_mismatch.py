@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from babysit.records.dataprofile import ArgumentProfile, DataProfile, SplitProfile
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy, profile
 from babysit.rules.rule import Limit, Limits, Rule
@@ -34,7 +34,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         if shift > limits["shift"] or not 1 / limits["ratio"] < ratio < limits["ratio"]:
             yield Evidence(
                 numbers={"split": split.split, "mean_shift": shift, "std_ratio": ratio},
-                meaning=f"The {split.split} {what} have mean {split.mean:.3g} and deviation {split.std:.3g}, the "
+                message=f"The {split.split} {what} have mean {split.mean:.3g} and deviation {split.std:.3g}, the "
                 f"training inputs {train.mean:.3g} and {train.std:.3g}: they were not prepared in the same way.",
                 confidence=0.8,
             )
@@ -52,7 +52,7 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Validation or test inputs were preprocessed differently from the training inputs.",
     why="The network is asked about numbers that it never saw: the score says nothing about what was learned.",
-    advice="Compute mean and deviation on the training set only, and apply the same numbers to every split.",
+    recommendation="Compute mean and deviation on the training set only, and apply the same numbers to every split.",
     find=find,
     needs=("data",),
     limits={
@@ -60,9 +60,9 @@ RULE = Rule(
         "ratio": Limit(2.0, "twice or half the deviation"),
         "samples": Limit(30, "means of fewer samples wander"),
     },
-    leads_to=("D108", "F901"),
-    treatments=(
-        Treatment(
+    causes=("D108", "F901"),
+    fixes=(
+        Fix(
             action="standardize_input",
             say="Use the training statistics everywhere.",
             code="x_test = (x_test - x_train.mean(0)) / x_train.std(0)",

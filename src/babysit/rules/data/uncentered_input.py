@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.data.unscaled_input import fed, normalizes_first
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import example_run, flat, healthy, profile
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -22,13 +22,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     one_sign = split.low >= 0 or split.high <= 0
     if shift < limits["shift"] and not (one_sign and shift > 0):
         return
-    grave = shift >= limits["far"] and poor(run)
+    grave = shift >= limits["far"] and is_underperforming(run)
     yield Evidence(
         first_step=0,
         severity=Severity.WARNING if grave else Severity.INFO,
         confidence=0.8,
         numbers={"mean": split.mean, "std": split.std, "shift": shift, "one_sign": one_sign},
-        meaning=f"The inputs have mean {split.mean:.3g} and deviation {split.std:.3g}"
+        message=f"The inputs have mean {split.mean:.3g} and deviation {split.std:.3g}"
         + (", all of one sign" if one_sign else "")
         + ": the weight gradients of each first-layer unit then share a sign, and learning zig-zags.",
     )
@@ -40,15 +40,15 @@ RULE = Rule(
     severity=Severity.INFO,
     what="Inputs are all of one sign, or their mean is far from zero.",
     why="Inputs of one sign give gradients of one sign, so weights can only rise or fall together.",
-    advice="Subtract the mean of the training set.",
+    recommendation="Subtract the mean of the training set.",
     find=find,
-    needs=("anatomy", "data"),
+    needs=("model_summary", "data"),
     limits={
         "shift": Limit(1.0, "the mean is further from zero than the deviation"),
         "far": Limit(5.0, "five deviations: what varies is lost beside what does not"),
     },
-    leads_to=("A403", *NOT_LEARNING, "A402", "I304", "I305", "A401"),
-    treatments=(Treatment(action="center_input", say="Subtract the training mean.", code="x = x - x_train.mean(0)"),),
+    causes=("A403", *NOT_LEARNING, "A402", "I304", "I305", "A401"),
+    fixes=(Fix(action="center_input", say="Subtract the training mean.", code="x = x - x_train.mean(0)"),),
     false_positives=("Pixels in 0..1 are learned well all the same: a remark, never an alarm.",),
     sources=("CS231n lecture 6: 'this is also why you want zero-mean data'.",),
     fires_on=(

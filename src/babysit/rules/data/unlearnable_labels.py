@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from babysit.analysis.baseline import prior_loss
-from babysit.analysis.layer_metrics import last_known, of, whole
-from babysit.analysis.learning import FEW_SAMPLES, falling, loss_skill, poor
+from babysit.analysis.layer_metrics import last_known, overall, select
+from babysit.analysis.learning import FEW_SAMPLES, explained_loss_share, falling, is_underperforming
 from babysit.analysis.loss_curve import BLOCKS, Floats, blocks, levels, values_of
-from babysit.analysis.model_structure import anatomy_of, main_objective, weight_layers
-from babysit.records.anatomy import Objective
-from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import main_objective, model_summary_of, weight_layers
+from babysit.records.curves import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Objective
 from babysit.records.run import Run
 from babysit.rules import examples
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.updates.rate_too_high import ratios
+from babysit.rules.updates.lr_too_high import ratios
 
 
 def _chance(objective: Objective) -> float | None:
@@ -40,8 +40,8 @@ def _shares(run: Run, name: str) -> Floats:
 
 def _validation_ever_right(run: Run, objective: Objective, prior: float, limits: Limits) -> bool:
     """Whether validation was once clearly better than a constant answer, by accuracy or by loss."""
-    chance, accuracies = _chance(objective), _shares(run, ACCURACY_VALIDATION)
-    _, losses = values_of(run.curves.get(LOSS_VALIDATION))
+    chance, accuracies = _chance(objective), _shares(run, VAL_ACCURACY)
+    _, losses = values_of(run.curves.get(VAL_LOSS))
     by_accuracy = chance is not None and bool(len(accuracies)) and chance < 1
     better = by_accuracy and float(accuracies.max()) > _clearly_right(chance or 0.0, FEW_SAMPLES, limits)
     return better or (len(losses) > 0 and float(losses.min()) < (1 - limits["clearly"]) * prior)
@@ -50,23 +50,23 @@ def _validation_ever_right(run: Run, objective: Objective, prior: float, limits:
 def _training_ever_right(run: Run, objective: Objective, prior: float, limits: Limits) -> bool:
     """Whether some part of the run was clearly better than a constant answer, by training loss or accuracy."""
     level, chance = levels(run), _chance(objective)
-    _, losses = values_of(run.curves.get(LOSS_TRAIN))
+    _, losses = values_of(run.curves.get(TRAIN_LOSS))
     if level is None or not len(losses):
         return False
     noise = limits["errors"] * level.noise / float(np.sqrt(max(1.0, len(losses) / BLOCKS)))
     if level.best < prior - max(limits["clearly"] * prior, noise):
         return True
-    accuracies = _shares(run, ACCURACY_TRAIN)
+    accuracies = _shares(run, TRAIN_ACCURACY)
     if chance is None or chance >= 1 or len(accuracies) < limits["looks"]:
         return False
     means = blocks(accuracies, int(limits["looks"]))
-    samples = len(accuracies) / len(means) * max(1, anatomy_of(run).batch_size)
+    samples = len(accuracies) / len(means) * max(1, model_summary_of(run).batch_size)
     return float(means.max()) > _clearly_right(chance, samples, limits)
 
 
 def _long_enough(run: Run, limits: Limits) -> bool:
     """Whether training saw enough to tell that it gets nowhere, in batches that have a direction."""
-    level, batch = levels(run), anatomy_of(run).batch_size
+    level, batch = levels(run), model_summary_of(run).batch_size
     if level is None or level.steps < limits["steps"] or batch < limits["batch"]:
         return False
     split = run.data.split("train") if run.data is not None else None
@@ -78,8 +78,8 @@ def _sound_network(run: Run, limits: Limits) -> bool:
     """Whether steps, gradients and units look as they do in networks that learn."""
     sizes = ratios(run)
     known = sizes[np.isfinite(sizes)]
-    gradients = list(of(weight_layers(run, trainable=True), whole(run, "gradient_rms")).values())
-    dead = of(weight_layers(run), last_known(run, "dead"))
+    gradients = list(select(weight_layers(run, trainable=True), overall(run, "gradient_rms")).values())
+    dead = select(weight_layers(run), last_known(run, "dead"))
     if not len(known) or not gradients or min(gradients) <= 0:
         return False
     pace = limits["slowest"] < float(np.median(known)) < limits["fastest"]
@@ -88,9 +88,9 @@ def _sound_network(run: Run, limits: Limits) -> bool:
 
 def _only_memorized(run: Run, chance: float | None, prior: float, limits: Limits) -> Evidence | None:
     """The training loss fell, and validation was never better than a constant answer."""
-    trained = loss_skill(run)
-    _, losses = values_of(run.curves.get(LOSS_VALIDATION))
-    accuracies = _shares(run, ACCURACY_VALIDATION)
+    trained = explained_loss_share(run)
+    _, losses = values_of(run.curves.get(VAL_LOSS))
+    accuracies = _shares(run, VAL_ACCURACY)
     if trained is None:
         return None
     at_prior = len(losses) >= limits["looks"] and float(losses.min()) > (1 - limits["near"]) * prior
@@ -112,7 +112,7 @@ def _only_memorized(run: Run, chance: float | None, prior: float, limits: Limits
             "prior_loss": prior,
             "best_validation": float(losses.min() if by_loss else accuracies.max()),
         },
-        meaning=f"Possible cause: the labels do not belong to these inputs. Training removed {100 * trained:.0f} % of "
+        message=f"Possible cause: the labels do not belong to these inputs. Training removed {100 * trained:.0f} % of "
         f"the loss, and {seen}. This is a guess by exclusion: what is learned holds for no other data.",
         confidence=limits["sure"],
     )
@@ -131,15 +131,15 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     if _training_ever_right(run, objective, prior, limits) or not _sound_network(run, limits):
         return
-    if abs(level.end - prior) < limits["near"] * prior and poor(run):
+    if abs(level.end - prior) < limits["near"] * prior and is_underperforming(run):
         yield Evidence(
             numbers={
                 "end_loss": level.end,
                 "lowest_loss": level.lowest,
                 "prior_loss": prior,
-                "samples": level.steps * anatomy_of(run).batch_size,
+                "samples": level.steps * model_summary_of(run).batch_size,
             },
-            meaning="Possible cause: the labels do not belong to these inputs. Updates and gradients look sound, and "
+            message="Possible cause: the labels do not belong to these inputs. Updates and gradients look sound, and "
             f"the loss ends at {level.ended}, where a constant answer gives {prior:.4g}. This is "
             "a guess by exclusion: nothing that was measured explains it.",
             confidence=limits["sure"],
@@ -152,10 +152,10 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Labels that are unrelated to the inputs: shuffled, wrongly joined, or random.",
     why="There is nothing to generalize; a large network learns by heart, a small one only the frequencies.",
-    advice="Look at ten samples with their labels; shuffle inputs and labels with the same permutation.",
+    recommendation="Look at ten samples with their labels; shuffle inputs and labels with the same permutation.",
     find=find,
-    by_exclusion=True,
-    needs=("anatomy", "curves"),
+    fallback=True,
+    needs=("model_summary", "curves"),
     limits={
         "near": Limit(0.03, "within 3 % of the loss of a constant answer"),
         "clearly": Limit(0.1, "a tenth of a constant answer's loss removed is no accident"),
@@ -173,9 +173,9 @@ RULE = Rule(
         "slowest": Limit(3e-4, "a third of the usual update ratio"),
         "fastest": Limit(0.03, "thirty times the usual update ratio"),
     },
-    leads_to=("F901", "F902", "F905", "O210", "A406"),
-    treatments=(
-        Treatment(
+    causes=("F901", "F902", "F905", "O210", "A406"),
+    fixes=(
+        Fix(
             action="check_labels",
             say="Keep inputs and labels together.",
             code="order = torch.randperm(len(x))\nx, y = x[order], y[order]",
@@ -188,15 +188,15 @@ RULE = Rule(
     sources=("Zhang et al. 2017 (arXiv 1611.03530): networks fit random labels by heart.",),
     fires_on=(
         lambda: example_run(loss=flat(2.302)),
-        lambda: example_run(loss=examples.falling(2.4, 0.4), curves={"loss/validation": np.linspace(2.31, 6.0, 20)}),
-        lambda: example_run(loss=examples.falling(2.4, 1.8), curves={"accuracy/validation": np.full(20, 0.11)}),
+        lambda: example_run(loss=examples.falling(2.4, 0.4), curves={"val/loss": np.linspace(2.31, 6.0, 20)}),
+        lambda: example_run(loss=examples.falling(2.4, 1.8), curves={"val/accuracy": np.full(20, 0.11)}),
     ),
     silent_on=(
         healthy,
-        lambda: example_run(curves={"loss/validation": np.linspace(2.3, 0.5, 20)}),
+        lambda: example_run(curves={"val/loss": np.linspace(2.3, 0.5, 20)}),
         lambda: example_run(loss=np.r_[examples.falling(2.4, 0.5, steps=200), flat(2.302, steps=200)]),
-        lambda: example_run(loss=flat(2.302), curves={"accuracy/validation": np.r_[0.1, 0.4, 0.1, 0.1]}),
-        lambda: example_run(loss=flat(2.302), curves={"accuracy/train": np.full(40, 0.3)}),
+        lambda: example_run(loss=flat(2.302), curves={"val/accuracy": np.r_[0.1, 0.4, 0.1, 0.1]}),
+        lambda: example_run(loss=flat(2.302), curves={"train/accuracy": np.full(40, 0.3)}),
         lambda: example_run(loss=flat(2.302), facts={"batch_size": 1}),
         lambda: example_run(loss=flat(2.302), facts={"batch_size": 16}),
     ),

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.learning import POOR_SKILL, poor
-from babysit.analysis.model_structure import anatomy_of, feeds_ids
+from babysit.analysis.learning import POOR_SKILL, is_underperforming
+from babysit.analysis.model_structure import feeds_ids, model_summary_of
 from babysit.records.dataprofile import SplitProfile
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import example_run, flat, healthy, profile
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
-from babysit.rules.updates.rate_too_high import ratios
+from babysit.rules.updates.lr_too_high import ratios
 
 
 def fed(run: Run) -> SplitProfile | None:
@@ -29,7 +29,7 @@ def fed(run: Run) -> SplitProfile | None:
 
 def normalizes_first(run: Run) -> bool:
     """Whether the first layer is a normalization, so that the scale of the inputs does not matter."""
-    layers = anatomy_of(run).layers
+    layers = model_summary_of(run).layers
     return bool(layers) and min(layers, key=lambda one: one.order).norm
 
 
@@ -48,7 +48,9 @@ def magnitude(ratio: float) -> float:
 
 
 def _too_far_anyway(run: Run, size: float, limits: Limits) -> bool:
-    """Whether even inputs of unit scale, with smaller gradients, would be stepped too far: then it is the rate."""
+    """Whether even inputs of unit scale, with smaller gradients, would be stepped too far: then it is the learning
+    rate.
+    """
     sizes = ratios(run)
     opening = sizes[np.isfinite(sizes)][:3]
     return bool(len(opening)) and float(opening.max()) > limits["leap"] * max(size, 1.0)
@@ -69,12 +71,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         first_step=0,
         severity=Severity.WARNING
-        if poor(run, below=limits["learned"] if size > limits["wild"] else POOR_SKILL)
+        if is_underperforming(run, below=limits["learned"] if size > limits["wild"] else POOR_SKILL)
         and not _too_far_anyway(run, size, limits)
         else Severity.INFO,
         confidence=magnitude(size / limits["large"]) if large else 0.6,
         numbers={"size": size, "low": split.low, "high": split.high, "feature_ratio": spread},
-        meaning=f"{seen}{unlike}. No single learning rate and no usual initialization fits such inputs.",
+        message=f"{seen}{unlike}. No single learning rate and no usual initialization fits such inputs.",
     )
 
 
@@ -86,19 +88,19 @@ RULE = Rule(
     what="The scale of the input features is far from one, or differs wildly between features.",
     why="Gradients of the first layer grow with its inputs: large features dictate the step, saturate units or kill "
     "them, and small ones are not learned.",
-    advice="Standardize with the training set's mean and deviation, and apply the same to validation and test.",
+    recommendation="Standardize with the training set's mean and deviation, and apply the same to validation and test.",
     find=find,
-    needs=("anatomy", "data"),
+    needs=("model_summary", "data"),
     limits={
         "large": Limit(10.0, "ten times the unit scale for which initializations are made (He, Xavier)"),
         "leap": Limit(1.0, "the whole size of the weights in one step, after allowing for the scale of the inputs"),
         "wild": Limit(30.0, "raw bytes of a photograph lie near 130, of sparse drawings near 80; 0..30 is milder"),
         "learned": Limit(0.8, "with inputs that wild, a fifth of the loss left over is reason enough to scale them"),
         "small": Limit(0.02, "a fiftieth of it; sparse counts and pixels in 0..1 stay above"),
-        "uneven": Limit(100.0, "a hundredfold between features: their best rates differ ten-thousandfold"),
+        "uneven": Limit(100.0, "a hundredfold between features: their best learning rates differ ten-thousandfold"),
         "uneven_size": Limit(3.0, "sparse features of unit scale are uneven by nature and harmless"),
     },
-    leads_to=(
+    causes=(
         *NOT_LEARNING,
         *BLOWING_UP,
         *LOST_UNITS,
@@ -116,8 +118,8 @@ RULE = Rule(
         "U605",
         "A403",
     ),
-    treatments=(
-        Treatment(
+    fixes=(
+        Fix(
             action="standardize_input",
             say="Standardize by the training set.",
             code="mean, std = x_train.mean(0), x_train.std(0)\nx = (x - mean) / (std + 1e-8)",

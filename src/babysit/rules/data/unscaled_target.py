@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import DISTANCE_LOSSES, anatomy_of, weight_layers
-from babysit.records.anatomy import TargetKind, ValueSummary
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import DISTANCE_LOSSES, model_summary_of, weight_layers
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import TargetKind, ValueSummary
 from babysit.records.run import Run
 from babysit.rules.data.unscaled_input import magnitude
+from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import BATCH, example_run, flat, healthy_regression, regression
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads mean and deviation of real targets; an alarm when training is poor."""
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         target = objective.target
         labels = objective.target_kind in (TargetKind.ONE_HOT, TargetKind.ZERO_ONE, TargetKind.NONE)
         if objective.loss not in DISTANCE_LOSSES or labels or not target.shape:
@@ -27,14 +27,14 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         size = math.hypot(target.mean, std)
         if size <= limits["large"]:
             continue
-        # A single linear layer is stable or not whatever the targets are: only its inputs and the rate decide.
+        # A single linear layer is stable or not whatever the targets are: only its inputs and the learning rate decide.
         deep = len(weight_layers(run)) > 1
         yield Evidence(
             first_step=0,
-            severity=Severity.WARNING if deep and poor(run) else Severity.INFO,
+            severity=Severity.WARNING if deep and is_underperforming(run) else Severity.INFO,
             confidence=magnitude(size / limits["large"]),
             numbers={"objective": number, "mean": target.mean, "std": std, "size": size},
-            meaning=f"The targets have mean {target.mean:.3g} and deviation {std:.3g}, while a fresh network answers "
+            message=f"The targets have mean {target.mean:.3g} and deviation {std:.3g}, while a fresh network answers "
             f"near 0: its first error is {size:.3g}, and squared error multiplies gradients by as much.",
         )
 
@@ -44,15 +44,16 @@ RULE = Rule(
     name="unscaled-target",
     severity=Severity.WARNING,
     what="A regression target of large mean or variance meets an output of ordinary scale.",
-    why="The first gradients are as large as the targets: steps explode, or the rate must be so small that the rest "
+    why="The first gradients are as large as the targets: steps explode, or the learning rate must be so small that "
+    "the rest "
     "does not learn.",
-    advice="Standardize the targets by the training set, and turn predictions back for reading.",
+    recommendation="Standardize the targets by the training set, and turn predictions back for reading.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={"large": Limit(10.0, "ten times the unit scale of a fresh output; the first steps are ten times too long")},
-    leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "O207", "U601", "U602", "I304"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "O207", "U601", "U602", "I304"),
+    fixes=(
+        Fix(
             action="standardize_target", say="Standardize the targets.", code="y = (y - y_train.mean()) / y_train.std()"
         ),
     ),

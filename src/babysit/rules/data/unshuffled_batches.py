@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import adversarial, anatomy_of
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import adversarial, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import classes, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -23,20 +23,20 @@ def expected_majority(counts: tuple[int, ...], batch: int) -> float:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the mean share of a batch's most frequent class with that of random batches."""
-    anatomy = anatomy_of(run)
-    if adversarial(run) or anatomy.batch_size < limits["batch"]:
+    model_summary = model_summary_of(run)
+    if adversarial(run) or model_summary.batch_size < limits["batch"]:
         return
-    for number, objective in enumerate(anatomy.objectives):
+    for number, objective in enumerate(model_summary.objectives):
         counts, seen = objective.class_counts, objective.batch_majority
-        if not seen or sum(counts) < 2 * anatomy.batch_size or sum(count > 0 for count in counts) < 2:
+        if not seen or sum(counts) < 2 * model_summary.batch_size or sum(count > 0 for count in counts) < 2:
             continue
-        expected = expected_majority(counts, anatomy.batch_size)
+        expected = expected_majority(counts, model_summary.batch_size)
         if seen - expected > limits["excess"] * (1 - expected):
             yield Evidence(
                 first_step=0,
-                severity=Severity.WARNING if poor(run) else Severity.INFO,
+                severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
                 numbers={"objective": number, "majority_in_batch": seen, "expected": expected},
-                meaning=f"On average {100 * seen:.0f} % of a batch is of one class; random batches would show "
+                message=f"On average {100 * seen:.0f} % of a batch is of one class; random batches would show "
                 f"{100 * expected:.0f} %. The network learns one class and forgets the last.",
             )
 
@@ -47,17 +47,15 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Batches are ordered by class: their labels are far from the whole's.",
     why="Each batch pulls towards its own class and away from the others, so the loss swings and batch norm is misled.",
-    advice="Shuffle: DataLoader(..., shuffle=True), or shuffle once before splitting.",
+    recommendation="Shuffle: DataLoader(..., shuffle=True), or shuffle once before splitting.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={
         "excess": Limit(0.5, "half of the way from random batches to batches of one class"),
         "batch": Limit(4, "tiny batches are of one class by chance"),
     },
-    leads_to=("D108", "F902", "F905", "F909", "N804", "O210", "U601"),
-    treatments=(
-        Treatment(action="shuffle", say="Shuffle every epoch.", code="DataLoader(data, batch_size=64, shuffle=True)"),
-    ),
+    causes=("D108", "F902", "F905", "F909", "N804", "O210", "U601"),
+    fixes=(Fix(action="shuffle", say="Shuffle every epoch.", code="DataLoader(data, batch_size=64, shuffle=True)"),),
     false_positives=("Class-wise sampling for metric learning: INFO while it learns.",),
     sources=("Bengio 2012 (arXiv 1206.5533), section 3.1: order of examples.",),
     fires_on=(lambda: example_run(objective=classes(batch_majority=1.0), loss=flat(2.3)),),

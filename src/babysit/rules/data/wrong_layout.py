@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import anatomy_of
-from babysit.records.anatomy import Layer
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import BATCH, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 IMAGE_CHANNELS = (1, 3, 4)
 
@@ -32,11 +32,11 @@ def _channels_last(layer: Layer) -> bool:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the shape that each layer got with the order of axes that it wants."""
-    anatomy = anatomy_of(run)
-    targets = [one.target.shape for one in anatomy.objectives if one.target.shape]
+    model_summary = model_summary_of(run)
+    targets = [one.target.shape for one in model_summary.objectives if one.target.shape]
     # What the targets are counted by is the batch; the input's own first axis may be time.
-    batch = targets[0][0] if targets else anatomy.batch_size
-    layers = sorted(anatomy.layers, key=lambda layer: layer.order)
+    batch = targets[0][0] if targets else model_summary.batch_size
+    layers = sorted(model_summary.layers, key=lambda layer: layer.order)
     for layer in layers:
         if _batch_second(layer, batch):
             said = (
@@ -47,9 +47,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             yield Evidence(
                 layers=(layer.name,),
                 first_step=0,
-                meaning=said,
+                message=said,
                 numbers={"batch_size": batch, "shape": str(layer.input_shape)},
-                severity=Severity.ERROR if poor(run, below=limits["perfect"]) else Severity.INFO,
+                severity=Severity.ERROR if is_underperforming(run, below=limits["perfect"]) else Severity.INFO,
             )
             return
     convolutions = [layer for layer in layers if layer.kind.startswith("Conv2d")]
@@ -58,9 +58,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             layers=(layer.name,),
             first_step=0,
-            severity=Severity.WARNING if poor(run, below=limits["learned"]) else Severity.INFO,
+            severity=Severity.WARNING if is_underperforming(run, below=limits["learned"]) else Severity.INFO,
             numbers={"shape": str(layer.input_shape)},
-            meaning=f"{layer.name} got shape {layer.input_shape}: {layer.input_shape[1]} channels and "
+            message=f"{layer.name} got shape {layer.input_shape}: {layer.input_shape[1]} channels and "
             f"{layer.input_shape[3]} columns look like rows and colours of an image with channels last.",
         )
 
@@ -71,19 +71,17 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Channel, batch or time axis is in the wrong place.",
     why="The layer mixes what does not belong together: samples with each other, or rows with colours.",
-    advice="Use batch_first=True for recurrent and attention layers; permute images to (N, C, H, W).",
+    recommendation="Use batch_first=True for recurrent and attention layers; permute images to (N, C, H, W).",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={
         "perfect": Limit(0.95, "shapes are no matter of degree: only a task that is solved all the same is excused"),
         "learned": Limit(0.8, "a convolution over swapped axes learns something, never all"),
     },
-    leads_to=(*NOT_LEARNING, "F901", "W707"),
-    treatments=(
-        Treatment(
-            action="set_batch_first", value="True", say="Batch first.", code="nn.LSTM(size, hidden, batch_first=True)"
-        ),
-        Treatment(action="permute_input", say="Channels second.", code="x = x.permute(0, 3, 1, 2)"),
+    causes=(*NOT_LEARNING, "F901", "W707"),
+    fixes=(
+        Fix(action="set_batch_first", value="True", say="Batch first.", code="nn.LSTM(size, hidden, batch_first=True)"),
+        Fix(action="permute_input", say="Channels second.", code="x = x.permute(0, 3, 1, 2)"),
     ),
     false_positives=("Very narrow feature maps.",),
     sources=("torch.nn.LSTM, torch.nn.MultiheadAttention: batch_first is False by default.",),

@@ -1,6 +1,6 @@
-"""Diseases that show in the curves (F9).
+"""Issues that show in the curves (F9).
 
-Purpose: one file a disease of this family
+Purpose: one file a issue of this family
 May import: records and the readings of this room
 Start at: any file; each holds one RULE
 """

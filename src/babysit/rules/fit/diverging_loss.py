@@ -8,8 +8,8 @@ import numpy as np
 
 from babysit.analysis.loss_curve import levels, values_of
 from babysit.analysis.model_structure import adversarial, main_objective
-from babysit.records.curves import LOSS_TRAIN
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.curves import TRAIN_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -17,7 +17,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """A loss that ends without numbers, or whose size ends far above its start."""
-    level, series = levels(run), run.curves.get(LOSS_TRAIN)
+    level, series = levels(run), run.curves.get(TRAIN_LOSS)
     if level is None:
         return
     yield from _further_losses(run)
@@ -31,7 +31,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=level.broken_at,
             numbers=numbers,
-            meaning=f"From step {level.broken_at} on the loss is NaN or infinite ({last}).",
+            message=f"From step {level.broken_at} on the loss is NaN or infinite ({last}).",
         )
         return
     _, values = values_of(series)
@@ -46,7 +46,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=at,
             numbers={"start_loss": level.start, "end_loss": level.end, "growth": abs(level.end) / floor},
-            meaning=f"The loss {'grew' if level.end > 0 else 'ran off downwards'} from {level.begun} to "
+            message=f"The loss {'grew' if level.end > 0 else 'ran off downwards'} from {level.begun} to "
             f"{level.ended}; from step {at} on it stayed beyond {limits['growth']:g} times its start.",
         )
 
@@ -55,11 +55,11 @@ def _further_losses(run: Run) -> Iterator[Evidence]:
     """Losses that further optimizers follow: of other networks, or of trainings that came later in the script."""
     for name, series in run.curves.series.items():
         broken = np.flatnonzero(~np.isfinite(np.asarray(series.values, dtype="float64")))
-        if name.startswith(f"{LOSS_TRAIN}/") and len(broken):
+        if name.startswith(f"{TRAIN_LOSS}/") and len(broken):
             number = int(name.rpartition("/")[2]) + 1 if name.rpartition("/")[2].isdigit() else 0
             yield Evidence(
                 numbers={"optimizer": number, "values": len(series), "broken_from": int(broken[0])},
-                meaning=f"The loss that optimizer {number} follows is NaN or infinite from its step "
+                message=f"The loss that optimizer {number} follows is NaN or infinite from its step "
                 f"{int(broken[0])} on.",
             )
 
@@ -71,13 +71,13 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="The loss grows, or becomes NaN or infinite.",
     why="The weights are lost from there on; what follows is wasted time.",
-    advice="Go back to the last good state and divide the learning rate by 10.",
+    recommendation="Go back to the last good state and divide the learning rate by 10.",
     find=find,
     needs=("curves",),
     limits={"growth": Limit(3.0, "three times the first loss (CS231n lecture 6 aborts a search there)")},
-    treatments=(
-        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
-        Treatment(
+    fixes=(
+        Fix(action="scale_lr", value=0.1, say="Divide the learning rate by 10."),
+        Fix(
             action="clip_gradients",
             value=1.0,
             say="Clip the gradient norm.",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.loss_curve import levels, noise_of, values_of
-from babysit.analysis.model_structure import adversarial, anatomy_of, known_settings
-from babysit.records.curves import LOSS_VALIDATION
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import adversarial, known_settings, model_summary_of
+from babysit.records.curves import VAL_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, healthy, optimizer
 from babysit.rules.fit.overfitting import last_mean
@@ -18,17 +18,17 @@ from babysit.rules.rule import Limit, Limits, Rule
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires when validation is clearly better than training, as only regularization can make it, and both are poor."""
     level = levels(run)
-    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    _, validation = values_of(run.curves.get(VAL_LOSS))
     if level is None or level.broken_at is not None or adversarial(run) or len(validation) < 3 or level.end <= 0:
         return
     better = 1 - last_mean(validation) / level.end
-    decay = max(known_settings(anatomy_of(run).optimizers, "weight_decay"), default=0.0)
+    decay = max(known_settings(model_summary_of(run).optimizers, "weight_decay"), default=0.0)
     if better > limits["better"] and level.end - last_mean(validation) > 3 * noise_of(validation):
         yield Evidence(
-            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             confidence=0.5,
             numbers={"train": level.end, "validation": last_mean(validation), "weight_decay": decay},
-            meaning=f"At the end the loss is {level.ended} in training and {last_mean(validation):.4g} on validation "
+            message=f"At the end the loss is {level.ended} in training and {last_mean(validation):.4g} on validation "
             "(mean of the last tenth): what is switched off for validation (dropout, augmentation) costs more than it "
             "brings.",
         )
@@ -40,21 +40,21 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Dropout or decay so strong that training is worse than it need be.",
     why="The network is kept from learning what it could without fear of overfitting.",
-    advice="Halve the dropout rate and divide the weight decay by 10.",
+    recommendation="Halve the dropout rate and divide the weight decay by 10.",
     find=find,
-    needs=("anatomy", "curves"),
+    needs=("model_summary", "curves"),
     limits={"better": Limit(0.2, "validation a fifth below training; moderate dropout gives less")},
-    leads_to=("F902", "F903"),
-    treatments=(
-        Treatment(action="set_dropout", value=0.2, say="Use less dropout.", code="nn.Dropout(0.2)"),
-        Treatment(action="set_weight_decay", value=1e-4, say="Use less weight decay."),
+    causes=("F902", "F903"),
+    fixes=(
+        Fix(action="set_dropout", value=0.2, say="Use less dropout.", code="nn.Dropout(0.2)"),
+        Fix(action="set_weight_decay", value=1e-4, say="Use less weight decay."),
     ),
     false_positives=("Training loss averaged over an epoch lags behind: harm is asked for.",),
     sources=("Srivastava et al. 2014: training error under dropout.",),
     fires_on=(
         lambda: example_run(
             loss=falling(2.4, 1.8),
-            curves={"loss/validation": falling(2.3, 1.1, steps=20)},
+            curves={"val/loss": falling(2.3, 1.1, steps=20)},
             facts={"optimizers": (optimizer(weight_decay=0.1),)},
         ),
     ),

@@ -10,8 +10,8 @@ import numpy as np
 from babysit.analysis.learning import FEW_SAMPLES, learning
 from babysit.analysis.loss_curve import Floats, noise_of, values_of
 from babysit.analysis.model_structure import adversarial
-from babysit.records.curves import ACCURACY_TRAIN, ACCURACY_VALIDATION, LOSS_TRAIN, LOSS_VALIDATION
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.curves import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, falling, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -24,8 +24,8 @@ def last_mean(values: Floats) -> float:
 
 def _accuracy_gap(run: Run) -> tuple[float, float] | None:
     """(gap between training and validation at the end, fall of validation from its best); None when unknown."""
-    _, train = values_of(run.curves.get(ACCURACY_TRAIN))
-    _, validation = values_of(run.curves.get(ACCURACY_VALIDATION))
+    _, train = values_of(run.curves.get(TRAIN_ACCURACY))
+    _, validation = values_of(run.curves.get(VAL_ACCURACY))
     if len(validation) < 3:
         return None
     scale = 100.0 if max(validation.max(), train.max(initial=0.0)) > 1.5 else 1.0
@@ -43,7 +43,7 @@ def _little_carries_over(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Of the accuracy above chance that training shows, validation keeps only a part."""
     known = learning(run)
     train, validation, chance = known.accuracy, known.validation_accuracy, known.chance
-    _, looks = values_of(run.curves.get(ACCURACY_VALIDATION))
+    _, looks = values_of(run.curves.get(VAL_ACCURACY))
     if train is None or validation is None or chance is None or len(looks) < limits["few_looks"]:
         return
     above = train - chance
@@ -53,13 +53,13 @@ def _little_carries_over(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     share = max(0.0, validation - chance) / above
     yield Evidence(
-        last_step=int(run.curves.get(ACCURACY_VALIDATION).steps[-1]),
+        last_step=int(run.curves.get(VAL_ACCURACY).steps[-1]),
         severity=Severity.WARNING,
         numbers={"train_accuracy": train, "validation_accuracy": validation, "chance": chance, "carried_over": share},
-        meaning=f"Training accuracy ended at {100 * train:.3g} % and validation accuracy at {100 * validation:.3g} % "
+        message=f"Training accuracy ended at {100 * train:.3g} % and validation accuracy at {100 * validation:.3g} % "
         f"(most frequent class: {100 * chance:.3g} %): {100 * share:.2g} % of what was learned above that holds on "
         "validation data.",
-        advice="Regularize (weight decay, dropout, augmentation), use a smaller network or more data.",
+        recommendation="Regularize (weight decay, dropout, augmentation), use a smaller network or more data.",
     )
 
 
@@ -73,8 +73,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 
 def _rising(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the last validation losses with the lowest, beyond their noise, while the training loss fell on."""
-    steps, values = values_of(run.curves.get(LOSS_VALIDATION))
-    train_steps, train = values_of(run.curves.get(LOSS_TRAIN))
+    steps, values = values_of(run.curves.get(VAL_LOSS))
+    train_steps, train = values_of(run.curves.get(TRAIN_LOSS))
     if len(values) < limits["looks"] or len(train) < 10:
         return
     # Medians of three steady a single lucky or unlucky look.
@@ -112,10 +112,11 @@ def _rising(run: Run, limits: Limits) -> Iterator[Evidence]:
         last_step=int(steps[-1]),
         severity=Severity.WARNING if grave else Severity.INFO,
         numbers=numbers,
-        meaning=f"The validation loss was lowest at step {best_step} ({lowest:.4g}) and is {end:.4g} at the end "
+        message=f"The validation loss was lowest at step {best_step} ({lowest:.4g}) and is {end:.4g} at the end "
         f"(mean of the last three), while the training loss fell to {last_mean(train):.4g} (mean of the last tenth): "
         "what was learned since then holds for the training set only.",
-        advice=f"Keep the state of step {best_step}; then try weight decay, dropout, augmentation or more data.",
+        recommendation=f"Keep the state of step {best_step}; then try weight decay, dropout, augmentation or more "
+        "data.",
     )
 
 
@@ -127,7 +128,7 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="The gap between training and validation grows.",
     why="What is learned after the best point helps on the training set only.",
-    advice="Stop at the lowest validation loss; regularize more.",
+    recommendation="Stop at the lowest validation loss; regularize more.",
     find=find,
     needs=("curves",),
     limits={
@@ -140,19 +141,19 @@ RULE = Rule(
         "wide_gap": Limit(0.3, "twice the gap that is seen by every reader"),
         "carries_over": Limit(0.5, "less than half of the accuracy above chance holds on other data"),
     },
-    treatments=(
-        Treatment(
+    fixes=(
+        Fix(
             action="stop_earlier",
             say="Stop when validation has not improved for several looks.",
             code="babysit.fit(model, splits)  # stops early and keeps the best state",
         ),
-        Treatment(
+        Fix(
             action="set_weight_decay",
             value=1e-2,
             say="Add weight decay.",
             code="torch.optim.AdamW(model.parameters(), weight_decay=1e-2)",
         ),
-        Treatment(action="set_dropout", value=0.3, say="Add dropout between the layers.", code="nn.Dropout(0.3)"),
+        Fix(action="set_dropout", value=0.3, say="Add dropout between the layers.", code="nn.Dropout(0.3)"),
     ),
     false_positives=(
         "A rising loss with steady accuracy is overconfidence, not overfitting: INFO.",
@@ -161,14 +162,14 @@ RULE = Rule(
     sources=("CS231n lecture 6: a big gap between training and validation accuracy is overfitting.",),
     fires_on=(
         lambda: example_run(
-            loss=falling(2.3, 0.01), curves={"loss/validation": np.r_[np.linspace(2.3, 1, 10), np.linspace(1, 2.5, 20)]}
+            loss=falling(2.3, 0.01), curves={"val/loss": np.r_[np.linspace(2.3, 1, 10), np.linspace(1, 2.5, 20)]}
         ),
-        lambda: example_run(curves={"accuracy/train": np.linspace(0.1, 0.91, 400), "accuracy/validation": GAP}),
-        lambda: example_run(curves={"loss/validation": np.r_[np.linspace(2.3, 2.1, 10), np.linspace(2.1, 2.6, 20)]}),
+        lambda: example_run(curves={"train/accuracy": np.linspace(0.1, 0.91, 400), "val/accuracy": GAP}),
+        lambda: example_run(curves={"val/loss": np.r_[np.linspace(2.3, 2.1, 10), np.linspace(2.1, 2.6, 20)]}),
     ),
     silent_on=(
         healthy,
-        lambda: example_run(curves={"loss/validation": falling(2.3, 0.3, steps=30)}),
-        lambda: example_run(curves={"accuracy/train": np.linspace(0.1, 1.0, 400), "accuracy/validation": 2 * GAP}),
+        lambda: example_run(curves={"val/loss": falling(2.3, 0.3, steps=30)}),
+        lambda: example_run(curves={"train/accuracy": np.linspace(0.1, 1.0, 400), "val/accuracy": 2 * GAP}),
     ),
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import adversarial, anatomy_of, hidden_layers, output_layer, weight_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import adversarial, hidden_layers, model_summary_of, output_layer, weight_layers
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -21,7 +21,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     last = output_layer(run)
     narrow = [layer for layer in dense if layer.weight_shape[0] <= limits["narrow"] < layer.fan_in]
     needed = last.weight_shape[0] if last is not None and last.weight_shape else 1
-    if narrow and poor(run):
+    if narrow and is_underperforming(run):
         layer = narrow[0]
         yield Evidence(
             layers=tuple(one.name for one in narrow),
@@ -31,18 +31,22 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             if layer.weight_shape[0] == 1 or needed > layer.weight_shape[0]
             else Severity.INFO,
             numbers={"units": layer.weight_shape[0], "fan_in": layer.fan_in, "outputs": needed},
-            meaning=f"All that the network knows passes through the {layer.weight_shape[0]} unit(s) of {layer.name}.",
-            advice="Give every hidden layer at least 16 units.",
+            message=f"All that the network knows passes through the {layer.weight_shape[0]} unit(s) of {layer.name}.",
+            recommendation="Give every hidden layer at least 16 units.",
         )
         return
     plain = weight_layers(run)
-    if len(plain) >= limits["deep"] and not any(layer.norm for layer in anatomy_of(run).layers) and poor(run):
+    if (
+        len(plain) >= limits["deep"]
+        and not any(layer.norm for layer in model_summary_of(run).layers)
+        and is_underperforming(run)
+    ):
         yield Evidence(
             layers=tuple(layer.name for layer in plain),
             severity=Severity.INFO,
             numbers={"layers": len(plain)},
-            meaning=f"{len(plain)} weight layers in a row without normalization; a few would do for a start.",
-            advice="Begin with two or three hidden layers and add more while it helps.",
+            message=f"{len(plain)} weight layers in a row without normalization; a few would do for a start.",
+            recommendation="Begin with two or three hidden layers and add more while it helps.",
         )
 
 
@@ -52,17 +56,15 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Layers or width far beyond or below what the task can use.",
     why="A bottleneck of one unit passes one number on; a deep plain stack is hard to train.",
-    advice="Begin with two or three hidden layers of 16 to 128 units.",
+    recommendation="Begin with two or three hidden layers of 16 to 128 units.",
     find=find,
-    needs=("anatomy", "curves"),
+    needs=("model_summary", "curves"),
     limits={
         "narrow": Limit(2, "one or two units before a layer that gets more"),
         "deep": Limit(8, "plain networks beyond eight layers need normalization or skips (He et al. 2016)"),
     },
-    leads_to=(*NOT_LEARNING, "N805"),
-    treatments=(
-        Treatment(action="scale_width", value=16.0, say="Widen the narrow layer.", code="nn.Linear(inputs, 64)"),
-    ),
+    causes=(*NOT_LEARNING, "N805"),
+    fixes=(Fix(action="scale_width", value=16.0, say="Widen the narrow layer.", code="nn.Linear(inputs, 64)"),),
     false_positives=("Autoencoders with a tiny code, while they learn.",),
     sources=("He et al. 2016 (arXiv 1512.03385): plain deep networks degrade.",),
     fires_on=(lambda: example_run(layers=dense_layers((20, 1, 10)), loss=flat(2.2)),),

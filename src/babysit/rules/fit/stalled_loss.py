@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import falling, poor, skill
+from babysit.analysis.learning import explained_share, falling, is_underperforming
 from babysit.analysis.loss_curve import levels, values_of
 from babysit.analysis.model_structure import BOUNDED_LOSSES, main_objective, moving_target
-from babysit.records.curves import LOSS_TRAIN
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.curves import TRAIN_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -17,13 +17,13 @@ from babysit.rules.rule import Limit, Limits, Rule
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares end and start of the loss; for losses whose floor is unknown it is a remark only."""
     level, objective = levels(run), main_objective(run)
-    if level is None or level.broken_at is not None or level.looks < limits["steps"] or not poor(run):
+    if level is None or level.broken_at is not None or level.looks < limits["steps"] or not is_underperforming(run):
         return
-    _, values = values_of(run.curves.get(LOSS_TRAIN))
+    _, values = values_of(run.curves.get(TRAIN_LOSS))
     fall = (level.start - level.end) / max(abs(level.start), 1e-12)
     if fall > limits["fall"] or (falling(run) and fall > limits["fall"] / 2):
         return
-    bounded = objective is not None and objective.loss in BOUNDED_LOSSES and skill(run) is not None
+    bounded = objective is not None and objective.loss in BOUNDED_LOSSES and explained_share(run) is not None
     floor = bounded or (len(values) > 0 and float(values.min()) >= 0)
     yield Evidence(
         first_step=0,
@@ -31,7 +31,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         severity=Severity.WARNING if floor and not moving_target(run) else Severity.INFO,
         confidence=0.7 if bounded else 0.5,
         numbers={"start_loss": level.start, "end_loss": level.end, "steps": level.steps, "noise": level.noise},
-        meaning=f"After {level.steps} steps the loss went from {level.begun} to {level.ended}: it does not fall.",
+        message=f"After {level.steps} steps the loss went from {level.begun} to {level.ended}: it does not fall.",
     )
 
 
@@ -41,13 +41,13 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="The loss does not decrease.",
     why="Nothing is being learned; waiting longer will not change that.",
-    advice="Try to overfit 20 samples: if that fails the wiring is broken, else try other learning rates.",
+    recommendation="Try to overfit 20 samples: if that fails the wiring is broken, else try other learning rates.",
     find=find,
     needs=("curves",),
     limits={"fall": Limit(0.03, "less than 3 % of the first loss"), "steps": Limit(30, "fewer steps say little")},
-    treatments=(
-        Treatment(action="overfit_tiny", say="Try to overfit 20 samples."),
-        Treatment(action="rate_range", say="Find a rate that makes the loss fall.", code="babysit.check(model, data)"),
+    fixes=(
+        Fix(action="overfit_tiny", say="Try to overfit 20 samples."),
+        Fix(action="lr_range", say="Find a learning rate that makes the loss fall.", code="babysit.check(model, data)"),
     ),
     false_positives=("Adversarial and reinforcement losses need not fall.", "Runs that start from a trained state."),
     sources=("CS231n lecture 6: find a learning rate that makes the loss go down.",),

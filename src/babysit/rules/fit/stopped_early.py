@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.learning import loss_skill, poor
+from babysit.analysis.learning import explained_loss_share, is_underperforming
 from babysit.analysis.loss_curve import levels, share_of_fall, trend, values_of
 from babysit.analysis.model_structure import adversarial
-from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.curves import TRAIN_LOSS, VAL_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run, Status
 from babysit.rules.examples import example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -23,14 +23,14 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     if run.status is not Status.FINISHED or level.steps < limits["steps"]:
         return
-    _, values = values_of(run.curves.get(LOSS_TRAIN))
-    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    _, values = values_of(run.curves.get(TRAIN_LOSS))
+    _, validation = values_of(run.curves.get(VAL_LOSS))
     late = values[-max(10, 2 * len(values) // 5) :]
     tau, chance = trend(late)
     share = share_of_fall(values, 0.2)
     past_best = len(validation) >= 5 and int(np.argmin(validation)) < 0.8 * (len(validation) - 1)
-    known = loss_skill(run)
-    behind = poor(run) or (known is not None and known < limits["behind"])
+    known = explained_loss_share(run)
+    behind = is_underperforming(run) or (known is not None and known < limits["behind"])
     fell = level.start - level.end > limits["fall"] * abs(level.start)
     if tau >= 0 or chance > limits["chance"] or share < limits["share"] or past_best or not behind or not fell:
         return
@@ -39,7 +39,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         last_step=level.steps,
         confidence=0.6,
         numbers={"share_of_fall": share, "start_loss": level.start, "end_loss": level.end, "steps": level.steps},
-        meaning=f"Still improving: {100 * share:.0f} % of the fall of the smoothed loss came in the last fifth of "
+        message=f"Still improving: {100 * share:.0f} % of the fall of the smoothed loss came in the last fifth of "
         f"{level.steps} steps (from {level.begun} to {level.ended}).",
     )
 
@@ -50,7 +50,7 @@ RULE = Rule(
     severity=Severity.INFO,
     what="The loss was still clearly improving at the end.",
     why="The network had not reached what it can: a remark, never an alarm.",
-    advice="Train for several times as many steps, or raise the learning rate.",
+    recommendation="Train for several times as many steps, or raise the learning rate.",
     find=find,
     needs=("curves",),
     limits={
@@ -60,10 +60,10 @@ RULE = Rule(
         "behind": Limit(0.5, "less than half of the prior loss removed, by the loss itself"),
         "chance": Limit(0.05, "Mann-Kendall on the last two fifths"),
     },
-    leads_to=("F902", "F905", "O210"),
-    treatments=(Treatment(action="more_epochs", value=3.0, say="Train three times as long."),),
+    causes=("F902", "F905", "O210"),
+    fixes=(Fix(action="more_epochs", value=3.0, say="Train three times as long."),),
     false_positives=("Losses that fall slowly for ever (language models).",),
-    sources=("CS231n lecture 6: a loss that falls in a straight line asks for a higher rate or more time.",),
+    sources=("CS231n lecture 6: a loss that falls in a straight line asks for a higher learning rate or more time.",),
     fires_on=(lambda: example_run(loss=np.linspace(2.3, 2.0, 400)),),
     silent_on=(healthy, lambda: example_run(loss=np.linspace(2.3, 2.25, 400))),
 )

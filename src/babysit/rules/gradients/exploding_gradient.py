@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from babysit.analysis.layer_metrics import table
-from babysit.analysis.learning import broken, poor
+from babysit.analysis.learning import broken, is_underperforming
 from babysit.analysis.loss_curve import levels
 from babysit.analysis.model_structure import adversarial, weight_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -20,11 +20,11 @@ def _totals(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Root of the summed squares over the weight layers at each sampled step."""
     rows = table(run, "gradient_rms")
     names = {layer.name for layer in weight_layers(run)}
-    keep = [place for place, name in enumerate(run.vitals.layers) if name in names]
+    keep = [place for place, name in enumerate(run.layer_metrics.layers) if name in names]
     if not len(rows) or not keep:
         return np.zeros(0), np.zeros(0)
     with np.errstate(all="ignore"):
-        return np.asarray(run.vitals.steps), np.sqrt(np.nansum(rows[:, keep].clip(max=1e30) ** 2, axis=1))
+        return np.asarray(run.layer_metrics.steps), np.sqrt(np.nansum(rows[:, keep].clip(max=1e30) ** 2, axis=1))
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -40,7 +40,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     base = float(np.median(totals[:3]))
     peak = int(np.argmax(totals))
-    suffered = broken(run) or (poor(run) and level.end > level.start)
+    suffered = broken(run) or (is_underperforming(run) and level.end > level.start)
     then = (
         f"the loss became NaN or infinite at step {level.broken_at}"
         if broken(run)
@@ -52,7 +52,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=first,
             last_step=int(steps[peak]),
             numbers={"first": base, "largest": float(totals[peak]), "growth": float(totals[peak] / base)},
-            meaning=f"The gradient grew {totals[peak] / base:.2g} times, from {base:.2g} to {totals[peak]:.2g} at step "
+            message=f"The gradient grew {totals[peak] / base:.2g} times, from {base:.2g} to {totals[peak]:.2g} at step "
             f"{int(steps[peak])}, and {then}.",
         )
 
@@ -63,22 +63,24 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="The gradient norm is huge or growing.",
     why="One step along a huge gradient throws away what was learned.",
-    advice="Divide the learning rate by 10; clip the gradient norm to about its usual value.",
+    recommendation="Divide the learning rate by 10; clip the gradient norm to about its usual value.",
     find=find,
-    needs=("anatomy", "curves", "vitals"),
+    needs=("model_summary", "curves", "layer_metrics"),
     limits={"growth": Limit(70.0, "AutoTrainer (ICSE 2021) takes 70 between two of its looks")},
-    leads_to=("F906", "F909", "G503"),
-    treatments=(
-        Treatment(
+    causes=("F906", "F909", "G503"),
+    fixes=(
+        Fix(
             action="clip_gradients",
             value=1.0,
             say="Clip the gradient norm.",
             code="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
         ),
-        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
+        Fix(action="scale_lr", value=0.1, say="Divide the learning rate by 10."),
     ),
     false_positives=("Gradients that start near zero and wake up: silent unless the loss suffers.",),
     sources=("Pascanu et al. 2013 (arXiv 1211.5063).",),
-    fires_on=(lambda: example_run(loss=diverging(2.3), vitals={"gradient_rms": np.logspace(-2, 6, 39)[:, None]}),),
-    silent_on=(healthy, lambda: example_run(vitals={"gradient_rms": np.logspace(-4, 1, 39)[:, None]})),
+    fires_on=(
+        lambda: example_run(loss=diverging(2.3), layer_metrics={"gradient_rms": np.logspace(-2, 6, 39)[:, None]}),
+    ),
+    silent_on=(healthy, lambda: example_run(layer_metrics={"gradient_rms": np.logspace(-4, 1, 39)[:, None]})),
 )

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.layer_metrics import of, whole
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import adversarial, anatomy_of, weight_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.layer_metrics import overall, select
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import adversarial, model_summary_of, weight_layers
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for trained layers whose weight gradient was exactly zero on every sampled step."""
-    anatomy = anatomy_of(run)
+    model_summary = model_summary_of(run)
     # With several optimizers or objectives each step reaches only part of the network, by design.
-    if adversarial(run) or len(anatomy.objectives) > 1 or len(run.vitals.steps) < limits["samples"]:
+    if adversarial(run) or len(model_summary.objectives) > 1 or len(run.layer_metrics.steps) < limits["samples"]:
         return
-    outside = set(anatomy.unoptimized) | set(anatomy.unreached)
+    outside = set(model_summary.unoptimized) | set(model_summary.unreached)
     layers = [one for one in weight_layers(run, trainable=True) if not outside & set(one.parameter_names)]
-    zeros = [name for name, size in of(layers, whole(run, "gradient_rms")).items() if size == 0]
-    if zeros and poor(run):
+    zeros = [name for name, size in select(layers, overall(run, "gradient_rms")).items() if size == 0]
+    if zeros and is_underperforming(run):
         yield Evidence(
             layers=tuple(zeros),
-            first_step=int(run.vitals.steps[0]),
-            last_step=int(run.vitals.steps[-1]),
+            first_step=int(run.layer_metrics.steps[0]),
+            last_step=int(run.layer_metrics.steps[-1]),
             numbers={"layers": len(zeros), "of_layers": len(layers)},
-            meaning=f"The gradient of {', '.join(zeros[:4])} is exactly 0 on more than half of the sampled steps: "
+            message=f"The gradient of {', '.join(zeros[:4])} is exactly 0 on more than half of the sampled steps: "
             "these layers stay as they were initialized.",
         )
 
@@ -40,14 +40,15 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="A trainable parameter never receives gradient.",
     why="Without gradient a layer keeps its random weights.",
-    advice="Look for dead ReLUs, a softmax over one value, clamps, or .detach() between that layer and the loss.",
+    recommendation="Look for dead ReLUs, a softmax over one value, clamps, or .detach() between that layer and the "
+    "loss.",
     find=find,
-    needs=("anatomy", "curves", "vitals"),
+    needs=("model_summary", "curves", "layer_metrics"),
     limits={"samples": Limit(5, "a low-rank adapter gets no gradient in its first step, by design")},
-    leads_to=(*NOT_LEARNING, "U603"),
-    treatments=(Treatment(action="change_code", say="Let the gradient through: no detach, no no_grad, no dead end."),),
+    causes=(*NOT_LEARNING, "U603"),
+    fixes=(Fix(action="change_code", say="Let the gradient through: no detach, no no_grad, no dead end."),),
     false_positives=("Branches that are switched on later in training.",),
     sources=("torchtest2 and torch-audit report the same (TA103, TA104).",),
-    fires_on=(lambda: example_run(loss=flat(2.3), vitals={"gradient_rms": [0.0, 0.0, 1e-2]}),),
+    fires_on=(lambda: example_run(loss=flat(2.3), layer_metrics={"gradient_rms": [0.0, 0.0, 1e-2]}),),
     silent_on=(healthy,),
 )

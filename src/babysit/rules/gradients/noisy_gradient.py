@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.learning import poor
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.loss_curve import levels, noise_of, trend, values_of
-from babysit.analysis.model_structure import adversarial, anatomy_of
-from babysit.records.curves import LOSS_TRAIN
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import adversarial, model_summary_of
+from babysit.records.curves import TRAIN_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.updates.rate_too_high import ratios
+from babysit.rules.updates.lr_too_high import ratios
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Small batches, a loss that jumps by its own size, no trend in the second half, and brisk steps."""
-    level, batch = levels(run), anatomy_of(run).batch_size
-    steps, values = values_of(run.curves.get(LOSS_TRAIN))
+    level, batch = levels(run), model_summary_of(run).batch_size
+    steps, values = values_of(run.curves.get(TRAIN_LOSS))
     small = 0 < batch <= limits["batch"]
     if level is None or level.broken_at is not None or not small or adversarial(run) or level.looks < limits["steps"]:
         return
@@ -33,14 +33,14 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         swing > limits["swing"]
         and (tau >= 0 or chance > 0.05)
         and brisk > limits["ratio"]
-        and poor(run, below=limits["skill"])
+        and is_underperforming(run, below=limits["skill"])
     ):
         yield Evidence(
             first_step=int(steps[len(steps) // 2]),
             last_step=level.steps,
             confidence=0.5,
             numbers={"batch_size": batch, "swing": swing, "update_ratio": brisk},
-            meaning=f"With batches of {batch} the loss jumps by {100 * swing:.0f} % of its level each step and no "
+            message=f"With batches of {batch} the loss jumps by {100 * swing:.0f} % of its level each step and no "
             "longer falls: the steps follow the noise of the batch.",
         )
 
@@ -51,9 +51,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Gradient noise drowns the signal.",
     why="A gradient from a few samples points anywhere; long steps along it wander instead of descending.",
-    advice="Use larger batches, accumulate gradients, or divide the learning rate by 10.",
+    recommendation="Use larger batches, accumulate gradients, or divide the learning rate by 10.",
     find=find,
-    needs=("anatomy", "curves", "vitals"),
+    needs=("model_summary", "curves", "layer_metrics"),
     limits={
         "batch": Limit(4, "with more samples the noise halves and halves again"),
         "swing": Limit(0.3, "a third of the level from step to step"),
@@ -61,13 +61,15 @@ RULE = Rule(
         "skill": Limit(0.3, "less than three tenths of the prior loss removed: more is slow, not drowned"),
         "steps": Limit(100, "shorter runs show no trend"),
     },
-    leads_to=("F909", "F902", "F905", "O210"),
-    treatments=(
-        Treatment(action="scale_batch_size", value=8.0, say="Use batches eight times as large."),
-        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
+    causes=("F909", "F902", "F905", "O210"),
+    fixes=(
+        Fix(action="scale_batch_size", value=8.0, say="Use batches eight times as large."),
+        Fix(action="scale_lr", value=0.1, say="Divide the learning rate by 10."),
     ),
-    false_positives=("Batches of one with a small rate learn well: silent then.",),
+    false_positives=("Batches of one with a small learning rate learn well: silent then.",),
     sources=("McCandlish et al. 2018 (arXiv 1812.06162): gradient noise scale.",),
-    fires_on=(lambda: example_run(loss=flat(2.3, noise=0.6), facts={"batch_size": 2}, vitals={"update_ratio": 0.01}),),
-    silent_on=(healthy, lambda: example_run(facts={"batch_size": 1}, vitals={"update_ratio": 0.01})),
+    fires_on=(
+        lambda: example_run(loss=flat(2.3, noise=0.6), facts={"batch_size": 2}, layer_metrics={"update_ratio": 0.01}),
+    ),
+    silent_on=(healthy, lambda: example_run(facts={"batch_size": 1}, layer_metrics={"update_ratio": 0.01})),
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import diverging, example_run, healthy
 from babysit.rules.onset import first_nonfinite
@@ -39,15 +39,15 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     onset = first_nonfinite(run)
     if onset is None or onset.what not in SAID:
         return
-    words, advice = SAID[onset.what]
+    words, recommendation = SAID[onset.what]
     since = f" (all was finite at sampled step {onset.finite_until})" if onset.finite_until is not None else ""
     said = words.format(layers=", ".join(onset.layers[:3]), step=onset.step, since=since)
     yield Evidence(
         layers=onset.layers,
         first_step=onset.step,
         numbers={"first": onset.what, "layers": len(onset.layers)},
-        meaning=f"The first value that was not finite: {said}.",
-        advice=advice,
+        message=f"The first value that was not finite: {said}.",
+        recommendation=recommendation,
     )
 
 
@@ -58,30 +58,31 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="NaN or infinite values in weights, outputs, loss or gradients, where they came from first.",
     why="One NaN reaches every weight with the next step and never leaves.",
-    advice="Go back to the last good state; divide the learning rate by 10; guard log and division against zero.",
+    recommendation="Go back to the last good state; divide the learning rate by 10; guard log and division against "
+    "zero.",
     find=find,
-    needs=("curves", "vitals"),
-    leads_to=("F906",),
-    treatments=(
-        Treatment(action="scale_rate", value=0.1, say="Divide the learning rate by 10."),
-        Treatment(action="guard", say="Guard logarithms and divisions.", code="torch.log(p.clamp_min(1e-8))"),
+    needs=("curves", "layer_metrics"),
+    causes=("F906",),
+    fixes=(
+        Fix(action="scale_lr", value=0.1, say="Divide the learning rate by 10."),
+        Fix(action="guard", say="Guard logarithms and divisions.", code="torch.log(p.clamp_min(1e-8))"),
     ),
     false_positives=(
         "Skipped steps of a loss scaler are not reported while the loss stays finite.",
-        "Weights that only the optimizer's own step made NaN: see unsuitable-optimizer and rate-too-high.",
+        "Weights that only the optimizer's own step made NaN: see unsuitable-optimizer and lr-too-high.",
     ),
     sources=("CS231n lecture 6: a cost of NaN almost always means too high a learning rate.",),
     fires_on=(
         lambda: example_run(
-            loss=diverging(2.3), vitals={"nonfinite_stage": np.r_[np.zeros(24), np.full(15, 3.0)][:, None]}
+            loss=diverging(2.3), layer_metrics={"nonfinite_stage": np.r_[np.zeros(24), np.full(15, 3.0)][:, None]}
         ),
     ),
     silent_on=(
         healthy,
-        lambda: example_run(vitals={"nonfinite_stage": np.r_[3, np.zeros(38)][:, None]}),
+        lambda: example_run(layer_metrics={"nonfinite_stage": np.r_[3, np.zeros(38)][:, None]}),
         lambda: example_run(
             loss=np.r_[2.3, np.full(399, np.nan)],
-            vitals={"nonfinite_stage": np.r_[4, np.ones(38)][:, None]},
+            layer_metrics={"nonfinite_stage": np.r_[4, np.ones(38)][:, None]},
         ),
     ),
 )

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import early, of, whole
-from babysit.analysis.learning import poor
-from babysit.analysis.loss_curve import gaining, levels, values_of
+from babysit.analysis.layer_metrics import first_window, overall, select
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.loss_curve import is_improving, levels, values_of
 from babysit.analysis.model_structure import adversarial, weight_layers
-from babysit.records.curves import LOSS_TRAIN
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.curves import TRAIN_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def _fades(gradients: np.ndarray, faint: float) -> bool:
@@ -27,27 +27,27 @@ def _fades(gradients: np.ndarray, faint: float) -> bool:
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the gradient of the first weight layer with that of the last, at the beginning and over the run."""
     layers = weight_layers(run, trainable=True)
-    begin, middle = of(layers, early(run, "gradient_rms")), of(layers, whole(run, "gradient_rms"))
-    # Exactly zero is another disease: dead, detached or unused layers.
+    begin, middle = select(layers, first_window(run, "gradient_rms")), select(layers, overall(run, "gradient_rms"))
+    # Exactly zero is another issue: dead, detached or unused layers.
     values = np.asarray([value for name, value in begin.items() if value > 0 and middle.get(name, 0.0) > 0])
     names = [name for name, value in begin.items() if value > 0 and middle.get(name, 0.0) > 0]
-    if len(names) < limits["depth"] or adversarial(run) or not poor(run):
+    if len(names) < limits["depth"] or adversarial(run) or not is_underperforming(run):
         return
     ratio_early = float(values[0] / values[-1])
     ratio_whole = middle[names[0]] / middle[names[-1]]
     if max(ratio_early, ratio_whole) > limits["ratio"] or not _fades(values, limits["ratio"] ** 0.5):
         return
-    level, (_, losses) = levels(run), values_of(run.curves.get(LOSS_TRAIN))
-    if level is None or level.steps < limits["steps"] or gaining(losses, limits["chance"]):
+    level, (_, losses) = levels(run), values_of(run.curves.get(TRAIN_LOSS))
+    if level is None or level.steps < limits["steps"] or is_improving(losses, limits["chance"]):
         return
     each = ratio_early ** (1 / (len(names) - 1))
     faint = tuple(name for name in names if middle[name] < limits["ratio"] ** 0.5 * middle[names[-1]])
     yield Evidence(
         layers=faint,
-        first_step=int(run.vitals.steps[0]),
-        last_step=int(run.vitals.steps[-1]),
+        first_step=int(run.layer_metrics.steps[0]),
+        last_step=int(run.layer_metrics.steps[-1]),
         numbers={"first_to_last": ratio_early, "whole_run": float(ratio_whole), "factor_per_layer": each},
-        meaning=f"The gradient of {names[0]} is {ratio_early:.1e} times that of {names[-1]} (x{each:.2f} a layer): the "
+        message=f"The gradient of {names[0]} is {ratio_early:.1e} times that of {names[-1]} (x{each:.2f} a layer): the "
         "early layers hardly learn.",
     )
 
@@ -58,20 +58,20 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Early layers get orders of magnitude less gradient than late ones.",
     why="Layers without gradient keep their random weights, and the late ones work on what these let through.",
-    advice="Use ReLU with He initialization, add batch normalization or skip connections, or fewer layers.",
+    recommendation="Use ReLU with He initialization, add batch normalization or skip connections, or fewer layers.",
     find=find,
-    needs=("anatomy", "curves", "vitals"),
+    needs=("model_summary", "curves", "layer_metrics"),
     limits={
         "ratio": Limit(1e-3, "AutoTrainer (ICSE 2021) takes 1e-3 between first and last layer"),
         "chance": Limit(0.01, "Mann-Kendall: a loss that falls shows that the gradient is enough"),
         "steps": Limit(50, "at the start attention is even and its queries and keys have little gradient"),
         "depth": Limit(3, "two layers have nothing between them to vanish in"),
     },
-    leads_to=(*NOT_LEARNING, "N805", "U602", "U603"),
-    treatments=(
-        Treatment(action="replace_activation", value="relu", say="Use ReLU in hidden layers.", code="nn.ReLU()"),
-        Treatment(action="insert_batch_norm", say="Normalize before the activations.", code="nn.BatchNorm1d(width)"),
-        Treatment(action="initialize", value="auto", say="Initialize by the activation that follows."),
+    causes=(*NOT_LEARNING, "N805", "U602", "U603"),
+    fixes=(
+        Fix(action="replace_activation", value="relu", say="Use ReLU in hidden layers.", code="nn.ReLU()"),
+        Fix(action="insert_batch_norm", say="Normalize before the activations.", code="nn.BatchNorm1d(width)"),
+        Fix(action="initialize", value="auto", say="Initialize by the activation that follows."),
     ),
     false_positives=("Adam scales each layer by itself, so small gradients may do: nothing is said while it learns.",),
     sources=("AutoTrainer, ICSE 2021.", "Glorot & Bengio 2010."),
@@ -79,7 +79,7 @@ RULE = Rule(
         lambda: example_run(
             layers=dense_layers((20, *(32,) * 8, 10), activation="sigmoid"),
             loss=flat(2.3),
-            vitals={"gradient_rms": np.logspace(-8, -1, 9)},
+            layer_metrics={"gradient_rms": np.logspace(-8, -1, 9)},
         ),
     ),
     silent_on=(healthy, lambda: example_run(layers=dense_layers((20, *(32,) * 8, 10)), loss=flat(2.3))),

@@ -6,28 +6,30 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import first_known, of
-from babysit.analysis.learning import poor
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.layer_metrics import first_known, select
+from babysit.analysis.learning import is_underperforming
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.activations.dead_units import judged
+from babysit.rules.effect_groups import LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import LOST_UNITS, NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the share of units that were zero on every sample, when enough of them had been seen to tell."""
     layers = [layer for layer in judged(run) if not layer.norm]
-    shares = {name: share for name, share in of(layers, first_known(run, "dead")).items() if share > limits["share"]}
+    shares = {
+        name: share for name, share in select(layers, first_known(run, "dead")).items() if share > limits["share"]
+    }
     if shares:
         name, share = max(shares.items(), key=lambda pair: pair[1])
         yield Evidence(
             layers=tuple(shares),
-            first_step=int(run.vitals.steps[0]),
-            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            first_step=int(run.layer_metrics.steps[0]),
+            severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             numbers={"dead": share, "layers": len(shares)},
-            meaning=f"From the first step on, {100 * share:.0f} % of the units of {name} answered 0 to every sample: "
+            message=f"From the first step on, {100 * share:.0f} % of the units of {name} answered 0 to every sample: "
             "they were born dead, so the cause is the first weights, biases or inputs, not the learning rate.",
         )
 
@@ -38,17 +40,17 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Most ReLU units are inactive on all data before training.",
     why="A unit that is zero on all samples has no gradient and never changes.",
-    advice="Use He initialization with zero (or slightly positive, 0.01) biases, and centre the inputs.",
+    recommendation="Use He initialization with zero (or slightly positive, 0.01) biases, and centre the inputs.",
     find=find,
-    needs=("anatomy", "vitals"),
+    needs=("model_summary", "layer_metrics"),
     limits={"share": Limit(0.6, "10 to 20 % is usual and harmless (CS231n lecture 6); above half the width is gone")},
-    leads_to=(*NOT_LEARNING, *LOST_UNITS, "G501", "U602"),
-    treatments=(
-        Treatment(action="initialize", value="he", say="Use He initialization, biases 0.01."),
-        Treatment(action="replace_activation", value="leaky_relu", say="Use leaky ReLU.", code="nn.LeakyReLU(0.01)"),
+    causes=(*NOT_LEARNING, *LOST_UNITS, "G501", "U602"),
+    fixes=(
+        Fix(action="initialize", value="he", say="Use He initialization, biases 0.01."),
+        Fix(action="replace_activation", value="leaky_relu", say="Use leaky ReLU.", code="nn.LeakyReLU(0.01)"),
     ),
     false_positives=("Sparse networks by design: INFO while they learn.",),
     sources=("CS231n lecture 6: dead ReLU from bad initialization.",),
-    fires_on=(lambda: example_run(loss=flat(2.3), vitals={"dead": 0.9}),),
-    silent_on=(healthy, lambda: example_run(loss=flat(2.3), vitals={"dead": np.linspace(0, 0.9, 39)[:, None]})),
+    fires_on=(lambda: example_run(loss=flat(2.3), layer_metrics={"dead": 0.9}),),
+    silent_on=(healthy, lambda: example_run(loss=flat(2.3), layer_metrics={"dead": np.linspace(0, 0.9, 39)[:, None]})),
 )

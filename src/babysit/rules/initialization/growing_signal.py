@@ -6,29 +6,29 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import first, of
-from babysit.analysis.learning import poor
+from babysit.analysis.layer_metrics import first, select
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.loss_curve import levels
-from babysit.analysis.model_structure import anatomy_of, weight_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import model_summary_of, weight_layers
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import example_run, falling, healthy
-from babysit.rules.objective.initial_loss_off import expected_first_loss
+from babysit.rules.objective.unexpected_initial_loss import expected_first_loss
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 
 def _harm(run: Run, above: float) -> bool:
     level, expected = levels(run), expected_first_loss(run)
     shocked = level is not None and expected is not None and level.start > above * expected
-    return poor(run) or shocked
+    return is_underperforming(run) or shocked
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Multiplies what each layer's weights do to the scale of the signal: weight rms x square root of the fan-in."""
     layers = weight_layers(run)
-    weights = of(layers, first(run, "weight_rms"))
-    if not weights or any(one.norm for one in anatomy_of(run).layers):
+    weights = select(layers, first(run, "weight_rms"))
+    if not weights or any(one.norm for one in model_summary_of(run).layers):
         return
     gains = {layer.name: weights[layer.name] * layer.fan_in**0.5 for layer in layers if layer.name in weights}
     # A ReLU halves the power of what it passes on.
@@ -40,7 +40,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if total < limits["total"] or not large:
         return
     largest = max(large, key=lambda name: gains[name])
-    spread = of(layers, first(run, "output_std"))
+    spread = select(layers, first(run, "output_std"))
     ends = [spread[layer.name] for layer in (layers[0], layers[-1]) if layer.name in spread]
     measured = (
         f"; the outputs had a standard deviation of {ends[0]:.3g} in the first layer and {ends[1]:.3g} in the last"
@@ -49,10 +49,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     )
     yield Evidence(
         layers=tuple(large),
-        first_step=int(run.vitals.steps[0]),
+        first_step=int(run.layer_metrics.steps[0]),
         severity=Severity.WARNING if _harm(run, limits["first_loss"]) else Severity.INFO,
         numbers={"product_of_gains": total, "largest_gain": gains[largest], "layers": len(large)},
-        meaning=f"The first weights of {len(large)} of {len(layers)} layers multiply the scale of their input by more "
+        message=f"The first weights of {len(large)} of {len(layers)} layers multiply the scale of their input by more "
         f"than {limits['gain']:g}, those of {largest} by {gains[largest]:.3g} (1 to 1.4 is usual){measured}.",
     )
 
@@ -64,17 +64,17 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="The scale of activations grows with depth at initialization.",
     why="Outputs start huge: the first loss is far too high, squashing units saturate, and gradients are violent.",
-    advice="Scale random weights by the fan-in: randn * sqrt(2 / fan_in) for ReLU, sqrt(1 / fan_in) for tanh.",
+    recommendation="Scale random weights by the fan-in: randn * sqrt(2 / fan_in) for ReLU, sqrt(1 / fan_in) for tanh.",
     find=find,
-    needs=("anatomy", "vitals"),
+    needs=("model_summary", "layer_metrics"),
     limits={
         "gain": Limit(3.0, "He gives 1.41, Xavier 1, torch's default 0.58; a plain randn over 100 inputs 10"),
         "total": Limit(10.0, "outputs ten times the inputs"),
         "first_loss": Limit(3.0, "a first loss three times that of an even guess shows the harm at once"),
     },
-    leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "I304", "O207", "U602"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "I304", "O207", "U602"),
+    fixes=(
+        Fix(
             action="initialize",
             value="auto",
             say="Initialize each layer for the activation that follows.",
@@ -83,6 +83,6 @@ RULE = Rule(
     ),
     false_positives=("Trained weights that were loaded: INFO, as long as they learn on.",),
     sources=("CS231n lecture 6: weights of 1.0*randn saturate every tanh.", "Glorot & Bengio 2010."),
-    fires_on=(lambda: example_run(loss=falling(80.0, 3.0), vitals={"weight_rms": 1.0}),),
+    fires_on=(lambda: example_run(loss=falling(80.0, 3.0), layer_metrics={"weight_rms": 1.0}),),
     silent_on=(healthy,),
 )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.layer_metrics import first, of
-from babysit.analysis.learning import poor
+from babysit.analysis.layer_metrics import first, select
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.model_structure import weight_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import LOST_UNITS
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import LOST_UNITS
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares first biases with the spread that the weights alone give to the layer's output."""
     layers = [layer for layer in weight_layers(run) if layer.has_bias and not layer.is_output]
-    biases, spread = of(layers, first(run, "bias_rms")), of(layers, first(run, "output_std"))
+    biases, spread = select(layers, first(run, "bias_rms")), select(layers, first(run, "output_std"))
     large = {
         name: bias
         for name, bias in biases.items()
@@ -27,10 +27,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         name, bias = max(large.items(), key=lambda pair: pair[1])
         yield Evidence(
             layers=tuple(large),
-            first_step=int(run.vitals.steps[0]),
-            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            first_step=int(run.layer_metrics.steps[0]),
+            severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             numbers={"bias": bias, "output_spread": spread.get(name, 0.0)},
-            meaning=f"The biases of {name} start with a root mean square of {bias:.3g}, while the inputs move "
+            message=f"The biases of {name} start with a root mean square of {bias:.3g}, while the inputs move "
             f"its output by only {spread.get(name, 0.0):.3g}: the bias decides, not the data.",
         )
 
@@ -41,21 +41,19 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Biases start far from zero.",
     why="A large bias outshouts the input: units start all on, all off, or saturated.",
-    advice="Start biases at 0 (0.01 against early death of ReLUs).",
+    recommendation="Start biases at 0 (0.01 against early death of ReLUs).",
     find=find,
-    needs=("anatomy", "vitals"),
+    needs=("model_summary", "layer_metrics"),
     limits={
         "bias": Limit(0.5, "half a unit of standardized signal"),
         "of_spread": Limit(2.0, "twice what the inputs contribute"),
     },
-    leads_to=(*LOST_UNITS, "A402", "I304", "I305", "O207"),
-    treatments=(
-        Treatment(
-            action="initialize", target="bias", value=0.0, say="Zero the biases.", code="nn.init.zeros_(layer.bias)"
-        ),
+    causes=(*LOST_UNITS, "A402", "I304", "I305", "O207"),
+    fixes=(
+        Fix(action="initialize", target="bias", value=0.0, say="Zero the biases.", code="nn.init.zeros_(layer.bias)"),
     ),
     false_positives=("Forget gates of recurrent cells start at 1 on purpose and are not judged.",),
     sources=("CS231n lecture 6: biases 0, or 0.01 with ReLU.",),
-    fires_on=(lambda: example_run(loss=flat(2.3), vitals={"bias_rms": 5.0}),),
-    silent_on=(healthy, lambda: example_run(vitals={"bias_rms": 0.05})),
+    fires_on=(lambda: example_run(loss=flat(2.3), layer_metrics={"bias_rms": 5.0}),),
+    silent_on=(healthy, lambda: example_run(layer_metrics={"bias_rms": 0.05})),
 )

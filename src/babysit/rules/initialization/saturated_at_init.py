@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.layer_metrics import first, of
-from babysit.analysis.learning import poor
+from babysit.analysis.layer_metrics import first, select
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.model_structure import SQUASHING, hidden_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the share of flat values of hidden sigmoid and tanh layers at the first sample."""
     layers = [layer for layer in hidden_layers(run) if layer.activation in SQUASHING]
-    shares = {name: share for name, share in of(layers, first(run, "saturated")).items() if share > limits["share"]}
+    shares = {name: share for name, share in select(layers, first(run, "saturated")).items() if share > limits["share"]}
     if shares:
         name, share = max(shares.items(), key=lambda pair: pair[1])
         yield Evidence(
             layers=tuple(shares),
-            first_step=int(run.vitals.steps[0]),
-            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            first_step=int(run.layer_metrics.steps[0]),
+            severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             numbers={"saturated": share, "layers": len(shares)},
-            meaning=f"Before training, {100 * share:.0f} % of the values of {name} already lie in the flat part of its "
+            message=f"Before training, {100 * share:.0f} % of the values of {name} already lie in the flat part of its "
             "activation, where the gradient is below 1 % of its best.",
         )
 
@@ -37,28 +37,28 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Most of a sigmoid or tanh layer is saturated before training.",
     why="Saturated units pass almost no gradient, so the layers before them hardly learn.",
-    advice="Standardize the inputs and use Xavier initialization.",
+    recommendation="Standardize the inputs and use Xavier initialization.",
     find=find,
-    needs=("anatomy", "vitals"),
+    needs=("model_summary", "layer_metrics"),
     limits={"share": Limit(0.5, "half of the values; a standardized input under Xavier gives below 5 %")},
-    leads_to=(*NOT_LEARNING, "A402", "A403", "G501", "U602"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, "A402", "A403", "G501", "U602"),
+    fixes=(
+        Fix(
             action="standardize_input",
             say="Give the inputs mean 0 and deviation 1.",
             code="x = (x - x_train.mean(0)) / x_train.std(0)",
         ),
-        Treatment(action="initialize", value="xavier", say="Use Xavier initialization."),
+        Fix(action="initialize", value="xavier", say="Use Xavier initialization."),
     ),
     false_positives=("Networks meant to be binary.",),
     sources=("CS231n lecture 6: with large weights almost all tanh units sit at -1 or 1.",),
     fires_on=(
         lambda: example_run(
-            layers=dense_layers((20, 64, 64, 10), activation="tanh"), loss=flat(2.3), vitals={"saturated": 0.9}
+            layers=dense_layers((20, 64, 64, 10), activation="tanh"), loss=flat(2.3), layer_metrics={"saturated": 0.9}
         ),
     ),
     silent_on=(
         healthy,
-        lambda: example_run(layers=dense_layers((20, 64, 10), activation="tanh"), vitals={"saturated": 0.02}),
+        lambda: example_run(layers=dense_layers((20, 64, 10), activation="tanh"), layer_metrics={"saturated": 0.02}),
     ),
 )

@@ -6,25 +6,25 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import first, late, of
-from babysit.analysis.model_structure import anatomy_of, hidden_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.layer_metrics import first, last_window, select
+from babysit.analysis.model_structure import hidden_layers, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import LOST_UNITS, NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for hidden layers whose units start equal and are still equal at the last sample."""
-    unused = set(anatomy_of(run).unreached) | set(anatomy_of(run).unoptimized)
+    unused = set(model_summary_of(run).unreached) | set(model_summary_of(run).unoptimized)
     layers = [
         layer
         for layer in hidden_layers(run)
         if layer.trainable and layer.weight_shape[0] > 1 and not unused & set(layer.parameter_names)
     ]
-    start, end = of(layers, first(run, "unit_similarity")), of(layers, late(run, "unit_similarity"))
-    steps = np.asarray(run.vitals.steps)
+    start, end = select(layers, first(run, "unit_similarity")), select(layers, last_window(run, "unit_similarity"))
+    steps = np.asarray(run.layer_metrics.steps)
     # One step parts what only started equal, as the zero matrix of a low-rank adapter or of a last layer does.
     if len(steps) < 2 or steps[-1] - steps[0] < limits["steps"]:
         return
@@ -36,7 +36,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=int(steps[0]),
             last_step=int(steps[-1]),
             numbers={"layers": len(same), "equal_share": share, "steps": int(steps[-1])},
-            meaning=f"In {len(same)} of {len(layers)} hidden layers at least {100 * share:.0f} % of the units are "
+            message=f"In {len(same)} of {len(layers)} hidden layers at least {100 * share:.0f} % of the units are "
             f"exact copies of another, still after {int(steps[-1])} steps: each layer acts like a single unit.",
         )
 
@@ -48,16 +48,16 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="Zero or constant initialization: the units of a layer are identical and stay so.",
     why="Equal weights get equal gradients, so the units never part and the width of the layer is wasted.",
-    advice="Initialize weights at random (He for ReLU, Xavier for tanh); zeros only for biases.",
+    recommendation="Initialize weights at random (He for ReLU, Xavier for tanh); zeros only for biases.",
     find=find,
-    needs=("anatomy", "vitals"),
+    needs=("model_summary", "layer_metrics"),
     limits={
         "share": Limit(0.5, "half of the units; random weights never coincide, and a few pruned ones may"),
         "steps": Limit(5, "units that only start equal part after a step or two"),
     },
-    leads_to=(*NOT_LEARNING, *LOST_UNITS, "A403", "G501", "I302", "I305", "U601", "U602"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, *LOST_UNITS, "A403", "G501", "I302", "I305", "U601", "U602"),
+    fixes=(
+        Fix(
             action="initialize",
             value="auto",
             say="Initialize by the activation that follows each layer.",
@@ -66,6 +66,6 @@ RULE = Rule(
     ),
     false_positives=("Low-rank adapters and last layers that start at zero part at once and are not reported.",),
     sources=("CS231n lecture 6: zero initialization, 'all neurons compute the same'.",),
-    fires_on=(lambda: example_run(loss=flat(2.303), vitals={"unit_similarity": 1.0}),),
-    silent_on=(healthy, lambda: example_run(vitals={"unit_similarity": np.r_[1.0, np.zeros(38)][:, None]})),
+    fires_on=(lambda: example_run(loss=flat(2.303), layer_metrics={"unit_similarity": 1.0}),),
+    silent_on=(healthy, lambda: example_run(layer_metrics={"unit_similarity": np.r_[1.0, np.zeros(38)][:, None]})),
 )

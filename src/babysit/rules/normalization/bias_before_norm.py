@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.model_structure import anatomy_of, is_batch_norm
-from babysit.records.anatomy import Layer
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import is_batch_norm, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, healthy
 from babysit.rules.rule import Limits, Rule
@@ -14,14 +14,14 @@ from babysit.rules.rule import Limits, Rule
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists layers with a bias whose output goes straight into batch norm."""
-    layers = {layer.name: layer for layer in anatomy_of(run).layers}
+    layers = {layer.name: layer for layer in model_summary_of(run).layers}
     feeding = [layers[norm.source] for norm in layers.values() if is_batch_norm(norm) and norm.source in layers]
     biased = [layer for layer in feeding if layer.has_bias and not layer.norm and not layer.activation]
     if biased:
         yield Evidence(
             layers=tuple(layer.name for layer in biased),
             numbers={"layers": len(biased)},
-            meaning=f"The bias of {', '.join(layer.name for layer in biased[:4])} is subtracted again by the batch "
+            message=f"The bias of {', '.join(layer.name for layer in biased[:4])} is subtracted again by the batch "
             "norm that follows: it does nothing.",
         )
 
@@ -32,10 +32,10 @@ RULE = Rule(
     severity=Severity.INFO,
     what="A bias sits directly before batch norm.",
     why="Batch norm subtracts the mean, and with it the bias; its own shift does the bias's work.",
-    advice="Use bias=False in the layer before.",
+    recommendation="Use bias=False in the layer before.",
     find=find,
-    needs=("anatomy",),
-    treatments=(Treatment(action="remove_bias", say="Drop the bias.", code="nn.Linear(a, b, bias=False)"),),
+    needs=("model_summary",),
+    fixes=(Fix(action="remove_bias", say="Drop the bias.", code="nn.Linear(a, b, bias=False)"),),
     false_positives=("Harmless; only memory and a little time.",),
     sources=("Ioffe & Szegedy 2015 (arXiv 1502.03167), section 3.2.",),
     fires_on=(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import adversarial, anatomy_of, weight_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import adversarial, model_summary_of, weight_layers
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -15,13 +15,19 @@ from babysit.rules.rule import Limit, Limits, Rule
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Counts weight layers in a chain without any normalization, and asks for harm."""
     layers = weight_layers(run)
-    normalized = any(layer.norm for layer in anatomy_of(run).layers)
+    normalized = any(layer.norm for layer in model_summary_of(run).layers)
     chained = sum(bool(layer.source) for layer in layers) >= len(layers) - 1
-    if len(layers) >= limits["depth"] and chained and not normalized and not adversarial(run) and poor(run):
+    if (
+        len(layers) >= limits["depth"]
+        and chained
+        and not normalized
+        and not adversarial(run)
+        and is_underperforming(run)
+    ):
         yield Evidence(
             layers=tuple(layer.name for layer in layers),
             numbers={"layers": len(layers)},
-            meaning=f"{len(layers)} weight layers follow each other without normalization or skips, and "
+            message=f"{len(layers)} weight layers follow each other without normalization or skips, and "
             "training is poor.",
             confidence=0.5,
         )
@@ -33,13 +39,11 @@ RULE = Rule(
     severity=Severity.INFO,
     what="A deep plain network without normalization suffers for it.",
     why="In depth small errors of scale multiply; batch norm resets them at every layer.",
-    advice="Insert batch norm between layer and activation, or add skip connections.",
+    recommendation="Insert batch norm between layer and activation, or add skip connections.",
     find=find,
-    needs=("anatomy", "curves"),
+    needs=("model_summary", "curves"),
     limits={"depth": Limit(8, "He et al. 2016: plain networks begin to suffer beyond about ten layers")},
-    treatments=(
-        Treatment(action="insert_batch_norm", say="Normalize between the layers.", code="nn.BatchNorm1d(width)"),
-    ),
+    fixes=(Fix(action="insert_batch_norm", say="Normalize between the layers.", code="nn.BatchNorm1d(width)"),),
     false_positives=("Depth is rarely the only cause: a remark.",),
     sources=("Ioffe & Szegedy 2015.", "CS231n lecture 6."),
     fires_on=(lambda: example_run(layers=dense_layers((32,) * 12), loss=flat(2.3)),),

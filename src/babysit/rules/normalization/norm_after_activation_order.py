@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.model_structure import anatomy_of, is_batch_norm
-from babysit.records.anatomy import Layer
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import is_batch_norm, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, healthy
 from babysit.rules.rule import Limits, Rule
@@ -14,7 +14,7 @@ from babysit.rules.rule import Limits, Rule
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists batch norms that follow an activation."""
-    layers = {layer.name: layer for layer in anatomy_of(run).layers}
+    layers = {layer.name: layer for layer in model_summary_of(run).layers}
     after = [
         norm
         for norm in layers.values()
@@ -27,7 +27,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             layers=tuple(norm.name for norm in after),
             numbers={"layers": len(after)},
-            meaning=f"{', '.join(norm.name for norm in after[:4])} come after the activation; before it they also "
+            message=f"{', '.join(norm.name for norm in after[:4])} come after the activation; before it they also "
             "decide how many units are on.",
         )
 
@@ -38,11 +38,11 @@ RULE = Rule(
     severity=Severity.INFO,
     what="Batch norm is placed after the activation.",
     why="Placed before, it keeps units in the useful part of the activation; placed after, it only rescales.",
-    advice="Layer, batch norm, activation: in this order. Try both where it matters.",
+    recommendation="Layer, batch norm, activation: in this order. Try both where it matters.",
     find=find,
-    needs=("anatomy",),
-    treatments=(
-        Treatment(
+    needs=("model_summary",),
+    fixes=(
+        Fix(
             action="reorder",
             say="Normalize before the activation.",
             code="nn.Sequential(nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU())",

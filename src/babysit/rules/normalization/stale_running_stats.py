@@ -8,11 +8,11 @@ import numpy as np
 
 from babysit.analysis.baseline import prior_loss
 from babysit.analysis.loss_curve import values_of
-from babysit.analysis.model_structure import anatomy_of, is_batch_norm
-from babysit.records.anatomy import Layer
-from babysit.records.curves import LOSS_TRAIN, LOSS_VALIDATION
-from babysit.records.finding import Evidence, Severity, Treatment
-from babysit.records.probe import Outcome
+from babysit.analysis.model_structure import is_batch_norm, model_summary_of
+from babysit.records.curves import TRAIN_LOSS, VAL_LOSS
+from babysit.records.experiment import Outcome
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, falling, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -25,8 +25,8 @@ def _slow(run: Run, norms: list[Layer], limits: Limits) -> Iterator[Evidence]:
     if not momenta or steps < limits["steps"]:
         return
     left = (1 - min(momenta)) ** steps
-    _, train = values_of(run.curves.get(LOSS_TRAIN))
-    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    _, train = values_of(run.curves.get(TRAIN_LOSS))
+    _, validation = values_of(run.curves.get(VAL_LOSS))
     apart = len(validation) and validation[-1] > limits["apart"] * train[-max(5, len(train) // 10) :].mean()
     if left > limits["left"]:
         yield Evidence(
@@ -34,22 +34,24 @@ def _slow(run: Run, norms: list[Layer], limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.WARNING if apart else Severity.INFO,
             numbers={"momentum": min(momenta), "steps": steps, "left_of_the_start": left},
-            meaning=f"With a momentum of {min(momenta):g} the running averages still hold {100 * left:.0f} % of where "
+            message=f"With a momentum of {min(momenta):g} the running averages still hold {100 * left:.0f} % of where "
             f"they began after {steps} steps: in eval mode the network sees another scale than in training.",
             confidence=0.8,
         )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the train/eval probe; else looks for a validation loss above chance from the first look to the last."""
-    probe = run.probe("train-eval-agreement")
-    if probe is not None and probe.outcome is Outcome.FAIL:
-        yield Evidence(numbers=dict(probe.measured), meaning=probe.message)
+    """Reads the train/eval experiment; else looks for a validation loss above chance from the first look to the
+    last.
+    """
+    experiment = run.experiment("train-eval-agreement")
+    if experiment is not None and experiment.outcome is Outcome.FAIL:
+        yield Evidence(numbers=dict(experiment.measured), message=experiment.message)
         return
-    norms = [layer for layer in anatomy_of(run).layers if is_batch_norm(layer)]
+    norms = [layer for layer in model_summary_of(run).layers if is_batch_norm(layer)]
     yield from _slow(run, norms, limits)
-    prior, (_, train) = prior_loss(run), values_of(run.curves.get(LOSS_TRAIN))
-    _, validation = values_of(run.curves.get(LOSS_VALIDATION))
+    prior, (_, train) = prior_loss(run), values_of(run.curves.get(TRAIN_LOSS))
+    _, validation = values_of(run.curves.get(VAL_LOSS))
     if not norms or prior is None or len(validation) < 3 or len(train) < 10:
         return
     learned = float(train[-max(5, len(train) // 10) :].mean())
@@ -58,7 +60,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             layers=tuple(layer.name for layer in norms),
             numbers={"train": learned, "lowest_validation": float(np.min(validation)), "prior": prior},
-            meaning=f"Training reaches a loss of {learned:.3g}, but in eval mode it was never below "
+            message=f"Training reaches a loss of {learned:.3g}, but in eval mode it was never below "
             f"{validation.min():.3g} (a constant answer: {prior:.3g}): batch norm's running averages do not fit.",
             confidence=0.5,
         )
@@ -70,9 +72,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Train and eval outputs disagree because the running statistics lag.",
     why="In eval mode batch norm uses averages from training; when they lag, the network sees another scale.",
-    advice="Raise batch norm's momentum, train longer, or recompute the statistics before evaluating.",
+    recommendation="Raise batch norm's momentum, train longer, or recompute the statistics before evaluating.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={
         "steps": Limit(100, "torch's own momentum of 0.1 has forgotten its start after fifty"),
         "apart": Limit(1.3, "in eval mode three tenths more loss than in training"),
@@ -80,9 +82,9 @@ RULE = Rule(
         "above": Limit(1.2, "a fifth worse than a constant answer at every look"),
         "below": Limit(0.5, "training removed half of the prior loss"),
     },
-    leads_to=("F901", "D110"),
-    treatments=(
-        Treatment(
+    causes=("F901", "D110"),
+    fixes=(
+        Fix(
             action="set_norm_momentum",
             value=0.1,
             say="Use torch's default momentum of 0.1.",
@@ -94,14 +96,14 @@ RULE = Rule(
     fires_on=(
         lambda: example_run(
             layers=(*dense_layers((20, 64, 10)), Layer(name="norm", kind="BatchNorm1d", order=1, norm=True)),
-            curves={"loss/validation": np.full(10, 8.0)},
+            curves={"val/loss": np.full(10, 8.0)},
         ),
         lambda: example_run(
             layers=(
                 *dense_layers((20, 64, 10)),
                 Layer(name="n", kind="BatchNorm1d", order=1, norm=True, momentum=3e-3),
             ),
-            curves={"loss/validation": np.full(10, 1.4)},
+            curves={"val/loss": np.full(10, 1.4)},
         ),
     ),
     silent_on=(
@@ -109,6 +111,6 @@ RULE = Rule(
             layers=(*dense_layers((20, 64, 10)), Layer(name="n", kind="BatchNorm1d", order=1, norm=True, momentum=0.1))
         ),
         healthy,
-        lambda: example_run(curves={"loss/validation": falling(2.3, 0.3, steps=20)}),
+        lambda: example_run(curves={"val/loss": falling(2.3, 0.3, steps=20)}),
     ),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import anatomy_of, is_batch_norm
-from babysit.records.anatomy import Layer
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import is_batch_norm, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -22,16 +22,16 @@ def values_per_channel(layer: Layer) -> int:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for batch norms that average over a handful of values."""
-    norms = [layer for layer in anatomy_of(run).layers if is_batch_norm(layer) and layer.trainable]
+    norms = [layer for layer in model_summary_of(run).layers if is_batch_norm(layer) and layer.trainable]
     tiny = [layer for layer in norms if 0 < values_per_channel(layer) < limits["values"]]
     if tiny:
         few = min(values_per_channel(layer) for layer in tiny)
         yield Evidence(
             layers=tuple(layer.name for layer in tiny),
             first_step=0,
-            severity=Severity.WARNING if poor(run) else Severity.INFO,
-            numbers={"values": few, "batch_size": anatomy_of(run).batch_size},
-            meaning=f"Batch norm takes mean and deviation of only {few} values a channel: they are mostly noise, and "
+            severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
+            numbers={"values": few, "batch_size": model_summary_of(run).batch_size},
+            message=f"Batch norm takes mean and deviation of only {few} values a channel: they are mostly noise, and "
             "differ from the running averages used in eval mode.",
         )
 
@@ -42,14 +42,12 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Batch norm with too small batches.",
     why="Statistics of a handful of values are noise, which goes into every activation.",
-    advice="Use batches of 16 or more, or group or layer norm.",
+    recommendation="Use batches of 16 or more, or group or layer norm.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={"values": Limit(8, "Wu & He 2018: batch norm's error rises steeply below 8 to 16 a batch")},
-    leads_to=("N804", "F909", "F902"),
-    treatments=(
-        Treatment(action="replace_norm", value="group_norm", say="Use group norm.", code="nn.GroupNorm(8, channels)"),
-    ),
+    causes=("N804", "F909", "F902"),
+    fixes=(Fix(action="replace_norm", value="group_norm", say="Use group norm.", code="nn.GroupNorm(8, channels)"),),
     false_positives=("Works now and then: INFO while it learns.",),
     sources=("Wu & He 2018, Group Normalization (arXiv 1803.08494).",),
     fires_on=(

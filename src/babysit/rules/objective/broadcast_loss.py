@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from babysit.analysis.model_structure import anatomy_of
-from babysit.records.anatomy import ValueSummary
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import ValueSummary
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import BATCH, example_run, flat, healthy, healthy_regression, regression
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def stretched_shape(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
@@ -24,7 +24,7 @@ def stretched_shape(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires when the stretched loss holds more values than the prediction and the target do."""
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         output, target = objective.prediction.shape, objective.target.shape
         shape = stretched_shape(output, target)
         # A stretch that only repeats a scalar or a row of weights keeps the size of the larger one and is meant.
@@ -33,7 +33,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=0,
             numbers={"objective": number, "prediction": str(output), "target": str(target), "compared": str(shape)},
-            meaning=f"The prediction has shape {output} and the target {target}; the loss compares each of them with "
+            message=f"The prediction has shape {output} and the target {target}; the loss compares each of them with "
             f"all the others, shape {shape}. The best answer is then the mean of all targets.",
         )
 
@@ -45,12 +45,12 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="Prediction and target have shapes that broadcast in the loss, such as (N, 1) with (N,).",
     why="Every prediction is compared with the target of every sample, so the network learns their mean.",
-    advice="Give both the same shape: `output.squeeze(1)` or `target.unsqueeze(1)`.",
+    recommendation="Give both the same shape: `output.squeeze(1)` or `target.unsqueeze(1)`.",
     find=find,
-    needs=("anatomy",),
-    leads_to=(*NOT_LEARNING, "O207", "U602"),
-    treatments=(
-        Treatment(
+    needs=("model_summary",),
+    causes=(*NOT_LEARNING, "O207", "U602"),
+    fixes=(
+        Fix(
             action="match_shapes",
             say="Compare shapes that are equal.",
             code="loss = torch.nn.functional.mse_loss(output.squeeze(1), target)",

@@ -8,16 +8,23 @@ from itertools import pairwise
 
 import numpy as np
 
-from babysit.analysis.learning import poor
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.loss_curve import levels
-from babysit.analysis.model_structure import CLASS_LOSSES, NORMALIZING, anatomy_of, by_hand, last_operation, meaningful
-from babysit.records.anatomy import Objective, Operation, ValueSummary
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import (
+    CLASS_LOSSES,
+    NORMALIZING,
+    drop_shape_ops,
+    last_operation,
+    manual_updates,
+    model_summary_of,
+)
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.losses import Wants, loss_input
+from babysit.records.model_summary import Objective, Op, ValueSummary
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, NOT_LEARNING
 from babysit.rules.examples import BATCH, binary, classes, example_run, falling, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 # After one of these a value is positive, so that its logarithm means something.
 POSITIVE = {"softmax", "sigmoid", "softplus", "exp", "abs", "relu", "square", "div", "add", "pow"}
@@ -38,9 +45,9 @@ def _twice(objective: Objective) -> str:
     # log_softmax before cross_entropy changes nothing: the log-softmax of a log-softmax is itself.
     if last is not None and wants is Wants.SCORES and last.name in {"softmax", "sigmoid"}:
         return f"{last.name}, and {objective.loss} applies {inside} itself"
-    if last is not None and wants is Wants.LOGARITHM_OF_RATE and last.name == inside:
+    if last is not None and wants is Wants.LOGARITHM_OF_LR and last.name == inside:
         return f"{last.name}, and {objective.loss} applies {inside} itself (log_input is True)"
-    names = [operation.name for operation in meaningful(objective.chain)]
+    names = [operation.name for operation in drop_shape_ops(objective.output_ops)]
     for before, after in pairwise(names):
         if before in {"softmax", "sigmoid"} and after in NORMALIZING:
             return f"{before} and then {after}"
@@ -70,11 +77,11 @@ def _wants_logarithms(objective: Objective, above: float) -> str:
 
 
 def _outside(objective: Objective, margin: float) -> str:
-    """Values that are no probabilities, or no rates, where the loss wants them."""
+    """Values that are no probabilities, or no learning rates, where the loss wants them."""
     low, high = objective.prediction.low, objective.prediction.high
     wants, _ = _wanted(objective)
-    limits = {Wants.PROBABILITIES: (0.0, 1.0, "0 to 1"), Wants.RATE: (0.0, math.inf, "never below 0")}
-    if wants not in limits or by_hand(objective):
+    limits = {Wants.PROBABILITIES: (0.0, 1.0, "0 to 1"), Wants.LEARNING_RATE: (0.0, math.inf, "never below 0")}
+    if wants not in limits or manual_updates(objective):
         return ""
     least, most, word = limits[wants]
     if least - margin <= low <= high <= most + margin:
@@ -87,7 +94,7 @@ def _advice(objective: Objective) -> str:
     wants, _ = _wanted(objective)
     if wants is Wants.LOGARITHMS and objective.loss != "nll_loss":
         return f"Give {objective.loss} log-probabilities: `log_softmax` over the classes, once."
-    if wants in (Wants.RATE, Wants.LOGARITHM_OF_RATE):
+    if wants in (Wants.LEARNING_RATE, Wants.LOGARITHM_OF_LR):
         return f"Give the raw outputs of the last layer to {objective.loss} with log_input=True."
     keep = "binary_cross_entropy_with_logits" if "binary" in objective.loss else "cross_entropy"
     keep = objective.loss if wants is Wants.SCORES else keep
@@ -95,8 +102,8 @@ def _advice(objective: Objective) -> str:
 
 
 def _logarithm_of_logits(objective: Objective, run: Run) -> str:
-    chain: tuple[Operation, ...] = meaningful(objective.chain)
-    names = [operation.name.rstrip("_") for operation in chain]
+    output_ops: tuple[Op, ...] = drop_shape_ops(objective.output_ops)
+    names = [operation.name.rstrip("_") for operation in output_ops]
     level = levels(run)
     if "log" not in names or level is None or level.broken_at is None:
         return ""
@@ -108,7 +115,7 @@ def _logarithm_of_logits(objective: Objective, run: Run) -> str:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Reads the chain of operations between the last layer and each loss."""
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         seen = (
             _twice(objective)
             or (_starts_or_ends_too_low(run, objective) and _wants_logarithms(objective, limits["log_probability"]))
@@ -117,17 +124,17 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         )
         if not seen:
             continue
-        hurt = poor(run)
+        hurt = is_underperforming(run)
         yield Evidence(
             numbers={
                 "objective": number,
                 "loss": objective.loss,
-                "chain": " > ".join(operation.name for operation in objective.chain) or "nothing",
+                "output_ops": " > ".join(operation.name for operation in objective.output_ops) or "nothing",
                 "prediction_low": objective.prediction.low,
                 "prediction_high": objective.prediction.high,
             },
-            meaning=f"The loss gets {seen}. Its gradients and its lowest value are then not those that were meant.",
-            advice=_advice(objective),
+            message=f"The loss gets {seen}. Its gradients and its lowest value are then not those that were meant.",
+            recommendation=_advice(objective),
             first_step=0,
             confidence=1.0 if hurt else 0.9,
             severity=Severity.ERROR if hurt or objective.loss in CLASS_LOSSES else Severity.WARNING,
@@ -141,13 +148,13 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="Probabilities go into a loss that applies softmax or sigmoid again, or logits into one that does not.",
     why="A second softmax squeezes outputs into [1/C, e/C]: gradients shrink and the loss can never come near 0.",
-    advice="Give the raw outputs of the last layer to cross_entropy or binary_cross_entropy_with_logits.",
+    recommendation="Give the raw outputs of the last layer to cross_entropy or binary_cross_entropy_with_logits.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={"log_probability": Limit(1e-4, "logarithms of probabilities are at most 0; the rest is rounding")},
-    leads_to=(*NOT_LEARNING, *BLOWING_UP, "G501", "O207", "O208", "U602", "U603"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, *BLOWING_UP, "G501", "O207", "O208", "U602", "U603"),
+    fixes=(
+        Fix(
             action="remove_output_activation",
             say="Drop the softmax at the end of the network and keep cross-entropy.",
             code="logits = last_layer(hidden)\nloss = torch.nn.functional.cross_entropy(logits, labels)",

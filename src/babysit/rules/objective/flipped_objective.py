@@ -8,26 +8,26 @@ import msgspec
 import numpy as np
 
 from babysit.analysis.loss_curve import blocks, levels, values_of
-from babysit.analysis.model_structure import BOUNDED_LOSSES, adversarial, anatomy_of, main_objective
-from babysit.records.anatomy import Anatomy, Term
-from babysit.records.curves import LOSS_TRAIN
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import BOUNDED_LOSSES, adversarial, main_objective, model_summary_of
+from babysit.records.curves import TRAIN_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import ModelSummary, Term
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 
-def _driven_down(anatomy: Anatomy, limits: Limits) -> Iterator[Evidence]:
+def _driven_down(model_summary: ModelSummary, limits: Limits) -> Iterator[Evidence]:
     """A penalty below zero that only ever sinks while the data's part stays what it is: its sign is turned round."""
-    data = sum(abs(term.first) for term in anatomy.terms if term.kind == "data")
-    for term in anatomy.terms:
+    data = sum(abs(term.first) for term in model_summary.terms if term.kind == "data")
+    for term in model_summary.terms:
         deep = term.last < -limits["times"] * max(abs(term.first), data)
         if term.kind != "data" and data and deep:
             yield Evidence(
                 first_step=0,
                 numbers={"first": term.first, "last": term.last, "data_loss": data},
-                meaning=f"A part of the loss that no target enters went from {term.first:.3g} to {term.last:.3g} and "
+                message=f"A part of the loss that no target enters went from {term.first:.3g} to {term.last:.3g} and "
                 "has no floor: it is minimized where it should be maximized, or the reverse. Its sign is wrong.",
                 confidence=0.9,
             )
@@ -39,14 +39,14 @@ def _without_a_floor(run: Run, limits: Limits) -> Iterator[Evidence]:
     level, objective = levels(run), main_objective(run)
     if level is None or level.broken_at is not None or objective is None or objective.loss != "custom":
         return
-    means = blocks(values_of(run.curves.get(LOSS_TRAIN))[1])
+    means = blocks(values_of(run.curves.get(TRAIN_LOSS))[1])
     middle = len(means) // 2
     faster = (means[middle] - means[-1]) > limits["faster"] * max(means[0] - means[middle], 0.0)
     if level.end < -limits["deep"] * max(1.0, abs(level.start)) and faster and len(means) >= limits["looks"]:
         yield Evidence(
             first_step=0,
             numbers={"start_loss": level.start, "end_loss": level.end},
-            meaning=f"The loss went from {level.begun} to {level.ended} and falls ever faster: it has no floor. "
+            message=f"The loss went from {level.begun} to {level.ended} and falls ever faster: it has no floor. "
             "What should be made large is made small: a minus sign is missing or too many.",
             confidence=0.8,
         )
@@ -54,22 +54,22 @@ def _without_a_floor(run: Run, limits: Limits) -> Iterator[Evidence]:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires when a loss that measures error is negated, or maximized by its optimizer, outside adversarial training."""
-    anatomy = anatomy_of(run)
+    model_summary = model_summary_of(run)
     if not adversarial(run):
-        terms = list(_driven_down(anatomy, limits))
+        terms = list(_driven_down(model_summary, limits))
         yield from terms or _without_a_floor(run, limits)
     # Several objectives: one of them may be pushed up on purpose (domain adaptation, entropy bonus).
-    if adversarial(run) or len(anatomy.objectives) != 1 or anatomy.objectives[0].loss not in BOUNDED_LOSSES:
+    if adversarial(run) or len(model_summary.objectives) != 1 or model_summary.objectives[0].loss not in BOUNDED_LOSSES:
         return
-    objective = anatomy.objectives[0]
-    maximize = any(one.maximize for one in anatomy.optimizers)
+    objective = model_summary.objectives[0]
+    maximize = any(one.maximize for one in model_summary.optimizers)
     if (objective.sign < 0) == maximize:
         return
     how = "its optimizer maximizes it" if maximize else "its negative is minimized"
     yield Evidence(
         first_step=0,
         numbers={"loss": objective.loss, "sign": objective.sign, "maximize": maximize},
-        meaning=f"{objective.loss} measures error, and {how}: every step makes the predictions worse.",
+        message=f"{objective.loss} measures error, and {how}: every step makes the predictions worse.",
     )
 
 
@@ -80,19 +80,17 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="A loss that should fall is driven up: negated, or maximized by the optimizer.",
     why="Each step goes uphill; the error grows without bound.",
-    advice="Drop the minus sign (or maximize=True): optimizers minimize.",
+    recommendation="Drop the minus sign (or maximize=True): optimizers minimize.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={
         "times": Limit(3.0, "an entropy bonus is bounded by the data's own loss; three times it is not"),
         "deep": Limit(10.0, "ten times below where it began, or below -10; likelihoods of data level off before"),
         "faster": Limit(1.5, "the second half fell half as much again as the first; what has a floor slows down"),
         "looks": Limit(20, "fewer values show no curvature"),
     },
-    leads_to=(*BLOWING_UP, *NOT_LEARNING, *LOST_UNITS, "O207", "O208", "U601"),
-    treatments=(
-        Treatment(action="set_sign", value=1.0, say="Minimize the loss itself.", code="loss.backward()  # not (-loss)"),
-    ),
+    causes=(*BLOWING_UP, *NOT_LEARNING, *LOST_UNITS, "O207", "O208", "U601"),
+    fixes=(Fix(action="set_sign", value=1.0, say="Minimize the loss itself.", code="loss.backward()  # not (-loss)"),),
     false_positives=("Gradient ascent on a trained network (adversarial examples, unlearning).",),
     sources=("torch.optim: step() descends unless maximize=True.",),
     fires_on=(

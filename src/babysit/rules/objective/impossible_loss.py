@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from babysit.analysis.loss_curve import levels
-from babysit.analysis.model_structure import BINARY_LOSSES, BOUNDED_LOSSES, anatomy_of, by_hand
-from babysit.records.anatomy import Objective, ValueSummary
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import BINARY_LOSSES, BOUNDED_LOSSES, manual_updates, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Objective, ValueSummary
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, NOT_LEARNING
 from babysit.rules.examples import BATCH, binary, classes, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 
 def _targets_outside(objective: Objective, margin: float) -> bool:
@@ -25,21 +25,22 @@ def _targets_outside(objective: Objective, margin: float) -> bool:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for targets outside [0, 1] in binary cross-entropy, and for negative values of bounded losses."""
-    objectives = anatomy_of(run).objectives
+    objectives = model_summary_of(run).objectives
     level = levels(run)
     for number, objective in enumerate(objectives):
         target = objective.target
         numbers: dict[str, float | int | str | bool] = {"objective": number, "loss": objective.loss}
         # A reward times a log-probability may well be negative; rewards have two signs, wrong labels mostly one.
-        if by_hand(objective) and (objective.target.low < 0 or objective.loss not in BINARY_LOSSES):
+        if manual_updates(objective) and (objective.target.low < 0 or objective.loss not in BINARY_LOSSES):
             continue
         if _targets_outside(objective, limits["margin"]):
             yield Evidence(
                 first_step=0,
                 numbers=numbers | {"target_low": target.low, "target_high": target.high},
-                meaning=f"{objective.loss} wants targets from 0 to 1 and gets {target.low:.3g} to {target.high:.3g}: "
+                message=f"{objective.loss} wants targets from 0 to 1 and gets {target.low:.3g} to {target.high:.3g}: "
                 "the loss has no floor, and going down means nothing.",
-                advice="Bring the targets into [0, 1], or use cross_entropy for class numbers and mse_loss for values.",
+                recommendation="Bring the targets into [0, 1], or use cross_entropy for class numbers and mse_loss for "
+                "values.",
             )
             continue
         # With several objectives the curve may hold a sum, and other terms may be negative by right.
@@ -47,7 +48,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         if alone and level is not None and level.best < -limits["margin"]:
             yield Evidence(
                 numbers=numbers | {"lowest_loss": level.lowest},
-                meaning=f"{objective.loss} reached {level.lowest:.4g}, and it can never be below 0 when it is given "
+                message=f"{objective.loss} reached {level.lowest:.4g}, and it can never be below 0 when it is given "
                 "what it asks for.",
             )
 
@@ -59,14 +60,15 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="A loss that is bounded below by 0 is negative, or gets targets for which it has no floor.",
     why="The optimizer follows a value that falls for ever without anything being learned.",
-    advice="Check what the loss is given: targets within [0, 1] for binary losses, log-probabilities for nll_loss.",
+    recommendation="Check what the loss is given: targets within [0, 1] for binary losses, log-probabilities for "
+    "nll_loss.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={"margin": Limit(1e-3, "rounding, and label smoothing done by hand")},
-    leads_to=(*NOT_LEARNING, *BLOWING_UP, "A402"),
-    treatments=(
-        Treatment(action="set_loss", value="cross_entropy", say="Use the loss that fits the targets."),
-        Treatment(
+    causes=(*NOT_LEARNING, *BLOWING_UP, "A402"),
+    fixes=(
+        Fix(action="set_loss", value="cross_entropy", say="Use the loss that fits the targets."),
+        Fix(
             action="scale_target", say="Bring the targets into [0, 1].", code="y = (y - y.min()) / (y.max() - y.min())"
         ),
     ),

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import BINARY_LOSSES, DISTANCE_LOSSES, adversarial, anatomy_of
-from babysit.records.anatomy import Objective, TargetKind, Task, ValueSummary
-from babysit.records.curves import ACCURACY_VALIDATION
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import BINARY_LOSSES, DISTANCE_LOSSES, adversarial, model_summary_of
+from babysit.records.curves import VAL_ACCURACY
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Objective, TargetKind, Task, ValueSummary
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, NOT_LEARNING
 from babysit.rules.examples import binary, classes, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 # More different whole numbers than this are amounts, counts or ages rather than names of classes.
 FEW_CLASSES: Final = 20
@@ -51,7 +51,7 @@ def _distance_on_classes(objective: Objective) -> str:
 
 def _distance_on_class_numbers(run: Run, objective: Objective) -> str:
     """Class numbers taken for amounts; only where the loop counts right answers, since grades are numbers too."""
-    counted = len(run.curves.get(ACCURACY_VALIDATION)) > 0
+    counted = len(run.curves.get(VAL_ACCURACY)) > 0
     whole = objective.target.whole and 2 < objective.target.distinct <= FEW_CLASSES
     if objective.loss in DISTANCE_LOSSES and whole and objective.outputs == 1 and counted:
         return (
@@ -79,15 +79,15 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the loss with the kind of target; what works somewhat is an alarm only when training went badly."""
     if adversarial(run):
         return  # least-squares GANs use squared error on zeros and ones with good reason
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         contradiction = _cross_entropy_on_reals(objective) or _sides_as_numbers(objective)
         mild = _distance_on_classes(objective) or _binary_on_exclusive(objective)
         numbered = "" if mild else _distance_on_class_numbers(run, objective)
         mild = mild or numbered
         if not (contradiction or mild):
             continue
-        short = numbered and run.curves.get(ACCURACY_VALIDATION).values[-1] < limits["accuracy"]
-        hurt = (poor(run) or short) and not _binary_on_exclusive(objective)
+        short = numbered and run.curves.get(VAL_ACCURACY).values[-1] < limits["accuracy"]
+        hurt = (is_underperforming(run) or short) and not _binary_on_exclusive(objective)
         severity = Severity.ERROR if contradiction else Severity.WARNING if hurt else Severity.INFO
         seen = contradiction or mild
         yield Evidence(
@@ -95,7 +95,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=severity,
             confidence=1.0 if contradiction else 0.6,
             numbers={"objective": number, "loss": objective.loss, "target_kind": objective.target_kind.value},
-            meaning=f"{seen[0].upper()}{seen[1:]}.",
+            message=f"{seen[0].upper()}{seen[1:]}.",
         )
 
 
@@ -107,17 +107,18 @@ RULE = Rule(
     what="The loss does not fit the task: a distance for classes, or cross-entropy for real numbers.",
     why="A distance on probabilities has tiny gradients where the answer is confidently wrong (and L1 is content with "
     "the majority); cross-entropy of real numbers has no meaning.",
-    advice="Classes: cross_entropy on logits. Yes or no: binary_cross_entropy_with_logits. Real numbers: mse_loss.",
+    recommendation="Classes: cross_entropy on logits. Yes or no: binary_cross_entropy_with_logits. Real numbers: "
+    "mse_loss.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={
         "accuracy": Limit(
             0.9, "above it there is little left for a loss that fits to gain; a convention, not a measurement"
         ),
     },
-    leads_to=(*NOT_LEARNING, *BLOWING_UP, "O208", "U602"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, *BLOWING_UP, "O208", "U602"),
+    fixes=(
+        Fix(
             action="set_loss",
             value="cross_entropy",
             say="Use cross-entropy for classes.",

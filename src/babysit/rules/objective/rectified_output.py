@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import DISTANCE_LOSSES, NORMALIZING, RECTIFYING, anatomy_of, meaningful
-from babysit.records.anatomy import Objective
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import DISTANCE_LOSSES, NORMALIZING, RECTIFYING, drop_shape_ops, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Objective
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import classes, example_run, falling, healthy, regression
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 # A hand-written cross-entropy goes on with these after the ReLU.
 TOWARDS_A_LOGARITHM = NORMALIZING | {"log", "div", "sum"}
 
 
 def _rectified(objective: Objective) -> bool:
-    names = [operation.name.rstrip("_") for operation in meaningful(objective.chain)]
+    names = [operation.name.rstrip("_") for operation in drop_shape_ops(objective.output_ops)]
     names = [name for name in names if name != "dropout"]
     if not names or not set(names) & RECTIFYING:
         return False
@@ -30,20 +30,20 @@ def _rectified(objective: Objective) -> bool:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for a rectifier between the last layer and a loss; for targets that are never negative it needs harm."""
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         if not _rectified(objective):
             continue
         distance = objective.loss in DISTANCE_LOSSES
         # Targets on both sides of zero are unreachable-target's to tell.
         if distance and objective.target.low < 0:
             continue
-        hurt = poor(run) if distance else poor(run, below=limits["learned"])
+        hurt = is_underperforming(run) if distance else is_underperforming(run, below=limits["learned"])
         yield Evidence(
             first_step=0,
             severity=Severity.WARNING if hurt else Severity.INFO,
             confidence=0.9,
             numbers={"objective": number, "loss": objective.loss},
-            meaning="A ReLU cuts the output off at 0: classes (or samples) whose value is negative get no gradient, "
+            message="A ReLU cuts the output off at 0: classes (or samples) whose value is negative get no gradient, "
             "and if all are, training stops for good.",
         )
 
@@ -55,13 +55,13 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="A ReLU is applied to the logits or to the output of a regression.",
     why="Negative outputs carry information and gradient; a ReLU throws both away, and the output may die.",
-    advice="Remove the ReLU after the last layer; for values that must be positive use softplus.",
+    recommendation="Remove the ReLU after the last layer; for values that must be positive use softplus.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={"learned": Limit(0.9, "classes: nine tenths of the prior loss removed shows that no logit died")},
-    leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "I305", "O207", "O208", "U602"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "I305", "O207", "O208", "U602"),
+    fixes=(
+        Fix(
             action="remove_output_activation",
             say="End in the linear layer.",
             code="return self.last(hidden)  # no relu here",

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.model_structure import anatomy_of, meaningful
-from babysit.records.anatomy import Layer, Objective, Operation
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import drop_shape_ops, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer, Objective, Op
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import BATCH, classes, dense_layers, example_run, flat, healthy, regression
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 SOFTMAXES = ("softmax", "log_softmax", "softmin")
 # What may follow a softmax and still leave it the output: logarithms and the arithmetic of a hand-written loss.
 MIXING = {"matmul", "bmm", "mm", "einsum", "baddbmm", "addmm", "linear", "scaled_dot_product_attention"}
 
 
-def _output_softmaxes(objective: Objective) -> list[Operation]:
-    chain = meaningful(objective.chain)
+def _output_softmaxes(objective: Objective) -> list[Op]:
+    output_ops = drop_shape_ops(objective.output_ops)
     return [
         operation
-        for place, operation in enumerate(chain)
-        if operation.name in SOFTMAXES and not any(later.name in MIXING for later in chain[place + 1 :])
+        for place, operation in enumerate(output_ops)
+        if operation.name in SOFTMAXES and not any(later.name in MIXING for later in output_ops[place + 1 :])
     ]
 
 
-def _over_the_batch(operation: Operation, objective: Objective) -> bool:
+def _over_the_batch(operation: Op, objective: Objective) -> bool:
     shape = objective.prediction.shape
     first_axis = operation.dim is not None and operation.dim in (0, -len(shape))
     return first_axis and len(shape) == 2 and shape[1] > 1 and operation.size == shape[0]
@@ -40,7 +40,7 @@ def _wrong(objective: Objective) -> str:
             size = objective.prediction.shape[0]
             return f"{operation.name} runs over the {size} samples of the batch, not over the classes of each sample"
         # Classes flattened before the loss: the softmax must have run over as many values as there are classes.
-        plain = meaningful(objective.chain)[-1] is operation
+        plain = drop_shape_ops(objective.output_ops)[-1] is operation
         if plain and objective.loss == "nll_loss" and operation.size not in (None, objective.outputs):
             return (
                 f"{operation.name} runs over {operation.size} values, and the loss tells {objective.outputs} classes "
@@ -56,23 +56,23 @@ def _mixes_samples(layer: Layer, run: Run) -> bool:
     if len(layer.output_shape) != 2 or layer.batch_axis != 0:
         return False
     samples, values = layer.output_shape
-    aligned = [one for one in anatomy_of(run).objectives if one.target.shape[:1] == (samples,)]
+    aligned = [one for one in model_summary_of(run).objectives if one.target.shape[:1] == (samples,)]
     return bool(aligned) and 1 < values != samples == layer.softmax_size > 1
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for a softmax at the output whose axis has one value or is the batch."""
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         seen = _wrong(objective)
         if seen:
             shape = "x".join(map(str, objective.prediction.shape))
             yield Evidence(
                 first_step=0,
                 numbers={"objective": number, "outputs": objective.outputs, "prediction_shape": shape},
-                meaning=f"{seen[0].upper()}{seen[1:]}.",
+                message=f"{seen[0].upper()}{seen[1:]}.",
             )
             return
-    mixing = [layer for layer in anatomy_of(run).layers if layer.trainable and _mixes_samples(layer, run)]
+    mixing = [layer for layer in model_summary_of(run).layers if layer.trainable and _mixes_samples(layer, run)]
     if mixing:
         samples, values = mixing[0].output_shape
         yield Evidence(
@@ -80,18 +80,18 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             confidence=0.9,
             numbers={"samples": samples, "values": values},
-            meaning=f"The softmax after {mixing[0].name} runs over the {samples} samples of the batch, not over the "
+            message=f"The softmax after {mixing[0].name} runs over the {samples} samples of the batch, not over the "
             f"{values} values of each: they sum to one for no sample, and what one gets, the others lose.",
         )
         return
-    inner = [layer for layer in anatomy_of(run).layers if layer.softmax_size == 1 and layer.trainable]
+    inner = [layer for layer in model_summary_of(run).layers if layer.softmax_size == 1 and layer.trainable]
     if inner:
         names = ", ".join(layer.name for layer in inner)
         yield Evidence(
             layers=tuple(layer.name for layer in inner),
             first_step=0,
             numbers={"layers": len(inner)},
-            meaning=f"The softmax after {names} always runs over a single value: it answers 1 whatever goes in, and "
+            message=f"The softmax after {names} always runs over a single value: it answers 1 whatever goes in, and "
             "no gradient passes it. It may be meant over another axis.",
         )
 
@@ -104,10 +104,11 @@ RULE = Rule(
     what="Softmax over an axis of size one, or over the batch axis.",
     why="The softmax of one number is 1: the output is constant, every gradient is zero and nothing can be learned. "
     "Over the batch, samples compete with each other instead of classes.",
-    advice="One output for a yes or no: use sigmoid (binary_cross_entropy_with_logits). Else softmax over dim=1.",
+    recommendation="One output for a yes or no: use sigmoid (binary_cross_entropy_with_logits). Else softmax over "
+    "dim=1.",
     find=find,
-    needs=("anatomy",),
-    leads_to=(
+    needs=("model_summary",),
+    causes=(
         *NOT_LEARNING,
         "A401",
         "A402",
@@ -123,27 +124,25 @@ RULE = Rule(
         "U602",
         "U603",
     ),
-    treatments=(
-        Treatment(
+    fixes=(
+        Fix(
             action="set_output_activation",
             value="sigmoid",
             say="Replace the softmax by a sigmoid inside the loss.",
             code="loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target)",
         ),
-        Treatment(
-            action="set_softmax_axis", value=1, say="Take the softmax over the classes.", code="logits.softmax(1)"
-        ),
+        Fix(action="set_softmax_axis", value=1, say="Take the softmax over the classes.", code="logits.softmax(1)"),
     ),
     false_positives=("Networks that rank the samples of a batch against each other mean a softmax over the batch.",),
     sources=("Definition of softmax: exp(x) / sum(exp(x)) over one value is 1.",),
     fires_on=(
         lambda: example_run(
-            objective=regression(loss="l1_loss", chain=(Operation(name="softmax", dim=1, size=1),)), loss=flat(0.5)
+            objective=regression(loss="l1_loss", output_ops=(Op(name="softmax", dim=1, size=1),)), loss=flat(0.5)
         ),
         lambda: example_run(
-            objective=classes(loss="nll_loss", chain=(Operation(name="log_softmax", dim=0, size=64),)), loss=flat(4.1)
+            objective=classes(loss="nll_loss", output_ops=(Op(name="log_softmax", dim=0, size=64),)), loss=flat(4.1)
         ),
-        lambda: example_run(objective=classes(loss="nll_loss", chain=(Operation(name="log_softmax", dim=1, size=12),))),
+        lambda: example_run(objective=classes(loss="nll_loss", output_ops=(Op(name="log_softmax", dim=1, size=12),))),
         lambda: example_run(layers=dense_layers((20, 1, 10), activation="softmax", softmax_size=1)),
         lambda: example_run(layers=dense_layers((20, 6, 10), activation="softmax", softmax_size=BATCH)),
     ),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from babysit.analysis.baseline import summed_terms
-from babysit.analysis.learning import broken, poor
-from babysit.analysis.model_structure import anatomy_of, main_objective
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import broken, is_underperforming
+from babysit.analysis.model_structure import main_objective, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 # These divide by the size of the gradient, so a larger loss changes nothing.
 SCALE_FREE = {"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "LBFGS", "Lion"}
@@ -20,16 +20,16 @@ SCALE_FREE = {"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad",
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Fires when a summed loss meets a plain gradient step and training failed."""
     objective = main_objective(run)
-    kinds = {one.kind for one in anatomy_of(run).optimizers}
+    kinds = {one.kind for one in model_summary_of(run).optimizers}
     if objective is None or objective.reduction != "sum" or not kinds or kinds <= SCALE_FREE:
         return
     terms = summed_terms(run, objective)
-    if terms is not None and terms >= limits["terms"] and (broken(run) or poor(run)):
+    if terms is not None and terms >= limits["terms"] and (broken(run) or is_underperforming(run)):
         yield Evidence(
             first_step=0,
             severity=Severity.ERROR if broken(run) else Severity.WARNING,
             numbers={"terms": terms, "loss": objective.loss},
-            meaning=f"The loss adds up {terms:.0f} values instead of averaging them, so each step is {terms:.0f} "
+            message=f"The loss adds up {terms:.0f} values instead of averaging them, so each step is {terms:.0f} "
             "times as long as the learning rate says, and changes with the batch size.",
         )
 
@@ -41,13 +41,13 @@ RULE = Rule(
     what="The loss is summed over the batch, and plain gradient steps explode with it.",
     why="A sum multiplies the gradient by the number of values: the learning rate means something "
     "else every batch size.",
-    advice="Average the loss (reduction='mean'), or divide the learning rate by the number of values.",
+    recommendation="Average the loss (reduction='mean'), or divide the learning rate by the number of values.",
     find=find,
-    needs=("anatomy", "curves"),
+    needs=("model_summary", "curves"),
     limits={"terms": Limit(8, "below eight values the step is less than one order of magnitude off")},
-    leads_to=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "O207", "U601"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "O207", "U601"),
+    fixes=(
+        Fix(
             action="mean_reduction",
             say="Average the loss.",
             code="loss = torch.nn.functional.mse_loss(output, target, reduction='mean')",
@@ -55,7 +55,8 @@ RULE = Rule(
     ),
     false_positives=("Adam and its kin do not mind the scale of the loss and are not judged.",),
     sources=(
-        "The step of gradient descent is the rate times the gradient; a sum of n terms has n times the gradient.",
+        "The step of gradient descent is the learning rate times the gradient; a sum of n terms has n times the "
+        "gradient.",
     ),
     fires_on=(
         lambda: example_run(

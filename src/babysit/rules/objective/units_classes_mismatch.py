@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.model_structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, anatomy_of
-from babysit.records.anatomy import Objective, TargetKind, ValueSummary
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.model_structure import BINARY_LOSSES, CLASS_LOSSES, DISTANCE_LOSSES, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Objective, TargetKind, ValueSummary
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import BATCH, binary, classes, example_run, flat, healthy, regression
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 # Never the name of a loss written by hand: there a column may be right (`gather` asks for one).
 REFUSING = "cross_entropy"
@@ -67,7 +67,7 @@ def _stretched(objective: Objective) -> str:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares output units with classes seen and with the columns of the target."""
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         seen = (
             _one_unit_for_many(objective)
             or _number_without_output(objective)
@@ -78,7 +78,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             yield Evidence(
                 first_step=0,
                 numbers={"objective": number, "outputs": objective.outputs, "classes": len(objective.class_counts)},
-                meaning=f"{seen[0].upper()}{seen[1:]}.",
+                message=f"{seen[0].upper()}{seen[1:]}.",
             )
 
 
@@ -89,13 +89,14 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="The output units do not fit the number of classes or the encoding of the target.",
     why="The right answer has no place in the output, so part of the classes can never be predicted.",
-    advice="Give the last layer one unit for each class with cross_entropy, or one unit for yes or no; class numbers "
+    recommendation="Give the last layer one unit for each class with cross_entropy, or one unit for yes or no; class "
+    "numbers "
     "begin at 0 and have shape (N,).",
     find=find,
-    needs=("anatomy",),
-    leads_to=(*NOT_LEARNING, "F906", "O204", "O206", "O207", "O208", "U602", "U603"),
-    treatments=(
-        Treatment(
+    needs=("model_summary",),
+    causes=(*NOT_LEARNING, "F906", "O204", "O206", "O207", "O208", "U602", "U603"),
+    fixes=(
+        Fix(
             action="set_outputs",
             say="One output for each class.",
             code="nn.Linear(hidden, number_of_classes)",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor, skill
-from babysit.analysis.model_structure import DISTANCE_LOSSES, anatomy_of, last_operation
-from babysit.records.anatomy import Objective, TargetKind
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import explained_share, is_underperforming
+from babysit.analysis.model_structure import DISTANCE_LOSSES, last_operation, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Objective, TargetKind
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, NOT_LEARNING
 from babysit.rules.examples import classes, example_run, flat, healthy, healthy_regression, regression
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, NOT_LEARNING
 
 RANGE = {
     "sigmoid": (0.0, 1.0),
@@ -55,16 +55,16 @@ def _several_at_once(objective: Objective, least: float) -> float:
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares the range of the output activation with the range of the targets."""
-    for number, objective in enumerate(anatomy_of(run).objectives):
+    for number, objective in enumerate(model_summary_of(run).objectives):
         several = _several_at_once(objective, limits["answers"])
         if several:
             yield Evidence(
                 first_step=0,
-                severity=Severity.ERROR if poor(run) else Severity.INFO,
+                severity=Severity.ERROR if is_underperforming(run) else Severity.INFO,
                 numbers={"objective": number, "ones_per_row": several},
-                meaning=f"Rows of the target hold {several:.3g} ones on average, but a softmax shares a single 1 among "
+                message=f"Rows of the target hold {several:.3g} ones on average, but a softmax shares a single 1 among "
                 f"its {objective.outputs} outputs: no row can be right.",
-                advice="Use a sigmoid for each output (binary_cross_entropy_with_logits).",
+                recommendation="Use a sigmoid for each output (binary_cross_entropy_with_logits).",
             )
             continue
         reach, target = _reach(objective), objective.target
@@ -76,12 +76,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         outside = max(low - target.low, target.high - high) / spread
         if not outside > limits["outside"]:
             continue
-        learned = (skill(run) or 0.0) > limits["learned"]
+        learned = (explained_share(run) or 0.0) > limits["learned"]
         yield Evidence(
             first_step=0,
             severity=Severity.INFO if learned else Severity.ERROR,
             numbers={"objective": number, "target_low": target.low, "target_high": target.high, "outside": outside},
-            meaning=f"The output ends in {name}, which {_span(low, high)}; the targets run from "
+            message=f"The output ends in {name}, which {_span(low, high)}; the targets run from "
             f"{target.low:.3g} to {target.high:.3g}. What lies outside can never be predicted.",
         )
 
@@ -92,22 +92,23 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="Targets lie outside the range that the output activation can reach.",
     why="The output is pressed against the edge of its range: the loss stays high and the gradients die there.",
-    advice="For real values, end the network in a plain linear layer (no activation) and standardize the targets.",
+    recommendation="For real values, end the network in a plain linear layer (no activation) and standardize the "
+    "targets.",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={
         "outside": Limit(0.25, "a quarter of the target's standard deviation; less costs under 1 % of the variance"),
         "answers": Limit(1.2, "a fifth more than the single one that a softmax can give"),
         "learned": Limit(0.9, "nine tenths of the prior loss removed: the values outside were few"),
     },
-    leads_to=(*NOT_LEARNING, *BLOWING_UP, "A401", "A402", "D105", "O207", "O208", "O211", "U602", "U603", "F910"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, *BLOWING_UP, "A401", "A402", "D105", "O207", "O208", "O211", "U602", "U603", "F910"),
+    fixes=(
+        Fix(
             action="remove_output_activation",
             say="End in a linear layer.",
             code="model = nn.Sequential(*layers, nn.Linear(hidden, 1))",
         ),
-        Treatment(
+        Fix(
             action="standardize_target",
             say="Or bring the targets into the range of the output.",
             code="y = (y - y_train.mean()) / y_train.std()",

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 
 from babysit.analysis.constant import from_profile
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.parameter_bounds import bounds, in_text
+from babysit.analysis.trial_positions import edge, position_in, position_trials, value_in
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.records.trial import StageRange
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.search.made_up import peak, searched, sound
-from babysit.rules.search.natural import in_text, reach
-from babysit.rules.search.placed import edge, place, position_in, value_in
+from babysit.rules.search.example_runs import peak, searched, sound
 
 
 def last_ranges(run: Run) -> list[StageRange]:
@@ -27,7 +27,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     constant = from_profile(run.data)
     for piece in last_ranges(run):
         trials = [trial for trial in run.trials if trial.stage == piece.stage]
-        placed = place(piece.parameter, position_in(piece), trials, run.trials, constant=constant)
+        placed = position_trials(piece.parameter, position_in(piece), trials, run.trials, constant=constant)
         side = edge(placed)
         if not side:
             continue
@@ -48,12 +48,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 "high": piece.high,
                 "rank_correlation": placed.correlation,
             },
-            meaning=f"In the {piece.stage} stage the best {name} was {best:.2g}, at the {side} end of {piece.low:.2g} "
+            message=f"In the {piece.stage} stage the best {name} was {best:.2g}, at the {side} end of {piece.low:.2g} "
             f"to {piece.high:.2g}, and {improve} toward that end (rank correlation {placed.correlation:+.2f}): "
             f"the optimum may lie {way} {end:.2g}.",
-            advice=f"Search again with {wanted}.",
-            treatments=(
-                Treatment(
+            recommendation=f"Search again with {wanted}.",
+            fixes=(
+                Fix(
                     action="shift_range",
                     target=name,
                     value=wanted.removeprefix(f"{name}="),
@@ -73,7 +73,7 @@ def _beyond(piece: StageRange, side: str) -> tuple[float, float]:
         half = (piece.high - piece.low) / 2
         low, high = middle - half, middle + half
     whole = float(piece.low).is_integer() and float(piece.high).is_integer()
-    least, most = reach(piece.parameter, piece.low, whole=whole)
+    least, most = bounds(piece.parameter, piece.low, whole=whole)
     return max(low, least), min(high, most)
 
 
@@ -83,9 +83,9 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="The best value of a hyperparameter lies at the edge of its range.",
     why="The optimum may lie outside, where nothing was tried.",
-    advice="Shift the range so that the best value lies in its middle, and search again.",
+    recommendation="Shift the range so that the best value lies in its middle, and search again.",
     find=find,
-    treatments=(Treatment(action="shift_range", say="Move the range past the end where the best lie."),),
+    fixes=(Fix(action="shift_range", say="Move the range past the end where the best lie."),),
     false_positives=(
         "Hyperparameters that saturate: beyond some value all results are alike, and the best lies there by chance.",
     ),
@@ -95,7 +95,7 @@ RULE = Rule(
         "Measured: with eight trials and no effect at all it fires in fewer than 4 of 100 cases.",
     ),
     fires_on=(
-        lambda: searched(peak("rate", 3e-2), {"rate": (1e-5, 1e-3)}),
+        lambda: searched(peak("lr", 3e-2), {"lr": (1e-5, 1e-3)}),
         lambda: searched(peak("weight_decay", 1e-8), {"weight_decay": (1e-6, 1e-2)}),
     ),
     silent_on=(
@@ -103,8 +103,6 @@ RULE = Rule(
         # Below no dropout at all there is nothing.
         lambda: searched(lambda values: 1 - values["dropout"], {"dropout": (0.0, 0.5)}, log=False),
         # What lies beyond is known to diverge.
-        lambda: searched(
-            lambda values: None if values["rate"] > 2e-2 else peak("rate", 1.0)(values), {"rate": (1e-4, 1e-1)}
-        ),
+        lambda: searched(lambda values: None if values["lr"] > 2e-2 else peak("lr", 1.0)(values), {"lr": (1e-4, 1e-1)}),
     ),
 )

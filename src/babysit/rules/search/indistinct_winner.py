@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from babysit.analysis.constant import from_profile, luck, measured, none_beat
 from babysit.analysis.trials import FINALISTS, mean_cost
 from babysit.records.dataprofile import DataProfile, SplitProfile
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run, Status
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.search.made_up import rate_and_decay, searched, sound, trial_of
+from babysit.rules.search.example_runs import lr_and_decay, searched, sound, trial_of
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -35,7 +35,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     yield Evidence(
         numbers={"lead": lead, "spread": spread, "seeds": len(first)},
-        meaning=f"Over {len(first)} new seeds the best configuration leads by {lead:.4f}, and seeds alone differ by "
+        message=f"Over {len(first)} new seeds the best configuration leads by {lead:.4f}, and seeds alone differ by "
         f"{spread:.4f} (standard deviation): the two may well be equal.",
     )
 
@@ -50,21 +50,22 @@ def _learned_nothing(run: Run) -> Evidence | None:
     return Evidence(
         numbers={"trials": len(known), "best": best, "constant": constant.metric, "by_luck": by_luck,
                  "lowest_trial_loss": lowest, "constant_loss": constant.loss},
-        meaning=f"No trial beat a constant answer: the best metric of {len(known)} is {best:.3f}, where always "
+        message=f"No trial beat a constant answer: the best metric of {len(known)} is {best:.3f}, where always "
         f"answering the same gives {constant.metric:.3f} and luck up to {by_luck:.3f}; the lowest training loss is "
         f"{lowest:.3g}, that of the constant answer {constant.loss:.3g}. The order of the trials is noise.",
-        advice="Do not use the best of these trials. Search where the training loss falls (`babysit check` finds such "
+        recommendation="Do not use the best of these trials. Search where the training loss falls (`babysit check` "
+        "finds such "
         "learning rates), or train longer; where it falls nowhere, look at labels and loss first.",
         severity=Severity.WARNING,
-        treatments=(
-            Treatment(action="overfit_tiny", say="Try to overfit 20 samples: if that fails, the wiring is broken."),
+        fixes=(
+            Fix(action="overfit_tiny", say="Try to overfit 20 samples: if that fails, the wiring is broken."),
         ),
     )  # fmt: skip
 
 
 def _at_chance(metric: float, costs: tuple[float, ...]) -> Run:
     """A search over ten classes of like frequency, every trial with this metric and these last costs."""
-    run = searched(lambda _: metric, {"rate": (1e-6, 1e-4)})
+    run = searched(lambda _: metric, {"lr": (1e-6, 1e-4)})
     splits = (
         SplitProfile(split="train", samples=1000, class_counts=(100,) * 10),
         SplitProfile(split="validation", samples=300, class_counts=(30,) * 10),
@@ -75,11 +76,11 @@ def _at_chance(metric: float, costs: tuple[float, ...]) -> Run:
 
 def _example(*metrics: tuple[float, ...]) -> Run:
     finalists = [
-        trial_of(100 + 10 * place + seed, {"rate": 1e-3 * (place + 1), "weight_decay": 1e-4}, metric, stage=FINALISTS)
+        trial_of(100 + 10 * place + seed, {"lr": 1e-3 * (place + 1), "weight_decay": 1e-4}, metric, stage=FINALISTS)
         for place, seeds in enumerate(metrics)
         for seed, metric in enumerate(seeds)
     ]
-    return searched(rate_and_decay, {"rate": (1e-4, 1e-1), "weight_decay": (1e-6, 1e-2)}, finalists=finalists)
+    return searched(lr_and_decay, {"lr": (1e-4, 1e-1), "weight_decay": (1e-6, 1e-2)}, finalists=finalists)
 
 
 RULE = Rule(
@@ -89,10 +90,10 @@ RULE = Rule(
     what="The winner's lead is no larger than seeds differ, or no trial beat a constant answer.",
     why="Another seed could have named another winner; a choice by the metric alone is partly luck, and all "
     "luck where nothing learned.",
-    advice="Take either, the cheaper or the more regularized one; or compare them on more seeds.",
+    recommendation="Take either, the cheaper or the more regularized one; or compare them on more seeds.",
     find=find,
     limits={"spreads": Limit(1.0, "one standard deviation of the seeds, which one seed in three exceeds")},
-    treatments=(Treatment(action="more_seeds", say="Train the best two on more seeds."),),
+    fixes=(Fix(action="more_seeds", say="Train the best two on more seeds."),),
     false_positives=("Three seeds know their spread to about half of its size only.",),
     sources=("Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks.",),
     fires_on=(

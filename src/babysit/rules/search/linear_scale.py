@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.search.made_up import peak, searched, sound
+from babysit.rules.search.example_runs import peak, searched, sound
 
 # Shares add up: a dropout of 0.4 is not "twice" 0.2 in any useful sense, and zero is one of their values.
-_SHARES: Final = frozenset({"dropout", "momentum", "label_smoothing", "beta1", "beta2", "rate_decay"})
+_SHARES: Final = frozenset({"dropout", "momentum", "label_smoothing", "beta1", "beta2", "lr_decay"})
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -29,11 +29,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         tenth = piece.low + 0.1 * (piece.high - piece.low)
         yield Evidence(
             numbers={"parameter": name, "low": piece.low, "high": piece.high, "decades": decades},
-            meaning=f"{name} was searched linearly from {piece.low:.2g} to {piece.high:.2g}: nine in ten trials lie "
+            message=f"{name} was searched linearly from {piece.low:.2g} to {piece.high:.2g}: nine in ten trials lie "
             f"above {tenth:.2g}, and small values were hardly tried.",
-            advice=f"Search {name} on a logarithmic scale: leave out `:linear`"
+            recommendation=f"Search {name} on a logarithmic scale: leave out `:linear`"
             + ("." if piece.low > 0 else ", and begin above zero."),
-            treatments=(Treatment(action="log_scale", target=name, say=f"Search {name} by factors of ten."),),
+            fixes=(Fix(action="log_scale", target=name, say=f"Search {name} by factors of ten."),),
         )
 
 
@@ -42,15 +42,16 @@ RULE = Rule(
     name="linear-scale",
     severity=Severity.WARNING,
     what="A hyperparameter that acts by factors was searched linearly.",
-    why="Rates and penalties act by factors: evenly spaced values spend nearly all trials in the highest decade.",
-    advice="Search it on a logarithmic scale.",
+    why="Learning rates and penalties act by factors: evenly spaced values spend nearly all trials in the highest "
+    "decade.",
+    recommendation="Search it on a logarithmic scale.",
     find=find,
-    treatments=(Treatment(action="log_scale", say="Search it by factors of ten."),),
+    fixes=(Fix(action="log_scale", say="Search it by factors of ten."),),
     limits={"decades": Limit(2.0, "below two decades linear and logarithmic draws differ little")},
     false_positives=("Hyperparameters of your own that do add up, such as an angle or an offset.",),
     sources=("CS231n lecture 6: sample in log space, 10 ** uniform(-3, -6).",),
     fires_on=(
-        lambda: searched(peak("rate", 1e-3), {"rate": (1e-5, 1e-1)}, log=False),
+        lambda: searched(peak("lr", 1e-3), {"lr": (1e-5, 1e-1)}, log=False),
         lambda: searched(lambda values: 0.5, {"weight_decay": (0.0, 0.1)}, log=False),
     ),
     silent_on=(sound, lambda: searched(lambda values: 0.5, {"dropout": (0.0, 0.5)}, log=False)),

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.trial_positions import position_in
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.records.trial import Trial
 from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.search.best_at_edge import last_ranges
-from babysit.rules.search.made_up import peak, rate_and_decay, searched, sound
-from babysit.rules.search.placed import position_in
+from babysit.rules.search.example_runs import lr_and_decay, peak, searched, sound
 
 Floats = NDArray[np.float64]
 
@@ -40,10 +40,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             if chance > limits["chance"]:
                 yield Evidence(
                     numbers={"parameter": piece.parameter, "stage": stage, "trials": len(trials), "chance": chance},
-                    meaning=f"Between {piece.low:.2g} and {piece.high:.2g}, {piece.parameter} made no difference that "
+                    message=f"Between {piece.low:.2g} and {piece.high:.2g}, {piece.parameter} made no difference that "
                     f"{len(trials)} trials of the {stage} stage could show (one as large is seen by chance in "
                     f"{chance:.0%} of cases).",
-                    advice=f"Fix {piece.parameter} at a usual value and spend the trials on the others, or widen its "
+                    recommendation=f"Fix {piece.parameter} at a usual value and spend the trials on the others, or "
+                    "widen its "
                     "range.",
                 )
 
@@ -89,15 +90,15 @@ RULE = Rule(
     severity=Severity.INFO,
     what="A hyperparameter does not matter inside its range.",
     why="Trials that differ in it alone tell nothing; it can be fixed, or its range asks the wrong question.",
-    advice="Fix it, or widen its range.",
+    recommendation="Fix it, or widen its range.",
     find=find,
     limits={
         "chance": Limit(0.3, "an effect this small arises by chance in three cases of ten; chosen to speak seldom"),
         "trials": Limit(12, "fewer trials cannot show anything but the strongest effects"),
     },
-    treatments=(Treatment(action="fix_value", say="Give it one value and leave it out of the search."),),
+    fixes=(Fix(action="fix_value", say="Give it one value and leave it out of the search."),),
     false_positives=("Effects that only show after longer training, or beside certain values of another one.",),
     sources=("Bergstra and Bengio 2012: few hyperparameters matter, and which ones differs by data set.",),
-    fires_on=(lambda: searched(peak("rate", 3e-3), {"rate": (1e-4, 1e-1), "weight_decay": (1e-9, 1e-7)}),),
-    silent_on=(sound, lambda: searched(rate_and_decay, {"rate": (1e-4, 1e-1), "weight_decay": (1e-6, 1e-1)})),
+    fires_on=(lambda: searched(peak("lr", 3e-3), {"lr": (1e-4, 1e-1), "weight_decay": (1e-9, 1e-7)}),),
+    silent_on=(sound, lambda: searched(lr_and_decay, {"lr": (1e-4, 1e-1), "weight_decay": (1e-6, 1e-1)})),
 )

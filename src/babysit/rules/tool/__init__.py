@@ -1,6 +1,6 @@
 """What babysit itself could not do (T0).
 
-Purpose: one file a disease of this family
+Purpose: one file a issue of this family
 May import: records and the readings of this room
 Start at: any file; each holds one RULE
 """

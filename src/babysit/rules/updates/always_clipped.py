@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.learning import poor
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.loss_curve import values_of
 from babysit.records.curves import GRADIENT_NORM
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def _limit(run: Run) -> float | None:
@@ -34,9 +34,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if share > limits["share"] and float(np.median(norms)) > limits["times"] * limit:
         much = float(np.median(norms)) > limits["much"] * limit
         yield Evidence(
-            severity=Severity.WARNING if much and poor(run) else Severity.INFO,
+            severity=Severity.WARNING if much and is_underperforming(run) else Severity.INFO,
             numbers={"share": share, "limit": limit, "median_norm": float(np.median(norms))},
-            meaning=f"{100 * share:.0f} % of the steps were clipped to a norm of {limit:g}; the gradient's own is "
+            message=f"{100 * share:.0f} % of the steps were clipped to a norm of {limit:g}; the gradient's own is "
             f"about {np.median(norms):.3g}. Every step is of the same length, whatever the gradient says.",
         )
 
@@ -47,18 +47,18 @@ RULE = Rule(
     severity=Severity.INFO,
     what="Clipping is active on nearly every step.",
     why="Clipping is meant for rare spikes; always on, it is a second, hidden learning rate.",
-    advice="Set the limit to two or three times the usual norm, and tune the learning rate.",
+    recommendation="Set the limit to two or three times the usual norm, and tune the learning rate.",
     find=find,
     needs=("curves", "events"),
-    leads_to=("U602", *NOT_LEARNING),
+    causes=("U602", *NOT_LEARNING),
     limits={
         "share": Limit(0.95, "nearly all steps"),
         "times": Limit(3.0, "the usual norm is three times the limit"),
-        "much": Limit(30.0, "with such a norm a rate that suits the gradient is thirty times too low"),
+        "much": Limit(30.0, "with such a norm a learning rate that suits the gradient is thirty times too low"),
         "steps": Limit(50, "the first steps are often large"),
     },
-    treatments=(
-        Treatment(
+    fixes=(
+        Fix(
             action="clip_gradients",
             say="Raise the limit.",
             code="torch.nn.utils.clip_grad_norm_(model.parameters(), 3 * usual_norm)",

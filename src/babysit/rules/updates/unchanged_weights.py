@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.layer_metrics import of, table
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import adversarial, anatomy_of, weight_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.layer_metrics import select, table
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import adversarial, model_summary_of, weight_layers
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def _never_changed(run: Run) -> list[str]:
@@ -21,28 +21,35 @@ def _never_changed(run: Run) -> list[str]:
     if not len(rows):
         return []
     known = np.isfinite(rows).any(axis=0)
-    unused = anatomy_of(run).unused_outputs
+    unused = model_summary_of(run).unused_outputs
     still = {
         name: 0.0
-        for place, name in enumerate(run.vitals.layers)
+        for place, name in enumerate(run.layer_metrics.layers)
         if known[place] and np.nanmax(rows[:, place]) == 0 and name not in unused
     }
-    return list(of(weight_layers(run, trainable=True), still))
+    return list(select(weight_layers(run, trainable=True), still))
 
 
 def _frozen(run: Run, share: float) -> Iterator[Evidence]:
     """Most of the network is frozen and the rest does not get far: was it meant to be unfrozen?"""
-    anatomy = anatomy_of(run)
+    model_summary = model_summary_of(run)
     frozen = [layer for layer in weight_layers(run) if not layer.trainable]
     held = sum(layer.parameters for layer in frozen)
-    if frozen and anatomy.parameters and held > share * anatomy.parameters and poor(run, below=0.3):
+    if (
+        frozen
+        and model_summary.parameters
+        and held > share * model_summary.parameters
+        and is_underperforming(run, below=0.3)
+    ):
         yield Evidence(
             layers=tuple(layer.name for layer in frozen),
             first_step=0,
-            numbers={"frozen_parameters": held, "parameters": anatomy.parameters},
-            meaning=f"{held:,} of {anatomy.parameters:,} parameters are frozen (requires_grad is False), and what is "
+            numbers={"frozen_parameters": held, "parameters": model_summary.parameters},
+            message=f"{held:,} of {model_summary.parameters:,} parameters are frozen (requires_grad is False), and "
+            "what is "
             "left does not learn the task.",
-            advice="If they should train: `model.requires_grad_(True)`. Setting an attribute on a module does nothing.",
+            recommendation="If they should train: `model.requires_grad_(True)`. Setting an attribute on a module does "
+            "nothing.",
             confidence=0.7,
         )
 
@@ -50,19 +57,19 @@ def _frozen(run: Run, share: float) -> Iterator[Evidence]:
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Looks for trained layers that no sampled step changed, then for a network that is mostly frozen."""
     # With several optimizers a sampled step belongs to one of them, so another's layers look still.
-    if adversarial(run) or len(run.vitals.steps) < limits["samples"]:
+    if adversarial(run) or len(run.layer_metrics.steps) < limits["samples"]:
         return
     still = _never_changed(run)
-    if still and poor(run):
+    if still and is_underperforming(run):
         layers = weight_layers(run, trainable=True)
         yield Evidence(
             layers=tuple(still),
-            first_step=int(run.vitals.steps[0]),
-            last_step=int(run.vitals.steps[-1]),
+            first_step=int(run.layer_metrics.steps[0]),
+            last_step=int(run.layer_metrics.steps[-1]),
             severity=Severity.ERROR if len(still) == len(layers) else Severity.WARNING,
-            numbers={"layers": len(still), "of_layers": len(layers), "samples": len(run.vitals.steps)},
-            meaning=f"{len(still)} of {len(layers)} trainable layers ({', '.join(still[:4])}) did not change by a "
-            f"single bit in {len(run.vitals.steps)} sampled steps.",
+            numbers={"layers": len(still), "of_layers": len(layers), "samples": len(run.layer_metrics.steps)},
+            message=f"{len(still)} of {len(layers)} trainable layers ({', '.join(still[:4])}) did not change by a "
+            f"single bit in {len(run.layer_metrics.steps)} sampled steps.",
         )
     elif not still:
         yield from _frozen(run, limits["frozen"])
@@ -74,14 +81,14 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Parameters that should train do not change.",
     why="A layer that keeps its random weights adds noise instead of knowledge.",
-    advice="Check that the optimizer holds these parameters, that they need gradients, and that the "
+    recommendation="Check that the optimizer holds these parameters, that they need gradients, and that the "
     "loss depends on them.",
     find=find,
-    needs=("anatomy", "curves", "vitals"),
+    needs=("model_summary", "curves", "layer_metrics"),
     limits={"samples": Limit(5, "a handful of looks"), "frozen": Limit(0.5, "more than half of the network is frozen")},
-    leads_to=NOT_LEARNING,
-    treatments=(
-        Treatment(
+    causes=NOT_LEARNING,
+    fixes=(
+        Fix(
             action="change_code",
             say="Let them train.",
             code="model.requires_grad_(True)\noptimizer = torch.optim.Adam(model.parameters())",
@@ -90,7 +97,7 @@ RULE = Rule(
     false_positives=("A frozen backbone is meant: nothing is said while its head learns.",),
     sources=("DeepDiagnosis (ICSE 2022): unchanged weights.",),
     fires_on=(
-        lambda: example_run(loss=flat(2.3), vitals={"update_rms": 0.0, "update_ratio": 0.0}),
+        lambda: example_run(loss=flat(2.3), layer_metrics={"update_rms": 0.0, "update_ratio": 0.0}),
         lambda: example_run(
             layers=(
                 *dense_layers((20, 64, 64), trainable=False, is_output=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -20,7 +20,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=since,
             numbers={"eval_steps": inside, "steps": steps, "kinds": ", ".join(kinds)},
-            meaning=f"{inside} of {steps} steps were taken in eval mode (since step {since}): {', '.join(kinds)} did "
+            message=f"{inside} of {steps} steps were taken in eval mode (since step {since}): {', '.join(kinds)} did "
             "not do what it is there for.",
         )
 
@@ -31,13 +31,13 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Training goes on while dropout and batch norm are in eval mode.",
     why="Dropout no longer regularizes and batch norm uses old statistics, so training is another than planned.",
-    advice="Call model.train() at the start of every epoch, after evaluating.",
+    recommendation="Call model.train() at the start of every epoch, after evaluating.",
     find=find,
-    needs=("anatomy", "events"),
+    needs=("model_summary", "events"),
     limits={"share": Limit(0.5, "more than half of all steps"), "steps": Limit(20, "shorter loops show nothing")},
-    leads_to=("F901", "N804", "F906", "G502", "F909", "F902", "F905"),
-    treatments=(
-        Treatment(
+    causes=("F901", "N804", "F906", "G502", "F909", "F902", "F905"),
+    fixes=(
+        Fix(
             action="set_mode",
             value="train",
             say="Back to train mode after evaluating.",

@@ -1,4 +1,4 @@
-"""W702: the optimizer never steps, or with a rate of zero."""
+"""W702: the optimizer never steps, or with a learning rate of zero."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ import msgspec
 import numpy as np
 
 from babysit.analysis.layer_metrics import table
-from babysit.analysis.learning import poor
+from babysit.analysis.learning import is_underperforming
 from babysit.analysis.loss_curve import values_of
-from babysit.analysis.model_structure import anatomy_of
-from babysit.records.curves import RATE
+from babysit.analysis.model_structure import model_summary_of
+from babysit.records.curves import LEARNING_RATE
 from babysit.records.events import Events
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import example_run, flat, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares backward passes with steps, optimizer by optimizer, and looks for a rate that is always zero."""
-    facts, backwards = anatomy_of(run).optimizers, run.events.counts.get("backward", 0)
+    """Compares backward passes with steps, optimizer by optimizer, and looks for a learning rate that is always
+    zero.
+    """
+    facts, backwards = model_summary_of(run).optimizers, run.events.counts.get("backward", 0)
     steps, discarded = max((one.steps or 0 for one in facts), default=0), run.events.counts.get("discarded", 0)
     if discarded >= limits["all"] * backwards > 0 and backwards >= limits["backwards"] and steps >= backwards / 2:
         yield Evidence(
             first_step=0,
             numbers={"backward": backwards, "discarded": discarded, "steps": steps},
-            meaning=f"In {discarded} of {backwards} steps the gradients were cleared between backward and step: the "
+            message=f"In {discarded} of {backwards} steps the gradients were cleared between backward and step: the "
             "optimizer has nothing to step with.",
-            advice="Call zero_grad() before backward() or after step(), never between the two.",
+            recommendation="Call zero_grad() before backward() or after step(), never between the two.",
         )
         return
-    rare = 0 < steps < limits["few"] or (steps > 0 and poor(run))
+    rare = 0 < steps < limits["few"] or (steps > 0 and is_underperforming(run))
     if discarded >= limits["discarded"] * max(1, steps) and rare:
         yield Evidence(
             first_step=0,
             numbers={"backward": backwards, "discarded": discarded, "steps": steps},
-            meaning=f"Gradients were computed {backwards} times, and {discarded} times they were cleared before any "
+            message=f"Gradients were computed {backwards} times, and {discarded} times they were cleared before any "
             f"step used them: only {steps} steps were taken. The step seems to stand outside the loop over batches.",
         )
         return
@@ -50,7 +52,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=0,
             numbers={"backward": backwards, "steps": 0},
-            meaning=f"Gradients were computed {backwards} times and the optimizer never stepped.",
+            message=f"Gradients were computed {backwards} times and the optimizer never stepped.",
         )
         return
     idle = [one for one in facts if one.steps == 0]
@@ -58,27 +60,27 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=0,
             numbers={"optimizers": len(facts), "idle": len(idle), "steps": run.events.steps},
-            meaning=f"{len(idle)} of {len(facts)} optimizers ({idle[0].kind} over {len(idle[0].parameter_names)} "
+            message=f"{len(idle)} of {len(facts)} optimizers ({idle[0].kind} over {len(idle[0].parameter_names)} "
             "parameters) never stepped: what it holds keeps its first weights.",
         )
     made_first = len([event for event in run.events.of("optimizer") if event.step == 0])
-    left_out = anatomy_of(run).unoptimized
+    left_out = model_summary_of(run).unoptimized
     if not idle and made_first > len(facts) > 0 and left_out and run.events.steps >= limits["backwards"]:
         yield Evidence(
             layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in left_out)),
             first_step=0,
             severity=Severity.WARNING,
             numbers={"optimizers": made_first, "stepping": len(facts), "parameters": len(left_out)},
-            meaning=f"{made_first} optimizers were made and {len(facts)} of them ever stepped; {len(left_out)} "
+            message=f"{made_first} optimizers were made and {len(facts)} of them ever stepped; {len(left_out)} "
             f"trainable parameters ({', '.join(left_out[:3])}) are held by none that steps.",
         )
-    _, rates = values_of(run.curves.get(RATE))
+    _, lrs = values_of(run.curves.get(LEARNING_RATE))
     groups = [group for one in facts for group in one.groups]
-    if groups and all(group.rate == 0 for group in groups) and not np.any(rates > 0):
+    if groups and all(group.lr == 0 for group in groups) and not np.any(lrs > 0):
         yield Evidence(
             first_step=0,
-            numbers={"rate": 0.0, "steps": run.events.steps},
-            meaning="The learning rate is 0 in every group and at every step.",
+            numbers={"lr": 0.0, "steps": run.events.steps},
+            message="The learning rate is 0 in every group and at every step.",
         )
 
 
@@ -88,7 +90,7 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="optimizer.step is never called, or the learning rate is 0.",
     why="Gradients are computed and thrown away: the weights never change.",
-    advice="Call optimizer.step() after backward, for every optimizer, with a rate above 0.",
+    recommendation="Call optimizer.step() after backward, for every optimizer, with a learning rate above 0.",
     find=find,
     needs=("events",),
     limits={
@@ -97,15 +99,15 @@ RULE = Rule(
         "few": Limit(200, "adversarial training discards as many, over thousands of steps"),
         "backwards": Limit(10, "fewer backward passes may be a mere look at gradients"),
     },
-    leads_to=(*NOT_LEARNING, "U602", "U603", "U605", "W708", "W703", "A401", "G504"),
-    treatments=(Treatment(action="add_step", say="Step after backward.", code="loss.backward()\noptimizer.step()"),),
+    causes=(*NOT_LEARNING, "U602", "U603", "U605", "W708", "W703", "A401", "G504"),
+    fixes=(Fix(action="add_step", say="Step after backward.", code="loss.backward()\noptimizer.step()"),),
     false_positives=("Programs that only look at gradients (saliency), if they make an optimizer.",),
     sources=("torch.optim: parameters change in step() only.",),
     fires_on=(
         lambda: msgspec.structs.replace(
             example_run(loss=flat(2.3)), events=Events(counts={"backward": 400, "optimizer": 1, "step": 0})
         ),
-        lambda: example_run(loss=flat(2.3), facts={"optimizers": (optimizer(rate=0.0),)}),
+        lambda: example_run(loss=flat(2.3), facts={"optimizers": (optimizer(lr=0.0),)}),
         lambda: msgspec.structs.replace(
             example_run(facts={"optimizers": (msgspec.structs.replace(optimizer(), steps=8),)}),
             events=Events(counts={"backward": 320, "discarded": 312}, steps=8),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.records.finding import Evidence, Severity, Treatment
-from babysit.records.probe import Outcome, ProbeResult
+from babysit.records.experiment import ExperimentResult, Outcome
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import classes, example_run, healthy
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the sample-isolation probe."""
-    probe = run.probe("sample-isolation")
-    if probe is not None and probe.outcome is Outcome.FAIL:
-        yield Evidence(first_step=0, numbers=dict(probe.measured), meaning=probe.message)
+    """Reads the sample-isolation experiment."""
+    experiment = run.experiment("sample-isolation")
+    if experiment is not None and experiment.outcome is Outcome.FAIL:
+        yield Evidence(first_step=0, numbers=dict(experiment.measured), message=experiment.message)
 
 
 RULE = Rule(
@@ -25,20 +25,18 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="Samples of a batch leak into each other: a wrong view, permute or reduction axis.",
     why="The answer for one sample depends on its neighbours in the batch, so it cannot be learned or repeated.",
-    advice="Use permute or transpose to move axes (never view), and reduce over dim=1 or later.",
+    recommendation="Use permute or transpose to move axes (never view), and reduce over dim=1 or later.",
     find=find,
-    needs=("probes",),
-    leads_to=(*NOT_LEARNING, "F901"),
-    treatments=(
-        Treatment(action="change_code", say="Move axes by name.", code="x = x.transpose(1, 2)  # not x.view(...)"),
-    ),
+    needs=("experiments",),
+    causes=(*NOT_LEARNING, "F901"),
+    fixes=(Fix(action="change_code", say="Move axes by name.", code="x = x.transpose(1, 2)  # not x.view(...)"),),
     false_positives=("Batch normalization and contrastive losses mix samples by design.",),
     sources=("A gradient of one sample's output with respect to another's input must be zero.",),
     fires_on=(
         lambda: example_run(
             objective=classes(),
-            probes=(
-                ProbeResult(
+            experiments=(
+                ExperimentResult(
                     name="sample-isolation",
                     outcome=Outcome.FAIL,
                     message="Output 0 depends on input 1.",

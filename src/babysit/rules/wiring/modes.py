@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from babysit.analysis.model_structure import anatomy_of, is_batch_norm
+from babysit.analysis.model_structure import is_batch_norm, model_summary_of
 from babysit.records.run import Run
 
 
 def mode_matters(run: Run) -> tuple[str, ...]:
-    """What behaves differently in the two modes: dropouts with a rate, and batch norms that train."""
-    anatomy = anatomy_of(run)
-    resting = {layer.name for layer in anatomy.layers if is_batch_norm(layer) and not layer.trainable}
-    return tuple(dict.fromkeys(effect for path, effect in anatomy.mode_dependent.items() if path not in resting))
+    """What behaves differently in the two modes: dropouts with a learning rate, and batch norms that train."""
+    model_summary = model_summary_of(run)
+    resting = {layer.name for layer in model_summary.layers if is_batch_norm(layer) and not layer.trainable}
+    return tuple(dict.fromkeys(effect for path, effect in model_summary.mode_dependent.items() if path not in resting))
 
 
 def steps_in_eval_mode(run: Run) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import poor
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -19,9 +19,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     between = steps / (again + 1)
     yield Evidence(
         first_step=int(between),
-        severity=Severity.WARNING if poor(run) or between < limits["steps"] else Severity.INFO,
+        severity=Severity.WARNING if is_underperforming(run) or between < limits["steps"] else Severity.INFO,
         numbers={"recreated": again, "steps_between": between},
-        meaning=f"A new optimizer was made {again} times for the same parameters, every {between:.0f} steps: "
+        message=f"A new optimizer was made {again} times for the same parameters, every {between:.0f} steps: "
         "momentum and running averages start from nothing each time.",
     )
 
@@ -32,16 +32,16 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="The optimizer is made anew every step or epoch, and its state is lost.",
     why="Momentum and Adam's averages need tens of steps to be worth anything.",
-    advice="Make the optimizer once, before the loop; change its rate in param_groups.",
+    recommendation="Make the optimizer once, before the loop; change its learning rate in param_groups.",
     find=find,
     needs=("events",),
     limits={
         "times": Limit(3, "once or twice for stages of training is usual"),
         "steps": Limit(10, "Adam's first average alone remembers ten steps (beta 0.9)"),
     },
-    leads_to=("F905", "F909", "U601", "F902", "F903"),
-    treatments=(
-        Treatment(
+    causes=("F905", "F909", "U601", "F902", "F903"),
+    fixes=(
+        Fix(
             action="move_optimizer",
             say="Make it before the loop.",
             code="optimizer = torch.optim.Adam(model.parameters())\nfor epoch in range(epochs): ...",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from babysit.records.events import Event
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
 from babysit.rules.examples import example_run, healthy
 from babysit.rules.rule import Limit, Limits, Rule
@@ -43,9 +43,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=dropping[0].step,
             last_step=dropping[-1].step,
             numbers={"evaluations": len(passes), "with_dropout": len(dropping)},
-            meaning=f"In {len(dropping)} of {len(passes)} evaluations the network was in eval mode and dropout was on "
+            message=f"In {len(dropping)} of {len(passes)} evaluations the network was in eval mode and dropout was on "
             "all the same: F.dropout drops unless it is told not to.",
-            advice="Write F.dropout(x, p, training=self.training), or use nn.Dropout, which follows the mode.",
+            recommendation="Write F.dropout(x, p, training=self.training), or use nn.Dropout, which follows the mode.",
             confidence=0.9,
         )
     wrong = [(event, effects) for event in passes if (effects := _effects(run, event, told=told))]
@@ -55,7 +55,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=wrong[0][0].step,
             last_step=wrong[-1][0].step,
             numbers={"evaluations": len(passes), "in_train_mode": len(wrong), "kinds": ", ".join(effects)},
-            meaning=f"In {len(wrong)} of {len(passes)} evaluations modules were in train mode: "
+            message=f"In {len(wrong)} of {len(passes)} evaluations modules were in train mode: "
             f"{_consequence(effects)}.",
         )
 
@@ -66,13 +66,13 @@ RULE = Rule(
     severity=Severity.WARNING,
     what="Evaluation runs while dropout and batch norm are in train mode.",
     why="The score is of a crippled network, depends on who shares the batch, and statistics leak from the test set.",
-    advice="Call model.eval() before evaluating and model.train() after.",
+    recommendation="Call model.eval() before evaluating and model.train() after.",
     find=find,
-    needs=("anatomy", "events"),
+    needs=("model_summary", "events"),
     limits={"share": Limit(0.5, "more than half of the evaluations")},
-    leads_to=("F908", "N803", "N804"),
-    treatments=(
-        Treatment(
+    causes=("F908", "N803", "N804"),
+    fixes=(
+        Fix(
             action="set_mode",
             value="eval",
             say="Evaluate in eval mode.",

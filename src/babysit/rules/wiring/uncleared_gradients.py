@@ -6,20 +6,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from babysit.analysis.model_structure import anatomy_of
+from babysit.analysis.model_structure import model_summary_of
 from babysit.records.events import Events
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import example_run, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compares how often gradients were cleared with how often an optimizer stepped."""
     steps, cleared = run.events.steps, run.events.counts.get("zero_grad", 0)
     # Without an optimizer the loop clears by hand, which is not seen.
-    if not anatomy_of(run).optimizers or steps < limits["steps"]:
+    if not model_summary_of(run).optimizers or steps < limits["steps"]:
         return
     # Gradients may be cleared by hand (p.grad = None) or assigned: then none were there when backward began, or others
     # are in their place afterwards. That nobody calls zero_grad says nothing without a look at what backward adds to.
@@ -32,7 +32,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=1,
             numbers={"steps": steps, "zero_grad": cleared, "backward": run.events.counts.get("backward", 0)},
-            meaning=f"The optimizer took {steps} steps and gradients were cleared {cleared} times: each step goes "
+            message=f"The optimizer took {steps} steps and gradients were cleared {cleared} times: each step goes "
             "along the sum of all gradients since the beginning.",
         )
 
@@ -48,7 +48,7 @@ def _two(*, cleared: bool) -> Run:
 
 def _one_of_several(run: Run, limits: Limits, *, old: int) -> Iterator[Evidence]:
     """Optimizers that nobody clears beside others that somebody does."""
-    stepping = [one for one in anatomy_of(run).optimizers if (one.steps or 0) >= limits["steps"]]
+    stepping = [one for one in model_summary_of(run).optimizers if (one.steps or 0) >= limits["steps"]]
     forgotten = [one for one in stepping if one.cleared is False and one.parameter_names]
     if not forgotten or len(forgotten) == len(stepping):
         return
@@ -57,7 +57,7 @@ def _one_of_several(run: Run, limits: Limits, *, old: int) -> Iterator[Evidence]
         first_step=1,
         layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in held)),
         numbers={"optimizer": place, "of": len(stepping), "steps": forgotten[0].steps or 0, "old_gradients": old},
-        meaning=f"Of {len(stepping)} optimizers, number {place} ({held[0]}, …) took {forgotten[0].steps} steps and its "
+        message=f"Of {len(stepping)} optimizers, number {place} ({held[0]}, …) took {forgotten[0].steps} steps and its "
         "gradients were never cleared: each step goes along the sum of all gradients since the beginning.",
     )
 
@@ -68,17 +68,17 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="zero_grad is missing: gradients pile up over all steps.",
     why="Old gradients outvote the new ones; the path overshoots and swings.",
-    advice="Call optimizer.zero_grad() before every backward.",
+    recommendation="Call optimizer.zero_grad() before every backward.",
     find=find,
-    needs=("anatomy", "events"),
+    needs=("model_summary", "events"),
     limits={
         "looks": Limit(5, "a handful of looks just before backward"),
         "share": Limit(0.5, "fewer than every second step; accumulation clears at every step"),
         "steps": Limit(10, "shorter loops show nothing"),
     },
-    leads_to=(*BLOWING_UP, *LOST_UNITS, *NOT_LEARNING, "F901", "U601"),
-    treatments=(
-        Treatment(
+    causes=(*BLOWING_UP, *LOST_UNITS, *NOT_LEARNING, "F901", "U601"),
+    fixes=(
+        Fix(
             action="zero_gradients",
             say="Clear before backward.",
             code="optimizer.zero_grad()\nloss.backward()\noptimizer.step()",

@@ -6,47 +6,49 @@ from collections.abc import Iterator
 
 import msgspec
 
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import anatomy_of, output_layer, weight_layers
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import model_summary_of, output_layer, weight_layers
+from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, falling, flat, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 LEFT_OUT = ("layer0.weight", "layer0.bias")  # of the examples: a quarter of the parameters
 
 
 def _left_out(run: Run, names: set[str]) -> float:
     """The share of the trainable parameters that these are; a layer held in part counts in part."""
-    anatomy = anatomy_of(run)
+    model_summary = model_summary_of(run)
     count = sum(
         one.parameters * len(names & set(one.parameter_names)) / len(one.parameter_names)
-        for one in anatomy.layers
+        for one in model_summary.layers
         if one.parameter_names
     )
-    return count / max(anatomy.trainable_parameters, 1)
+    return count / max(model_summary.trainable_parameters, 1)
 
 
 def _replaced(run: Run) -> Iterator[Evidence]:
     """An optimizer none of whose tensors takes part in what runs."""
-    anatomy = anatomy_of(run)
+    model_summary = model_summary_of(run)
     # What runs inside compiled code was not seen, so nothing there can be called a stranger.
-    strangers = [one for one in anatomy.optimizers if one.stale and not one.parameter_names and not anatomy.compiled]
+    strangers = [
+        one for one in model_summary.optimizers if one.stale and not one.parameter_names and not model_summary.compiled
+    ]
     if strangers:
         yield Evidence(
             first_step=0,
-            severity=Severity.ERROR if poor(run) else Severity.INFO,
+            severity=Severity.ERROR if is_underperforming(run) else Severity.INFO,
             numbers={"stale": strangers[0].stale, "steps": strangers[0].steps or 0},
-            meaning=f"{strangers[0].kind} holds {strangers[0].stale} tensors, and none of them takes part in what "
+            message=f"{strangers[0].kind} holds {strangers[0].stale} tensors, and none of them takes part in what "
             "runs: it was made for parameters that have been replaced since.",
         )
 
 
 def _unregistered(run: Run, missing: list[str]) -> Iterator[Evidence]:
     """Layers whose weights get gradients and belong to no module: blocks in a plain list, tensors of the user's own."""
-    anatomy = anatomy_of(run)
-    wanted = set(missing) & set(anatomy.forgotten)
+    model_summary = model_summary_of(run)
+    wanted = set(missing) & set(model_summary.forgotten)
     lost = [
         one for one in weight_layers(run, trainable=True) if one.kind == "matmul" and wanted & set(one.parameter_names)
     ]
@@ -56,33 +58,34 @@ def _unregistered(run: Run, missing: list[str]) -> Iterator[Evidence]:
     yield Evidence(
         layers=tuple(one.name for one in lost),
         first_step=0,
-        severity=Severity.ERROR if poor(run) else Severity.WARNING,
+        severity=Severity.ERROR if is_underperforming(run) else Severity.WARNING,
         numbers={"layers": len(lost), "parameters": len(wanted)},
-        meaning=f"{len(lost)} weight layers run and get gradients, and are in no module's parameters() and in no "
+        message=f"{len(lost)} weight layers run and get gradients, and are in no module's parameters() and in no "
         "optimizer: they never change, and state_dict() does not save them.",
-        advice="Hold modules in nn.ModuleList, nn.ModuleDict or as attributes, and tensors as nn.Parameter; a plain "
+        recommendation="Hold modules in nn.ModuleList, nn.ModuleDict or as attributes, and tensors as nn.Parameter; a "
+        "plain "
         "list or dict hides them.",
     )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists parameters outside all optimizers; how bad that is depends on their share, their gradients and the harm."""
-    anatomy = anatomy_of(run)
+    model_summary = model_summary_of(run)
     # What never ran with gradients (a target network, a spare part) is not forgotten by the optimizer.
-    resting = {name for layer in anatomy.layers if not layer.output_shape for name in layer.parameter_names}
-    missing = [name for name in anatomy.unoptimized if name and name not in resting]
-    found = list(_replaced(run)) or (list(_unregistered(run, missing)) if missing and anatomy.optimizers else [])
+    resting = {name for layer in model_summary.layers if not layer.output_shape for name in layer.parameter_names}
+    missing = [name for name in model_summary.unoptimized if name and name not in resting]
+    found = list(_replaced(run)) or (list(_unregistered(run, missing)) if missing and model_summary.optimizers else [])
     yield from found
-    if found or not missing or not anatomy.optimizers:
+    if found or not missing or not model_summary.optimizers:
         return
     last = output_layer(run)
     headless = last is not None and bool(set(last.parameter_names) & set(missing))
-    stale = sum(one.stale for one in anatomy.optimizers)
+    stale = sum(one.stale for one in model_summary.optimizers)
     share = _left_out(run, set(missing))
     # Random features under a trained head learn something too: without a sign of a mistake more harm is asked for.
-    hurt = poor(run) if stale or headless else poor(run, below=limits["skill"])
-    most = _left_out(run, set(missing) & set(anatomy.forgotten)) >= limits["share"]
-    hurt = hurt or (most and poor(run, below=limits["learned"]))
+    hurt = is_underperforming(run) if stale or headless else is_underperforming(run, below=limits["skill"])
+    most = _left_out(run, set(missing) & set(model_summary.forgotten)) >= limits["share"]
+    hurt = hurt or (most and is_underperforming(run, below=limits["learned"]))
     severity = Severity.ERROR if hurt and (stale or headless) else Severity.WARNING if hurt else Severity.INFO
     held = f" It holds {stale} tensors that are not part of the network any more." if stale else ""
     yield Evidence(
@@ -90,7 +93,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         first_step=0,
         severity=severity,
         numbers={"parameters": len(missing), "share": share, "stale": stale, "last_layer": headless},
-        meaning=f"{len(missing)} trainable tensors ({', '.join(missing[:3])}), {100 * share:.0f} % of all trainable "
+        message=f"{len(missing)} trainable tensors ({', '.join(missing[:3])}), {100 * share:.0f} % of all trainable "
         f"parameters, are in no optimizer and never change.{held}",
         confidence=1.0 if stale or headless else 0.8,
     )
@@ -103,17 +106,17 @@ RULE = Rule(
     severity=Severity.ERROR,
     what="Trainable parameters are missing from the optimizer, or it holds stale ones.",
     why="They keep the values that they began with.",
-    advice="Make the optimizer after the network is complete, with model.parameters().",
+    recommendation="Make the optimizer after the network is complete, with model.parameters().",
     find=find,
-    needs=("anatomy",),
+    needs=("model_summary",),
     limits={
         "skill": Limit(0.3, "a head on random features usually removes more of the prior loss than this"),
         "share": Limit(0.5, "most of the network gets gradients for nothing; an optional head is a small part"),
         "learned": Limit(0.8, "a head on features of a trained network usually removes more of the prior loss"),
     },
-    leads_to=(*NOT_LEARNING, "U602", "U603", "G504", "W701"),
-    treatments=(
-        Treatment(
+    causes=(*NOT_LEARNING, "U602", "U603", "G504", "W701"),
+    fixes=(
+        Fix(
             action="rebuild_optimizer",
             say="Make it after the last change to the network.",
             code="optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)",

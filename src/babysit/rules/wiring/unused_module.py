@@ -6,63 +6,63 @@ from collections.abc import Iterator
 
 import msgspec
 
-from babysit.analysis.layer_metrics import whole
-from babysit.analysis.learning import poor
-from babysit.analysis.model_structure import adversarial, anatomy_of
-from babysit.records.anatomy import Anatomy, Layer, OptimizerFacts
-from babysit.records.finding import Evidence, Severity, Treatment
+from babysit.analysis.layer_metrics import overall
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.model_structure import adversarial, model_summary_of
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer, ModelSummary, OptimizerInfo
 from babysit.records.run import Run
+from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, healthy, optimizer
 from babysit.rules.rule import Limits, Rule
-from babysit.rules.symptoms import NOT_LEARNING
 
 
 def _never_ran(run: Run) -> list[Layer]:
     """Trainable layers that were never seen running, while others were, and got no gradient either."""
-    anatomy = anatomy_of(run)
-    ran = [layer for layer in anatomy.layers if layer.output_shape]
+    model_summary = model_summary_of(run)
+    ran = [layer for layer in model_summary.layers if layer.output_shape]
     # A compiled network, or parts that take turns, show little of what runs.
-    if len(ran) < len(anatomy.layers) / 2 or adversarial(run) or anatomy.compiled:
+    if len(ran) < len(model_summary.layers) / 2 or adversarial(run) or model_summary.compiled:
         return []
     # What lies inside a layer that ran, or got a gradient, was used without being called as a module.
     inside = tuple(layer.name + "." for layer in ran)
-    moved = {name for name, size in whole(run, "gradient_rms").items() if size > 0}
+    moved = {name for name, size in overall(run, "gradient_rms").items() if size > 0}
     return [
         layer
-        for layer in anatomy.layers
+        for layer in model_summary.layers
         if not layer.output_shape and layer.parameters > 0 and layer.trainable and layer.name not in moved
-        if not layer.name.startswith(inside) and _starves(anatomy, layer)
+        if not layer.name.startswith(inside) and _starves(model_summary, layer)
     ]
 
 
-def _starves(anatomy: Anatomy, layer: Layer) -> bool:
+def _starves(model_summary: ModelSummary, layer: Layer) -> bool:
     """Whether no trainable tensor of the layer that an optimizer holds ever had a gradient.
 
     What no optimizer holds is meant to rest in training: a teacher, a target network, a frozen backbone.
     """
-    held = {name for one in anatomy.optimizers for name in one.parameter_names}
+    held = {name for one in model_summary.optimizers for name in one.parameter_names}
     if not held or not layer.parameter_names:
         return True
-    own = held & set(layer.parameter_names) - set(anatomy.frozen)
-    return bool(own) and own <= set(anatomy.unreached)
+    own = held & set(layer.parameter_names) - set(model_summary.frozen)
+    return bool(own) and own <= set(model_summary.unreached)
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists layers that were never seen running while others were, then those whose output is not used."""
-    anatomy = anatomy_of(run)
+    model_summary = model_summary_of(run)
     idle = _never_ran(run)
     if idle:
         yield Evidence(
             layers=tuple(layer.name for layer in idle),
             first_step=0,
-            severity=Severity.WARNING if poor(run) else Severity.INFO,
+            severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             confidence=0.9,
             numbers={"layers": len(idle), "parameters": sum(layer.parameters for layer in idle)},
-            meaning=f"{', '.join(layer.name for layer in idle[:4])} never ran in training: "
+            message=f"{', '.join(layer.name for layer in idle[:4])} never ran in training: "
             f"{sum(layer.parameters for layer in idle):,} parameters that the optimizer holds take no part.",
         )
-    ends = [one for one in anatomy.layers if one.name in anatomy.unused_outputs and one.parameter_names]
-    unused = [one for one in ends if one.trainable and one.output_shape and _starves(anatomy, one)]
+    ends = [one for one in model_summary.layers if one.name in model_summary.unused_outputs and one.parameter_names]
+    unused = [one for one in ends if one.trainable and one.output_shape and _starves(model_summary, one)]
     if unused:
         yield Evidence(
             layers=tuple(layer.name for layer in unused),
@@ -70,12 +70,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=Severity.INFO,
             confidence=0.9,
             numbers={"layers": len(unused), "parameters": sum(layer.parameters for layer in unused)},
-            meaning=f"{', '.join(layer.name for layer in unused[:4])} ran, and their output was not used: no loss "
+            message=f"{', '.join(layer.name for layer in unused[:4])} ran, and their output was not used: no loss "
             f"depends on these {sum(layer.parameters for layer in unused):,} parameters.",
         )
 
 
-def _holding(*names: str) -> OptimizerFacts:
+def _holding(*names: str) -> OptimizerInfo:
     return msgspec.structs.replace(optimizer(), parameter_names=names)
 
 
@@ -85,11 +85,11 @@ RULE = Rule(
     severity=Severity.INFO,
     what="A registered module takes no part in the computation.",
     why="Often a forgotten line in forward; else memory for nothing.",
-    advice="Call it in forward, or remove it.",
+    recommendation="Call it in forward, or remove it.",
     find=find,
-    needs=("anatomy",),
-    leads_to=NOT_LEARNING,
-    treatments=(Treatment(action="change_code", say="Use it or drop it."),),
+    needs=("model_summary",),
+    causes=NOT_LEARNING,
+    fixes=(Fix(action="change_code", say="Use it or drop it."),),
     false_positives=("Heads that are used only at evaluation, and weights that are used without their module.",),
     sources=("torch-audit TA500: unused layer.",),
     fires_on=(

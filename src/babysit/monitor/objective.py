@@ -1,0 +1,267 @@
+"""From the loss that `backward` was called on to what the network is asked to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from babysit.metrics.values import summarize, target_kind, to_numpy
+from babysit.monitor.graph_node import DATA, MODEL, Node
+from babysit.monitor.operations import LOSSES, TRANSPARENT
+from babysit.records.arrays import Array
+from babysit.records.model_summary import Objective, Op, TargetKind, Task, ValueSummary
+
+INDEX_LOSSES: Final = frozenset({"cross_entropy", "nll_loss", "multi_margin_loss"})
+BINARY_LOSSES: Final = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits", "soft_margin_loss"})
+# What a mean or a sum over elements and further terms consist of.
+PLAIN: Final = TRANSPARENT | {
+    "mean", "sum", "div", "mul", "add", "sub", "rsub", "neg", "getitem", "masked_select", "index_select", "nanmean",
+    "detach", "item", "broadcast_to", "model",
+}  # fmt: skip
+DISTANCE: Final = frozenset({"pow", "abs", "sqrt", "norm"})
+HINGE: Final = frozenset({"clamp", "relu", "pow", "max", "maximum"})
+SIDES: Final = frozenset({TargetKind.ZERO_ONE, TargetKind.INDICES, TargetKind.REAL})
+LOGARITHMS: Final = frozenset({"log", "log_softmax", "logsigmoid"})
+LABELS: Final = frozenset({TargetKind.ONE_HOT, TargetKind.ZERO_ONE, TargetKind.PROBABILITIES, TargetKind.UNIT_RANGE})
+MOST_CLASSES: Final = 10_000
+# Whole-number targets with at most this many values and a squared error are more likely classes than amounts.
+FEW_VALUES: Final = 20
+
+
+def loss_nodes(loss: Node) -> list[tuple[Node, float]]:
+    """The losses that a scalar is made of, nearest first, each with the sign it enters with."""
+    reached = list(loss.ancestors(through_cuts=False))
+    found = [(node, _sign(loss, node)) for node in reached if node.op in LOSSES and node.meeting is not None]
+    if found:
+        return found
+    meeting = next((node for node in reached if node.meeting is not None and _fits(node)), None)
+    return [(meeting, _sign(loss, meeting))] if meeting is not None else []
+
+
+def _fits(node: Node) -> bool:
+    """Whether prediction and target of a hand-written loss could be a pair: same length, or labels for rows."""
+    if node.meeting is None:
+        return False
+    prediction, target = node.meeting
+    if prediction.numel() == 0 or target.numel() == 0:
+        return False
+    if prediction.dim() == 0 or target.dim() == 0:
+        return prediction.numel() == target.numel()
+    return prediction.shape[0] == target.shape[0] or prediction.shape == target.shape
+
+
+def _sign(loss: Node, inner: Node) -> float:
+    """-1 when an inner loss enters a scalar negated: by a minus, as what is subtracted, or times a negative number."""
+    signs = {id(loss): 1.0}
+    for node in loss.ancestors():  # latest first, so whatever a node goes into has been seen
+        sign = signs[id(node)]
+        if node is inner:
+            return sign
+        flipped = node.op in {"neg", "rsub"} or node.extra.get("negative", False)
+        for place, parent in enumerate(node.parents):
+            turned = flipped or (node.op == "sub" and place == 1)
+            signs.setdefault(id(parent), -sign if turned else sign)
+    return 1.0
+
+
+def head_of(node: Node) -> tuple[str, str]:
+    """What one loss is known by among others: its function, and the layer whose output it is computed from."""
+    return node.op, output_layer(node)
+
+
+def describe(loss: Node, node: Node, sign: float) -> Objective:
+    """What one loss is: its chain, what it compares, and the task this says it is."""
+    prediction_values, target_values = node.meeting or (None, None)
+    whole = target_values
+    if target_values is not None and "ignored" in node.extra:  # padding is no class
+        counted = target_values[target_values != node.extra["ignored"]]
+        target_values = counted if counted.numel() else target_values
+    prediction = summarize(prediction_values) if prediction_values is not None else ValueSummary()
+    target = summarize(target_values) if target_values is not None else ValueSummary()
+    if whole is not None:
+        target = msgspec.structs.replace(target, shape=tuple(whole.shape))
+    kind = target_kind(target_values, target) if target_values is not None else TargetKind.NONE
+    output_ops, name, reduction = _chain(node), node.op, str(node.extra.get("reduction", "mean"))
+    if node.op not in LOSSES:
+        # Truth values that something is multiplied with choose what counts (the pairs of a metric loss): no labels.
+        labels = TargetKind.NONE if target.dtype == "bool" else kind
+        name, reduction, sign = _by_hand(loss, node, labels, sign)
+    elementwise = name not in INDEX_LOSSES and kind is not TargetKind.INDICES
+    objective = Objective(
+        loss=name,
+        reduction=reduction,
+        output_ops=output_ops,
+        prediction=prediction,
+        target=target,
+        target_kind=kind,
+        class_counts=class_counts(target_values, kind),
+        # A likelihood picked by hand has its classes where the labels index: last, in all but odd cases.
+        outputs=_outputs(name if node.op in LOSSES else "", prediction.shape),
+        broadcast=elementwise and prediction.shape != target.shape and 0 not in prediction.shape + target.shape,
+        sign=sign,
+        label_smoothing=float(node.extra.get("label_smoothing", 0.0)),
+        class_weights=bool(node.extra.get("weighted_classes", False)),
+        log_input=node.extra.get("log_input"),
+        moving_target=bool(node.extra.get("moving_target", False)),
+    )
+    task, confidence = infer_task(objective, same_as_input=bool(node.extra.get("reconstruction", False)))
+    return msgspec.structs.replace(objective, task=task, confidence=confidence)
+
+
+def _chain(node: Node) -> tuple[Op, ...]:
+    """The operations between the last layer and the loss, in the order they ran."""
+    found: list[Op] = []
+    current = _main_parent(node)
+    while current is not None and not current.extra.get("weighted"):
+        if current.op not in TRANSPARENT and current.op not in {"model", "data", "parameter"}:
+            found.append(Op(name=current.op, dim=current.dim, size=current.size, value=current.extra.get("value")))
+        current = _main_parent(current)
+    return tuple(reversed(found))
+
+
+def _main_parent(node: Node) -> Node | None:
+    model = [parent for parent in node.parents if parent.role == MODEL]
+    return max(model, key=lambda parent: parent.order) if model else None
+
+
+def output_layer(node: Node) -> str:
+    """The place whose output the loss is computed from."""
+    current: Node | None = node
+    while current is not None and not current.extra.get("weighted"):
+        following = _main_parent(current)
+        if following is None:
+            return current.layer
+        current = following
+    return current.layer if current is not None else ""
+
+
+def between(loss: Node, inner: Node) -> list[Node]:
+    """What was done from the meeting of prediction and target on to the scalar, both ends left out."""
+    later = sorted((node for node in loss.ancestors() if node.order > inner.order), key=lambda node: node.order)
+    reached, path = {id(inner)}, []
+    for node in later:
+        if any(id(parent) in reached for parent in node.parents):
+            reached.add(id(node))
+            path.append(node)
+    return path
+
+
+def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str, str, float]:
+    """The name of a loss written with plain operations, its reduction, and its sign beyond the usual minus.
+
+    Only what is done from the meeting to the scalar counts, and anything unusual there makes it a loss of its own.
+    """
+    path = between(loss, node)
+    after, before = {step.op for step in path}, {operation.name for operation in _chain(node)}
+    # A sum that is divided afterwards is a mean.
+    reduction = "sum" if "sum" in after and not {"mean", "div"} & after else "mean"
+    logarithm = bool(LOGARITHMS & (after | before))
+    if node.op in {"sub", "rsub"} and not logarithm and after <= DISTANCE | PLAIN and not _rescaled(path, node):
+        if "pow" in after or _squared(path):
+            return "mse_loss", reduction, sign
+        if "abs" in after:
+            return "l1_loss", reduction, sign
+    # 1 - label x score, cut off at zero.
+    if node.op == "mul" and kind in SIDES and {"clamp", "relu"} & after and after <= HINGE | PLAIN:
+        return "hinge_loss", reduction, sign
+    # An entry picked by its label, or all of them times one-hot labels; times anything else (a reward, an advantage)
+    # it is no likelihood of the target any more.
+    weighted = any(
+        step.op == "mul" and any(parent.role == DATA or parent.cut for parent in step.parents) for step in path
+    )
+    picked = node.op in {"gather", "getitem", "index_select"} and kind is TargetKind.INDICES and not weighted
+    # log(p) and log(1 - p) beside each other are a binary cross-entropy, whatever the targets are.
+    multiplied = node.op == "mul" and (kind in LABELS or {"log", "rsub"} <= before)
+    if logarithm and (picked or multiplied) and after <= LOGARITHMS | PLAIN:
+        # The minus of a negative log-likelihood is part of the loss, not a flip of it.
+        binary = not {"softmax", "log_softmax"} & before and node.op == "mul"
+        return ("binary_cross_entropy" if binary else "nll_loss"), reduction, -sign
+    return "custom", reduction, sign
+
+
+def _rescaled(path: list[Node], inner: Node) -> bool:
+    """Whether the network or a parameter stretches the errors, as the deviation in a likelihood does."""
+    known = {id(inner), *(id(step) for step in path)}
+    return any(
+        id(parent) not in known and parent.role != DATA and not parent.cut
+        for step in path
+        if step.op in {"mul", "div"}
+        for parent in step.parents
+    )
+
+
+def _squared(path: list[Node]) -> bool:
+    """Whether a difference is multiplied by itself."""
+    return any(step.op == "mul" and len(step.parents) == 2 and step.parents[0] is step.parents[1] for step in path)
+
+
+def _outputs(name: str, shape: tuple[int, ...]) -> int:
+    """How many units the output has: the class axis for a class loss, the last axis otherwise."""
+    if not shape:
+        return 1
+    if name in INDEX_LOSSES and len(shape) > 1:
+        return shape[1]
+    return shape[-1] if len(shape) > 1 else 1
+
+
+def class_counts(target: Tensor | None, kind: TargetKind) -> tuple[int, ...]:
+    """How often each class occurs in a target; () when it names no classes."""
+    if target is None:
+        return ()
+    if kind is TargetKind.ONE_HOT:
+        return tuple(int(count) for count in to_numpy(target.reshape(-1, target.shape[-1])).sum(0))
+    if kind in {TargetKind.INDICES, TargetKind.ZERO_ONE} and (target.dim() < 2 or target.shape[-1] == 1):
+        labels: Array = to_numpy(target.reshape(-1))
+        labels = labels[(labels >= 0) & (labels < MOST_CLASSES)].astype("int64")
+        return tuple(int(count) for count in np.bincount(labels)) if len(labels) else ()
+    return ()
+
+
+def infer_task(objective: Objective, *, same_as_input: bool = False) -> tuple[Task, float]:
+    """The task, and how sure that is, from the target's values, the loss and the width of the output."""
+    kind, target = objective.target_kind, objective.target
+    if same_as_input:
+        return Task.RECONSTRUCTION, 0.95
+    if objective.loss in INDEX_LOSSES and kind is TargetKind.INDICES:
+        sequence = len(objective.prediction.shape) > 2
+        return (Task.SEQUENCE, 0.8) if sequence else (Task.CLASSES, 0.95)
+    if kind is TargetKind.ONE_HOT or (kind is TargetKind.PROBABILITIES and objective.loss in INDEX_LOSSES):
+        return Task.CLASSES, 0.9
+    if kind is TargetKind.ZERO_ONE:
+        one_column = len(target.shape) < 2 or target.shape[-1] == 1
+        return (Task.BINARY, 0.85) if one_column else (Task.MULTILABEL, 0.8)
+    if kind is TargetKind.INDICES:
+        classes = target.distinct <= FEW_VALUES and target.high < FEW_VALUES
+        return (Task.CLASSES, 0.6) if classes else (Task.REGRESSION, 0.5)
+    if kind is TargetKind.REAL:
+        few = target.whole and target.distinct <= FEW_VALUES and target.low >= 0 and target.high < FEW_VALUES
+        return (Task.CLASSES, 0.5) if few and target.distinct > 1 else (Task.REGRESSION, 0.8)
+    if kind in {TargetKind.UNIT_RANGE, TargetKind.PROBABILITIES}:
+        return Task.REGRESSION, 0.6
+    return Task.UNKNOWN, 0.0
+
+
+def accuracy(node: Node) -> Tensor | None:
+    """Share of right answers of a training batch, still on the device; None where it has no meaning."""
+    if node.meeting is None:
+        return None
+    prediction, target = node.meeting
+    if node.op in INDEX_LOSSES and prediction.dim() > 1 and not target.is_floating_point():
+        right = (prediction.argmax(1) == target).float()
+        counted = (target != node.extra["ignored"]).float() if "ignored" in node.extra else torch.ones_like(right)
+        return (right * counted).sum() / counted.sum()
+    if node.op in INDEX_LOSSES and prediction.shape == target.shape and prediction.dim() > 1:
+        return (prediction.argmax(1) == target.argmax(1)).float().mean()
+    if node.op in BINARY_LOSSES and prediction.shape == target.shape:
+        limit = 0.0 if node.op != "binary_cross_entropy" else 0.5
+        share = ((prediction > limit) == (target > 0.5)).float().mean()
+        return torch.where(((target == 0) | (target == 1)).all(), share, torch.nan)
+    if node.op == "mse_loss" and prediction.dim() == 2 and prediction.shape == target.shape and target.shape[1] > 1:
+        hot = (target.sum(1) == 1) & (target.amax(1) == 1) & (target.amin(1) == 0)
+        right = (prediction.argmax(1) == target.argmax(1)).float()
+        return torch.where(hot.all(), right.mean(), torch.nan)
+    return None

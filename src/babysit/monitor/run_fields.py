@@ -1,0 +1,72 @@
+"""The parts of a run that listening fills; one that cannot be made is left out, and T001 says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from babysit.monitor.batch_stats import BatchStats
+from babysit.monitor.errors import ErrorBoundary
+from babysit.monitor.model_summary import ModelSummaryBuilder
+from babysit.monitor.optimizers import Optimizers
+from babysit.monitor.recorder import Recorder
+from babysit.monitor.schedule import Schedule
+from babysit.monitor.stale_gradients import StaleGradients
+from babysit.monitor.step_losses import StepLosses
+from babysit.records.dataprofile import DataProfile
+from babysit.records.events import Event, Events
+from babysit.records.model_summary import ModelSummary
+
+
+class Sources(NamedTuple):
+    """Who knows what has been heard and measured."""
+
+    recorder: Recorder
+    model_summary: ModelSummaryBuilder
+    batches: BatchStats
+    optimizers: Optimizers
+    losses: StepLosses
+    schedule: Schedule
+    gradients: StaleGradients
+
+
+def run_fields(sources: Sources, guard: ErrorBoundary, steps: int) -> dict[str, Any]:
+    """The parts by their names in `Run`, as far as they can be made."""
+    facts: dict[str, Any] = {}
+    recorder = sources.recorder
+    parts: tuple[tuple[str, Callable[[], Any]], ...] = (
+        ("model_summary", lambda: _model_summary(sources, guard)),
+        ("data", lambda: _data(sources, facts.get("model_summary"))),
+        ("layer_metrics", lambda: recorder.layer_metrics(sources.model_summary.order())),
+        ("curves", recorder.curves),
+        ("overhead", lambda: sources.schedule.cost(steps)),
+        ("events", lambda: _events(sources, steps)),  # the last, so that they tell what went wrong before
+    )
+    with torch._C.DisableTorchFunction():
+        guard.surely("recording", recorder.settle)
+        for name, part in parts:
+            with guard.contained(name):
+                facts[name] = part()
+    if "events" not in facts:
+        gaps = tuple(Event(step=0, kind="measurement_gap", detail=detail) for detail in guard.gaps)
+        facts["events"] = Events(counts={"measurement_gap": len(gaps)}, kept=gaps, steps=steps)
+    return facts
+
+
+def _model_summary(sources: Sources, guard: ErrorBoundary) -> ModelSummary:
+    with guard.contained("optimizers"):
+        sources.model_summary.all_optimizers(sources.optimizers)
+    return sources.model_summary.model_summary(sources.batches.batch_size, sources.optimizers)
+
+
+def _data(sources: Sources, model_summary: ModelSummary | None) -> DataProfile | None:
+    classes = model_summary.objectives[0].class_counts if model_summary is not None and model_summary.objectives else ()
+    return sources.batches.profile(classes, sources.model_summary.target_moments)
+
+
+def _events(sources: Sources, steps: int) -> Events:
+    sources.optimizers.tell_of_later(sources.recorder.event)
+    counts = sources.losses.counts() | sources.gradients.counts | sources.optimizers.counts()
+    return sources.recorder.events(steps, counts)

@@ -1,0 +1,212 @@
+"""Runs a user's unchanged script under watch, in this process, as Python itself would run it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, final
+
+from torch import nn
+
+from babysit.monitor.main_module import as_main, main_module, shown_path
+from babysit.monitor.parameter_registry import holds_parameters
+from babysit.monitor.recorder import RunWriter
+from babysit.monitor.script_exit import INTERRUPTED, exit_code, report_ending, wait_for_threads
+from babysit.monitor.watch import Watch, watch
+from babysit.records.errors import UserError
+from babysit.records.run import Run, Status
+from babysit.records.secrets import command_of
+
+TERMINATED: Final = 143  # what a shell gives for SIGTERM
+# `docker stop` kills ten seconds after it has asked; other schedulers wait longer.
+TERMINATION_SECONDS: Final = 8.0
+
+Ended = Callable[[Run], Run]
+
+
+@final
+class ScriptOutcome:
+    """How a watched script ended: its run as it was kept, the exit code that Python would give, and what it raised.
+
+    In a child that the script forked and that ran to the script's end, `forked` is true and nothing was judged or kept.
+    """
+
+    def __init__(self, run: Run, error: BaseException | None, *, forked: bool) -> None:
+        self.run = run
+        self.exit_code = exit_code(error)
+        self.error = error
+        self.forked = forked
+
+
+def run_script(
+    path: str,
+    arguments: Sequence[str] = (),
+    *,
+    code: types.CodeType | None = None,
+    overhead: float = 0.01,
+    name: str = "",
+    writer: RunWriter | None = None,
+    ended: Ended = lambda run: run,
+    last: bool = False,
+) -> ScriptOutcome:
+    """Run a script under watch; its output, arguments, `__main__`, folder and seeds are as without babysit.
+
+    A script that raises has its own `sys.excepthook` called, with a traceback without our frames, before this returns.
+
+    Args:
+        path: the script.
+        arguments: its own.
+        code: what `read_script` gave for it, when it was read before.
+        overhead: share of step time that watching may take.
+        name: a name for the run.
+        writer: where records go while the script runs.
+        ended: called with the judged run, in the process that started the script and in no child of it, also when a
+            plain SIGTERM ends the script: the process dies of the signal afterwards, as it would have.
+        last: the process ends with the script. `__main__` and its arguments stay for what runs at exit, and threads
+            that Python waits for at its end are waited for here, so that what they train is seen.
+
+    Raises:
+        UserError: the script does not exist, is no file, cannot be read, or is not Python.
+    """
+    code = code or read_script(path)
+    module = main_module(path)
+    watching = watch(overhead=overhead, name=name or Path(path).stem, writer=writer)
+    watching.note(command=command_of(["python", path, *arguments]))
+    watching.name_models_by(lambda model: _variable_name(module, model))
+    process = os.getpid()
+    with as_main(module, path, arguments, stays=last):
+        with _kept_when_terminated(lambda: ended(watching.close(status=Status.INTERRUPTED))):
+            error = report_ending(_run(code, module, watching))
+            if last:
+                error = wait_for_threads() or error
+        if os.getpid() != process:
+            return ScriptOutcome(watching.run, error, forked=True)
+        _flush_output()
+        return ScriptOutcome(ended(watching.close(status=_status(error), error=error)), error, forked=False)
+
+
+def read_script(path: str) -> types.CodeType:
+    """The script's code, ready to run; raises UserError when there is no such script or it is not Python."""
+    try:
+        source = Path(path).read_bytes()
+    except FileNotFoundError as problem:
+        raise UserError("there is no such script", where=path, do="Check the path") from problem
+    except IsADirectoryError as problem:
+        raise UserError("this is a folder, not a script", where=path, do="Name the .py file inside it") from problem
+    except OSError as problem:
+        raise UserError(f"the script cannot be read: {problem.strerror}", where=path) from problem
+    try:
+        return compile(source, shown_path(path), "exec", dont_inherit=True)
+    except SyntaxError as problem:
+        raise UserError(
+            f"the script is not valid Python: {problem.msg}", where=f"{path}, line {problem.lineno}", do="Mend it first"
+        ) from problem
+    except ValueError as problem:  # null bytes
+        raise UserError(f"the script is not Python text: {problem}", where=path) from problem
+
+
+@final
+class _Death:
+    """Handles SIGTERM: keeps the records first, then lets the process die of the signal, as it would have."""
+
+    def __init__(self, keep: Callable[[], object]) -> None:
+        self._keep = keep
+        self._process = os.getpid()
+
+    def __call__(self, number: int, _frame: types.FrameType | None) -> None:
+        """Hear the signal."""
+        self.undo()
+        if os.getpid() == self._process:
+            # It may have come while a lock was held that keeping needs: then this thread ends the process.
+            deadline = threading.Timer(TERMINATION_SECONDS, os.kill, (self._process, number))
+            deadline.daemon = True
+            deadline.start()
+            with contextlib.suppress(Exception):
+                self._keep()
+        os.kill(os.getpid(), number)
+
+    def undo(self) -> None:
+        """Let the signal do what it always does, unless the script has set a handler of its own."""
+        if signal.getsignal(signal.SIGTERM) is self:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _kept_when_terminated(keep: Callable[[], object]) -> Iterator[None]:
+    """Keep the records when a plain SIGTERM (Slurm, Docker, `timeout`) ends the script.
+
+    Nothing is raised into the script, which could catch it and go on. A handler that the script itself sets replaces
+    this one; where none can be set, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    death = _Death(keep)
+    signal.signal(signal.SIGTERM, death)
+    try:
+        yield
+    finally:
+        death.undo()
+
+
+_lifted: list[_Death] = []
+
+
+def _before_fork() -> None:
+    # Python forgets a signal that reaches a child while it forks: a child that is terminated at once would live on.
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(handler, _Death) and threading.current_thread() is threading.main_thread():
+        handler.undo()
+        _lifted.append(handler)
+
+
+def _in_parent() -> None:
+    if _lifted and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _lifted.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_lifted.clear)
+
+
+def _run(code: types.CodeType, module: types.ModuleType, watching: Watch) -> BaseException | None:
+    watching.start(at_once=False)  # the script prepares its data first
+    try:
+        exec(code, module.__dict__)  # the user's own script, as `python script.py` would run it
+    except BaseException as error:
+        return error
+    return None
+
+
+def _status(error: BaseException | None) -> Status:
+    code = exit_code(error)
+    if code in (INTERRUPTED, TERMINATED):
+        return Status.INTERRUPTED
+    return Status.FINISHED if error is None or isinstance(error, SystemExit) else Status.CRASHED
+
+
+def _flush_output() -> None:
+    """Let the script's output come before our own; what cannot be written fails again at Python's end, as it would."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def _variable_name(module: types.ModuleType, model: nn.Module) -> str:
+    """The script's own name for a model, when it has several; "" when one is all there is."""
+    models = {
+        name: value
+        for name, value in list(vars(module).items())
+        if isinstance(value, nn.Module) and not name.startswith("_") and holds_parameters(value)
+    }
+    inner = {id(child) for value in models.values() for child in value.modules() if child is not value}
+    outer = {name: value for name, value in models.items() if id(value) not in inner}
+    if len({id(value) for value in outer.values()}) < 2:
+        return ""
+    return next((name for name, value in outer.items() if value is model), "")

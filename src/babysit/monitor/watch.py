@@ -1,0 +1,245 @@
+"""`watch`: joins hooks, measurements, rules and the store around a training loop that knows nothing of them."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Self, final
+
+import msgspec
+import torch
+from torch import nn
+
+from babysit.monitor import torch_events
+from babysit.monitor.crashes import crash_of
+from babysit.monitor.environment import environment
+from babysit.monitor.errors import described
+from babysit.monitor.recorder import RunWriter
+from babysit.monitor.session import TrainingSession
+from babysit.records.curves import canonical_name
+from babysit.records.errors import UserError
+from babysit.records.finding import Finding, Severity
+from babysit.records.run import Run, Status
+
+
+def watch(
+    model: nn.Module | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    overhead: float = 0.01,
+    name: str = "",
+    writer: RunWriter | None = None,
+) -> Watch:
+    """Watch a training loop: `with babysit.watch(model, optimizer) as w:` around it is all there is to do.
+
+    Losses, layers, the objective and evaluation passes are seen by themselves. Weights and random state stay bit for
+    bit what they would have been.
+
+    Args:
+        model: the network; None finds it when it is first called.
+        optimizer: only this optimizer counts; None means every one.
+        overhead: share of step time that watching may take once the dense beginning is over.
+        name: a name for the run.
+        writer: where records go while training runs (`Store.open_writer`); None keeps them in memory.
+
+    Raises:
+        UserError: `model` is no module, `optimizer` no optimizer, or `overhead` is not above 0 and at most 1.
+    """
+    if model is not None and not isinstance(model, nn.Module):
+        raise UserError(f"watch needs a torch.nn.Module, not {type(model).__name__}", do="Pass the model itself")
+    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+        raise UserError(
+            f"watch needs a torch.optim.Optimizer, not {type(optimizer).__name__}",
+            do="Pass the optimizer, or leave it out to watch every optimizer",
+        )
+    if not isinstance(overhead, int | float) or not 0 < overhead <= 1:
+        raise UserError(f"overhead is a share of step time above 0 and at most 1, not {overhead!r}", do="0.01 is usual")
+    return Watch(model, optimizer, overhead=overhead, name=name, writer=writer)
+
+
+@final
+class Watch:
+    """A watch over one training, from `start` to `close`; a context manager that does both.
+
+    It belongs to the process that started it: in a forked child it is closed, with nothing judged, sent or kept.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None,
+        optimizer: torch.optim.Optimizer | None,
+        *,
+        overhead: float,
+        name: str,
+        writer: RunWriter | None,
+    ) -> None:
+        self._loop = TrainingSession(model, optimizer, overhead=overhead, writer=writer)
+        self._writer = writer
+        self._parts: dict[str, Any] = {}
+        self._open = self._closed = False
+        self._run = Run(id=_identity(), name=name, created=_now())
+        with self._loop.guard.contained("environment"):
+            self._run = msgspec.structs.replace(self._run, environment=environment())
+
+    # -- lifetime
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        status = Status.FINISHED if kind is None else Status.INTERRUPTED if interrupted else Status.CRASHED
+        self.close(status=status, error=error)
+
+    def start(self, *, at_once: bool = True) -> Self:
+        """Begin to listen; `at_once=False` leaves everything before the first optimizer is made alone."""
+        if not self._open and not self._closed:
+            self._open = True
+            _open.add(self)
+            self._loop.guard.surely("start", lambda: self._loop.start(at_once=at_once))
+        return self
+
+    def close(self, *, status: Status = Status.FINISHED, error: BaseException | None = None) -> Run:
+        """Stop listening, judge, and return the whole run; safe to call again.
+
+        Args:
+            status: how the training ended.
+            error: the exception that ended it, recorded for a run that crashed.
+        """
+        if not self._closed:
+            self._open, self._closed = False, True
+            _open.discard(self)
+            self._loop.guard.surely("close", self._loop.close)
+            if status is Status.CRASHED and error is not None:
+                with self._loop.guard.contained("crash"):
+                    self._parts["crash"] = crash_of(error)
+            self._conclude(status)
+        return self._run
+
+    def log(self, name: str, value: float, *, step: int | None = None) -> None:
+        """Record a scalar of your own, such as `w.log("val/loss", loss)` after an epoch.
+
+        Conventional names are understood: val_loss, validation_loss and eval/loss are kept as val/loss.
+        """
+        try:  # a slip in logging must not end a training; T001 tells of it
+            if not isinstance(name, str):
+                raise TypeError(f"the name of a curve is text, not {type(name).__name__}")
+            self._loop.recorder.own(canonical_name(name), self._loop.steps if step is None else int(step), float(value))
+        except Exception as problem:  # a context manager would cost a microsecond, of which a step has ten
+            self._loop.guard.problem("log", problem)
+
+    def note(self, **run_fields: Any) -> None:
+        """Set parts of the run: config, data, experiments, trials, ranges, result, artifacts, command, stop_reason."""
+        unknown = set(run_fields) - set(Run.__struct_fields__)
+        if unknown:
+            raise UserError(
+                f"a run has no {', '.join(sorted(unknown))}", do=f"Its parts: {', '.join(Run.__struct_fields__)}"
+            )
+        self._parts.update(run_fields)
+
+    def pause(self) -> None:
+        """Listen to nothing until `resume`: for training on the side that is not part of this run."""
+        if self._open:
+            self._loop.guard.surely("pause", self._loop.pause)
+
+    def resume(self) -> None:
+        """Listen again."""
+        if self._open:
+            self._loop.guard.surely("resume", self._loop.resume)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps seen so far."""
+        return self._loop.steps
+
+    def snapshot(self) -> Run:
+        """The run so far, not judged."""
+        if self._open:
+            with self._loop.guard.contained("snapshot"):
+                return self._snapshot(status=Status.RUNNING)
+        return self._run
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong as far as can be told now; once closed, the whole judgement."""
+        if self._open:
+            with self._loop.guard.contained("findings"):
+                return self._loop.live.findings
+        return self._run.findings
+
+    @property
+    def run(self) -> Run:
+        """The run: judged once closed, so far otherwise."""
+        return self.snapshot()
+
+    def name_models_by(self, name_of: Callable[[nn.Module], str]) -> None:
+        """How to call a model that is found by itself."""
+        self._loop.window.name_of = name_of
+
+    def _abandon(self) -> None:
+        """Be closed, in a forked child."""
+        self._open, self._closed = False, True
+        self._loop.abandon()
+
+    def _snapshot(self, *, status: Status, ended: str = "") -> Run:
+        fields = {"status": status, "ended": ended, **self._loop.facts(), **self._parts}
+        return msgspec.structs.replace(self._run, **fields)
+
+    def _conclude(self, status: Status) -> None:
+        """Judge and hand over; what fails is left out, and the run says so."""
+        self._run = msgspec.structs.replace(self._run, status=status)
+        try:
+            self._run = self._snapshot(status=status, ended=_now())
+            from babysit.rules.engine import judged
+
+            self._run = judged(self._run)
+        except Exception as problem:
+            self._note_gap("The run was recorded but could not be judged", problem)
+        if self._writer is not None:
+            try:
+                self._loop.send(self._writer)
+            except Exception as problem:
+                self._note_gap("The curves could not be written to the end", problem)
+            try:
+                self._writer.update(**{name: getattr(self._run, name) for name in _WRITTEN})
+            except Exception as problem:
+                self._note_gap("The run could not be written", problem)
+
+    def _note_gap(self, what: str, problem: Exception) -> None:
+        """A finding for what went wrong after everything else was gathered."""
+        self._loop.guard.problem("close", problem)
+        found, said = self._run.findings, f"{what}: {described(problem)}"
+        gap = Finding(code="T001", name="measurement-gap", severity=Severity.INFO, rank=len(found) + 1, message=said)
+        self._run = msgspec.structs.replace(self._run, findings=(*found, gap))
+
+
+_open: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    torch_events.unsubscribe_all()
+    for watching in list(_open):
+        watching._abandon()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+_WRITTEN: Final = (
+    "status", "ended", "name", "command", "config", "model_summary", "data", "experiments", "events", "trials",
+    "ranges", "findings", "verdict", "missing", "learning", "result", "artifacts", "stop_reason", "crash", "overhead",
+    "environment",
+)  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _identity() -> str:
+    from babysit.store.run_id import new_run_id
+
+    return new_run_id()

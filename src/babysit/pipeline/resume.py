@@ -1,0 +1,56 @@
+"""The pen of a training that goes on where an earlier one stopped."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import msgspec
+
+from babysit.records.curves import Curves, Series
+from babysit.records.events import Events
+from babysit.records.layer_metrics import LayerMetrics
+from babysit.store.writer import Writer
+
+
+@final
+class OffsetWriter:
+    """Counts the steps of a training from where it goes on, and leaves the fields of the run to its journal.
+
+    A watch counts from 0 each time: that is how it knows to look closely at the beginning. What was recorded after the
+    checkpoint happened in a training that is being done again, and is dropped.
+    """
+
+    def __init__(self, writer: Writer, first_step: int) -> None:
+        self.run_id = writer.run_id
+        self._writer = writer
+        self._first_step = first_step
+        writer.rewind(first_step - 1)
+
+    def append(self, *, curves: Curves | None = None, layer_metrics: LayerMetrics | None = None) -> None:
+        """Add rows, their steps counted from the beginning of the run."""
+        self._writer.append(
+            curves=None if curves is None else shifted_curves(curves, self._first_step),
+            layer_metrics=None
+            if layer_metrics is None
+            else msgspec.structs.replace(layer_metrics, steps=layer_metrics.steps + self._first_step),
+        )
+
+    def update(self, **fields: Any) -> None:
+        """Keep what is found meanwhile, for those who follow the run; the journal keeps all other fields itself."""
+        meanwhile = {name: fields[name] for name in ("model_summary", "overhead", "findings") if name in fields}
+        self._writer.update(**meanwhile)
+
+
+def shifted_curves(curves: Curves, steps: int) -> Curves:
+    """The curves, that many steps later."""
+    return Curves(series={name: Series(series.steps + steps, series.values) for name, series in curves.series.items()})
+
+
+def joined_events(before: Events, after: Events, *, first_step: int) -> Events:
+    """What two parts of a training did together; of the first part, what came before `first_step`."""
+    kept = tuple(event for event in before.kept if event.step < first_step)
+    later = tuple(msgspec.structs.replace(event, step=event.step + first_step) for event in after.kept)
+    counts = {
+        kind: before.counts.get(kind, 0) + after.counts.get(kind, 0) for kind in {**before.counts, **after.counts}
+    }
+    return Events(counts=counts, kept=kept + later, steps=first_step + after.steps)

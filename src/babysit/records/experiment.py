@@ -1,0 +1,30 @@
+"""What an experiment before training measured, and what was expected."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from babysit.records.curves import Series
+
+
+class Outcome(StrEnum):
+    """How an experiment ended."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIPPED = "skipped"
+
+
+class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One experiment: measured against expected, in numbers and in one sentence."""
+
+    name: str  # initial-loss, overfit-tiny, lr-range, …
+    outcome: Outcome
+    measured: dict[str, float] = {}
+    expected: dict[str, float] = {}
+    message: str = ""  # what it means and what to do, one or two sentences
+    curves: dict[str, Series] = {}  # the x axis is "steps", or the learning rates in curves["lr"]
+    seconds: float = 0.0

@@ -1,0 +1,112 @@
+"""What a run shows, in words: findings under their causes, results, and what was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from babysit.analysis.extent import steps
+from babysit.plots.catalogue import PLOTS
+from babysit.plots.formatting import number, percent
+from babysit.plots.names import short
+from babysit.records.curves import metric_of, split_of
+from babysit.records.finding import Finding
+from babysit.records.run import Run
+from babysit.reporting import run_metadata
+
+_SHOWN_LAYERS = 3
+
+
+class Cause(NamedTuple):
+    """A finding and, beneath it, the findings it explains."""
+
+    finding: Finding
+    symptoms: tuple[Cause, ...]
+
+
+def causes(run: Run, *, problems: bool) -> tuple[Cause, ...]:
+    """The findings as trees, causes first in rank order; `alarms`: those that count, else those worth knowing."""
+    chosen = [finding for finding in run.findings if (finding.severity != "INFO") == problems]
+    codes = {finding.code for finding in chosen}
+    # A finding that names itself, or one that is not there, stands on its own.
+    roots = [finding for finding in chosen if finding.explained_by not in codes or finding.explained_by == finding.code]
+    placed: set[int] = set()
+    trees = tuple(_tree(finding, chosen, placed) for finding in roots)
+    # Findings that explain each other in a circle have no root: each is shown once all the same.
+    return trees + tuple(_tree(finding, chosen, placed) for finding in chosen if id(finding) not in placed)
+
+
+def _tree(finding: Finding, chosen: list[Finding], placed: set[int]) -> Cause:
+    placed.add(id(finding))
+    below = []
+    for other in chosen:
+        if other.explained_by == finding.code and id(other) not in placed:
+            below.append(_tree(other, chosen, placed))
+    return Cause(finding, tuple(below))
+
+
+def location_text(finding: Finding) -> str:
+    """Where and when a finding was seen: " in hidden.1, steps 48 to 799", " at step 0"; empty without a place."""
+    where = f" in {layers(finding)}" if finding.layers else ""
+    first, last = finding.first_step, finding.last_step
+    if first is None:
+        return where
+    if last is not None and last > first:
+        return f"{where}, steps {first:,} to {last:,}" if where else f" from step {first:,} to {last:,}"
+    return f"{where}, step {first:,}" if where else f" at step {first:,}"
+
+
+def layers(finding: Finding) -> str:
+    """The layers of a finding, the first few by name."""
+    names = [short(name, 40) or "(no name)" for name in finding.layers[:_SHOWN_LAYERS]]
+    rest = len(finding.layers) - len(names)
+    return ", ".join(names) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def evidence(finding: Finding) -> list[tuple[str, str]]:
+    """The numbers that made a rule fire: name and value in words."""
+    return [
+        (short(name.replace("_", " "), 40), run_metadata.value_words(value)) for name, value in finding.evidence.items()
+    ]
+
+
+_SPLIT_WORDS: Final = {"train": "training", "val": "validation", "test": "test"}
+
+
+def results(run: Run) -> list[tuple[str, str]]:
+    """What the run achieved: "Test accuracy" and "97.8 %"; the test values first, then the other splits'."""
+    splits = ("test", "val", "train")
+
+    def order(name: str) -> int:
+        split = split_of(name)
+        return splits.index(split) if split in splits else len(splits)
+
+    ordered = sorted(run.result.items(), key=lambda item: (order(item[0]), item[0]))
+    return [(result_name(name), result_value(name, value)) for name, value in ordered]
+
+
+def result_name(name: str) -> str:
+    """A result's name as people write it: test/accuracy as "Test accuracy"."""
+    split = split_of(name)
+    words = f"{_SPLIT_WORDS[split]} {metric_of(name)}" if split else name
+    return short(words.replace("_", " ").capitalize(), 40)
+
+
+def result_value(name: str, value: float) -> str:
+    """A result's value as people write it: accuracies as per cent."""
+    return percent(value) if metric_of(name) == "accuracy" else number(value)
+
+
+def missing(run: Run, shown: Collection[str]) -> list[tuple[str, str]]:
+    """The figures that are not among those `shown` (names), and why: title and reason."""
+    searched = run.kind in ("search", "pipeline") or run.trials
+    plots = [plot for plot in PLOTS if searched or not plot.name.startswith("search")]
+    return [(plot.title, plot.needs) for plot in plots if plot.name not in shown]
+
+
+def unmeasured(run: Run) -> list[tuple[str, str]]:
+    """What a training should have shown and did not: title and reason; nothing for a run that trained nothing."""
+    if run.kind in ("search", "check") or not steps(run):
+        return []
+    plots = [plot for plot in PLOTS if plot.name in ("losses", "update_ratio", "heatmap")]
+    return [(plot.title, plot.needs) for plot in plots if plot.numbers(run) is None]

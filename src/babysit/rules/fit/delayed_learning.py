@@ -1,0 +1,77 @@
+"""F904: flat for long, then a sudden drop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.analysis.learning import is_underperforming
+from babysit.analysis.loss_curve import blocks, levels, values_of
+from babysit.analysis.model_structure import adversarial
+from babysit.records.curves import TRAIN_LOSS
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.run import Run
+from babysit.rules.examples import example_run, falling, flat, healthy
+from babysit.rules.rule import Limit, Limits, Rule
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Measures how long block means stayed within a twentieth of the way down, before the loss fell for good."""
+    level = levels(run)
+    steps, values = values_of(run.curves.get(TRAIN_LOSS))
+    if (
+        level is None
+        or level.broken_at is not None
+        or adversarial(run)
+        or level.looks < limits["steps"]
+        or level.end < 0
+    ):
+        return
+    means = blocks(values)
+    drop = level.start - level.end
+    if drop < limits["drop"] * abs(level.start) or drop < 5 * level.noise:
+        return
+    left = np.flatnonzero(means < level.start - 0.1 * drop)
+    flat_share = float(left[0]) / len(means) if left.size else 1.0
+    if limits["flat"] <= flat_share < 1.0:
+        at = int(steps[int(flat_share * (len(steps) - 1))])
+        yield Evidence(
+            first_step=0,
+            last_step=at,
+            severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
+            confidence=0.6,
+            numbers={"flat_share": flat_share, "takeoff_step": at, "start_loss": level.start, "end_loss": level.end},
+            message=f"The loss stayed near {level.begun} for {100 * flat_share:.0f} % of the run and fell only "
+            f"after step {at}: the network had to find its way out of a bad start.",
+        )
+
+
+RULE = Rule(
+    code="F904",
+    name="delayed-learning",
+    severity=Severity.INFO,
+    what="A long flat start, then a sudden drop.",
+    why="Time is lost in a region without gradient, as after a poor initialization.",
+    recommendation="Initialize by the activation (He, Xavier), scale the inputs, or warm the learning rate up less.",
+    find=find,
+    needs=("curves",),
+    limits={
+        "flat": Limit(0.3, "three tenths of the run"),
+        "drop": Limit(0.15, "a fall of 15 % shows that it took off"),
+        "steps": Limit(50, "shorter runs show no shape"),
+    },
+    causes=("F903",),
+    fixes=(
+        Fix(
+            action="initialize",
+            value="auto",
+            say="Initialize by the activation that follows.",
+            code="babysit.nn.initialize.initialize_(model)",
+        ),
+    ),
+    false_positives=("Warm-up and tasks with a sudden insight: INFO.",),
+    sources=("CS231n lecture 6: flat, then a sudden drop: bad initialization a prime suspect.",),
+    fires_on=(lambda: example_run(loss=np.r_[flat(2.3, steps=250, noise=0.005), falling(2.2, 0.2, steps=150)]),),
+    silent_on=(healthy,),
+)

@@ -1,0 +1,63 @@
+"""O210: only the frequencies of the labels, or the mean of the target, were learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from babysit.analysis.baseline import prior_loss
+from babysit.analysis.learning import falling, is_underperforming
+from babysit.analysis.loss_curve import levels, values_of
+from babysit.analysis.model_structure import main_objective
+from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.run import Run, Status
+from babysit.rules.examples import classes, example_run, flat, healthy, healthy_regression
+from babysit.rules.rule import Limit, Limits, Rule
+
+
+def find(run: Run, limits: Limits) -> Iterator[Evidence]:
+    """Compares the last tenth of the loss with the loss of the best constant answer."""
+    objective, prior, level = main_objective(run), prior_loss(run), levels(run)
+    if objective is None or prior is None or level is None or level.broken_at is not None:
+        return
+    if not is_underperforming(run, below=limits["near"]) or level.looks < limits["steps"]:
+        return
+    _, values = values_of(run.curves.get("train/loss"))
+    window = values[-max(5, len(values) // 10) :]
+    error = float(window.std() / np.sqrt(len(window)))
+    margin = max(limits["near"] * prior, 2 * error)
+    still_going = falling(run) and run.status is Status.RUNNING
+    if abs(level.end - prior) > margin or still_going:
+        return
+    word = "entropy of the labels" if objective.outputs > 1 and objective.class_counts else "best constant answer"
+    yield Evidence(
+        first_step=int(run.curves.get("train/loss").steps[0]),
+        numbers={"end_loss": level.end, "prior_loss": prior, "steps": level.steps},
+        message=f"After {level.steps} steps the loss is {level.ended}, and the {word} gives {prior:.4g}: the network "
+        "knows how often each answer occurs and nothing of the input.",
+        confidence=0.8,
+    )
+
+
+RULE = Rule(
+    code="O210",
+    name="constant-prediction",
+    severity=Severity.WARNING,
+    what="The loss sits at the entropy of the labels or the variance of the target.",
+    why="The output ignores the input: what was learned could be read off the labels alone.",
+    recommendation="Look for what cuts the input off: dead layers, vanishing gradients, a wrong learning rate, labels "
+    "that do not match.",
+    find=find,
+    needs=("model_summary", "curves"),
+    limits={
+        "near": Limit(0.03, "within 3 % of the best constant, or two standard errors of the last tenth"),
+        "steps": Limit(30, "fewer steps say only that nobody waited"),
+    },
+    causes=("F902", "F905"),
+    fixes=(Fix(action="overfit_tiny", say="Try to overfit 20 samples: if that fails, the wiring is broken."),),
+    false_positives=("Labels that truly do not depend on the inputs.", "Adversarial losses rest at ln 2: not judged."),
+    sources=("Cross-entropy of the best constant is the entropy of the labels; squared error's is their variance.",),
+    fires_on=(lambda: example_run(loss=flat(2.303)),),
+    silent_on=(healthy, healthy_regression, lambda: example_run(objective=classes(loss="custom"), loss=flat(2.303))),
+)

@@ -1,0 +1,75 @@
+"""Whether a forward pass looks at the values of tensors, so that another batch may take another way through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# Ways out of torch that no operation tells of.
+_OUT: Final = frozenset({"numpy", "tolist", "__array__", "__dlpack__"})
+
+
+@final
+class DataDependentError(Exception):
+    """A forward pass looked at the values of a tensor."""
+
+
+def find_data_dependent_ops(model: nn.Module, x: Tensor) -> None:
+    """Runs the model and raises ReadsValuesError at the operation that reads values, or whose shape depends on them."""
+    # Most models catch nothing; what one that does has swallowed is raised here.
+    found: list[DataDependentError] = []
+    with torch.enable_grad(), _Calls(found), _Operations(found):
+        model(x)
+    if found:
+        raise found[0]
+
+
+def _read(found: list[DataDependentError]) -> DataDependentError:
+    found.append(DataDependentError())
+    return found[-1]
+
+
+@final
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for it
+    """Sees every operation that torch does."""
+
+    def __init__(self, found: list[DataDependentError]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        self._found = found
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Passes on what reads nothing."""
+        reads = torch.Tag.data_dependent_output in func.tags
+        if torch.Tag.dynamic_output_shape in func.tags:
+            reads = reads or func.overloadpacket is not torch.ops.aten.index or _by_mask(args[1])
+        if reads:
+            raise _read(self._found)
+        return func(*args, **(kwargs or {}))
+
+
+@final
+class _Calls(TorchFunctionMode):
+    """Sees every call of torch."""
+
+    def __init__(self, found: list[DataDependentError]) -> None:
+        super().__init__()
+        self._found = found
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Passes on what stays within torch."""
+        if getattr(func, "__name__", "") in _OUT:
+            raise _read(self._found)
+        return func(*args, **(kwargs or {}))
+
+
+def _by_mask(indices: Any) -> bool:
+    return any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in indices)

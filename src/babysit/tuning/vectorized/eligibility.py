@@ -1,0 +1,275 @@
+"""What a model does in one training step, as far as it decides how many of it can be trained at once."""
+
+from __future__ import annotations
+
+import copy
+import random
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from babysit.tuning.vectorized.data_dependence import DataDependentError, find_data_dependent_ops
+from babysit.tuning.vectorized.shared_input import find_first_dense, is_fed_directly
+from babysit.tuning.vectorized.signature import Parts, make_template, noted_dropout, stable_repr, tensors_of
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+_GENERATORS: Final = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
+# So often a batch is tried: a layer left out by chance half of the time is seen with 15 of 16.
+_PASSES: Final = 5
+_SAME_COST: Final = 1e-5  # far above what a sum in another order makes of it, where a device does that
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A mask that dropout draws: of which module, and its shape without the batch."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelTraits:
+    """What was found out about a model by running it once."""
+
+    template: nn.Module  # in train mode, its dropout prepared; its own tensors are only read
+    parts: Parts
+    sites: tuple[Site, ...]  # in the order in which the masks are drawn
+    first_dense: str = ""  # the dense layer that alone sees the inputs, so that all members' can be one product
+    fed_directly: bool = False  # it sees them as they are, and nothing else in the model reads them
+
+
+@final
+class NotVectorizableError(Exception):
+    """Why a model can be trained in no other way than by itself; the text names the operation."""
+
+
+Sample = tuple[Tensor, Tensor]
+
+
+def check_vectorizable(model: nn.Module, x: Tensor, y: Tensor, loss: Loss, *, odd: Sample | None = None) -> ModelTraits:
+    """Runs copies of the model on a batch; the model is left as it was.
+
+    The caller looks after torch's random state.
+
+    Args:
+        model: in any mode.
+        x: inputs of a batch.
+        y: its targets.
+        loss: of outputs and targets.
+        odd: another batch, of the other size that batches of an epoch have.
+
+    Raises:
+        OnlyPlainError: the model keeps a state or draws random numbers that members could not share, or does not train
+            the same tensors in batches of both sizes.
+    """
+    try:
+        twin = copy.deepcopy(model).train()
+        template = make_template(model).train()
+    except Exception as problem:  # anything may go wrong inside a user's __deepcopy__
+        raise NotVectorizableError(f"the model cannot be copied: {first_line(problem)}") from problem
+    if any(parameter._backward_hooks or _accumulate_hooks(parameter) for parameter in model.parameters()):
+        raise NotVectorizableError("a parameter has a hook on its gradient")
+    if generator := _generator(model):
+        raise NotVectorizableError(f"{generator} draws random numbers of its own")
+    _look_for_reads(model, x.clone())
+    parts = _parts(twin, x.clone(), y, loss)
+    sites = _sites(template, x, batch=len(x))
+    _look_for_memory(model, x, y, loss)
+    _look_at_eval(model, x)
+    if odd is not None:
+        _look_at_odd(model, parts, odd, loss)
+        if _sites(template, odd[0], batch=len(odd[0])) != sites:
+            raise NotVectorizableError("which dropout is used depends on the size of the batch")
+    dense = find_first_dense(template, x, parts=parts)
+    direct = bool(dense) and is_fed_directly(template, dense, x)
+    return ModelTraits(template=template, parts=parts, sites=sites, first_dense=dense, fed_directly=direct)
+
+
+def first_line(problem: BaseException) -> str:
+    """The kind of a problem and the first sentence of what it says."""
+    lines = str(problem).strip().splitlines() or [""]
+    text = lines[0].split(". ")[0]
+    if isinstance(problem, DataDependentError) or (text.startswith("vmap:") and ".item()" in text):
+        return "it calls .item() or branches on the values of a tensor"
+    return f"{type(problem).__name__}: {text[:160]}"
+
+
+def error_location(problem: BaseException, template: nn.Module) -> str:
+    """Which module was running when it happened, and the line of the user's own code: for people to read."""
+    names = {id(module): name for name, module in template.named_modules()}
+    place, line = "", ""
+    for frame, number in traceback.walk_tb(problem.__traceback__):
+        running = frame.f_locals.get("self")
+        if isinstance(running, nn.Module) and id(running) in names:
+            name = names[id(running)]
+            place = f"{type(running).__name__} {name!r}" if name else type(running).__name__
+        path = Path(frame.f_code.co_filename)
+        if "site-packages" not in path.parts and Path(__file__).parents[2] not in path.parents and path.exists():
+            line = f" ({path.name}, line {number})"
+    return f"{place or 'the model'}{line}: {first_line(problem)}"
+
+
+def _look_for_reads(model: nn.Module, x: Tensor) -> None:
+    """Refuses what decides by the values it is given: one batch would not tell which tensors others train or change."""
+    twin = copy.deepcopy(model).train()
+    try:
+        find_data_dependent_ops(twin, x)
+    except Exception as problem:  # torch may not be able to look into everything that a user's model does
+        raise NotVectorizableError(error_location(problem, twin)) from problem
+
+
+def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
+    held = tensors_of(twin)
+    before = _remembered(held)
+    settings, drawn = _settings(twin), _other_random_state()
+    version = x._version
+    with torch.enable_grad():
+        loss(twin(x), y).backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+    if x._version != version:
+        raise NotVectorizableError("the forward pass changes its input in place")
+    for name, value in _settings(twin).items():
+        if settings.get(name) != value:
+            raise NotVectorizableError(f"{name} changes in every forward pass")
+    if _other_random_state() != drawn:
+        raise NotVectorizableError("the forward pass draws from Python's or NumPy's random numbers")
+    parameters = dict(twin.named_parameters())
+    trained = tuple(name for name, parameter in parameters.items() if parameter.grad is not None)
+    after = tensors_of(twin)
+    if new := after.keys() - before.keys():
+        raise NotVectorizableError(f"{min(new)} is made in the forward pass")
+    moving = tuple(name for name in after if name not in parameters and _written(after[name], *before[name]))
+    if not trained:
+        raise NotVectorizableError("no parameter gets a gradient")
+    fixed = tuple(name for name in after if name not in {*trained, *moving})
+    return Parts(trained=trained, moving=moving, fixed=fixed)
+
+
+def _generator(model: nn.Module) -> str:
+    """A source of random numbers that the model holds, which every member has in a state of its own; or ""."""
+    for module in model.modules():
+        for key, value in vars(module).items():
+            held = value if isinstance(value, list | tuple) else [value]
+            if any(isinstance(one, _GENERATORS) for one in held):
+                return f"{type(module).__name__}.{key}"
+    return ""
+
+
+def _accumulate_hooks(parameter: nn.Parameter) -> bool:
+    return bool(getattr(parameter, "_post_accumulate_grad_hooks", None))
+
+
+def _look_for_memory(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> None:
+    """The same weights, batch and random numbers must give the same cost, again and again."""
+    twin = copy.deepcopy(model).train()
+    before = {name: tensor.clone() for name, tensor in tensors_of(twin).items()}
+    costs = []
+    for _ in range(_PASSES):
+        for name, tensor in tensors_of(twin).items():
+            if name in before:
+                tensor.copy_(before[name])
+        with torch.random.fork_rng([x.device] if x.is_cuda else []), torch.no_grad():
+            torch.manual_seed(0)
+            costs.append(float(loss(twin(x.clone()), y)))
+    # Where a network gives no number, the first steps tell.
+    if np.isfinite(costs).all() and np.ptp(costs) > _SAME_COST * max(abs(costs[0]), 1e-6):
+        raise NotVectorizableError("the same batch gives another cost: it keeps a state, or random numbers, of its own")
+
+
+def _look_at_eval(model: nn.Module, x: Tensor) -> None:
+    """Evaluation must change nothing: members are evaluated with one module, and not always one by one."""
+    twin = copy.deepcopy(model).train()
+    before = _remembered(tensors_of(twin))
+    settings, drawn = _settings(twin), (torch.get_rng_state(), _other_random_state())
+    with torch.no_grad():
+        twin.eval()(x.clone())
+    twin.train()
+    if not torch.equal(drawn[0], torch.get_rng_state()) or drawn[1] != _other_random_state():
+        raise NotVectorizableError("it draws random numbers in eval mode")
+    after = tensors_of(twin)
+    changed = [name for name, tensor in after.items() if name not in before or _written(tensor, *before[name])]
+    changed += [name for name, value in _settings(twin).items() if settings.get(name) != value]
+    if changed:
+        raise NotVectorizableError(f"{changed[0]} changes in eval mode")
+
+
+def _look_at_odd(model: nn.Module, parts: Parts, odd: Sample, loss: Loss) -> None:
+    """PyTorch's optimizers leave alone what a batch has not used; a stack of members cannot."""
+    others = _parts(copy.deepcopy(model).train(), *odd, loss)
+    for kind in ("trained", "moving"):
+        for name in sorted({*getattr(parts, kind)} ^ {*getattr(others, kind)}):
+            raise NotVectorizableError(f"whether {name} is used depends on the size of the batch")
+
+
+def _remembered(tensors: dict[str, Tensor]) -> dict[str, tuple[Tensor, int, int]]:
+    """Values, places and versions, by which `_written` sees what happens to them."""
+    return {name: (tensor.clone(), tensor.data_ptr(), tensor._version) for name, tensor in tensors.items()}
+
+
+def _written(tensor: Tensor, value: Tensor, place: int, version: int) -> bool:
+    """Whether something was written there or put in its place, were it the same as before."""
+    return tensor.data_ptr() != place or tensor._version != version or not torch.equal(tensor, value)
+
+
+def _settings(model: nn.Module) -> dict[str, str]:
+    hidden = {"_parameters", "_buffers", "_modules"}
+    return {
+        f"{type(module).__name__}.{key}": stable_repr(value)
+        for module in model.modules()
+        for key, value in vars(module).items()
+        if key not in hidden
+    }
+
+
+def _other_random_state() -> tuple[object, ...]:
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return (random.getstate(), kind, np.asarray(keys).tobytes(), *rest)
+
+
+def _sites(template: nn.Module, x: Tensor, *, batch: int) -> tuple[Site, ...]:
+    """Runs the template without masks, taking notes of them, and sees whether anything else draws."""
+    notes: list[tuple[str, tuple[int, ...]]] = []
+    drawing: list[str] = []
+    with noted_dropout(template, notes), _draws(template, drawing), torch.no_grad():
+        template(x)
+    if drawing:
+        raise NotVectorizableError(f"{drawing[0]} draws random numbers of its own")
+    names = [name for name, _ in notes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise NotVectorizableError(f"dropout {twice!r} is used twice in a forward pass")
+    if any(not shape or shape[0] != batch for _, shape in notes):
+        raise NotVectorizableError("dropout is used on a tensor whose first dimension is not the batch")
+    return tuple(Site(name=name, shape=shape[1:]) for name, shape in notes)
+
+
+@contextmanager
+def _draws(template: nn.Module, drawing: list[str]) -> Iterator[None]:
+    """Names the innermost modules that change torch's random state; the model itself when no module of it does."""
+    begun: list[Tensor] = []
+
+    def before(_module: nn.Module, _inputs: Any) -> None:
+        begun.append(torch.get_rng_state())
+
+    def after(module: nn.Module, _inputs: Any, _outputs: Any) -> None:
+        if not torch.equal(begun.pop(), torch.get_rng_state()):
+            drawing.append(type(module).__name__)
+
+    handles = [
+        handle
+        for module in template.modules()
+        for handle in (module.register_forward_pre_hook(before), module.register_forward_hook(after))
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
