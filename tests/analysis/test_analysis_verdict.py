@@ -39,12 +39,10 @@ def test_an_alarm_makes_problems_of_any_run_and_a_note_does_not():
     assert judged(example_run(), findings=(note,)) == (Verdict.HEALTHY, ())
 
 
-def test_a_crash_is_never_healthy_however_well_it_learned():
-    assert judged(example_run(), status=Status.CRASHED) == (Verdict.INCONCLUSIVE, (Missing.END,))
-
-
-def test_an_interrupted_run_is_judged_by_what_was_seen():
-    assert judged(example_run(), status=Status.INTERRUPTED)[0] is Verdict.HEALTHY
+@pytest.mark.parametrize("status", [Status.CRASHED, Status.INTERRUPTED])
+def test_a_program_that_did_not_end_well_is_never_healthy_however_well_it_learned(status):
+    assert judged(example_run(), status=status) == (Verdict.INCONCLUSIVE, (Missing.END,))
+    assert judged(example_run(), status=status, findings=(ALARM,)) == (Verdict.PROBLEMS, ())
 
 
 def test_a_run_in_which_nothing_was_seen_is_inconclusive():

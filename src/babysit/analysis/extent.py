@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from babysit.records.run import Run
+from typing import Final
+
+import numpy as np
+
+from babysit.records.curves import GRADIENT_NORM, LEARNING_RATE, TRAIN_LOSS, Curves
+from babysit.records.run import Run, Status
+
+_IN_EACH_STEP: Final = (TRAIN_LOSS, LEARNING_RATE, GRADIENT_NORM)
 
 
-def steps(run: Run) -> int:
-    """Count the optimizer steps that the run saw."""
-    seen = [run.events.steps, run.overhead.steps if run.overhead else 0]
-    # What is measured in a step carries its number, from 0; an evaluation carries the number of steps before it.
-    seen += [
-        int(series.steps[-1]) + (0 if name.endswith("validation") else 1)
-        for name, series in run.curves.series.items()
+def steps(run: Run, recorded: int | None = None) -> int:
+    """Count the optimizer steps that the run saw.
+
+    Args:
+        run: the run.
+        recorded: the last step that its rows speak of, where they are not in `run`.
+    """
+    if run.events.steps and run.status is not Status.RUNNING:
+        return run.events.steps
+    counted = max(run.events.steps, run.overhead.steps if run.overhead else 0)
+    return max(counted, steps_of(run.curves) if recorded is None else recorded)
+
+
+def steps_of(curves: Curves) -> int:
+    """Count the optimizer steps that these curves speak of.
+
+    What is measured in each step carries its number, from 0; an evaluation carries the number of steps before it.
+    """
+    ends = [
+        int(np.max(series.steps)) + name.startswith(_IN_EACH_STEP)
+        for name, series in curves.series.items()
         if len(series)
     ]
-    return max(seen)
+    return max(ends, default=0)
 
 
 def measured(run: Run) -> bool:

@@ -9,7 +9,8 @@ import msgspec
 from babysit.analysis.extent import measured, steps
 from babysit.analysis.learning import achievable_share, learning
 from babysit.analysis.loss_curve import values_of
-from babysit.records.curves import TRAIN_ACCURACY, TRAIN_LOSS
+from babysit.analysis.model_structure import adversarial
+from babysit.records.curves import TRAIN_ACCURACY, TRAIN_LOSS, split_of
 from babysit.records.experiment import Outcome
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Learning, Missing, Verdict
@@ -21,6 +22,9 @@ LEARNED: Final = 0.25
 # A loss that says "learned" and an accuracy that says "guessing" cannot both be right.
 LOSS_LEARNED: Final = 0.5
 ACCURACY_GUESSING: Final = 0.05
+
+# A single large pass at the end may predict for any purpose; a validation comes back.
+FEWEST_VALIDATIONS: Final = 2
 
 
 def concluded(run: Run) -> Run:
@@ -40,7 +44,7 @@ def required(run: Run) -> float:
 
 
 def _missing(run: Run, known: Learning) -> list[Missing]:
-    lacks = [Missing.END] if run.status is Status.CRASHED else []
+    lacks = [] if run.status in (Status.FINISHED, Status.RUNNING) else [Missing.END]
     if not measured(run):
         return [*lacks, Missing.ANYTHING]
     if any(experiment.outcome is Outcome.FAIL for experiment in run.experiments):
@@ -61,8 +65,20 @@ def _learning_missing(run: Run, known: Learning) -> list[Missing]:
         lacks.append(Missing.LEARNING)
     if known.validation is not None and known.validation < required(run):
         lacks.append(Missing.GENERALIZATION)
+    lacks += _unseen(run, known)
     if not lacks and _contradictory(known):
         lacks.append(Missing.AGREEMENT)
+    return lacks
+
+
+def _unseen(run: Run, known: Learning) -> list[Missing]:
+    """What the program computed and the monitor could not read."""
+    lacks = []
+    validated = known.validation is not None or any(split_of(name) in ("val", "test") for name in run.curves.series)
+    if not validated and len(run.events.of("unread_validation")) >= FEWEST_VALIDATIONS and not adversarial(run):
+        lacks.append(Missing.VALIDATION)
+    if run.events.of("unfinished_pass"):
+        lacks.append(Missing.LAST_STEP)
     return lacks
 
 

@@ -18,7 +18,7 @@ _OURS = str(Path(__file__).parents[1])
 def crash_of(error: BaseException) -> Crash:
     """Return class, message and place of an exception; of its frames, the innermost that is the user's own."""
     try:
-        message = str(error)[:_LONGEST]
+        message = str(error.code if isinstance(error, SystemExit) else error)[:_LONGEST]
     except Exception:  # an exception whose own __str__ raises
         message = ""
     return Crash(kind=type(error).__name__, message=message, place=_place(error))

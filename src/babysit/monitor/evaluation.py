@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from babysit.monitor.batch_stats import BatchStats
 from babysit.monitor.errors import ErrorBoundary
 from babysit.monitor.graph_capture import GraphCapture
-from babysit.monitor.graph_node import Node
+from babysit.monitor.graph_node import MODEL, Node
 from babysit.monitor.mode_effects import PassMode
 from babysit.monitor.model_summary import ModelSummaryBuilder
 from babysit.monitor.module_arguments import tensors_of
@@ -37,6 +37,8 @@ _UNREAD: Final = (
     "read from what was done with the outputs, so overfitting is not judged. To have it judged, record the loss of "
     'held-out data: w.log("val/loss", value).'
 )
+# Samples that are drawn to be looked at come in one batch or less, a validation set is larger.
+VALIDATION_BATCHES: Final = 2
 CHOICES: Final = frozenset({"argmax", "max", "gt", "ge", "lt", "le", "round", "topk", "sign", "int", "long", "bool"})
 
 
@@ -47,7 +49,7 @@ class Evaluation:
     def __init__(
         self, book: ParameterRegistry, batches: BatchStats, model_summary: ModelSummaryBuilder, guard: ErrorBoundary
     ) -> None:
-        self._batches = batches
+        self._book, self._batches = book, batches
         self._anatomist = model_summary
         self._tell, self._on_problem = guard.tell, guard.problem
         self._trace = GraphCapture(book, self)
@@ -63,6 +65,8 @@ class Evaluation:
         self._from_train = False
         self._sums: dict[str, tuple[float, int]] = {}
         self._calls = 0  # of models, since the last training step
+        self._rows = 0  # that a model in eval mode was given in calls that look like those of a validation
+        self.missed = False  # whether the last pass was a validation of which nothing could be read
         self.read = self.unread = 0  # passes that gave a loss or an accuracy, and those that gave neither
         self._mode = PassMode(guard.problem)
         self._in_a_row, self._last_step = 0, -1
@@ -146,7 +150,8 @@ class Evaluation:
         means = {name: total / count for name, (total, count) in self._sums.items() if count}
         self.read += bool(means)
         self.unread += self._calls > 0 and not means
-        self._sums, self._calls = {}, 0
+        self.missed = not means and self._rows >= VALIDATION_BATCHES * max(1, self._batches.batch_size)
+        self._sums, self._calls, self._rows = {}, 0, 0
         return means
 
     def tell_of_unread(self) -> None:
@@ -183,8 +188,18 @@ class Evaluation:
         self._trace.only_losses = self._anatomist.loss_inside
         if not self._trace.only_losses:
             remove(self._trace)
-        self._from_train = self._batches.feed_evaluated(module, tensors_of(module, inputs))
+        given = tensors_of(module, inputs)
+        self._from_train = self._batches.feed_evaluated(module, given)
+        if not (self._waiting or self._from_train or module.training) and self._book.is_root(module):
+            self._rows += self._rows_of([tensor for _, tensor in given])
         return True
+
+    def _rows_of(self, given: list[Tensor]) -> int:
+        """How many samples a model is given; 0 for fewer than a batch, and for what it has made itself (generation)."""
+        nodes = [self._trace.node(tensor) for tensor in given]
+        rows = max((tensor.shape[0] for tensor in given if tensor.dim()), default=0)
+        generated = any(node is not None and node.role == MODEL for node in nodes)
+        return rows if rows >= self._batches.batch_size > 0 and not generated else 0
 
     def _leave(self, module: nn.Module, _inputs: Any, result: Any) -> None:
         if self._inside == 0:

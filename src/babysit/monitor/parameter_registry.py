@@ -138,6 +138,18 @@ class ParameterRegistry:
         self.model_names: list[str] = []
         self.mode_dependent: dict[str, str] = {}  # what differs between train and eval mode, by the module's path
 
+    def parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The parameters that still exist, by name."""
+        for name, held in list(self._all.items()):
+            if held.tensor is not None:
+                yield name, held.tensor
+
+    def is_root(self, module: nn.Module) -> bool:
+        """Whether this is one of the models themselves, and not a part of one."""
+        inner = unwrapped(module)
+        known = self._roots.get(id(inner))
+        return known is not None and known() is inner
+
     def register(self, root: nn.Module, prefix: str = "") -> bool:
         """Take in every parameter of a model, under its own names; False when it was already known."""
         root = unwrapped(root)

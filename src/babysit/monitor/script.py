@@ -17,13 +17,12 @@ from torch import nn
 from babysit.monitor.main_module import as_main, main_module, shown_path
 from babysit.monitor.parameter_registry import holds_parameters
 from babysit.monitor.recorder import RunWriter
-from babysit.monitor.script_exit import INTERRUPTED, exit_code, report_ending, wait_for_threads
+from babysit.monitor.script_exit import exit_code, report_ending, status_of, wait_for_threads
 from babysit.monitor.watch import Watch, watch
 from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
 from babysit.records.secrets import command_of
 
-TERMINATED: Final = 143  # what a shell gives for SIGTERM
 # `docker stop` kills ten seconds after it has asked; other schedulers wait longer.
 TERMINATION_SECONDS: Final = 8.0
 
@@ -88,7 +87,7 @@ def run_script(
         if os.getpid() != process:
             return ScriptOutcome(watching.run, error, forked=True)
         _flush_output()
-        return ScriptOutcome(ended(watching.close(status=_status(error), error=error)), error, forked=False)
+        return ScriptOutcome(ended(watching.close(status=status_of(error), error=error)), error, forked=False)
 
 
 def read_script(path: str) -> types.CodeType:
@@ -182,13 +181,6 @@ def _run(code: types.CodeType, module: types.ModuleType, watching: Watch) -> Bas
     except BaseException as error:
         return error
     return None
-
-
-def _status(error: BaseException | None) -> Status:
-    code = exit_code(error)
-    if code in (INTERRUPTED, TERMINATED):
-        return Status.INTERRUPTED
-    return Status.FINISHED if error is None or isinstance(error, SystemExit) else Status.CRASHED
 
 
 def _flush_output() -> None:

@@ -13,7 +13,10 @@ import threading
 import types
 from typing import Final, NoReturn
 
+from babysit.records.run import Status
+
 INTERRUPTED: Final = 130  # what a shell gives for Ctrl-C
+TERMINATED: Final = 143  # and for SIGTERM
 # The exit code is a C long; Python gives -1 for a number that is none.
 _LONG: Final = 63 if sys.maxsize > 2**32 and os.name != "nt" else 31
 _TOO_LARGE: Final = 255
@@ -34,6 +37,14 @@ def exit_code(error: BaseException | None) -> int:
     if isinstance(error.code, int):
         return error.code & 0xFF if -(2**_LONG) <= error.code < 2**_LONG else _TOO_LARGE
     return 1
+
+
+def status_of(error: BaseException | None) -> Status:
+    """Return how a program ended that ended with this: an exit code other than 0 says that it failed."""
+    code = exit_code(error)
+    if code in (INTERRUPTED, TERMINATED):
+        return Status.INTERRUPTED
+    return Status.CRASHED if code else Status.FINISHED
 
 
 def report_ending(error: BaseException | None) -> BaseException | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from typing import Any, final
@@ -14,6 +15,7 @@ from babysit.monitor.backward_sums import BackwardSums
 from babysit.monitor.batch_stats import BatchStats
 from babysit.monitor.errors import ErrorBoundary
 from babysit.monitor.evaluation import Evaluation
+from babysit.monitor.last_pass import LastPass, nonfinite
 from babysit.monitor.manual_updates import ManualUpdateDetector
 from babysit.monitor.metric_collector import MetricCollector
 from babysit.monitor.model_summary import CAPTURED_STEPS, ModelSummaryBuilder
@@ -67,7 +69,8 @@ class TrainingSession:
         self._losses, self._sums = StepLosses(self._anatomist.scales), BackwardSums(self.window, self.guard)
         heard = self._optimizers, self._losses, self._schedule, self.window.gradients
         self._sources = Sources(self.recorder, self._anatomist, self._batches, *heard)
-        self._doze = StepCounter(self, self._schedule, self._optimizers, self._losses, self._outlet)
+        self._last_pass = LastPass()
+        self._doze = StepCounter(self, self._schedule, self._optimizers, self._losses, self._outlet, self._last_pass)
         self.on_step_counted, self.on_scale = self._doze.count, self._losses.scale
         self._compiled_before = torch_events.compiled_frames()
         if model is not None:
@@ -98,11 +101,12 @@ class TrainingSession:
     def resume(self) -> None:
         """Listen again."""
         torch_events.subscribe(self)
+        self._last_pass.begin()
         self._last_time = time.perf_counter()
 
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
-        self.guard.surely("close", self.pause, self.live.close, self._take_evaluation)
+        self.guard.surely("close", self.pause, self.live.close, self._take_evaluation, self._look_at_the_end)
         self.guard.surely("close", self._evaluation.tell_of_unread, lambda: self._outlet.end(self.steps))
 
     def abandon(self) -> None:
@@ -262,6 +266,7 @@ class TrainingSession:
         except Exception as problem:
             self.guard.problem("step", problem)
         self._done += 1
+        self._last_pass.stepped(sampled=sampled)
         self._do_what_is_due(optimizer, now, sampled=sampled)
 
     def _do_what_is_due(self, optimizer: torch.optim.Optimizer | None, now: float, *, sampled: bool) -> None:
@@ -291,10 +296,27 @@ class TrainingSession:
             self.window.close()
 
     def _take_evaluation(self) -> None:
-        if means := self._evaluation.take():
+        means = self._evaluation.take()
+        if means:
             self.recorder.event(self.steps, "evaluation", self._evaluation.mode)
+        elif self._evaluation.missed:
+            self.recorder.event(self.steps, "unread_validation")
         for name, value in means.items():
             self.recorder.found(name, self.steps, value)
+
+    def _look_at_the_end(self) -> None:
+        """Look at what a program that stopped at a loss of NaN leaves behind."""
+        if not self.steps:
+            return
+        with self.guard.unseen("last pass"):
+            loss = self._last_pass.loss()
+            if loss is not None and not math.isfinite(loss):
+                self.recorder.event(self.steps, "nonfinite_loss", f"{loss:g}")
+            elif loss is None and self._last_pass.unfinished:
+                self.recorder.event(self.steps, "unfinished_pass")
+        with self.guard.unseen("last weights"):
+            for name in nonfinite(self._book.parameters()):
+                self.recorder.event(self.steps, "nonfinite_parameter", name)
 
     def facts(self) -> dict[str, Any]:
         """The parts of a run that listening fills; reads what is still on the device."""

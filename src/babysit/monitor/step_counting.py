@@ -12,6 +12,7 @@ import torch
 
 from babysit.monitor import torch_events
 from babysit.monitor.events import EventHandler
+from babysit.monitor.last_pass import LastPass
 from babysit.monitor.optimizers import Optimizers
 from babysit.monitor.record_buffer import RecordBuffer
 from babysit.monitor.schedule import Schedule
@@ -43,9 +44,10 @@ class StepCounter:
         optimizers: Optimizers,
         losses: StepLosses,
         outlet: RecordBuffer,
+        last_pass: LastPass,
     ) -> None:
         self._listener, self._schedule, self._optimizers = listener, schedule, optimizers
-        self._losses, self._outlet = losses, outlet
+        self._losses, self._outlet, self._last_pass = losses, outlet, last_pass
         self.on = False
         self.busy = False  # at work itself: a signal may come at any moment, and its handler may do anything
         self.reads = False  # whether the loss of the step under way is wanted
@@ -79,6 +81,7 @@ class StepCounter:
             self._listener.on_after_step(optimizer, closure=False)
             return
         self.counted += 1
+        self._last_pass.stepped()
         if self.counted >= self._turn:
             self.busy = True
             try:

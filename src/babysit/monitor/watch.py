@@ -17,6 +17,7 @@ from babysit.monitor.crashes import crash_of
 from babysit.monitor.environment import environment
 from babysit.monitor.errors import described
 from babysit.monitor.recorder import RunWriter
+from babysit.monitor.script_exit import status_of
 from babysit.monitor.session import TrainingSession
 from babysit.records.curves import canonical_name
 from babysit.records.errors import UserError
@@ -89,9 +90,7 @@ class Watch:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-        status = Status.FINISHED if kind is None else Status.INTERRUPTED if interrupted else Status.CRASHED
-        self.close(status=status, error=error)
+        self.close(status=status_of(error), error=error)
 
     def start(self, *, at_once: bool = True) -> Self:
         """Begin to listen; `at_once=False` leaves everything before the first optimizer is made alone."""

@@ -19,12 +19,14 @@ class Missing(StrEnum):
     """What keeps a run without alarms from being called healthy."""
 
     ANYTHING = "anything"  # no optimizer step, no loss, no check and no trial was seen
-    END = "end"  # the program crashed
+    END = "end"  # the program crashed, exited with an error or was interrupted
     STEPS = "steps"  # too few optimizer steps
     LOSS = "loss"  # no training loss and no accuracy was seen
     BASELINE = "baseline"  # a loss whose value for a constant prediction is not known, and no accuracy
     LEARNING = "learning"  # hardly better than a constant prediction on the training data
     GENERALIZATION = "generalization"  # the same on the validation data
+    VALIDATION = "validation"  # validation passes were seen, and neither a loss nor an accuracy could be read
+    LAST_STEP = "last step"  # the last forward pass was not followed by a step, and its loss could not be read
     AGREEMENT = "agreement"  # loss and accuracy contradict each other
     CHECKS = "checks"  # a check before training failed
     TRAINING = "training"  # checks alone: nothing was trained
@@ -49,8 +51,8 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The exception that ended a program."""
+    """The exception that ended a program; of SystemExit, the message is what the program exited with."""
 
-    kind: str  # class of the exception
+    kind: str  # class of the exception; SystemExit for a program that exited with an error
     message: str = ""
     place: str = ""  # FILE:LINE of the innermost line that belongs to the user, or ""

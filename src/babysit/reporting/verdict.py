@@ -12,7 +12,7 @@ from babysit.plots.names import display_name, short
 from babysit.records.experiment import Outcome
 from babysit.records.finding import Finding
 from babysit.records.run import Run, Status
-from babysit.records.verdict import Learning, Missing
+from babysit.records.verdict import Crash, Learning, Missing
 from babysit.records.verdict import Verdict as Known
 
 _SYMBOLS: Final = {Known.HEALTHY: "✓", Known.PROBLEMS: "✗", Known.INCONCLUSIVE: "?"}
@@ -76,12 +76,22 @@ def _removed(share: float, split: str) -> str:
 def _ended(run: Run) -> str:
     """How the program ended, where that is the first thing to know."""
     after = f"after {count(steps(run), 'step')}" if steps(run) else "before its first optimizer step"
+    if run.crash is not None and run.crash.kind == SystemExit.__name__:
+        return _exited(run.crash, after)
     if run.status is Status.CRASHED:
         said = f": {_error(run)}" if _error(run) else ""
         return f"The program crashed {after}{said}."
     if run.status is Status.INTERRUPTED:
         return f"The run was interrupted {after}."
     return ""
+
+
+def _exited(crash: Crash, after: str) -> str:
+    place = f" ({short(crash.place, 120)})" if crash.place else ""
+    if crash.message.lstrip("-").isdecimal():
+        return f"The program exited with code {short(crash.message, 20)} {after}{place}."
+    said = f": {short(crash.message, _LONGEST_ERROR).rstrip('.')}" if crash.message else ""
+    return f"The program exited with an error {after}{said}{place}."
 
 
 def _error(run: Run) -> str:
@@ -114,8 +124,9 @@ def _inconclusive(run: Run) -> tuple[str, str, str]:
         so_far = f"{count(steps(run), 'step')} so far." if steps(run) else "No step was made yet."
         return f"Not judged yet: the first assessment comes after {FEWEST_STEPS} steps.", so_far, ""
     first = next((one for one in run.missing if one is not Missing.END), None)
-    if first is None:  # a crash alone: what was learned until then is all there is to say
-        return "No rule found a cause.", learned(run), "Fix the error and run the program again."
+    if first is None:  # how it ended alone: what was learned until then is all there is to say
+        sentence, following = _end(run)
+        return sentence, f"{learned(run)}{_gaps(run)}".strip(), following
     sentence, following = _SAID[first](run)
     if first is Missing.ANYTHING:
         return sentence, "", following
@@ -184,6 +195,24 @@ def _agreement(run: Run) -> tuple[str, str]:
     )
 
 
+def _validation(run: Run) -> tuple[str, str]:
+    passes = run.events.of("unread_validation")
+    return (
+        f"no problem was found in {_checked(run)}, but {count(len(passes), 'validation pass')} were seen (the first "
+        f"after step {passes[0].step:,}) whose loss or accuracy could not be read, so overfitting is not judged.",
+        'Log it after each pass: `w.log("val/loss", value)`.',
+    )
+
+
+def _last_step(run: Run) -> tuple[str, str]:
+    return (
+        f"no problem was found in {_checked(run)}, but the last forward pass was not followed by a step, and its loss "
+        "could not be read.",
+        "Look at why the loop ended there: a loss of NaN or infinity is the usual reason. "
+        'Log it before the loop is left: `w.log("train/loss", loss)`.',
+    )
+
+
 def _checks(run: Run) -> tuple[str, str]:
     failed = [experiment for experiment in run.experiments if experiment.outcome is Outcome.FAIL]
     names = ", ".join(short(experiment.name, 40) for experiment in failed)
@@ -199,7 +228,9 @@ def _training(run: Run) -> tuple[str, str]:
 
 
 def _end(run: Run) -> tuple[str, str]:
-    return "the program crashed.", "Fix the error and run the program again."
+    if run.status is Status.CRASHED:
+        return "No rule found a cause.", "Fix the error and run the program again."
+    return f"No problem was found in {_checked(run)} until then.", "Let it run to its end for a verdict."
 
 
 _SAID: Final[dict[Missing, Callable[[Run], tuple[str, str]]]] = {
@@ -210,6 +241,8 @@ _SAID: Final[dict[Missing, Callable[[Run], tuple[str, str]]]] = {
     Missing.BASELINE: _baseline,
     Missing.LEARNING: _learning,
     Missing.GENERALIZATION: _generalization,
+    Missing.VALIDATION: _validation,
+    Missing.LAST_STEP: _last_step,
     Missing.AGREEMENT: _agreement,
     Missing.CHECKS: _checks,
     Missing.TRAINING: _training,

@@ -10,6 +10,7 @@ from typing import Any, Final, final
 
 import msgspec
 
+from babysit.analysis.extent import steps
 from babysit.records.curves import Curves
 from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
@@ -179,7 +180,7 @@ class ChangeBuilder:
             "ended": storable(run.ended),
             "verdict": str(run.verdict),
             "root_cause": storable(f"{root_cause.code} {root_cause.name}") if root_cause is not None else "",
-            "steps": max(self._steps, run.events.steps, run.overhead.steps if run.overhead is not None else 0),
+            "steps": steps(run, self._steps),
             "metric": metric,
             "metric_name": storable(metric_name),
             "machine": owner.machine,

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from babysit.analysis.verdict import concluded
 from babysit.records.curves import Curves
 from babysit.records.layer_metrics import LayerMetrics
-from babysit.records.run import VERSION, Run
+from babysit.records.run import VERSION, Run, Status
 from babysit.records.serialization import from_bytes
 from babysit.store.merge import join_curves, join_layer_metrics, until_curves, until_layer_metrics
 from babysit.store.schema import DELETED, PARTS, RUNS, SEGMENTS
@@ -155,6 +155,13 @@ def assemble(parts: Mapping[str, bytes], segments: Iterable[tuple[str, bytes]]) 
 def of_today(run: Run) -> Run:
     """Return a run of an older version as one of today: the first version kept no verdict."""
     return run if run.version >= 2 else msgspec.structs.replace(concluded(run), version=VERSION)
+
+
+def as_ended(run: Run, status: Status) -> Run:
+    """Return the run with the status it has now, judged again where its program is gone without having ended it."""
+    if run.status is status:
+        return run
+    return concluded(msgspec.structs.replace(run, status=status))
 
 
 def joined(segments: Iterable[tuple[str, bytes]]) -> tuple[Curves, LayerMetrics]:

@@ -25,7 +25,7 @@ from babysit.store.db_errors import decoding
 from babysit.store.durable_writer import DurableWriter
 from babysit.store.origin import PART as ORIGIN
 from babysit.store.origin import Origin
-from babysit.store.rows import PART_NAMES, apply, assemble, delete
+from babysit.store.rows import as_ended, PART_NAMES, apply, assemble, delete
 from babysit.store.run_id import require_plain_id
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
 from babysit.store.summary import RunSummary, from_any_row, from_row, id_in, status_now
@@ -111,7 +111,7 @@ class Store:
         with decoding(id_in(row), self.label):
             run = assemble(_as_bytes(parts), ((kind, bytes(payload)) for kind, payload in pieces))
             # An older babysit kept the command line whole.
-            return run_without_secrets(msgspec.structs.replace(run, status=status_now(row)))
+            return run_without_secrets(as_ended(run, status_now(row)))
 
     def origin(self, run_id: str) -> tuple[Origin, bool]:
         """Where a run comes from, and whether the user of this process began it; see origin.py."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from babysit.analysis.extent import steps_of
 from babysit.analysis.trials import best_trial
 from babysit.records.curves import VAL_ACCURACY, VAL_LOSS, Curves
 from babysit.records.errors import UserError
@@ -42,7 +43,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     status: str = Status.RUNNING  # or UNREADABLE
     created: str = ""  # ISO 8601, UTC
     ended: str = ""
-    verdict: str = str(Verdict.INCONCLUSIVE)
+    verdict: Verdict = Verdict.INCONCLUSIVE
     root_cause: str = ""  # code and name of the first finding that nothing explains
     steps: int = 0  # optimizer steps
     metric: float | None = None
@@ -80,8 +81,9 @@ def metric_of(run: Run, best: Mapping[str, float]) -> tuple[str, float | None]:
 
 def steps_in(rows: Curves | LayerMetrics) -> int:
     """The number of optimizer steps that these rows speak of (steps count from 0)."""
-    columns = [series.steps for series in rows.series.values()] if isinstance(rows, Curves) else [rows.steps]
-    return 1 + max((int(np.max(steps)) for steps in columns if len(steps)), default=-1)
+    if isinstance(rows, Curves):
+        return steps_of(rows)
+    return int(np.max(rows.steps)) + 1 if len(rows.steps) else 0
 
 
 def from_row(row: Mapping[str, Any]) -> RunSummary:
@@ -91,7 +93,12 @@ def from_row(row: Mapping[str, Any]) -> RunSummary:
     """
     fields = {name: row[name] for name in RunSummary.__struct_fields__ if name in row}
     told = {"status": str(row["status"]), "tags": json.loads(row["tags"] or "[]"), "thinned": bool(row["thinned"])}
-    return msgspec.structs.replace(msgspec.convert(fields | told, RunSummary), status=status_now(row))
+    line, status = msgspec.convert(fields | told, RunSummary), status_now(row)
+    if line.status == Status.RUNNING and status is Status.INTERRUPTED and line.verdict is Verdict.HEALTHY:
+        line = msgspec.structs.replace(
+            line, verdict=Verdict.INCONCLUSIVE
+        )  # the last word of the program was an early one
+    return msgspec.structs.replace(line, status=status)
 
 
 def from_any_row(row: Mapping[str, Any], label: str) -> RunSummary:

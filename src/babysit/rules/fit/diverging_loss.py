@@ -18,6 +18,8 @@ from babysit.rules.rule import Limit, Limits, Rule
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """A loss that ends without numbers, or whose size ends far above its start."""
     level, series = levels(run), run.curves.get(TRAIN_LOSS)
+    if level is None or level.broken_at is None:
+        yield from _at_the_end(run)
     if level is None:
         return
     yield from _further_losses(run)
@@ -48,6 +50,25 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             numbers={"start_loss": level.start, "end_loss": level.end, "growth": abs(level.end) / floor},
             message=f"The loss {'grew' if level.end > 0 else 'ran off downwards'} from {level.begun} to "
             f"{level.ended}; from step {at} on it stayed beyond {limits['growth']:g} times its start.",
+        )
+
+
+def _at_the_end(run: Run) -> Iterator[Evidence]:
+    """What a program leaves behind that stopped before it called backward on a loss of NaN."""
+    for event in run.events.of("nonfinite_loss")[:1]:
+        yield Evidence(
+            first_step=event.step,
+            numbers={"loss": event.detail, "steps": event.step},
+            message=f"After {event.step} steps a loss of {event.detail} was computed, and no step followed.",
+        )
+    lost = run.events.of("nonfinite_parameter")
+    if lost:
+        names = ", ".join(event.detail for event in lost[:3])
+        yield Evidence(
+            first_step=lost[0].step,
+            numbers={"parameters": len(lost), "steps": lost[0].step},
+            message=f"After the last of {lost[0].step} steps, values of {names}"
+            f"{' and more' if len(lost) > 3 else ''} were NaN or infinite.",
         )
 
 
