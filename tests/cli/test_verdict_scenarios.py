@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from babysit.analysis.extent import steps
 from babysit.cli.app import main
 from babysit.records.run import Status
 from babysit.records.verdict import Missing, Verdict
@@ -85,6 +86,67 @@ SCENARIOS = (
         (Missing.END,),
         1,
         "crashed after 40 steps: ValueError: the disk is gone (crash-at-step-40.py:26)",
+    ),
+    Scenario(
+        "exit-with-an-error-at-step-40",
+        HEAD + "import sys\nfor _ in range(40):\n    step()\nsys.exit('the disk is full')\n",
+        INCONCLUSIVE,
+        Status.CRASHED,
+        (Missing.END,),
+        1,
+        "exited with an error after 40 steps: the disk is full (exit-with-an-error-at-step-40.py:27)",
+    ),
+    Scenario(
+        "exit-code-3-at-step-40",
+        HEAD + "import sys\nfor _ in range(40):\n    step()\nsys.exit(3)\n",
+        INCONCLUSIVE,
+        Status.CRASHED,
+        (Missing.END,),
+        3,
+        "exited with code 3 after 40 steps",
+    ),
+    Scenario(
+        "interrupted-at-step-40",
+        HEAD + "import sys\nfor _ in range(40):\n    step()\nsys.exit(130)\n",
+        INCONCLUSIVE,
+        Status.INTERRUPTED,
+        (Missing.END,),
+        130,
+        "interrupted after 40 steps",
+    ),
+    Scenario(
+        "exit-with-code-0",
+        HEAD + "import sys\nfor _ in range(60):\n    step()\nsys.exit(0)\n",
+        HEALTHY,
+        Status.FINISHED,
+        (),
+        0,
+        "Learned: ",
+    ),
+    Scenario(
+        "stopped-at-a-loss-that-is-not-finite",
+        HEAD
+        + "import sys\nfor number in range(60):\n    if number == 40:\n        x.fill_(math.nan)\n"
+        + "    loss = nn.functional.cross_entropy(model(x), y)\n"
+        + "    if not math.isfinite(loss.item()):\n        sys.exit(1)\n"
+        + "    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()\n",
+        PROBLEMS,
+        Status.CRASHED,
+        (),
+        1,
+        "diverging loss (F906), since step 40",
+    ),
+    Scenario(
+        "validation-that-could-not-be-read",
+        HEAD
+        + "for number in range(60):\n    step(x[:384], y[:384])\n    if number % 20 == 19:\n        model.eval()\n"
+        + "        with torch.no_grad():\n            (model(x[384:]).argmax(1).numpy() == y[384:].numpy()).mean()\n"
+        + "        model.train()\n",
+        INCONCLUSIVE,
+        Status.FINISHED,
+        (Missing.VALIDATION,),
+        0,
+        "3 validation passes were seen (the first after step 20)",
     ),
     Scenario(
         "three-steps",
@@ -200,6 +262,8 @@ def test_every_outlet_says_the_same(scenario, call, tmp_path):
     said = verdict(run)
     assert scenario.says in f"{said.sentence} {said.why} {said.next}"
     assert (scenario.status is Status.CRASHED) == said.title.startswith("CRASHED")
+    assert (said.symbol == "✓") == (scenario.verdict is HEALTHY) == (said.word == "healthy")
+    assert line.steps == steps(run)
     headline = flat(said.sentence)
     assert said.title in shown
     assert headline in flat(shown)

@@ -243,6 +243,59 @@ def test_a_network_without_gradient_in_every_step_is_no_unread_evaluation() -> N
     assert not len(watching.run.curves.get(VAL_LOSS))
 
 
+def unread_validations(model: nn.Module, evaluate: Any) -> int:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with babysit.watch(model, optimizer) as watching:
+        for number in range(40):
+            rows = torch.randint(len(INPUTS), (16,))
+            optimizer.zero_grad()
+            F.mse_loss(model(INPUTS[rows]), INPUTS[rows]).backward()
+            optimizer.step()
+            if number % 10 == 9:
+                model.eval()
+                with torch.no_grad():
+                    evaluate()
+                model.train()
+    return len(watching.run.events.of("unread_validation"))
+
+
+def test_only_passes_over_much_other_data_are_taken_for_a_validation() -> None:
+    model, other = nn.Sequential(nn.Linear(6, 6)), nn.Sequential(nn.Linear(6, 6))
+
+    def whole() -> None:
+        model(OTHERS).numpy()
+
+    def in_batches() -> None:
+        for rows in torch.arange(70).split(16):
+            model(OTHERS[rows]).numpy()
+
+    def a_few_samples() -> None:
+        model(torch.randn(16, 6)).numpy()
+
+    def one_by_one() -> None:
+        for row in OTHERS:
+            model(row[None]).numpy()
+
+    def generated_step_by_step() -> None:
+        x = torch.randn(16, 6)
+        for _ in range(20):
+            x = x + 0.1 * model(x)
+
+    def training_data() -> None:
+        model(INPUTS).numpy()
+
+    def in_train_mode() -> None:
+        model.train()
+        model(OTHERS).numpy()
+
+    def another_network() -> None:
+        other.eval()(OTHERS).numpy()
+
+    assert [unread_validations(model, one) for one in (whole, in_batches)] == [4, 4]
+    others = (a_few_samples, one_by_one, generated_step_by_step, training_data, in_train_mode, another_network)
+    assert [unread_validations(model, one) for one in others] == [0] * 6
+
+
 def test_a_property_of_an_output_is_not_run_and_large_containers_end_the_search() -> None:
     class Output:
         def __init__(self) -> None:

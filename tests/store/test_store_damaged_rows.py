@@ -25,6 +25,8 @@ ROWS = {
     "tags of numbers": ("runs", "tags", "[1, 2]"),
     "tags a blob": ("runs", "tags", b"\xff"),
     "status unknown": ("runs", "status", "zzz"),
+    "verdict unknown": ("runs", "verdict", "super"),
+    "verdict a number": ("runs", "verdict", 7),
     "name a blob": ("runs", "name", b"\xff\x00\xfe"),
     "notes no UTF-8": ("runs", "notes", "CAST(x'ff41' AS TEXT)"),
     "steps a text": ("runs", "steps", "abc"),

@@ -7,12 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
-from babysit.records.curves import TRAIN_LOSS
+from babysit.records.curves import TRAIN_LOSS, Curves, Series
 from babysit.records.run import Run, Status
+from babysit.records.verdict import Missing, Verdict
+from babysit.rules.examples import example_run
 from babysit.store import durable_writer as sink_module
 from babysit.store import summary as summary_module
 from babysit.store.change_builder import ChangeBuilder
@@ -251,3 +256,23 @@ def rows() -> Callable[[Path], None]:
             database.execute("UPDATE runs SET machine = 'another'")
 
     return elsewhere
+
+
+def test_a_healthy_verdict_of_a_program_that_is_gone_is_inconclusive(tmp_path: Path) -> None:
+    kept = msgspec.structs.replace(example_run(), id="a", status=Status.RUNNING, verdict=Verdict.HEALTHY)
+    with Store(str(tmp_path)) as store:
+        store.open_writer(kept)
+    with closing(sqlite3.connect(tmp_path / "babysit.sqlite")) as connection:
+        connection.execute("UPDATE runs SET started = 'before this process'")
+        connection.commit()
+    with Store(str(tmp_path)) as store:
+        run, (line,) = store.load("a"), store.list()
+    assert (line.status, line.verdict) == (Status.INTERRUPTED, Verdict.INCONCLUSIVE)
+    assert (run.status, run.verdict, run.missing) == (Status.INTERRUPTED, Verdict.INCONCLUSIVE, (Missing.END,))
+
+
+def test_an_evaluation_after_the_last_step_is_no_further_step(tmp_path: Path) -> None:
+    curves = losses(0, 150).series | {"val/loss": Series(np.array([150]), np.array([0.5]))}
+    with Store(str(tmp_path)) as store:
+        store.save(Run(id="a", status=Status.FINISHED, curves=Curves(series=curves)))
+        assert [line.steps for line in store.list()] == [150]

@@ -43,8 +43,7 @@ class LastPass:
             self._thread = threading.get_ident()
             return
         made = now - before
-        if made > self._most:
-            self._most = made
+        self._most = max(self._most, made)
         if made < self._least or not self._least:
             self._least = made
 

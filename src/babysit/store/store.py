@@ -25,7 +25,7 @@ from babysit.store.db_errors import decoding
 from babysit.store.durable_writer import DurableWriter
 from babysit.store.origin import PART as ORIGIN
 from babysit.store.origin import Origin
-from babysit.store.rows import as_ended, PART_NAMES, apply, assemble, delete
+from babysit.store.rows import PART_NAMES, apply, as_ended, assemble, delete
 from babysit.store.run_id import require_plain_id
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
 from babysit.store.summary import RunSummary, from_any_row, from_row, id_in, status_now
