@@ -134,7 +134,7 @@ SCENARIOS = (
         Status.CRASHED,
         (),
         1,
-        "diverging loss (F906), since step 40",
+        "The program exited with code 1 after 40 steps (stopped-at-a-loss-that-is-not-finite.py:30). Problem found: ",
     ),
     Scenario(
         "validation-that-could-not-be-read",
@@ -146,7 +146,7 @@ SCENARIOS = (
         Status.FINISHED,
         (Missing.VALIDATION,),
         0,
-        "3 validation passes were seen (the first after step 20)",
+        "validation was seen 3 times (the first after step 20)",
     ),
     Scenario(
         "three-steps",

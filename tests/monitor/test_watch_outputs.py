@@ -259,41 +259,29 @@ def unread_validations(model: nn.Module, evaluate: Any) -> int:
     return len(watching.run.events.of("unread_validation"))
 
 
-def test_only_passes_over_much_other_data_are_taken_for_a_validation() -> None:
-    model, other = nn.Sequential(nn.Linear(6, 6)), nn.Sequential(nn.Linear(6, 6))
+def generated_step_by_step(model: nn.Module) -> None:
+    x = torch.randn(16, 6)
+    for _ in range(20):
+        x = x + 0.1 * model(x)
 
-    def whole() -> None:
-        model(OTHERS).numpy()
 
-    def in_batches() -> None:
-        for rows in torch.arange(70).split(16):
-            model(OTHERS[rows]).numpy()
+PASSES: dict[str, tuple[int, Any]] = {
+    "all at once": (4, lambda model: model(OTHERS)),
+    "in batches": (4, lambda model: [model(OTHERS[rows]) for rows in torch.arange(70).split(16)]),
+    "a few samples": (0, lambda model: model(torch.randn(16, 6))),
+    "one by one": (0, lambda model: [model(row[None]) for row in OTHERS]),
+    "generated step by step": (0, generated_step_by_step),
+    "training data": (0, lambda model: model(INPUTS)),
+    "in train mode": (0, lambda model: model.train()(OTHERS)),
+    "another network": (0, lambda _model: nn.Sequential(nn.Linear(6, 6)).eval()(OTHERS)),
+}
 
-    def a_few_samples() -> None:
-        model(torch.randn(16, 6)).numpy()
 
-    def one_by_one() -> None:
-        for row in OTHERS:
-            model(row[None]).numpy()
-
-    def generated_step_by_step() -> None:
-        x = torch.randn(16, 6)
-        for _ in range(20):
-            x = x + 0.1 * model(x)
-
-    def training_data() -> None:
-        model(INPUTS).numpy()
-
-    def in_train_mode() -> None:
-        model.train()
-        model(OTHERS).numpy()
-
-    def another_network() -> None:
-        other.eval()(OTHERS).numpy()
-
-    assert [unread_validations(model, one) for one in (whole, in_batches)] == [4, 4]
-    others = (a_few_samples, one_by_one, generated_step_by_step, training_data, in_train_mode, another_network)
-    assert [unread_validations(model, one) for one in others] == [0] * 6
+@pytest.mark.parametrize("name", PASSES)
+def test_only_passes_over_much_other_data_are_taken_for_a_validation(name: str) -> None:
+    expected, evaluate = PASSES[name]
+    model = nn.Sequential(nn.Linear(6, 6))
+    assert unread_validations(model, lambda: evaluate(model)) == expected
 
 
 def test_a_property_of_an_output_is_not_run_and_large_containers_end_the_search() -> None:

@@ -198,8 +198,8 @@ def _agreement(run: Run) -> tuple[str, str]:
 def _validation(run: Run) -> tuple[str, str]:
     passes = run.events.of("unread_validation")
     return (
-        f"no problem was found in {_checked(run)}, but {count(len(passes), 'validation pass')} were seen (the first "
-        f"after step {passes[0].step:,}) whose loss or accuracy could not be read, so overfitting is not judged.",
+        f"no problem was found in {_checked(run)}, but validation was seen {len(passes)} times (the first after step "
+        f"{passes[0].step:,}), and neither its loss nor its accuracy could be read.",
         'Log it after each pass: `w.log("val/loss", value)`.',
     )
 

@@ -107,6 +107,11 @@ RULE = Rule(
     ),
     false_positives=("Losses that go down without a floor (custom) and adversarial losses are not judged by growth.",),
     sources=("CS231n lecture 6: a cost of NaN almost always means too high a learning rate.",),
-    fires_on=(lambda: example_run(loss=diverging(2.3)), lambda: example_run(loss=diverging(2.3, broken=False))),
+    fires_on=(
+        lambda: example_run(loss=diverging(2.3)),
+        lambda: example_run(loss=diverging(2.3, broken=False)),
+        lambda: example_run(kept=((60, "nonfinite_loss", "nan"),)),
+        lambda: example_run(kept=((60, "nonfinite_parameter", "0.weight"),)),
+    ),
     silent_on=(healthy, lambda: example_run(loss=flat(2.3))),
 )
