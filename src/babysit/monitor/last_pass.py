@@ -43,9 +43,9 @@ class LastPass:
             self._thread = threading.get_ident()
             return
         made = now - before
-        self._most = max(self._most, made)
-        if made < self._least or not self._least:
-            self._least = made
+        if not self._least <= made <= self._most:  # in most programs all steps record as much as the first
+            self._least = min(made, self._least or made)
+            self._most = max(made, self._most)
 
     @property
     def unfinished(self) -> bool:
