@@ -7,6 +7,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+from babysit.records.secrets import without_secrets
 from babysit.records.verdict import Crash
 
 _LONGEST = 1_000
@@ -18,7 +19,9 @@ _OURS = str(Path(__file__).parents[1])
 def crash_of(error: BaseException) -> Crash:
     """Return class, message and place of an exception; of its frames, the innermost that is the user's own."""
     try:
-        message = str(error.code if isinstance(error, SystemExit) else error)[:_LONGEST]
+        text = str(error.code if isinstance(error, SystemExit) else error)
+        # Cut after masking: part of a secret may lack the sign that gives it away.
+        message = without_secrets(text)[:_LONGEST]
     except Exception:  # an exception whose own __str__ raises
         message = ""
     return Crash(kind=type(error).__name__, message=message, place=_place(error))

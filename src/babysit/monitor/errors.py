@@ -16,6 +16,8 @@ from typing import Final, final
 
 import torch
 
+from babysit.records.secrets import without_secrets
+
 _HOME: Final = str(Path(__file__).parent.parent)
 _LONGEST: Final = 400  # characters of a message that are kept
 
@@ -77,7 +79,7 @@ class ErrorBoundary:
 def described(problem: BaseException) -> str:
     """What went wrong and in which line of ours, in one line."""
     try:
-        words = str(problem)[:_LONGEST]
+        words = without_secrets(str(problem))[:_LONGEST]
     except Exception:
         words = "(its message cannot be read)"
     return f"{type(problem).__name__}: {words}{_place(problem.__traceback__)}"

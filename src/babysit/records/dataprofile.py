@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from babysit.records.arrays import Array, empty
+from babysit.records.secrets import WithoutSecrets
 
 
 class SplitProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -48,8 +51,10 @@ class ArgumentProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     evaluation: SplitProfile
 
 
-class DataProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class DataProfile(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The data of a run: where they came from and what each split looks like."""
+
+    TEXTS: ClassVar = ("source", "notes")
 
     source: str = ""
     kind: str = ""  # table, image, sequence

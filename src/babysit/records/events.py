@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
+from babysit.records.secrets import WithoutSecrets
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+
+class Event(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True):
     """One thing the loop did, and when."""
+
+    TEXTS: ClassVar = ("detail",)
 
     step: int  # optimizer steps finished before it
     # backward, step, zero_grad, optimizer, train_mode, eval_mode, clip, evaluation, nonfinite, lr, …

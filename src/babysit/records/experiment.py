@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 import msgspec
 
 from babysit.records.curves import Series
+from babysit.records.secrets import WithoutSecrets
 
 
 class Outcome(StrEnum):
@@ -18,8 +20,10 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
-class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class ExperimentResult(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One experiment: measured against expected, in numbers and in one sentence."""
+
+    TEXTS: ClassVar = ("message",)
 
     name: str  # initial-loss, overfit-tiny, lr-range, …
     outcome: Outcome

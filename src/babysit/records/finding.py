@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 import msgspec
+
+from babysit.records.secrets import WithoutSecrets
 
 
 class Severity(StrEnum):
@@ -44,8 +47,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     fixes: tuple[Fix, ...] = ()
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True):
     """One issue found in a run; the first that nothing explains is the diagnosis."""
+
+    TEXTS: ClassVar = ("message", "recommendation")
 
     code: str
     name: str

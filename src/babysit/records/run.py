@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
 
 import msgspec
 
@@ -14,7 +14,7 @@ from babysit.records.experiment import ExperimentResult
 from babysit.records.finding import Finding
 from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.model_summary import ModelSummary
-from babysit.records.secrets import command_without_secrets, redact_addresses, value_without_secrets, without_secrets
+from babysit.records.secrets import WithoutSecrets
 from babysit.records.trial import StageRange, Trial
 from babysit.records.verdict import Crash, Learning, Missing, Verdict
 
@@ -57,8 +57,10 @@ class Overhead(msgspec.Struct, frozen=True, kw_only=True):
     every: int = 1  # steps between two samples at the end
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Run(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One training, from what it was to what was found."""
+
+    TEXTS: ClassVar = ("name", "command", "config", "stop_reason", "artifacts")
 
     id: str
     version: int = VERSION
@@ -101,16 +103,3 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def experiment(self, name: str) -> ExperimentResult | None:
         """The result of that experiment, or None."""
         return next((experiment for experiment in self.experiments if experiment.name == name), None)
-
-
-def run_without_secrets(run: Run) -> Run:
-    """The run, secrets left out of its command, settings and other texts; the same object when there are none."""
-    found: dict[str, Any] = {
-        "name": redact_addresses(run.name),
-        "command": command_without_secrets(run.command),
-        "config": {name: value_without_secrets(name, value) for name, value in run.config.items()},
-        "stop_reason": without_secrets(run.stop_reason),
-        "artifacts": {name: redact_addresses(place) for name, place in run.artifacts.items()},
-    }
-    changed = {name: value for name, value in found.items() if value != getattr(run, name)}
-    return msgspec.structs.replace(run, **changed) if changed else run

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 import msgspec
+
+from babysit.records.secrets import WithoutSecrets
 
 
 class Verdict(StrEnum):
@@ -50,8 +53,10 @@ class Learning(msgspec.Struct, frozen=True, kw_only=True):
     validation: float | None = None  # the best share that other data show
 
 
-class Crash(msgspec.Struct, frozen=True, kw_only=True):
+class Crash(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True):
     """The exception that ended a program; of SystemExit, the message is what the program exited with."""
+
+    TEXTS: ClassVar = ("message",)
 
     kind: str  # class of the exception; SystemExit for a program that exited with an error
     message: str = ""

@@ -166,7 +166,8 @@ class ChangeBuilder:
         # Read back with its type: what cannot be read must not be written, or the whole run would be unreadable.
         known = getattr(assemble({"id": to_bytes(self._run.id), name: payload}, ()), name)
         self._run = msgspec.structs.replace(self._run, **{name: known})
-        return PartRow(self._run.id, self._sink.next_sequence(), self._sink.writer, name, payload)
+        # What was read back is kept: a record that is made holds no secret.
+        return PartRow(self._run.id, self._sink.next_sequence(), self._sink.writer, name, to_bytes(known))
 
     def _row(self, *, create: bool = False, thinned: bool = False) -> RunRow:
         run, owner = self._run, self._owner

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping
 
 from babysit.records.errors import UserError
 from babysit.records.reading import reading
-from babysit.records.run import Run, Status, run_without_secrets
+from babysit.records.run import Run, Status
 from babysit.records.serialization import from_bytes
 from babysit.store import spool
 from babysit.store.backend import VARIABLE, make_ready, open_backend
@@ -110,8 +110,7 @@ class Store:
             pieces = connection.execute(in_order.where(SEGMENTS.c.run_id == row["id"])).all()
         with decoding(id_in(row), self.label):
             run = assemble(_as_bytes(parts), ((kind, bytes(payload)) for kind, payload in pieces))
-            # An older babysit kept the command line whole.
-            return run_without_secrets(as_ended(run, status_now(row)))
+            return as_ended(run, status_now(row))
 
     def origin(self, run_id: str) -> tuple[Origin, bool]:
         """Where a run comes from, and whether the user of this process began it; see origin.py."""
