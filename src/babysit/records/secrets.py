@@ -40,7 +40,7 @@ _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _UNTOLD: Final = frozenset(("", MASK, "true", "false", "none", "null", "yes", "no"))
 _NUMBERS: Final = re.compile(r"[-+\d.,:x\s\[\]()eE]*")
 _RANDOM: Final = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/]{16,}={0,2}")
-_USER: Final = re.compile(r"(?P<user>[^:/\s]+:)(?!//)(?!\d+$)\S+")  # the value of `--user NAME:PASSWORD`
+_USER: Final = re.compile(r"(?P<user>[^:/\s]+:)(?!//)(?!\d{1,5}$)\S+")  # `--user NAME:PASSWORD`, not a port
 
 _NAME: Final = re.compile(
     r"(?<![\w.\-])(?P<dash>-{0,2})(?=[\w.\-]*(?:passw|pass|secret|cred|token|key|sig|pw|pswd|auth|dsn|webhook|user)|u\s)"
