@@ -130,7 +130,7 @@ def test_learned_shares_are_those_of_the_constant_prediction():
 def test_a_summed_cross_entropy_is_measured_by_its_numbers_whatever_its_reduction_says():
     """The curve of a sum that was divided by its count is that of a mean, and learned nothing is learned nothing."""
     stuck = flat(math.log(10), noise=0)
-    divided = example_run(objective=classes(reduction="sum"), loss=stuck)
+    divided = example_run(objective=classes(reduction="sum", scale=1.0), loss=stuck)
     summed = example_run(objective=classes(reduction="sum"), loss=64 * stuck)
     assert learning(divided).loss == pytest.approx(0, abs=1e-9)
     assert learning(summed).loss == pytest.approx(0, abs=1e-9)

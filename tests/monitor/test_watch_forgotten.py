@@ -111,3 +111,38 @@ def test_tensors_without_any_module_are_the_scripts_own_affair() -> None:
             optimizer.step()
     found = forgotten(watching.run)
     assert found is None or found.severity != "ERROR" or "ModuleList" not in found.recommendation
+
+
+def codes_of(model: nn.Module, held: Iterable[nn.Parameter], *, steps: int = 60) -> Finding:
+    found = forgotten(trained(model, held, steps=steps))
+    assert found is not None
+    return found
+
+
+def test_an_output_layer_in_no_optimizer_is_an_alarm_however_well_the_rest_adapts() -> None:
+    torch.manual_seed(1)
+    body = nn.Sequential(nn.Linear(SIZE, 64), nn.ReLU())
+    found = codes_of(nn.Sequential(body, nn.Linear(64, CLASSES)), body.parameters(), steps=120)
+    assert found.severity in ("WARNING", "ERROR")
+    assert "gradients that no step uses" in found.message
+
+
+def test_a_layer_replaced_after_the_optimizer_was_made_is_an_alarm() -> None:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(SIZE, 64), nn.ReLU(), nn.Linear(64, 2 * CLASSES))
+    held = list(model.parameters())
+    model[2] = nn.Linear(64, CLASSES)
+    assert codes_of(model, held, steps=120).severity in ("WARNING", "ERROR")
+
+
+def test_a_whole_network_that_judges_the_output_of_another_is_fixed_on_purpose() -> None:
+    torch.manual_seed(1)
+    maker, judge = nn.Linear(4, 8), nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+    optimizer = torch.optim.Adam(maker.parameters(), lr=0.01)
+    with babysit.watch(optimizer=optimizer) as watching:
+        for _ in range(60):
+            optimizer.zero_grad()
+            F.mse_loss(judge(maker(torch.randn(32, 4))), torch.ones(32, 1)).backward()
+            optimizer.step()
+    found = forgotten(watching.run)
+    assert found is None or found.severity == "INFO"

@@ -9,17 +9,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babysit.analysis.baseline import entropy, prior_loss
+from babysit.analysis.baseline import entropy, prior_error, prior_loss
 from babysit.analysis.layer_metrics import first, last_window, onset
 from babysit.analysis.learning import explained_share, is_underperforming
 from babysit.analysis.learning import falling as is_falling
 from babysit.analysis.loss_curve import levels, noise_of, share_of_fall, trend
+from babysit.analysis.verdict import concluded
 from babysit.records.curves import Curves, Series
-from babysit.records.model_summary import TargetKind, ValueSummary
+from babysit.records.model_summary import TargetKind, Term, ValueSummary
 from babysit.records.run import Run, Status
+from babysit.records.verdict import Missing
 from babysit.rules.data.unshuffled_batches import expected_majority
-from babysit.rules.examples import BATCH, binary, classes, example_run, falling, flat, healthy, regression
+from babysit.rules.engine import judged
+from babysit.rules.examples import (
+    BATCH,
+    binary,
+    classes,
+    example_run,
+    falling,
+    flat,
+    healthy,
+    optimizer,
+    profile,
+    regression,
+)
 from babysit.rules.objective.broadcast_loss import stretched_shape
+
+
+def codes(run: Run) -> list[str]:
+    return [finding.code for finding in judged(run).findings]
 
 
 @given(st.floats(0.01, 100), st.floats(-5, 5))
@@ -83,7 +101,51 @@ def test_the_prior_of_absolute_error_on_labels_is_the_rarer_share() -> None:
 
 
 def test_a_sum_that_was_divided_afterwards_counts_as_a_mean() -> None:
-    assert prior_loss(example_run(objective=regression(reduction="sum"), loss=falling(1.1, 0.1))) == pytest.approx(1.0)
+    assert prior_loss(example_run(objective=regression(reduction="sum", scale=1.0))) == pytest.approx(1.0)
+    assert prior_loss(example_run(objective=regression(scale=0.5), loss=falling(40.0, 0.1))) == pytest.approx(0.5)
+
+
+def test_a_curve_that_holds_other_terms_is_compared_with_no_constant_and_the_term_itself_is_judged() -> None:
+    mixed = regression(composite=True, last_value=0.1)
+    assert prior_loss(example_run(objective=mixed)) is None
+    penalized = (Term(kind="data", first=1.0, last=0.1), Term(kind="weights", first=9.0, last=9.0))
+    run = example_run(objective=mixed, loss=flat(9.1), facts={"terms": penalized})
+    assert explained_share(run) == pytest.approx(0.9)
+    several = (Term(kind="data", first=1.0, last=0.1), Term(kind="data", first=0.0, last=-5.0))
+    assert explained_share(example_run(objective=mixed, loss=flat(-4.9), facts={"terms": several})) is None
+
+
+def test_a_baseline_from_a_sample_of_targets_has_a_standard_error() -> None:
+    sample = profile(target_mean=0.0, target_variance=2.0, target_count=200)
+    run = example_run(objective=regression(), data=sample)
+    assert prior_loss(run) == pytest.approx(2.0)
+    assert prior_error(run) == pytest.approx(0.2)
+
+
+def test_a_loss_that_may_be_a_weak_signal_is_not_called_a_constant_prediction() -> None:
+    weak = flat(0.96, steps=240, noise=0.2)
+    sample = profile(target_variance=1.05, target_count=1000)
+    assert "O210" not in codes(example_run(objective=regression(), loss=weak, data=sample))
+    sure = flat(1.05, steps=240, noise=0.02)
+    certain = profile(target_variance=1.05, target_count=100_000)
+    assert "O210" in codes(example_run(objective=regression(), loss=sure, data=certain))
+
+
+def test_a_short_run_whose_loss_still_falls_neither_stalled_nor_predicts_a_constant() -> None:
+    loss = np.linspace(2.313, 2.29, 42) + 0.003 * np.random.default_rng(0).standard_normal(42)
+    assert not {"O210", "F905"} & set(codes(example_run(loss=loss)))
+
+
+def test_several_optimizers_in_turns_have_no_baseline() -> None:
+    run = concluded(
+        example_run(
+            objective=binary(),
+            loss=flat(0.69),
+            facts={"optimizers": (optimizer(), optimizer())},
+            curves={"train/accuracy": np.full(400, 0.5)},
+        )
+    )
+    assert run.missing == (Missing.BASELINE,)
 
 
 def test_a_loss_that_explodes_at_once_starts_at_its_first_value() -> None:

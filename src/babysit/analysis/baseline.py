@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from babysit.analysis.loss_curve import values_of
 from babysit.analysis.model_structure import BINARY_LOSSES, BOUNDED_LOSSES, CLASS_LOSSES, main_objective
-from babysit.records.curves import TRAIN_LOSS
 from babysit.records.model_summary import Objective, TargetKind
 from babysit.records.run import Run
 
@@ -21,14 +20,21 @@ def entropy(counts: Iterable[float]) -> float:
     return float(-(shares * np.log(shares)).sum()) if shares.size else 0.0
 
 
-def target_variance(run: Run, objective: Objective) -> float:
-    """Variance of the target over all that was seen of it."""
-    if run.data is not None:
-        for name in ("train", "batch"):
-            split = run.data.split(name)
-            if split is not None and split.target_variance > 0 and not split.class_counts:
-                return split.target_variance
-    return objective.target.variance
+class Moments(NamedTuple):
+    """Mean and variance of a target, and of how many values; 0 for all there are."""
+
+    mean: float
+    variance: float
+    values: int = 0
+
+
+def target_moments(run: Run, objective: Objective) -> Moments:
+    """Those of all that was seen of the target."""
+    for name in ("train", "batch") if run.data is not None and objective is main_objective(run) else ():
+        split = run.data.split(name) if run.data is not None else None
+        if split is not None and split.target_variance > 0 and not split.class_counts:
+            return Moments(split.target_mean, split.target_variance, split.target_count)
+    return Moments(objective.target.mean, objective.target.variance, math.prod(objective.target.shape))
 
 
 def _class_prior(objective: Objective) -> float | None:
@@ -42,7 +48,7 @@ def _class_prior(objective: Objective) -> float | None:
 
 
 def _elementwise_prior(run: Run, objective: Objective) -> float | None:
-    variance, mean = target_variance(run, objective), objective.target.mean
+    mean, variance, _ = target_moments(run, objective)
     if objective.loss in BINARY_LOSSES:
         inside = 0 < mean < 1 and not objective.class_weights
         return entropy((mean, 1 - mean)) if inside else None
@@ -59,51 +65,49 @@ def _elementwise_prior(run: Run, objective: Objective) -> float | None:
     return None
 
 
-def first_value(run: Run, objective: Objective) -> float:
-    """What one value of an elementwise loss should be at first, from what prediction and target looked like then."""
-    prediction, target = objective.prediction, objective.target
-    if objective.loss == "mse_loss":
-        return prediction.variance + target.variance + (prediction.mean - target.mean) ** 2
-    if objective.loss in CLASS_LOSSES and objective.outputs > 1:
-        return math.log(objective.outputs)
-    return math.log(2) if objective.loss in BINARY_LOSSES else 0.0
+def curve_scale(objective: Objective) -> float:
+    """How many times the loss's mean by item the curve is: as measured, or else as its reduction says."""
+    if objective.scale is not None:
+        return objective.scale
+    return float(math.prod(objective.target.shape)) if objective.reduction == "sum" else 1.0
 
 
-def summed_terms(run: Run, objective: Objective) -> float | None:
-    """How many values the curve adds up: 1 for a mean, the row or the whole batch for sums; None when none of them fit.
-
-    The first value of the curve tells, since a sum may be divided afterwards and other terms may be added. A network
-    that begins trained starts lower, which counts as a mean.
-    """
-    shape, (_, values) = objective.target.shape, values_of(run.curves.get(TRAIN_LOSS))
-    whole, row = float(math.prod(shape)), float(math.prod(shape[1:]))
-    said = whole if objective.reduction == "sum" and shape else 1.0
-    one = first_value(run, objective)
-    # A cross-entropy has no upper bound: a large first value of a mean is a bad start, and no sum.
-    mean_of_classes = objective.loss in CLASS_LOSSES and said == 1.0
-    if not len(values) or one <= 0 or not shape or mean_of_classes:
-        return said
-    seen = float(values[0]) / one
-    nearest = min((1.0, row, whole), key=lambda terms: abs(math.log(max(seen, 1e-12) / terms)))
-    # Three is well above what one batch differs from another, and below most row lengths.
-    return None if objective.loss == "mse_loss" and seen > 3 * nearest else nearest
-
-
-def prior_loss(run: Run) -> float | None:
-    """The loss of the best constant answer, in the units of the curve; None when it cannot be known.
+def prior_by_item(run: Run) -> float | None:
+    """The loss of the best constant prediction, as a mean by item; None when it cannot be known.
 
     Class frequencies for cross-entropy, the mean for squared error. For a target of several columns the columns'
     own means would do a little better, so this is an upper bound there.
     """
     objective = main_objective(run)
-    if objective is None or objective.loss not in BOUNDED_LOSSES or objective.reduction not in {"mean", "sum"}:
+    if objective is None or objective.loss not in BOUNDED_LOSSES:
         return None
     # Cross-entropy written by hand over rows that sum to one is told as binary, and yet its classes exclude each other.
     by_hand = objective.target_kind is TargetKind.ONE_HOT and any(step.name == "log" for step in objective.output_ops)
     classes = objective.loss in CLASS_LOSSES or by_hand
-    prior = _class_prior(objective) if classes else _elementwise_prior(run, objective)
-    terms = summed_terms(run, objective)
-    return None if prior is None or terms is None else prior * terms
+    return _class_prior(objective) if classes else _elementwise_prior(run, objective)
+
+
+def prior_loss(run: Run) -> float | None:
+    """The same in the units of the curve; None also where the curve holds other terms."""
+    objective, prior = main_objective(run), prior_by_item(run)
+    if objective is None or prior is None or objective.composite or objective.reduction not in {"mean", "sum"}:
+        return None
+    return prior * curve_scale(objective)
+
+
+def prior_error(run: Run) -> float:
+    """The standard error of `prior_loss`, where the targets are a sample; that of a bell curve for real targets."""
+    objective, prior = main_objective(run), prior_loss(run)
+    if objective is None or prior is None:
+        return 0.0
+    if objective.loss in CLASS_LOSSES | BINARY_LOSSES:
+        counts = objective.class_counts or ()
+        shares = [count / sum(counts) for count in counts if count]
+        spread = sum(share * math.log(share) ** 2 for share in shares) - entropy(counts) ** 2
+        return math.sqrt(max(spread, 0.0) / sum(counts)) * curve_scale(objective) if shares else 0.0
+    count = target_moments(run, objective).values
+    # A squared deviation of a bell curve has a variance of two squared variances, an absolute one half of that by size.
+    return prior * math.sqrt((2.0 if objective.loss == "mse_loss" else 0.5) / count) if count else 0.0
 
 
 def chance_accuracy(run: Run) -> float | None:

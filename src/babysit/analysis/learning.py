@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from babysit.analysis.baseline import chance_accuracy, prior_loss
+import numpy as np
+
+from babysit.analysis.baseline import chance_accuracy, prior_by_item, prior_loss
 from babysit.analysis.extent import steps
 from babysit.analysis.loss_curve import levels, trend, values_of
 from babysit.analysis.model_structure import (
@@ -12,6 +14,7 @@ from babysit.analysis.model_structure import (
     feeds_ids,
     main_objective,
     moving_target,
+    only_data_term,
 )
 from babysit.analysis.trials import best_trial
 from babysit.records.curves import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS, curve_name
@@ -61,9 +64,16 @@ def _accuracy_skill(run: Run, name: str) -> float | None:
 
 def explained_loss_share(run: Run) -> float | None:
     """Share of the best constant's loss that training removed: 1 is perfect, 0 is no better than a constant."""
-    prior, level = prior_loss(run), levels(run)
+    prior, level, objective = prior_loss(run), levels(run), main_objective(run)
     # The best constant answer to a target that a network computes changes with it.
-    if prior is None or level is None or adversarial(run) or moving_target(run):
+    if objective is None or level is None or adversarial(run) or moving_target(run):
+        return None
+    if objective.composite:  # the term itself is judged, where it is all that the data say
+        own, prior = objective.last_value, prior_by_item(run)
+        if own is None or prior is None or not only_data_term(run):
+            return None
+        return -math.inf if level.broken_at is not None else 1 - own / prior
+    if prior is None:
         return None
     if level.broken_at is not None:
         return -math.inf
@@ -168,6 +178,19 @@ def is_underperforming(run: Run, *, below: float = POOR_SKILL) -> bool:
         return known < below * achievable_share(run)
     # A loss of unknown kind that goes below 0 has no known floor: where it stands tells nothing.
     return level.best >= 0 and not moving_target(run) and not falling(run)
+
+
+# A straight line falls by as much from the second third to the last as from the first to the second.
+STILL_FALLING = 0.5
+
+
+def unfinished(run: Run) -> bool:
+    """Whether the training loss goes down beyond its noise and had not levelled off when the run ended."""
+    _, values = values_of(run.curves.get(TRAIN_LOSS))
+    if not falling(run):
+        return False
+    early, middle, late = (float(part.mean()) for part in np.array_split(values, 3))
+    return middle - late > STILL_FALLING * max(early - middle, 0.0)
 
 
 def falling(run: Run) -> bool:

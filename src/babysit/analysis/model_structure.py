@@ -74,6 +74,19 @@ def main_objective(run: Run) -> Objective | None:
     return run.model_summary.objectives[0] if run.model_summary and run.model_summary.objectives else None
 
 
+def only_data_term(run: Run) -> bool:
+    """Whether the first loss is all that the data say: what else its scalar adds (if anything) are penalties.
+
+    An advantage or a weight for each sample leaves the loss unreduced, and then its mean is not what is minimized.
+    """
+    objective, terms = main_objective(run), model_summary_of(run).terms
+    if objective is None or not objective.composite:
+        return objective is not None and len(model_summary_of(run).objectives) == 1
+    data = sum(term.kind == "data" for term in terms)
+    single = len(model_summary_of(run).objectives) == 1 and objective.reduction != "none"
+    return single and (data == 1 if terms else True)
+
+
 def adversarial(run: Run) -> bool:
     """Whether several optimizers work at once, as in a GAN: their losses need not fall and may sit at chance.
 

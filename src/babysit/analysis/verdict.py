@@ -62,7 +62,8 @@ def _learning_missing(run: Run, known: Learning) -> list[Missing]:
         return [Missing.BASELINE if seen or run.trials else Missing.LOSS]
     lacks = []
     if known.train is not None and known.train < required(run):
-        lacks.append(Missing.LEARNING)
+        # Two networks that train against each other may well end at chance.
+        lacks.append(Missing.BASELINE if adversarial(run) else Missing.LEARNING)
     if known.validation is not None and known.validation < required(run):
         lacks.append(Missing.GENERALIZATION)
     lacks += _unseen(run, known)

@@ -105,7 +105,7 @@ class BatchStats:
         marks = _fingerprints(rows)
         return sum(mark in self._rows for mark in marks) / len(marks) if marks else 0.0
 
-    def profile(self, class_counts: tuple[int, ...], target: tuple[float, float]) -> DataProfile | None:
+    def profile(self, class_counts: tuple[int, ...], targets: RunningMoments) -> DataProfile | None:
         """The profile of what was seen, as the split `batch` and by argument; None when nothing was."""
         if not self._trained:
             return None
@@ -113,8 +113,9 @@ class BatchStats:
             kept := _split("batch", self._trained),
             nonfinite=kept.nonfinite + self._nonfinite,
             class_counts=class_counts,
-            target_mean=target[0],
-            target_variance=target[1],
+            target_mean=targets.mean,
+            target_variance=targets.variance,
+            target_count=targets.count,
         )
         kind = "image" if self._trained[0].ndim > 3 else "table"
         return DataProfile(source="watched loop", kind=kind, splits=(batch,), arguments=self._compared())

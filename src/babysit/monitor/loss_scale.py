@@ -7,12 +7,16 @@ from typing import Final
 
 from torch import Tensor
 
-from babysit.monitor.graph_node import Node
-from babysit.monitor.objective import INDEX_LOSSES, between
+from babysit.monitor.graph_node import DATA, Node
+from babysit.monitor.loss_terms import loss_terms
+from babysit.monitor.objective import INDEX_LOSSES, between, distance_by_hand, head_of, loss_nodes
 from babysit.monitor.operations import LOSSES, TRANSPARENT
 
 # What keeps a scalar proportional to the mean of a loss, as long as all else that enters is one number.
 PROPORTIONAL: Final = TRANSPARENT | {"div", "mul", "neg", "sum", "mean", "detach"}
+# These leave values of a loss out and change none.
+CHOOSING: Final = frozenset({"getitem", "masked_select", "index_select", "nanmean"})
+ADDING: Final = frozenset({"add", "sub", "rsub"})
 # These give one value for each row, however wide the row is.
 OF_ROWS: Final = frozenset({
     "ctc_loss", "triplet_margin_loss", "cosine_embedding_loss", "margin_ranking_loss", "multilabel_margin_loss",
@@ -24,6 +28,8 @@ def items_of(node: Node) -> int:
     """How many values a loss function takes its mean over; targets that are ignored do not count."""
     if node.meeting is None:
         return 0
+    if "items" in node.extra:
+        return int(node.extra["items"])
     prediction, target = node.meeting
     if node.op in OF_ROWS:
         return target.shape[0] if target.dim() else 1
@@ -59,6 +65,9 @@ def factor_of(loss: Node, inner: Node, value: float) -> float | None:
         inner: the loss function's own node.
         value: the value of `loss`.
     """
+    if inner.op not in LOSSES:
+        mean = mean_of(inner)
+        return abs(value / mean) if mean and not is_composite(loss, inner) else None
     way = {id(inner), *(id(node) for node in between(loss, inner))}
     node, found = loss, 1.0
     while node is not inner:
@@ -82,12 +91,66 @@ def factor_of(loss: Node, inner: Node, value: float) -> float | None:
     return abs(found * value / mean)
 
 
+def is_composite(loss: Node, inner: Node) -> bool:
+    """Whether a scalar is more than a positive multiple of one loss.
+
+    True where other terms are added, or where values of the loss are weighed with what may be negative (an advantage)
+    or is learned (a variance). Several losses of one function and output (time steps) are one loss. Reads the device.
+    """
+    nodes = [node for node, _ in loss_nodes(loss)]
+    if any(head_of(node) != head_of(inner) for node in nodes):
+        return True
+    ways = [{id(node), *(id(step) for step in between(loss, node))} for node in nodes]
+    way, ends = set().union(*ways), {id(node) for node in nodes}
+    steps = [node for node in loss.ancestors() if id(node) in way - ends]
+    if inner.op in LOSSES:
+        return any(_adds_or_weighs(step, way) for step in steps)
+    summed = any(step.op in ADDING and math.prod(step.shape) == 1 and _strangers(step, way) for step in steps)
+    return summed or any(kind != "data" for kind, _ in loss_terms(loss))
+
+
+def _strangers(step: Node, way: set[int]) -> list[Node]:
+    return [parent for parent in step.parents if id(parent) not in way and parent.role != DATA]
+
+
+def _adds_or_weighs(step: Node, way: set[int]) -> bool:
+    """Whether one operation between a loss function and the scalar does more than scale, reduce or choose."""
+    if step.op in CHOOSING:
+        return False
+    others = [parent for parent in step.parents if id(parent) not in way]
+    if step.op in ADDING:
+        shifts = [part for parent, part, _ in step.extra.get("summands", ()) if parent in others]
+        subtracted = step.op != "add" and len(step.parents) > 1
+        return subtracted or bool(_strangers(step, way)) or any(float(part) != 0 for part in shifts)
+    if step.op not in PROPORTIONAL or _strangers(step, way):
+        return True
+    weights = step.meeting[1] if step.meeting is not None and step.op == "mul" else None
+    return weights is not None and weights.numel() > 0 and bool((weights < 0).any())
+
+
 def reduction_of(reduction: str, scale: float | None) -> str:
     """How the curve comes from the loss's values: a sum that is divided by their number, or by more, is a mean."""
     divided = scale is not None and (scale == 1 or (reduction == "sum" and scale < 1))
     return "mean" if divided else reduction
 
 
-def only_loss(nodes: list[tuple[Node, float]]) -> Node | None:
-    """The one loss function that a scalar is made of, or None."""
-    return nodes[0][0] if len(nodes) == 1 and nodes[0][0].op in LOSSES else None
+def only_loss(loss: Node) -> Node | None:
+    """The one loss that a scalar is made of, if it is a loss function or a distance written by hand; else None."""
+    nodes = loss_nodes(loss)
+    if len(nodes) != 1:
+        return None
+    inner = nodes[0][0]
+    return inner if inner.op in LOSSES or note_distance(loss, inner) else None
+
+
+def note_distance(loss: Node, inner: Node) -> bool:
+    """Note the mean of a squared or absolute error written by hand, as it is noted of a loss function."""
+    name = distance_by_hand(loss, inner)
+    if not name or inner.meeting is None:
+        return False
+    prediction, target = inner.meeting
+    errors = (prediction - target).double()
+    inner.extra["total"] = (errors.square() if name == "mse_loss" else errors.abs()).sum()
+    inner.extra["items"] = errors.numel()
+    inner.extra["reduction"] = "sum"
+    return True

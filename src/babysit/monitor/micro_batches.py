@@ -40,10 +40,11 @@ def evidence_of(loss: Node, value: Tensor, *, again: bool) -> Evidence:
     """What the scalar that backward is called on is to the losses that it is made of."""
     nodes = loss_nodes(loss)
     heads = tuple(head_of(inner) for inner, _ in nodes)
-    if (inner := only_loss(nodes)) is None:
+    if (inner := only_loss(loss)) is None:
         return Evidence(heads, None, 0, summed=False, again=again)
+    factor, items = factor_of(loss, inner, float(value.detach())), items_of(inner)
     summed = inner.extra.get("reduction") == "sum"
-    return Evidence(heads, factor_of(loss, inner, float(value.detach())), items_of(inner), summed=summed, again=again)
+    return Evidence(heads, factor, items, summed=summed, again=again)
 
 
 class Part(NamedTuple):

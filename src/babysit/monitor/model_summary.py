@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import zip_longest
 from typing import Any, Final, final
 
@@ -11,13 +12,14 @@ from torch import Tensor
 
 from babysit.monitor.graph_capture import GraphCapture
 from babysit.monitor.graph_node import Node
-from babysit.monitor.loss_scale import mean_of, reduction_of
+from babysit.monitor.loss_scale import is_composite, mean_of, only_loss, reduction_of
 from babysit.monitor.loss_terms import loss_terms, updated
-from babysit.monitor.objective import class_counts, describe, head_of, loss_nodes, output_layer
+from babysit.monitor.objective import class_counts, counted_targets, describe, head_of, loss_nodes, output_layer
 from babysit.monitor.op_details import source_of
 from babysit.monitor.operations import ELEMENTWISE, NORMS
 from babysit.monitor.optimizers import Optimizers, group_of
 from babysit.monitor.parameter_registry import LayerParameters, ParameterRegistry
+from babysit.monitor.running_moments import RunningMoments
 from babysit.records.model_summary import Layer, ModelSummary, Objective, OptimizerInfo, Term
 
 # The first steps are captured in full: two optimizers or two losses may take turns. Labels are counted meanwhile.
@@ -69,7 +71,9 @@ class ModelSummaryBuilder:
         self.scales: dict[tuple[str, str], float] = {}  # curve by mean of the loss, by loss and output layer
         self.compiled = False
         self.loss_inside = False  # the model itself computes a loss, in its forward
-        self.target_moments = (0.0, 0.0)
+        self._own_values: dict[tuple[Any, ...], list[float]] = {}  # the losses' own means, where they were read
+        self._further_scalars = False  # backward was called on a scalar without a loss that is known
+        self.targets = RunningMoments()  # of the first objective
 
     def layer(self, trace: GraphCapture, place: str, op: str, tensors: tuple[Tensor | None, Tensor]) -> None:
         """A layer ran: its place in the order, its shapes, and which layer feeds it."""
@@ -137,21 +141,43 @@ class ModelSummaryBuilder:
 
     def loss(self, loss: Node) -> None:
         """The scalar that backward was called on."""
-        for node, sign in loss_nodes(loss):
-            key = (*head_of(node), tuple(node.meeting[0].shape[1:]) if node.meeting else ())
+        nodes = loss_nodes(loss)
+        self._further_scalars |= not nodes
+        for node, sign in nodes:
+            key = _key(node)
             self._outputs.add(key[1])
+            composite = is_composite(loss, node)
             if key not in self._objectives:
-                self._objectives[key] = objective = describe(loss, node, sign)
-                self.target_moments = self.target_moments if len(self._objectives) > 1 else (
-                    objective.target.mean, objective.target.variance)  # fmt: skip
+                self._objectives[key] = msgspec.structs.replace(describe(loss, node, sign), composite=composite)
+                if len(self._objectives) == 1 and node.meeting is not None and not node.meeting[1].is_cpu:
+                    self.targets.add(counted_targets(node))  # later ones are not waited for
             elif node.meeting is not None:
                 known = self._objectives[key]
-                counts = class_counts(node.meeting[1], known.target_kind)
-                self._objectives[key] = msgspec.structs.replace(known, class_counts=_added(known.class_counts, counts))
+                self._objectives[key] = msgspec.structs.replace(
+                    known,
+                    class_counts=_added(known.class_counts, class_counts(node.meeting[1], known.target_kind)),
+                    composite=known.composite or composite,
+                )
             if node.meeting is not None:
                 counts = class_counts(node.meeting[1], self._objectives[key].target_kind)
                 if sum(counts) > 0:
                     self._majorities.setdefault(key, []).append(max(counts) / sum(counts))
+
+    def values(self, loss: Node) -> None:
+        """The losses' own values and targets of a step on the host; elsewhere reading them would wait for the device.
+
+        A distance written by hand is known as such only where it is all that the scalar holds.
+        """
+        only_loss(loss)
+        for node, _ in loss_nodes(loss):
+            key = _key(node)
+            if key not in self._objectives or node.meeting is None:
+                continue
+            if key == next(iter(self._objectives)):
+                self.targets.add(counted_targets(node))
+            mean = mean_of(node)
+            if mean is not None and math.isfinite(mean):
+                self._own_values.setdefault(key, []).append(mean)
 
     def comparable(self, node: Node) -> float | None:
         """An evaluation's loss in units of the training loss; None when it is another loss.
@@ -213,7 +239,9 @@ class ModelSummaryBuilder:
                 objective,
                 batch_majority=_mean(self._majorities.get(key, [])),
                 reduction=reduction_of(objective.reduction, self.scales.get(key[:2])),
-                scale=self.scales.get(key[:2]),
+                scale=self.scales.get(key[:2], objective.scale),
+                composite=objective.composite or self._further_scalars,
+                **_own(self._own_values.get(key, [])),
             )
             for key, objective in self._objectives.items()
         ]
@@ -280,6 +308,17 @@ class ModelSummaryBuilder:
             softmax_size=seen.softmax_size if seen else 0,
             batch_axis=seen.batch_axis if seen else 0,
         )
+
+
+def _key(node: Node) -> tuple[Any, ...]:
+    return (*head_of(node), tuple(node.meeting[0].shape[1:]) if node.meeting else ())
+
+
+def _own(values: list[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    last = values[-max(5, len(values) // 10) :]
+    return {"first_value": values[0], "last_value": _mean(last), "lowest_value": min(values)}
 
 
 def _has_gradient(tensor: Tensor | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -73,12 +74,18 @@ def head_of(node: Node) -> tuple[str, str]:
     return node.op, output_layer(node)
 
 
+def counted_targets(node: Node) -> Tensor:
+    """The targets of a loss that count: padding is no class."""
+    target = node.meeting[1] if node.meeting is not None else torch.empty(0)
+    return target[target != node.extra["ignored"]] if "ignored" in node.extra else target
+
+
 def describe(loss: Node, node: Node, sign: float) -> Objective:
     """What one loss is: its chain, what it compares, and the task this says it is."""
     prediction_values, target_values = node.meeting or (None, None)
     whole = target_values
-    if target_values is not None and "ignored" in node.extra:  # padding is no class
-        counted = target_values[target_values != node.extra["ignored"]]
+    if target_values is not None:
+        counted = counted_targets(node)
         target_values = counted if counted.numel() else target_values
     prediction = summarize(prediction_values) if prediction_values is not None else ValueSummary()
     target = summarize(target_values) if target_values is not None else ValueSummary()
@@ -90,10 +97,13 @@ def describe(loss: Node, node: Node, sign: float) -> Objective:
         # Truth values that something is multiplied with choose what counts (the pairs of a metric loss): no labels.
         labels = TargetKind.NONE if target.dtype == "bool" else kind
         name, reduction, sign = _by_hand(loss, node, labels, sign)
+    exclusive = name not in BINARY_LOSSES or kind is TargetKind.ONE_HOT  # its classes are no values of their own
+    scale = None if node.op in LOSSES or exclusive else _values_summed(between(loss, node))
     elementwise = name not in INDEX_LOSSES and kind is not TargetKind.INDICES
     objective = Objective(
         loss=name,
         reduction=reduction,
+        scale=scale,
         output_ops=output_ops,
         prediction=prediction,
         target=target,
@@ -160,11 +170,8 @@ def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str
     # A sum that is divided afterwards is a mean.
     reduction = "sum" if "sum" in after and not {"mean", "div"} & after else "mean"
     logarithm = bool(LOGARITHMS & (after | before))
-    if node.op in {"sub", "rsub"} and not logarithm and after <= DISTANCE | PLAIN and not _rescaled(path, node):
-        if "pow" in after or _squared(path):
-            return "mse_loss", reduction, sign
-        if "abs" in after:
-            return "l1_loss", reduction, sign
+    if distance := distance_by_hand(loss, node):
+        return distance, reduction, sign
     # 1 - label x score, cut off at zero.
     if node.op == "mul" and kind in SIDES and {"clamp", "relu"} & after and after <= HINGE | PLAIN:
         return "hinge_loss", reduction, sign
@@ -181,6 +188,28 @@ def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str
         binary = not {"softmax", "log_softmax"} & before and node.op == "mul"
         return ("binary_cross_entropy" if binary else "nll_loss"), reduction, -sign
     return "custom", reduction, sign
+
+
+def distance_by_hand(loss: Node, node: Node) -> str:
+    """The name of a squared or absolute error written with plain operations; "" for any other loss."""
+    path = between(loss, node)
+    after, before = {step.op for step in path}, {operation.name for operation in _chain(node)}
+    if node.op not in {"sub", "rsub"} or LOGARITHMS & (after | before) or not after <= DISTANCE | PLAIN:
+        return ""
+    if _rescaled(path, node):
+        return ""
+    return "mse_loss" if "pow" in after or _squared(path) else "l1_loss" if "abs" in after else ""
+
+
+def _values_summed(path: list[Node]) -> float | None:
+    """How many values a hand-written loss adds up; None where what it adds up is divided afterwards."""
+    if "div" in {step.op for step in path}:
+        return None
+    sums = (step for step in path if step.op == "sum" and 0 not in step.shape)
+    found = 1.0
+    for step in sums:
+        found *= max(float(math.prod(one.shape)) for one in step.parents) / float(math.prod(step.shape))
+    return found
 
 
 def _rescaled(path: list[Node], inner: Node) -> bool:

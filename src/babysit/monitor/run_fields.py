@@ -63,7 +63,7 @@ def _model_summary(sources: Sources, guard: ErrorBoundary) -> ModelSummary:
 
 def _data(sources: Sources, model_summary: ModelSummary | None) -> DataProfile | None:
     classes = model_summary.objectives[0].class_counts if model_summary is not None and model_summary.objectives else ()
-    return sources.batches.profile(classes, sources.model_summary.target_moments)
+    return sources.batches.profile(classes, sources.model_summary.targets)
 
 
 def _events(sources: Sources, steps: int) -> Events:

@@ -17,7 +17,8 @@ class RunningMoments:
 
     def __init__(self) -> None:
         self.samples = 0
-        self._values, self._mean, self._squares = 0, 0.0, 0.0
+        self.count = 0  # of values
+        self.mean = self._squares = 0.0
         self.flags = True  # whether every value so far was 0 or 1: a mask, which has no scale
         self.blank = False  # whether it began as zeros: a state that the model fills, which changes as it learns
 
@@ -32,13 +33,17 @@ class RunningMoments:
             self.flags = self.flags and bool(((values == 0) | (values == 1)).all())
         if not (math.isfinite(mean) and math.isfinite(variance)):
             return
-        self.blank |= not self._values and mean == variance == 0
-        total = self._values + count
-        self._squares += variance * count + (mean - self._mean) ** 2 * self._values * count / total
-        self._mean += (mean - self._mean) * count / total
-        self._values, self.samples = total, self.samples + tensor.shape[0]
+        self.blank |= not self.count and mean == variance == 0
+        total = self.count + count
+        self._squares += variance * count + (mean - self.mean) ** 2 * self.count * count / total
+        self.mean += (mean - self.mean) * count / total
+        self.count, self.samples = total, self.samples + (tensor.shape[0] if tensor.dim() else 1)
+
+    @property
+    def variance(self) -> float:
+        """Of all values taken in."""
+        return self._squares / self.count if self.count else 0.0
 
     def profile(self, split: str) -> SplitProfile:
         """What was gathered, under this name."""
-        deviation = math.sqrt(self._squares / self._values) if self._values else 0.0
-        return SplitProfile(split=split, samples=self.samples, mean=self._mean, std=deviation)
+        return SplitProfile(split=split, samples=self.samples, mean=self.mean, std=math.sqrt(self.variance))

@@ -135,6 +135,8 @@ class SampledStep:
             self._uses(reached, whole=not self._blind)
         if self.capturing or loss.is_cpu:  # elsewhere reading them would wait for the device
             self._anatomist.terms(node)
+        if loss.is_cpu:
+            self._anatomist.values(node)
         for inner, _ in nodes[:1]:
             share = accuracy(inner)
             self.accuracy = share if share is not None else self.accuracy

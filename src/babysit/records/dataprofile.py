@@ -27,6 +27,7 @@ class SplitProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     class_counts: tuple[int, ...] = ()
     target_mean: float = 0.0
     target_variance: float = 0.0
+    target_count: int = 0  # values that these two are of, where they are a sample of the split's; 0 when they are all
     duplicates: int = 0  # samples beyond the first of their kind within this split
     leaked: int = 0  # samples that are in the training split as well
     estimated: bool = False  # duplicates and leaked are estimates: too many samples to keep a mark of each

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from babysit.analysis.extent import steps
+from babysit.analysis.model_structure import adversarial
 from babysit.analysis.verdict import FEWEST_STEPS, required
 from babysit.plots.formatting import count, number, percent
 from babysit.plots.names import display_name, short
@@ -162,10 +163,12 @@ def _loss(run: Run) -> tuple[str, str]:
 
 
 def _baseline(run: Run) -> tuple[str, str]:
-    fall = _fall(run)
+    why = "the loss of a constant prediction is not known for this loss"
+    if adversarial(run):
+        why = "several optimizers step in turns, as in adversarial training, whose losses have no such baseline as a "
+        why += "constant prediction"
     return (
-        f"no problem was found in {_checked(run)}, but the loss of a constant prediction is not known for this loss"
-        f"{fall}.",
+        f"no problem was found in {_checked(run)}, but {why}{_fall(run)}.",
         'To measure learning, log a metric on held-out data, such as `w.log("val/accuracy", accuracy)`.',
     )
 

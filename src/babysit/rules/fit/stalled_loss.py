@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.learning import explained_share, falling, is_underperforming
+from babysit.analysis.learning import explained_share, falling, is_underperforming, unfinished
 from babysit.analysis.loss_curve import levels, values_of
 from babysit.analysis.model_structure import BOUNDED_LOSSES, main_objective, moving_target
 from babysit.records.curves import TRAIN_LOSS
@@ -21,17 +21,20 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     _, values = values_of(run.curves.get(TRAIN_LOSS))
     fall = (level.start - level.end) / max(abs(level.start), 1e-12)
-    if fall > limits["fall"] or (falling(run) and fall > limits["fall"] / 2):
+    if fall > limits["fall"] or unfinished(run) or (falling(run) and fall > limits["fall"] / 2):
         return
+    said = f"fell by only {100 * fall:.2g} %, and no longer falls" if falling(run) else "does not fall"
     bounded = objective is not None and objective.loss in BOUNDED_LOSSES and explained_share(run) is not None
-    floor = bounded or (len(values) > 0 and float(values.min()) >= 0)
+    floor = bounded or (
+        objective is not None and not objective.composite and len(values) > 0 and float(values.min()) >= 0
+    )
     yield Evidence(
         first_step=0,
         last_step=level.steps,
         severity=Severity.WARNING if floor and not moving_target(run) else Severity.INFO,
         confidence=0.7 if bounded else 0.5,
         numbers={"start_loss": level.start, "end_loss": level.end, "steps": level.steps, "noise": level.noise},
-        message=f"After {level.steps} steps the loss went from {level.begun} to {level.ended}: it does not fall.",
+        message=f"After {level.steps} steps the loss went from {level.begun} to {level.ended}: it {said}.",
     )
 
 

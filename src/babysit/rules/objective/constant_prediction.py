@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from babysit.analysis.baseline import prior_loss
-from babysit.analysis.learning import falling, is_underperforming
+from babysit.analysis.baseline import prior_error, prior_loss
+from babysit.analysis.learning import falling, is_underperforming, unfinished
 from babysit.analysis.loss_curve import levels, values_of
 from babysit.analysis.model_structure import main_objective
 from babysit.records.finding import Evidence, Fix, Severity
@@ -21,14 +22,16 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     objective, prior, level = main_objective(run), prior_loss(run), levels(run)
     if objective is None or prior is None or level is None or level.broken_at is not None:
         return
-    if not is_underperforming(run, below=limits["near"]) or level.looks < limits["steps"]:
+    if not is_underperforming(run, below=limits["room"]) or level.looks < limits["steps"]:
         return
     _, values = values_of(run.curves.get("train/loss"))
     window = values[-max(5, len(values) // 10) :]
-    error = float(window.std() / np.sqrt(len(window)))
-    margin = max(limits["near"] * prior, 2 * error)
-    still_going = falling(run) and run.status is Status.RUNNING
-    if abs(level.end - prior) > margin or still_going:
+    error = math.hypot(float(window.std() / np.sqrt(len(window))), prior_error(run))
+    removed = prior - level.end
+    # What the noise leaves room for may well be a weak signal that was learned.
+    if removed + 2 * error > limits["room"] * prior or -removed > max(limits["near"] * prior, 2 * error):
+        return
+    if unfinished(run) or (falling(run) and run.status is Status.RUNNING):
         return
     word = "entropy of the labels" if objective.outputs > 1 and objective.class_counts else "best constant answer"
     yield Evidence(
@@ -52,6 +55,7 @@ RULE = Rule(
     needs=("model_summary", "curves"),
     limits={
         "near": Limit(0.03, "within 3 % of the best constant, or two standard errors of the last tenth"),
+        "room": Limit(0.1, "a tenth of the constant's loss, two standard errors of both included, is a weak signal"),
         "steps": Limit(30, "fewer steps say only that nobody waited"),
     },
     causes=("F902", "F905"),
@@ -59,5 +63,10 @@ RULE = Rule(
     false_positives=("Labels that truly do not depend on the inputs.", "Adversarial losses rest at ln 2: not judged."),
     sources=("Cross-entropy of the best constant is the entropy of the labels; squared error's is their variance.",),
     fires_on=(lambda: example_run(loss=flat(2.303)),),
-    silent_on=(healthy, healthy_regression, lambda: example_run(objective=classes(loss="custom"), loss=flat(2.303))),
+    silent_on=(
+        healthy,
+        healthy_regression,
+        lambda: example_run(loss=np.linspace(2.313, 2.29, 42) + 0.002 * np.cos(np.arange(42))),
+        lambda: example_run(objective=classes(loss="custom"), loss=flat(2.303)),
+    ),
 )

@@ -8,7 +8,13 @@ import msgspec
 import numpy as np
 
 from babysit.analysis.loss_curve import blocks, levels, values_of
-from babysit.analysis.model_structure import BOUNDED_LOSSES, adversarial, main_objective, model_summary_of
+from babysit.analysis.model_structure import (
+    BOUNDED_LOSSES,
+    adversarial,
+    main_objective,
+    model_summary_of,
+    only_data_term,
+)
 from babysit.records.curves import TRAIN_LOSS
 from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.model_summary import ModelSummary, Term
@@ -59,7 +65,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         terms = list(_driven_down(model_summary, limits))
         yield from terms or _without_a_floor(run, limits)
     # Several objectives: one of them may be pushed up on purpose (domain adaptation, entropy bonus).
-    if adversarial(run) or len(model_summary.objectives) != 1 or model_summary.objectives[0].loss not in BOUNDED_LOSSES:
+    if adversarial(run) or not only_data_term(run) or model_summary.objectives[0].loss not in BOUNDED_LOSSES:
         return
     objective = model_summary.objectives[0]
     maximize = any(one.maximize for one in model_summary.optimizers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.loss_curve import levels
+from babysit.analysis.loss_curve import Levels, levels
 from babysit.analysis.model_structure import BINARY_LOSSES, BOUNDED_LOSSES, manual_updates, model_summary_of
 from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.model_summary import Objective, ValueSummary
@@ -21,6 +21,14 @@ def _targets_outside(objective: Objective, margin: float) -> bool:
         and bool(target.shape)
         and not -margin <= target.low <= target.high <= 1 + margin
     )
+
+
+def _lowest(objective: Objective, level: Levels | None) -> float | None:
+    """The lowest value of this loss alone: its own, or that of the curve where nothing else enters it."""
+    own = objective.lowest_value
+    if level is None or objective.composite or objective.sign < 0 or level.best >= 0:
+        return own
+    return level.lowest if own is None else min(own, level.lowest)
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
@@ -43,12 +51,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 "values.",
             )
             continue
-        # With several objectives the curve may hold a sum, and other terms may be negative by right.
-        alone = len(objectives) == 1 and objective.loss in BOUNDED_LOSSES and objective.sign > 0
-        if alone and level is not None and level.best < -limits["margin"]:
+        lowest = _lowest(objective, level if len(objectives) == 1 else None)
+        if objective.loss in BOUNDED_LOSSES and lowest is not None and lowest < -limits["margin"]:
             yield Evidence(
-                numbers=numbers | {"lowest_loss": level.lowest},
-                message=f"{objective.loss} reached {level.lowest:.4g}, and it can never be below 0 when it is given "
+                numbers=numbers | {"lowest_loss": lowest},
+                message=f"{objective.loss} reached {lowest:.4g}, and it can never be below 0 when it is given "
                 "what it asks for.",
             )
 
@@ -72,13 +79,21 @@ RULE = Rule(
             action="scale_target", say="Bring the targets into [0, 1].", code="y = (y - y.min()) / (y.max() - y.min())"
         ),
     ),
-    false_positives=("Losses that are negative by right (ELBO, cosine, Gaussian likelihood) are not judged.",),
+    false_positives=(
+        "Losses that are negative by right (ELBO, cosine, Gaussian likelihood) are not judged.",
+        "A total that other terms bring below 0 (an entropy bonus, a log-variance): the loss's own value is judged.",
+    ),
     sources=("-t log p - (1-t) log(1-p) is bounded below only for t within [0, 1].",),
     fires_on=(
         lambda: example_run(
             objective=binary(target=ValueSummary(shape=(BATCH, 1), low=-1, high=1, variance=1.0)), loss=flat(-5.0)
         ),
         lambda: example_run(objective=classes(loss="nll_loss"), loss=flat(-4.0)),
+        lambda: example_run(objective=classes(loss="nll_loss", composite=True, lowest_value=-4.0), loss=flat(1.0)),
     ),
-    silent_on=(healthy, lambda: example_run(objective=classes(loss="custom"), loss=flat(-4.0))),
+    silent_on=(
+        healthy,
+        lambda: example_run(objective=classes(composite=True, lowest_value=0.2), loss=flat(-5.0)),
+        lambda: example_run(objective=classes(loss="custom"), loss=flat(-4.0)),
+    ),
 )

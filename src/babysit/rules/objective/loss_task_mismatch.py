@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from babysit.analysis.learning import is_underperforming
-from babysit.analysis.model_structure import BINARY_LOSSES, DISTANCE_LOSSES, adversarial, model_summary_of
+from babysit.analysis.model_structure import (
+    BINARY_LOSSES,
+    DISTANCE_LOSSES,
+    adversarial,
+    model_summary_of,
+    only_data_term,
+)
 from babysit.records.curves import VAL_ACCURACY
 from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.model_summary import Objective, TargetKind, Task, ValueSummary
@@ -81,7 +87,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return  # least-squares GANs use squared error on zeros and ones with good reason
     for number, objective in enumerate(model_summary_of(run).objectives):
         contradiction = _cross_entropy_on_reals(objective) or _sides_as_numbers(objective)
-        mild = _distance_on_classes(objective) or _binary_on_exclusive(objective)
+        # Beside other losses of the data, zeros and ones may be what a value function estimates.
+        alone = not objective.composite or only_data_term(run)
+        mild = (_distance_on_classes(objective) or _binary_on_exclusive(objective)) if alone else ""
         numbered = "" if mild else _distance_on_class_numbers(run, objective)
         mild = mild or numbered
         if not (contradiction or mild):

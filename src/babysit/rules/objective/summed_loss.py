@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from babysit.analysis.baseline import summed_terms
+from babysit.analysis.baseline import curve_scale
 from babysit.analysis.learning import broken, is_underperforming
 from babysit.analysis.model_structure import main_objective, model_summary_of
 from babysit.records.finding import Evidence, Fix, Severity
@@ -23,8 +23,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     kinds = {one.kind for one in model_summary_of(run).optimizers}
     if objective is None or objective.reduction != "sum" or not kinds or kinds <= SCALE_FREE:
         return
-    terms = summed_terms(run, objective)
-    if terms is not None and terms >= limits["terms"] and (broken(run) or is_underperforming(run)):
+    terms = curve_scale(objective)
+    if terms >= limits["terms"] and (broken(run) or is_underperforming(run)):
         yield Evidence(
             first_step=0,
             severity=Severity.ERROR if broken(run) else Severity.WARNING,

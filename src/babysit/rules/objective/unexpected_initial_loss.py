@@ -42,7 +42,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     _, values = values_of(run.curves.get("train/loss"))
     if told or expected is None or level is None or not len(values) or adversarial(run):
         return
-    first = float(values[0])
+    objective = main_objective(run)
+    if objective is None or (objective.composite and objective.first_value is None):
+        return
+    first = float(values[0]) if objective.first_value is None else objective.first_value
     ratio = first / expected
     if 0 < ratio < limits["above"]:
         return
@@ -82,7 +85,7 @@ RULE = Rule(
     ),
     false_positives=(
         "Pretrained networks start low: a low first loss is never reported.",
-        "A penalty added to the loss raises it.",
+        "A penalty added to the loss raises it: where the loss's own value is known, that is judged.",
     ),
     sources=("CS231n lecture 6: 'check that the loss is reasonable', ln 10 = 2.303 for 10 classes.",),
     fires_on=(

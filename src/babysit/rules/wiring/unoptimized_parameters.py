@@ -9,12 +9,14 @@ import msgspec
 from babysit.analysis.learning import is_underperforming
 from babysit.analysis.model_structure import model_summary_of, output_layer, weight_layers
 from babysit.records.finding import Evidence, Fix, Severity
+from babysit.records.model_summary import Layer
 from babysit.records.run import Run
 from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, falling, flat, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
 
 LEFT_OUT = ("layer0.weight", "layer0.bias")  # of the examples: a quarter of the parameters
+HEAD = ("layer2.weight", "layer2.bias")
 
 
 def _left_out(run: Run, names: set[str]) -> float:
@@ -68,6 +70,46 @@ def _unregistered(run: Run, missing: list[str]) -> Iterator[Evidence]:
     )
 
 
+def _one_network(run: Run, left_out: Layer) -> bool:
+    """Whether an optimizer trains another part of the network that this layer belongs to.
+
+    A network of which no part is trained (a perceptual loss, a fixed readout) is left out on purpose.
+    """
+    model_summary = model_summary_of(run)
+    if ", " not in model_summary.model:
+        return True
+    root = left_out.name.partition(".")[0]
+    held = (name for one in model_summary.optimizers for name in one.parameter_names)
+    return any(name.partition(".")[0] == root for name in held)
+
+
+def _missed(run: Run, limits: Limits) -> list[Layer]:
+    """Weight layers that get gradients, are in no optimizer, and stand after or between layers that are trained.
+
+    What stands before all trained layers is a backbone, and where most of the network is left out a few layers are
+    tuned: both are done on purpose, if at the cost of gradients that nothing uses.
+    """
+    model_summary = model_summary_of(run)
+    forgotten = set(model_summary.forgotten)
+    held = {name for one in model_summary.optimizers if one.steps != 0 for name in one.parameter_names}
+    layers = weight_layers(run, trainable=True)
+    trained = [one for one in layers if held & set(one.parameter_names)]
+    first = min((one.order for one in trained), default=None)
+    shapes = {one.output_shape for one in trained}
+    late = [
+        one
+        for one in layers
+        if first is not None
+        and one.order > first
+        and set(one.parameter_names) <= forgotten
+        and _one_network(run, one)
+        # Of unknown source and of the shape of a trained one, it may be an optional branch beside that.
+        and (one.source or one.output_shape not in shapes)
+    ]
+    names = {name for one in late for name in one.parameter_names}
+    return late if _left_out(run, names) < limits["share"] or any(one.is_output for one in late) else []
+
+
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Lists parameters outside all optimizers; how bad that is depends on their share, their gradients and the harm."""
     model_summary = model_summary_of(run)
@@ -86,16 +128,19 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     hurt = is_underperforming(run) if stale or headless else is_underperforming(run, below=limits["skill"])
     most = _left_out(run, set(missing) & set(model_summary.forgotten)) >= limits["share"]
     hurt = hurt or (most and is_underperforming(run, below=limits["learned"]))
-    severity = Severity.ERROR if hurt and (stale or headless) else Severity.WARNING if hurt else Severity.INFO
-    held = f" It holds {stale} tensors that are not part of the network any more." if stale else ""
+    missed = _missed(run, limits)
+    severity = Severity.WARNING if hurt or missed else Severity.INFO
+    severity = Severity.ERROR if hurt and (stale or headless) else severity
+    held = f" The optimizer holds {stale} tensors that no layer of the network uses." if stale else ""
+    gradients = " They get gradients that no step uses." if set(missing) & set(model_summary.forgotten) else ""
     yield Evidence(
         layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in missing)),
         first_step=0,
         severity=severity,
         numbers={"parameters": len(missing), "share": share, "stale": stale, "last_layer": headless},
         message=f"{len(missing)} trainable tensors ({', '.join(missing[:3])}), {100 * share:.0f} % of all trainable "
-        f"parameters, are in no optimizer and never change.{held}",
-        confidence=1.0 if stale or headless else 0.8,
+        f"parameters, are in no optimizer and never change.{gradients}{held}",
+        confidence=1.0 if stale or headless or missed else 0.8,
     )
 
 
@@ -111,7 +156,7 @@ RULE = Rule(
     needs=("model_summary",),
     limits={
         "skill": Limit(0.3, "a head on random features usually removes more of the prior loss than this"),
-        "share": Limit(0.5, "most of the network gets gradients for nothing; an optional head is a small part"),
+        "share": Limit(0.5, "half of the parameters: more than that is most of the network"),
         "learned": Limit(0.8, "a head on features of a trained network usually removes more of the prior loss"),
     },
     causes=(*NOT_LEARNING, "U602", "U603", "G504", "W701"),
@@ -124,9 +169,11 @@ RULE = Rule(
     ),
     false_positives=(
         "A trained backbone left out on purpose without requires_grad=False: INFO while the head learns.",
+        "A whole network that is fixed on purpose, such as a perceptual loss: INFO.",
     ),
     sources=("An optimizer changes only the tensors that it was given.",),
     fires_on=(
+        lambda: example_run(facts={"unoptimized": HEAD, "forgotten": HEAD}),
         lambda: example_run(
             loss=falling(2.4, 0.9),
             facts={
