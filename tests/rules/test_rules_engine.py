@@ -232,6 +232,6 @@ def test_judging_a_long_run_is_quick() -> None:
 
     run = example_run(loss=falling(2.3, 0.1, steps=200_000))
     judge(run)
-    begin = time.perf_counter()
+    begin = time.process_time()  # what others do on the machine does not count
     judge(run)
-    assert time.perf_counter() - begin < 5.0
+    assert time.process_time() - begin < 5.0

@@ -54,12 +54,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 
 
 def _at_the_end(run: Run) -> Iterator[Evidence]:
-    """What a program leaves behind that stopped before it called backward on a loss of NaN."""
+    """Find what a program leaves that stopped before it called backward on a loss of NaN."""
     for event in run.events.of("nonfinite_loss")[:1]:
+        kind = "NaN" if event.detail == "nan" else "infinite"
         yield Evidence(
             first_step=event.step,
             numbers={"loss": event.detail, "steps": event.step},
-            message=f"After {event.step} steps a loss of {event.detail} was computed, and no step followed.",
+            message=f"After {event.step} steps a loss that is {kind} was computed, and no step followed.",
         )
     lost = run.events.of("nonfinite_parameter")
     if lost:
