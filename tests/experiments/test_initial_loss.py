@@ -65,7 +65,7 @@ def test_a_loss_that_does_not_fit_the_output_is_too_good_to_be_true(digits: Samp
     model = nn.Sequential(Standardize.fit(digits.x), mlp(64, 10))
     result = initial_loss(model, digits, loss=nn.functional.nll_loss)  # raw scores instead of log-probabilities
     assert result.outcome is Outcome.FAIL
-    assert "does not fit" in result.message
+    assert "does not match" in result.message
 
 
 def test_a_loss_that_is_no_number_fails(digits: Samples) -> None:

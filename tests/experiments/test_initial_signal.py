@@ -51,7 +51,7 @@ def test_large_weights_saturate_tanh(noise: Samples) -> None:
     result = initial_signal(deep("tanh", "large"), noise)
     assert result.outcome in {Outcome.WARN, Outcome.FAIL}
     assert result.measured["saturated"] > 0.7
-    assert "flat part of its tanh" in result.message
+    assert "saturated range of tanh" in result.message
 
 
 def test_xavier_halves_the_power_under_relu(noise: Samples) -> None:
@@ -79,7 +79,7 @@ def test_weights_that_are_not_numbers_are_named(noise: Samples) -> None:
         model[4].weight[0, 0] = torch.nan
     result = initial_signal(model, noise)
     assert result.outcome is Outcome.FAIL
-    assert result.message.startswith("4 passes on NaN")
+    assert result.message.startswith("4 outputs NaN")
 
 
 def test_a_linear_model_has_no_hidden_layer_to_lose_the_signal_in(noise: Samples) -> None:

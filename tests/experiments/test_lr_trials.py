@@ -36,7 +36,7 @@ def test_the_lr_that_ends_lowest_is_named_and_one_that_died_never_is(digits: Sam
     found = lr_trials(mlp(64, 10), digits, try_lrs=_ending(best))
     assert found.outcome is Outcome.PASS
     assert found.measured["best"] == pytest.approx(best)
-    assert f"lowest at {best:.0e}" in found.message
+    assert f"Lowest at {best:.0e}" in found.message
     assert found.curves["loss"].values[-1] == math.inf
     assert list(found.curves["lr"].values) == pytest.approx(LRS)
 

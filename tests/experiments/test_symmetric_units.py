@@ -16,7 +16,7 @@ def test_units_that_begin_equal_and_stay_so_fail(digits: Samples, scheme: str) -
     result = symmetric_units(initialize_(mlp(64, 10), scheme), digits)
     assert result.outcome is Outcome.FAIL
     assert result.measured["equal"] == 1.0
-    assert "copies of another" in result.message
+    assert "duplicate units" in result.message
 
 
 def test_random_weights_pass(digits: Samples) -> None:
@@ -31,7 +31,7 @@ def test_a_last_layer_of_zeros_parts_and_passes(digits: Samples) -> None:
     result = symmetric_units(model, digits)
     assert result.outcome is Outcome.PASS
     assert result.measured["equal_before"] == 1.0
-    assert "part within 5 steps" in result.message
+    assert "differ within 5 steps" in result.message
 
 
 def test_frozen_weights_and_embeddings_are_left_out() -> None:

@@ -1,6 +1,6 @@
-"""Experiments before training.
+"""Checks run before training.
 
-Purpose: one file an experiment; each leaves model, optimizer, random state and mode as they were
-May import: records, stats, data, nn and the other rooms of floor 1
+Purpose: one file per experiment; each restores model, optimizer, random state and mode
+May import: records, metrics, data, nn and the other rooms of floor 1
 Start at: check.py
 """

@@ -1,4 +1,4 @@
-"""The experiments before training, in the lecture's order."""
+"""All pre-training experiments, in the order of the lecture."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 @final
 @dataclass(frozen=True, kw_only=True)
 class CheckSettings:
-    """What the experiments take; the defaults are the lecture's."""
+    """Settings of the experiments; the defaults follow the lecture."""
 
     seed: int = 0
     batch_size: int = 64
-    regularization: float | None = None  # strength of the L2 penalty; None: one that raises the loss by a third
-    loss: Loss | None = None  # called with (output, target); None: the one that suits the task
-    optimizer: Optimizer | None = None  # the sweep of learning rates takes its kind; None: Adam
+    regularization: float | None = None  # L2 strength; None: chosen so that the penalty raises the loss by a third
+    loss: Loss | None = None  # called with (output, target); None: the default loss of the task
+    optimizer: Optimizer | None = None  # its type is used for the LR range test; None: Adam
     try_lrs: TryRates | None = (
-        None  # trains the model at several learning rates, each from the same weights; None: not done
+        None  # trains the model at several learning rates, each from the same weights; None: skipped
     )
 
 
@@ -53,10 +53,10 @@ def check(
     settings: CheckSettings = CheckSettings(),
     progress: Progress | None = None,
 ) -> tuple[ExperimentResult, ...]:
-    """How the model is wired, how its weights begin, the lecture's four experiments, and what a step costs.
+    """Run all experiments: wiring, initialization, the four sanity checks of the lecture, and the cost of a step.
 
-    Leaves model, optimizer and random state as they were, to the bit. An experiment that fails to run is SKIPPED and
-    says why. Raises UserError when the model cannot take the samples at all.
+    Model, optimizer and random state are restored bit for bit. An experiment that raises is reported as SKIPPED with
+    the reason. Raises UserError when the model cannot process the samples at all.
     """
     check_compatible(model, samples)
     experiments = _experiments(model, samples, settings)
@@ -74,7 +74,7 @@ def check(
 def _experiments(
     model: nn.Module, samples: Samples, settings: CheckSettings
 ) -> dict[str, Callable[[], ExperimentResult]]:
-    """Every experiment by its name: first what is wired wrongly, then what begins wrongly, then what can be learned."""
+    """Map names to experiments: first wiring, then initialization, then learning."""
     seed, loss, size = settings.seed, settings.loss, settings.batch_size
     strength, optimizer, try_lrs = settings.regularization, settings.optimizer, settings.try_lrs
     side_by_side = try_lrs and {"lr-trials": lambda: lr_trials(model, samples, try_lrs=try_lrs, seed=seed)}
@@ -104,6 +104,6 @@ def _attempted(name: str, experiment: Callable[[], ExperimentResult]) -> Experim
         return ExperimentResult(
             name=name,
             outcome=Outcome.SKIPPED,
-            message=f"could not be run: {type(problem).__name__}: {problem}",
+            message=f"failed to run: {type(problem).__name__}: {problem}",
             seconds=perf_counter() - start,
         )

@@ -1,4 +1,4 @@
-"""Whether the model can take these samples at all, and answers in the shape that the task needs."""
+"""Compatibility of model and samples: forward pass and output shape."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babysit.records.errors import UserError
 
 
 def check_compatible(model: nn.Module, samples: Samples) -> None:
-    """Raise UserError when the model fails on two of the samples, or its output has the wrong shape for the task."""
+    """Raise UserError when the forward pass fails on two samples, or the output has the wrong shape for the task."""
     if len(samples) == 0:
         raise UserError("there are no samples to train on", where=samples.source)
     broken = [
@@ -22,7 +22,7 @@ def check_compatible(model: nn.Module, samples: Samples) -> None:
         raise UserError(
             f"the weights hold NaN or infinite values before any training: {', '.join(broken[:3])}"
             + (f" and {len(broken) - 3} more" if len(broken) > 3 else ""),
-            do="Look at how they are initialized, or at the checkpoint they come from",
+            do="Check how they are initialized, or the checkpoint they were loaded from",
         )
     few = samples.take(range(min(2, len(samples))))
     with isolated(model):

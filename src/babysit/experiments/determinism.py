@@ -1,4 +1,4 @@
-"""Does the same seed give the same numbers, and the same question the same answer?"""
+"""Determinism: equal seeds give equal gradients, and eval mode gives equal predictions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SAMPLES: Final = 64
 
 
 def determinism(model: nn.Module, samples: Samples, *, loss: Loss | None = None, seed: int = 0) -> ExperimentResult:
-    """Take the gradients of the same batch twice from the same seed, and ask the same question twice in eval mode.
+    """Compute gradients twice from the same seed, and predictions twice in eval mode.
 
-    Both must agree to the bit. `gradient` and `answer` are the largest differences, as shares of the largest value.
+    Both must agree bit for bit. `gradient` and `answer` are the largest differences relative to the largest value.
     """
     start = perf_counter()
     batch = sample_subset(samples, count=SAMPLES, seed=seed)
@@ -33,8 +33,8 @@ def determinism(model: nn.Module, samples: Samples, *, loss: Loss | None = None,
     first, second = (_gradients(model, x, y, measure, seed) for _ in range(2))
     with replica(model, seed=seed) as (copy, _), torch.no_grad():
         copy.eval()
-        answers = copy(x), copy(x)
-    gradient, answer = _difference(first, second), _difference(*answers)
+        outputs = copy(x), copy(x)
+    gradient, answer = _difference(first, second), _difference(*outputs)
     return ExperimentResult(
         name="determinism",
         outcome=Outcome.WARN if gradient or answer else Outcome.PASS,
@@ -64,12 +64,12 @@ def _difference(one: Tensor, other: Tensor) -> float:
 def _message(gradient: float, answer: float) -> str:
     if answer:
         return (
-            f"asked twice in eval mode, the answer changes by {answer:.2g}: if that is not meant, give functional "
-            "dropout `training=self.training`"
+            f"not deterministic in eval mode: two predictions for the same batch differ by {answer:.2g} (relative). "
+            "Unless this is intended, pass `training=self.training` to functional dropout"
         )
     if gradient:
         return (
-            f"the same seed gives gradients that differ by {gradient:.2g}: it draws from a generator of its own, "
-            "or the device adds in another order each time (torch.use_deterministic_algorithms(True) forbids that)"
+            f"not deterministic: with the same seed, gradients differ by {gradient:.2g} (relative). The model uses its "
+            "own random generator, or a kernel is non-deterministic (see torch.use_deterministic_algorithms)"
         )
-    return "the same seed gives the same numbers, to the bit"
+    return "deterministic: with the same seed, gradients and predictions are bit-identical"

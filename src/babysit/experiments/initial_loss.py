@@ -1,4 +1,4 @@
-"""Is the loss before training what chance predicts?"""
+"""Initial loss: the loss of the untrained model compared with chance level."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 WARN_BELOW, WARN_ABOVE = 0.75, 1.5
 FAIL_BELOW, FAIL_ABOVE = 0.4, 3.0
 
-# Samples are enough when the mean's own error is small beside the tolerance: a loss of about 2.3 spreads by about 0.5
-# from sample to sample, so 512 give it to 0.02, that is 1 %.
+# Samples are sufficient when the standard error of the mean is small relative to the tolerance: a loss of about 2.3
+# has a standard deviation of about 0.5 over samples, so 512 samples give it to 0.02, that is 1 %.
 SAMPLES = 512
 
 
 def initial_loss(model: nn.Module, samples: Samples, *, loss: Loss | None = None, seed: int = 0) -> ExperimentResult:
-    """Compare the loss of the untrained model with that of guessing: ln(classes), ln 2, or the target's variance.
+    """Compare the loss of the untrained model with chance level: ln(classes), ln 2, or the target's variance.
 
-    Measured in train mode on up to 512 samples. Raises nothing of its own.
+    Measured in train mode on up to 512 samples.
     """
     start = perf_counter()
     batch = sample_subset(samples, count=SAMPLES, seed=seed)
     measured = _data_loss(model, batch, loss=loss, seed=seed)
-    expected = _guessing(samples)
-    outcome, message = _judged(samples, measured, expected)
+    expected = _chance_level(samples)
+    outcome, message = _evaluate(samples, measured, expected)
     return ExperimentResult(
         name="initial-loss",
         outcome=outcome,
@@ -52,22 +52,22 @@ def initial_loss(model: nn.Module, samples: Samples, *, loss: Loss | None = None
 def initial_loss_regularized(
     model: nn.Module, samples: Samples, *, strength: float | None = None, loss: Loss | None = None, seed: int = 0
 ) -> ExperimentResult:
-    """Add an L2 penalty, 0.5 · strength · sum of squared weights: the loss must rise by just that.
+    """Check that an L2 penalty of 0.5 · strength · sum of squared weights raises the loss by exactly that amount.
 
-    Without a strength, the one is taken whose penalty is a third of the expected loss, as in the lecture, where
-    strength 1e3 on its tiny weights brings 2.303 to about 3.07. Biases and normalization scales are not penalized.
+    Without a strength, the penalty is set to a third of the expected loss, as in the lecture, where strength 1e3 on
+    its tiny weights raises 2.303 to about 3.07. Biases and normalization scales are not penalized.
     """
     start = perf_counter()
     batch = sample_subset(samples, count=SAMPLES, seed=seed)
-    base = _guessing(samples)
+    base = _chance_level(samples)
     squares = sum(float(weight.detach().double().square().sum()) for weight in penalized(model))
     if squares == 0:
         return ExperimentResult(
             name="initial-loss-regularized",
             outcome=Outcome.FAIL,
             measured={"squared_weights": 0.0},
-            message="all weights are zero, so a penalty on them changes nothing and every unit learns the same: "
-            "initialize the weights randomly",
+            message="all weights are zero: an L2 penalty has no effect and all units learn the same. "
+            "Initialize the weights randomly",
             seconds=perf_counter() - start,
         )
     chosen = base / 3 / (0.5 * squares) if strength is None else strength
@@ -78,27 +78,27 @@ def initial_loss_regularized(
     measured = _data_loss(model, batch, loss=loss, seed=seed, penalty=penalty)
     plain = _data_loss(model, batch, loss=loss, seed=seed)
     rise = 0.5 * chosen * squares
-    # Both losses are of the same batch and dropout masks: what differs is the penalty and float32 rounding.
+    # Both losses use the same batch and dropout masks: they differ only by the penalty and float32 rounding.
     reaches = math.isclose(measured - plain, rise, rel_tol=1e-2, abs_tol=1e-3 * abs(plain))
     outcome = Outcome.PASS if math.isfinite(measured) and reaches else Outcome.FAIL
-    verb = "as it should" if outcome is Outcome.PASS else f"and should rise by {rise:.3g}: the penalty is not computed"
+    verb = "as expected" if outcome is Outcome.PASS else f"but should rise by {rise:.3g}: the penalty is not applied"
     return ExperimentResult(
         name="initial-loss-regularized",
         outcome=outcome,
         measured={"loss": measured, "loss_unregularized": plain, "strength": chosen, "squared_weights": squares},
         expected={"loss": base + rise},
-        message=f"with an L2 penalty of strength {chosen:.3g} the loss goes from {plain:.3f} to {measured:.3f} "
+        message=f"an L2 penalty of strength {chosen:.3g} raises the loss from {plain:.3f} to {measured:.3f} "
         f"(expected {base + rise:.3f}), {verb}",
         seconds=perf_counter() - start,
     )
 
 
 def penalized(model: nn.Module) -> list[Tensor]:
-    """The trainable weights that an L2 penalty is about: matrices and kernels, no biases, no scales."""
+    """Return the trainable weights subject to an L2 penalty: matrices and kernels, no biases or scales."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad and parameter.dim() > 1]
 
 
-def _guessing(samples: Samples) -> float:
+def _chance_level(samples: Samples) -> float:
     outputs = samples.outputs if samples.task is Task.CLASSES else None
     return expected_initial_loss(samples.task, samples.y, outputs=outputs)
 
@@ -118,33 +118,36 @@ def _data_loss(
         return float(value if penalty is None else value + penalty(copy))
 
 
-def _judged(samples: Samples, measured: float, expected: float) -> tuple[Outcome, str]:
-    numbers = f"the loss before training is {measured:.3g}, and guessing would cost {_origin(samples, expected)}"
+def _evaluate(samples: Samples, measured: float, expected: float) -> tuple[Outcome, str]:
+    numbers = f"initial loss {measured:.3g}, chance level {_origin(samples, expected)}"
     if not math.isfinite(measured):
-        return Outcome.FAIL, f"{numbers}: look for NaN or huge values in the inputs, then in the initial weights"
+        return Outcome.FAIL, f"{numbers}: check the inputs for NaN or huge values, then the initial weights"
     ratio = measured / expected if expected > 0 else math.inf
     if samples.task is Task.REGRESSION:
-        return _judged_regression(samples, ratio, numbers)
+        return _evaluate_regression(samples, ratio, numbers)
     if ratio < FAIL_BELOW:
         return (
             Outcome.FAIL,
-            f"{numbers}: no untrained model knows that much, so the loss does not fit output and target",
+            f"{numbers}: too low for an untrained model; the loss does not match output and target",
         )
     if ratio > FAIL_ABOVE:
-        return Outcome.FAIL, f"{numbers}: it is confident and wrong; standardize the inputs and use smaller weights"
+        return (
+            Outcome.FAIL,
+            f"{numbers}: confidently wrong; standardize the inputs and use smaller weights",
+        )
     if ratio > WARN_ABOVE:
-        return Outcome.WARN, f"{numbers}: make the initial weights of the last layer smaller, or standardize the inputs"
+        return Outcome.WARN, f"{numbers}: use smaller initial weights in the last layer, or standardize the inputs"
     if ratio < WARN_BELOW:
-        return Outcome.WARN, f"{numbers}: low for a model that knows nothing; check how the loss is averaged"
-    return Outcome.PASS, f"{numbers}: as it should be"
+        return Outcome.WARN, f"{numbers}: low for an untrained model; check how the loss is averaged"
+    return Outcome.PASS, f"{numbers}: as expected"
 
 
-def _judged_regression(samples: Samples, ratio: float, numbers: str) -> tuple[Outcome, str]:
+def _evaluate_regression(samples: Samples, ratio: float, numbers: str) -> tuple[Outcome, str]:
     if ratio <= FAIL_ABOVE:
-        return Outcome.PASS, f"{numbers}: as it should be"
+        return Outcome.PASS, f"{numbers}: as expected"
     offset = float(samples.y.float().mean())
     return Outcome.WARN, (
-        f"{numbers}: the model first has to learn the target's size (mean {offset:.3g}); standardize the target, "
+        f"{numbers}: the model has to learn the scale of the target first (mean {offset:.3g}); standardize the target, "
         "or set the bias of the last layer to its mean"
     )
 
@@ -153,5 +156,5 @@ def _origin(samples: Samples, expected: float) -> str:
     if samples.task is Task.CLASSES:
         return f"ln {samples.outputs} = {expected:.3f}"
     if samples.task is Task.REGRESSION:
-        return f"the target's variance, {expected:.3g}"
+        return f"{expected:.3g} (variance of the target)"
     return f"{expected:.3f}"

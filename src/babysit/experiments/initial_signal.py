@@ -1,4 +1,4 @@
-"""Does the signal reach the last layer, and the gradient the first, before anything is learned?"""
+"""Activation and gradient scale at initialization, layer by layer."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from babysit.rules.initialization.shrinking_signal import RULE as SHRINKING_SIGN
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 SAMPLES: Final = 256
-# The rules that judge a watched run own these numbers and say where they come from; the experiment warns at the same.
-LEAST_SPREAD = SHRINKING_SIGNAL.limits["total"].value
-MOST_SATURATED = SATURATED_AT_INIT.limits["share"].value
-MOST_DEAD = DEAD_AT_INIT.limits["share"].value
-# A warning becomes a failure when next to nothing is left: float32 itself resolves 1e-7 of a sum, and a twentieth of
-# the units is what the lecture's worst examples keep (1.0 * N(0, 1) under tanh: above 90 % saturated).
-HOPELESS_SPREAD, HOPELESS_SHARE = 1e-5, 0.95
-# A scheme that does not fit the activation: Xavier's under ReLU leaves sqrt(1/2) = 0.71 of the spread at each layer,
-# the right ones 0.89 (tanh) to 1. A tenth in all is where it begins to be felt.
-MISFIT_EACH, MISFIT_SPREAD = 0.8, 0.1
+# Shared with the rules that judge a watched run, where the sources are given; the experiment warns at the same values.
+MIN_STD_RATIO = SHRINKING_SIGNAL.limits["total"].value
+MAX_SATURATED = SATURATED_AT_INIT.limits["share"].value
+MAX_DEAD = DEAD_AT_INIT.limits["share"].value
+# A warning becomes a failure when almost nothing is left: float32 resolves 1e-7 of a sum, and a twentieth of the units
+# is what remains in the lecture's worst example (1.0 * N(0, 1) under tanh: above 90 % saturated).
+FAIL_STD_RATIO, FAIL_SHARE = 1e-5, 0.95
+# An initialization that does not fit the activation: Xavier under ReLU retains sqrt(1/2) = 0.71 of the standard
+# deviation per layer, matching schemes 0.89 (tanh) to 1. The effect is noticeable from a tenth in total.
+MISFIT_EACH, MISFIT_TOTAL = 0.8, 0.1
 
 
 def initial_signal(model: nn.Module, samples: Samples, *, loss: Loss | None = None, seed: int = 0) -> ExperimentResult:
-    """Follow 256 samples through the untrained layers, and the gradient back: spread, dead and saturated units.
+    """Measure activation and gradient scale through the untrained layers, and dead and saturated units.
 
-    `spread` is the standard deviation at the last hidden layer over that at the first, `gradient` that of the gradient
-    at the first hidden layer over the last one's: 1 is ideal for both. The last layer is not judged. Curves by depth:
-    mean, std, gradient_std, saturated, dead (NaN where the activation cannot).
+    256 samples. `spread` is the standard deviation at the last hidden layer over that at the first, `gradient` that of
+    the gradient at the first hidden layer over the last one's: 1 is ideal for both. The output layer is not judged.
+    Curves by depth: mean, std, gradient_std, saturated, dead (NaN where not defined for the activation).
     """
     start = perf_counter()
     batch = sample_subset(samples, count=SAMPLES, seed=seed)
@@ -53,7 +53,7 @@ def initial_signal(model: nn.Module, samples: Samples, *, loss: Loss | None = No
     layers = trace.passages
     hidden = layers[:-1]
     measured = _measured(hidden)
-    outcome, message = _judged(hidden, measured)
+    outcome, message = _evaluate(hidden, measured)
     return ExperimentResult(
         name="initial-signal",
         outcome=outcome,
@@ -84,51 +84,51 @@ def _ratio(over: float, under: float) -> float:
     return over / under if under > 0 else (1.0 if over == under else math.inf)
 
 
-def _judged(hidden: list[LayerPass], measured: dict[str, float]) -> tuple[Outcome, str]:
+def _evaluate(hidden: list[LayerPass], measured: dict[str, float]) -> tuple[Outcome, str]:
     if not hidden:
-        return Outcome.PASS, "there is no hidden layer for the signal to get lost in"
+        return Outcome.PASS, "no hidden layers"
     broken = next((layer.name for layer in hidden if not layer.finite), None)
     if broken is not None:
-        return Outcome.FAIL, f"{broken} passes on NaN or infinite values: look at its weights and at the inputs"
-    lost = _lost(hidden)
+        return Outcome.FAIL, f"{broken} outputs NaN or infinite values: check its weights and the inputs"
+    lost = _inactive_units(hidden)
     if lost is not None:
         return lost
     spread, gradient = measured["spread"], measured["gradient"]
-    told = (
-        f"over {len(hidden)} hidden layers the spread goes from {measured['first_std']:.2g} to "
-        f"{measured['last_std']:.2g}, and of the gradient at the last {_share_in_words(gradient)} arrives at the first"
+    text = (
+        f"over {len(hidden)} hidden layers, the activation std changes from {measured['first_std']:.2g} to "
+        f"{measured['last_std']:.2g}; gradient std at the first layer over that at the last: {_ratio_text(gradient)}"
     )
     worst = min(spread, 1 / spread if spread > 0 else 0.0, *([gradient] if math.isfinite(gradient) else []))
     each = spread ** (1 / max(1, len(hidden) - 1)) if math.isfinite(spread) else 1.0
-    misfit = spread < MISFIT_SPREAD and each < MISFIT_EACH
-    if worst >= LEAST_SPREAD and not misfit:
-        return Outcome.PASS, f"{told}: as it should be"
-    if worst >= LEAST_SPREAD:
-        told += f" (x{each:.2f} a layer: the weights are too small for the activation)"
-    fix = "initialize with scheme 'auto' (He for ReLU, Xavier for tanh), or put BatchNorm between the layers"
-    return (Outcome.FAIL if worst < HOPELESS_SPREAD else Outcome.WARN), f"{told}: {fix}"
+    misfit = spread < MISFIT_TOTAL and each < MISFIT_EACH
+    if worst >= MIN_STD_RATIO and not misfit:
+        return Outcome.PASS, f"{text}: as expected"
+    if worst >= MIN_STD_RATIO:
+        text += f" (x{each:.2f} per layer: the weights are too small for the activation)"
+    fix = "initialize with scheme 'auto' (He for ReLU, Xavier for tanh), or add BatchNorm between the layers"
+    return (Outcome.FAIL if worst < FAIL_STD_RATIO else Outcome.WARN), f"{text}: {fix}"
 
 
-def _lost(hidden: list[LayerPass]) -> tuple[Outcome, str] | None:
-    """Units that pass nothing on, where there are too many of them."""
+def _inactive_units(hidden: list[LayerPass]) -> tuple[Outcome, str] | None:
+    """Return outcome and message when too many units are dead or saturated, otherwise None."""
     dead = max(hidden, key=lambda layer: layer.dead or 0.0)
     flat = max(hidden, key=lambda layer: layer.saturated or 0.0)
-    if (dead.dead or 0.0) > MOST_DEAD:
-        words = f"{dead.dead:.0%} of the units of {dead.name} answer 0 to every sample"
-        fix = "centre the inputs, initialize with He's rule, and let biases begin at 0 or 0.01"
-        return _outcome(dead.dead or 0.0), f"{words}: {fix}"
-    if (flat.saturated or 0.0) > MOST_SATURATED:
-        words = f"{flat.saturated:.0%} of the values of {flat.name} lie in the flat part of its {flat.activation}"
-        return _outcome(flat.saturated or 0.0), f"{words}: standardize the inputs and initialize with Xavier's rule"
+    if (dead.dead or 0.0) > MAX_DEAD:
+        text = f"{dead.dead:.0%} of the units of {dead.name} output 0 for every sample"
+        fix = "center the inputs, use He initialization, and initialize biases to 0 or 0.01"
+        return _outcome(dead.dead or 0.0), f"{text}: {fix}"
+    if (flat.saturated or 0.0) > MAX_SATURATED:
+        text = f"{flat.saturated:.0%} of the values of {flat.name} are in the saturated range of {flat.activation}"
+        return _outcome(flat.saturated or 0.0), f"{text}: standardize the inputs and use Xavier initialization"
     return None
 
 
 def _outcome(share: float) -> Outcome:
-    return Outcome.FAIL if share > HOPELESS_SHARE else Outcome.WARN
+    return Outcome.FAIL if share > FAIL_SHARE else Outcome.WARN
 
 
-def _share_in_words(share: float) -> str:
-    return "nothing known" if math.isnan(share) else f"x{share:.2g}"
+def _ratio_text(share: float) -> str:
+    return "not measured" if math.isnan(share) else f"{share:.2g}"
 
 
 def _curves(layers: list[LayerPass]) -> dict[str, Series]:

@@ -1,4 +1,4 @@
-"""What every layer passes on during one forward pass, and the gradient that comes back."""
+"""Layer outputs during one forward pass, and their gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from babysit.metrics.activations import RECTIFIERS, SATURATING, extremes, satura
 from babysit.nn.activation_lookup import WEIGHTED, activation_name
 from babysit.nn.maxout import Maxout
 
-# Operations whose weight is one of their arguments; a product of two activations (attention) has none and is no layer.
+# Operations with the weight among their arguments; a product of two activations (attention) is not a layer.
 _PRODUCTS: Final = frozenset({"linear", "matmul", "mm", "addmm", "baddbmm", "bmm", "bilinear", "conv1d", "conv2d"})
 _MORE_PRODUCTS: Final = frozenset({"conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "__matmul__"})
 _NORMS: Final = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
@@ -25,25 +25,25 @@ _NORMS: Final = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_n
 @final
 @dataclass(kw_only=True)
 class LayerPass:
-    """One layer: its own output, what it passes on after normalization and activation, and its gradient."""
+    """One layer: its raw output, its output after normalization and activation, and its gradient."""
 
     name: str
     convolutional: bool
-    output_std: float  # the layer's own output, before the activation
+    output_std: float  # of the raw output, before the activation
     activation: str = ""
-    std: float = 0.0  # what is passed on
+    std: float = 0.0  # after normalization and activation
     mean: float = 0.0
-    saturated: float | None = None  # share of values in the flat part; None for activations without one
+    saturated: float | None = None  # share of values in the saturated range; None for other activations
     dead: float | None = None  # share of units at zero for all samples; None for activations that cannot die
-    gradient_std: float | None = None  # of the loss with respect to the layer's own output; None before backward
+    gradient_std: float | None = None  # of the loss with respect to the raw output; None before backward
     finite: bool = True
 
 
 @final
 class LayerTrace(TorchFunctionMode):
-    """Listens while the model runs; `passages` then holds its layers in the order they ran, each at its first call.
+    """Record the layers during forward and backward: `passages` holds them in execution order, first call only.
 
-    Functional calls are seen as well as modules. Use it around forward and backward: `with LayerTrace(model) as trace`.
+    Functional calls are covered as well as modules. Usage: `with LayerTrace(model) as trace`.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -53,7 +53,7 @@ class LayerTrace(TorchFunctionMode):
             id(value): name.removesuffix(".weight") for name, value in model.named_parameters() if value.dim() > 1
         }
         self._model = model
-        self._inside = ""  # the layer module that runs just now: its weight may be computed (a parametrization)
+        self._inside = ""  # the layer module being executed: its weight may be computed (parametrization)
         self._open: LayerPass | None = None
         self._hooks = ExitStack()
 
@@ -73,7 +73,7 @@ class LayerTrace(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Run the operation and note what it is to the layers."""
+        """Run the operation and record its role."""
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
         if isinstance(result, Tensor) and result.is_floating_point():
@@ -96,27 +96,27 @@ class LayerTrace(TorchFunctionMode):
         passage = LayerPass(name=name, convolutional=operation.startswith("conv"), output_std=_std(result))
         self.passages.append(passage)
         self._open = passage
-        _pass_on(passage, result)
+        _record_output(passage, result)
         if result.requires_grad:
-            result.register_hook(partial(_keep_gradient, passage))  # type: ignore[no-untyped-call]
+            result.register_hook(partial(_record_gradient, passage))  # type: ignore[no-untyped-call]
 
     def _follow(self, activation: str, result: Tensor, operation: str) -> None:
         passage = self._open
         if passage is None or passage.activation or not (activation or operation in _NORMS):
             return
         passage.activation = activation
-        _pass_on(passage, result)
+        _record_output(passage, result)
         if activation:
-            _count_lost(passage, result)
+            _record_inactive(passage, result)
 
     def _after_maxout(self, module: nn.Module, args: Any, result: Tensor) -> None:
         if self._open is not None and not self._open.activation:
             self._open.activation = "maxout"
-            _pass_on(self._open, result)
+            _record_output(self._open, result)
 
 
 def _rectifies(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """Clamping at zero from below is how some write a ReLU."""
+    """Return "relu" for clamping at zero from below, which is equivalent."""
     clamps = name in {"clamp", "clamp_", "clamp_min", "clamp_min_"}
     lowest = kwargs.get("min", args[1] if len(args) > 1 else None)
     return "relu" if clamps and isinstance(lowest, int | float) and lowest == 0 else ""
@@ -126,12 +126,12 @@ def _std(values: Tensor) -> float:
     return float(values.detach().float().std(correction=0))
 
 
-def _pass_on(passage: LayerPass, values: Tensor) -> None:
+def _record_output(passage: LayerPass, values: Tensor) -> None:
     passage.std, passage.mean = _std(values), float(values.detach().float().mean())
     passage.finite = passage.finite and bool(torch.isfinite(values).all())
 
 
-def _count_lost(passage: LayerPass, values: Tensor) -> None:
+def _record_inactive(passage: LayerPass, values: Tensor) -> None:
     values = values.detach()
     if passage.activation in SATURATING:
         passage.saturated = float(saturated(values, passage.activation))
@@ -140,6 +140,6 @@ def _count_lost(passage: LayerPass, values: Tensor) -> None:
         passage.dead = float((highest <= 0).float().mean())
 
 
-def _keep_gradient(passage: LayerPass, gradient: Tensor) -> None:
+def _record_gradient(passage: LayerPass, gradient: Tensor) -> None:
     if passage.gradient_std is None:
         passage.gradient_std = _std(gradient)

@@ -1,4 +1,4 @@
-"""Which learning rates make the loss go down?"""
+"""LR range test: the learning rates at which the loss decreases."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from babysit.records.model_summary import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-LOWEST, HIGHEST, TRIES = 1e-6, 10.0, 100  # fastai's sweep (1e-7 to 10 in 100), begun where the lecture begins
-TOO_HIGH = 3.0  # the lecture gives up at a cost above three times the original one
-HELD = 256  # samples on which the loss is followed: always the same, so the curve has no jitter from the batches
-UNSURE = 0.3  # suggestions more than two decades apart, seen in 1 of 20 sweeps
+LOWEST, HIGHEST, TRIES = 1e-6, 10.0, 100  # fastai's sweep (1e-7 to 10 in 100), from the lecture's lower end
+TOO_HIGH = 3.0  # the lecture stops at a loss above three times the initial one
+EVALUATION_SAMPLES = 256  # samples on which the loss is evaluated: always the same, so the curve has no batch noise
+LOW_CONFIDENCE = 0.3  # suggestions more than two decades apart, seen in 1 of 20 sweeps
 
 
 @final
 class Sweep(NamedTuple):
-    """Losses after one step at each learning rate, until the end or until the loss left the ground."""
+    """Losses after one step at each learning rate, up to the end or to divergence."""
 
     lrs: Values
     losses: Values
@@ -50,18 +50,18 @@ def lr_range(
     batch_size: int = 64,
     seed: int = 0,
 ) -> ExperimentResult:
-    """Train a copy for one step at each of 100 learning rates from 1e-6 to 10 and read where the loss falls.
+    """Train a copy for one step at each of 100 learning rates from 1e-6 to 10 and find where the loss decreases.
 
-    The optimizer is of the given one's kind, with its groups in proportion (Adam when there is none). Stops at three
-    times the first loss or NaN. The loss is that of 256 fixed samples, after each step; slopes are per decade.
+    Uses the type of the given optimizer with its groups in proportion (default: Adam). Stops at NaN or three times the
+    initial loss. The loss is evaluated on 256 fixed samples after each step; slopes are per decade.
     """
     start = perf_counter()
     measure = loss or loss_for(samples.task)
     sweep = _sweep(model, samples, optimizer=optimizer, loss=measure, batch_size=batch_size, seed=seed)
     choice = choose_lr(sweep.lrs, sweep.losses, initial=sweep.initial)
-    # What a loss of the user's own costs at best without looking at the input is not known.
+    # The constant-prediction baseline of a custom loss is not known.
     constant = math.inf if loss is not None else _constant_loss(samples)
-    outcome, message = _judged(sweep, choice, constant)
+    outcome, message = _evaluate(sweep, choice, constant)
     return ExperimentResult(
         name="lr-range",
         outcome=outcome,
@@ -86,27 +86,27 @@ def _sweep(
         stepper = twin or make_optimizer("adam", copy, lr=LOWEST)
         largest = max(float(group["lr"]) for group in stepper.param_groups) or 1.0
         shares = [float(group["lr"]) / largest for group in stepper.param_groups]
-        held = sample_subset(samples, count=HELD, seed=seed)
-        held_x, held_y = held.x.to(device), held.y.to(device)
-        initial = _value(copy, held_x, held_y, loss)
+        fixed = sample_subset(samples, count=EVALUATION_SAMPLES, seed=seed)
+        fixed_x, fixed_y = fixed.x.to(device), fixed.y.to(device)
+        initial = _value(copy, fixed_x, fixed_y, loss)
         for lr, (x, y) in zip(lrs, _endless(samples, batch_size, seed), strict=False):
             for group, share in zip(stepper.param_groups, shares, strict=True):
                 group["lr"] = lr * share
-            _step(stepper, partial(_cost, copy, x.to(device), y.to(device), loss))
-            losses.append(_value(copy, held_x, held_y, loss))
+            _step(stepper, partial(_loss, copy, x.to(device), y.to(device), loss))
+            losses.append(_value(copy, fixed_x, fixed_y, loss))
             if not math.isfinite(losses[-1]) or losses[-1] > TOO_HIGH * initial:
                 break
     return Sweep(lrs[: len(losses)], np.asarray(losses), initial)
 
 
-def _cost(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Tensor:
+def _loss(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Tensor:
     return loss(model(x), y)
 
 
-def _step(optimizer: Optimizer, cost: Callable[[], Tensor]) -> None:
-    def closure() -> float:  # LBFGS asks for the loss several times
+def _step(optimizer: Optimizer, compute_loss: Callable[[], Tensor]) -> None:
+    def closure() -> float:  # LBFGS evaluates the loss several times
         optimizer.zero_grad()
-        value = cost()
+        value = compute_loss()
         torch.autograd.backward(value)
         return float(value.detach())
 
@@ -120,7 +120,7 @@ def _endless(samples: Samples, batch_size: int, seed: int) -> Iterator[tuple[Ten
 
 def _value(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> float:
     with torch.no_grad():
-        return float(_cost(model, x, y, loss))
+        return float(_loss(model, x, y, loss))
 
 
 def _curves(sweep: Sweep) -> dict[str, Series]:
@@ -133,33 +133,34 @@ def _curves(sweep: Sweep) -> dict[str, Series]:
 
 
 def _constant_loss(samples: Samples) -> float:
-    """The loss of the best answer that is the same for every sample: for classes, the entropy of their shares."""
+    """Return the loss of the best constant prediction: for classes, the entropy of their shares."""
     if samples.task is Task.CLASSES:
         shares = torch.bincount(samples.y).double() / len(samples)
         return float(torch.special.entr(shares).sum())
     return expected_initial_loss(samples.task, samples.y)
 
 
-def _judged(sweep: Sweep, choice: LRChoice | None, constant: float) -> tuple[Outcome, str]:
+def _evaluate(sweep: Sweep, choice: LRChoice | None, constant: float) -> tuple[Outcome, str]:
     last = f"{sweep.lrs[-1]:.1e}"
-    end = f"it explodes at {last}" if len(sweep.lrs) < TRIES else f"it does not explode up to {last}"
+    end = f"diverges at {last}" if len(sweep.lrs) < TRIES else f"does not diverge up to {last}"
     if choice is None:
         return Outcome.FAIL, (
-            f"no usable range: at no learning rate does the loss fall from {sweep.initial:.3g} beyond its noise "
-            f"({end}). "
-            "First look at the experiments above, the labels, and the scale of the inputs"
+            f"no usable learning rate: at none does the loss decrease from {sweep.initial:.3g} beyond its noise "
+            f"(it {end}). "
+            "First check the experiments above, the labels, and the scale of the inputs"
         )
     text = (
-        f"take {choice.suggested:.1e}: the loss falls between {choice.low:.1e} and {choice.high:.1e}, and {end} "
+        f"suggested LR {choice.suggested:.1e}: the loss decreases between {choice.low:.1e} and {choice.high:.1e}, and "
+        f"{end} "
         f"(steepest {choice.steepest:.1e}, halfway {choice.halfway:.1e}, valley {choice.valley:.1e}, "
-        f"a tenth of the lowest point {choice.tenth:.1e})"
+        f"minimum/10 {choice.tenth:.1e})"
     )
     lowest = float(np.nanmin(sweep.losses))
-    if lowest > 0.98 * constant:  # the same 2 % as for a fall at all
+    if lowest > 0.98 * constant:  # the same 2 % as for any decrease
         return Outcome.WARN, (
-            f"{text}. But it only falls to {lowest:.3g}, and the same answer for all samples costs {constant:.3g}: "
-            "so far nothing is learned from the inputs"
+            f"{text}. But the lowest loss is {lowest:.3g}, and a constant prediction has {constant:.3g}: "
+            "nothing is learned from the inputs yet"
         )
-    if choice.confidence < UNSURE:
-        return Outcome.WARN, f"{text}. These are far apart: search the whole range"
+    if choice.confidence < LOW_CONFIDENCE:
+        return Outcome.WARN, f"{text}. The suggestions disagree: search the whole range"
     return Outcome.PASS, text

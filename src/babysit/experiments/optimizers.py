@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from babysit.records.errors import UserError
 
-# Momentum 0.9 as in the lecture's update rules; everything else is what PyTorch takes by default.
+# Momentum 0.9 as in the lecture's update rules; otherwise PyTorch's defaults.
 OPTIMIZERS: Final[dict[str, Callable[..., Optimizer]]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -24,10 +24,10 @@ OPTIMIZERS: Final[dict[str, Callable[..., Optimizer]]] = {
 
 
 def make_optimizer(kind: str, model: nn.Module, *, lr: float, weight_decay: float = 0.0) -> Optimizer:
-    """The optimizer of that name over the trainable parameters; UserError for an unknown name or nothing to train."""
+    """Create an optimizer over the trainable parameters; raise UserError for an unknown name or nothing to train."""
     maker = OPTIMIZERS.get(kind.lower())
     if maker is None:
-        raise UserError(f"there is no optimizer {kind!r}", do=f"Take one of {', '.join(OPTIMIZERS)}")
+        raise UserError(f"there is no optimizer {kind!r}", do=f"Use one of {', '.join(OPTIMIZERS)}")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise UserError("the model has no trainable parameters", do="Set requires_grad=True where it should learn")

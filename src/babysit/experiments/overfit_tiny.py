@@ -1,4 +1,4 @@
-"""Can the model learn twenty samples by heart?"""
+"""Overfit a small batch: the model must memorize twenty samples."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from babysit.records.model_summary import Task
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 SAMPLES = 20  # the lecture's number
-# Adam; tried in this order until one succeeds, so that a model is not blamed for the learning rate. Measured on linear
-# models, MLPs of 1 to 6 layers with ReLU, tanh and BatchNorm, and GRUs, on standardized digits, MNIST, wine and breast
-# cancer: 1e-2 brings all of them to 5 % of the first loss and 98 % of them to 1 %, within 300 steps (median 16); 1e-3
-# only 92 % and 71 %. Softmax, sigmoid, tanh or ReLU before the loss leaves 30 to 64 % at every learning rate.
+# Adam; tried in this order until one succeeds, so that the learning rate is not the reason of a failure. Measured on
+# linear models, MLPs of 1 to 6 layers with ReLU, tanh and BatchNorm, and GRUs, on standardized digits, MNIST, wine and
+# breast cancer: 1e-2 brings all of them to 5 % of the first loss and 98 % of them to 1 %, within 300 steps (median 16);
+# 1e-3 only 92 % and 71 %. Softmax, sigmoid, tanh or ReLU before the loss leaves 30 to 64 % at every learning rate.
 LRS = (1e-2, 1e-3, 1e-4)
 AIM, ENOUGH = 0.01, 0.05  # shares of the first loss (regression: of the target's variance)
 
 
 @final
 class Attempt(NamedTuple):
-    """What came of one learning rate: losses and scores by step, the last entry being the end."""
+    """One training: losses and scores by step, the last entry after the last step."""
 
     lr: float
     losses: list[float]
     scores: list[float]
-    gradient_norm: float  # of all parameters together, at the first step
+    gradient_norm: float  # over all parameters, at the first step
     reached: bool
 
 
 def overfit_tiny(
     model: nn.Module, samples: Samples, *, loss: Loss | None = None, steps: int = 300, seed: int = 0
 ) -> ExperimentResult:
-    """Train a copy on the same twenty samples until it knows them: accuracy 1 and a loss near zero.
+    """Train a copy on the same twenty samples until it has memorized them: accuracy 1 and a loss near zero.
 
-    Adam, no regularization, dropout off, every class in turn among the samples. A regression has to bring the loss
-    to 5 % of the variance of its twenty targets.
+    Adam, no regularization, dropout off, classes balanced as far as possible. A regression must reduce the loss to
+    5 % of the variance of the twenty targets.
     """
     start = perf_counter()
     tiny = tiny_subset(samples, count=SAMPLES, seed=seed)
@@ -69,11 +69,11 @@ def overfit_tiny(
 
 
 def tiny_subset(samples: Samples, *, count: int, seed: int) -> Samples:
-    """`count` samples, the classes taking turns, so that none is missing while there is room."""
+    """Take `count` samples, cycling through the classes, so that none is missing while there is room."""
     order = np.random.default_rng(seed).permutation(len(samples))
     if samples.task is Task.CLASSES:
         labels = samples.y.numpy()[order]
-        turn = np.zeros(len(order), dtype=int)  # how many of the same class come before
+        turn = np.zeros(len(order), dtype=int)  # number of earlier samples of the same class
         for label in np.unique(labels):
             turn[labels == label] = np.arange(int((labels == label).sum()))
         order = order[np.argsort(turn, kind="stable")]
@@ -114,7 +114,7 @@ def _order(tiny: Samples, attempt: Attempt) -> tuple[float, float]:
 
 
 def _share(tiny: Samples, losses: list[float]) -> float:
-    """What is left of the first loss, or of the target's variance; infinite for a loss that has no floor at zero."""
+    """Return the final loss relative to the first (regression: the target's variance); infinite if below zero."""
     scale = losses[0]
     if tiny.task is Task.REGRESSION:
         scale = max(float(tiny.y.var(dim=0, unbiased=False).mean()), 1e-12)
@@ -128,7 +128,7 @@ def _reached(tiny: Samples, losses: list[float], value: float, *, share: float) 
 def _outcome(best: Attempt) -> Outcome:
     if best.reached:
         return Outcome.PASS
-    # A loss of the user's own may go below zero and be right (a log-density); whether it is cannot be told from here.
+    # A custom loss may be negative and correct (a log-density); this cannot be decided here.
     return Outcome.WARN if best.losses[-1] < 0 and best.scores[-1] == 1.0 else Outcome.FAIL
 
 
@@ -146,7 +146,7 @@ def _measured(best: Attempt, tiny: Samples) -> dict[str, float]:
 
 
 def score_name(tiny: Samples) -> str:
-    """accuracy, or r2 for a regression."""
+    """Return "accuracy", or "r2" for a regression."""
     return "r2" if tiny.task is Task.REGRESSION else "accuracy"
 
 
@@ -161,39 +161,38 @@ def _curves(best: Attempt, tiny: Samples) -> dict[str, Series]:
 def _message(best: Attempt, tiny: Samples, model: nn.Module) -> str:
     loss, value, steps = best.losses[-1], best.scores[-1], len(best.losses) - 1
     dropout = " (dropout off)" if any(isinstance(m, nn.modules.dropout._DropoutNd) for m in model.modules()) else ""
-    told = f"{len(tiny)} samples in {steps} steps{dropout}: loss {best.losses[0]:.3g} -> {loss:.3g}"
-    told += f", {score_name(tiny)} {value:.2f}"
-    return f"{told}: model, loss and labels fit together" if best.reached else f"{told}. {_cause(best, tiny)}"
+    text = f"{len(tiny)} samples in {steps} steps{dropout}: loss {best.losses[0]:.3g} -> {loss:.3g}"
+    text += f", {score_name(tiny)} {value:.2f}"
+    return f"{text}: model, loss and labels are consistent" if best.reached else f"{text}. {_cause(best, tiny)}"
 
 
 def _cause(best: Attempt, tiny: Samples) -> str:
-    """The likeliest reason: the first that applies, the most certain ones first."""
+    """Return the most likely reason: the first that applies, in order of certainty."""
     loss, right = best.losses[-1], best.scores[-1] == 1.0
-    twins = _contradictions(tiny)
+    conflicts = _contradictions(tiny)
     reasons = {
         "The inputs hold NaN or infinite values: remove or fill them": not bool(torch.isfinite(tiny.x).all()),
-        "The loss is not finite at any rate: look for a logarithm, root or division in model and loss": (
+        "The loss is not finite at any learning rate: check for a logarithm, root or division in model and loss": (
             not math.isfinite(loss)
         ),
-        "All are right, but the loss fell below zero: fine only if it is meant to have no floor": loss < 0 and right,
-        "The loss fell below zero and has no floor: it does not fit the output (log-probabilities are missing?)": (
-            loss < 0
-        ),
-        f"{twins} of them have the same input as another one, but a different label: check the labels": twins > 0,
-        "No gradient reaches the parameters: look for detach(), frozen layers, or units that are all dead": (
+        "All predictions are correct, but the loss is negative: valid only without a lower bound": loss < 0 and right,
+        "The loss is negative and unbounded: it does not match the output (are log-probabilities missing?)": (loss < 0),
+        f"{conflicts} of them share their input with another sample but not the label: check the labels": conflicts > 0,
+        "No gradient reaches the parameters: check for detach(), frozen layers, or dead units": (
             best.gradient_norm == 0 or math.isnan(best.gradient_norm)
         ),
-        "Nothing was learned at any rate: the output hardly depends on the input, or the loss not on the output": (
+        "Nothing was learned at any learning rate: the output hardly depends on the input, or the loss on the output": (
             loss > 0.99 * best.losses[0]
         ),
-        "All are right, yet the loss stays high: give the loss raw scores, without softmax, sigmoid or ReLU": right,
+        "All predictions are correct, but the loss stays high: pass logits to the loss, without softmax, sigmoid or "
+        "ReLU": right,
     }
-    last = "The model cannot even learn these by heart: more units, a better initialization, or a loss that fits"
+    last = "The model cannot memorize these samples: use more units, another initialization, or a loss that fits"
     return next((reason for reason, applies in reasons.items() if applies), last)
 
 
 def _contradictions(tiny: Samples) -> int:
-    """Samples whose input occurs with another target too."""
+    """Count the samples whose input also occurs with another target."""
     same_x = (tiny.x.flatten(1).unsqueeze(0) == tiny.x.flatten(1).unsqueeze(1)).all(dim=-1)
     y = tiny.y.reshape(len(tiny), -1)
     same_y = (y.unsqueeze(0) == y.unsqueeze(1)).all(dim=-1)

@@ -1,4 +1,4 @@
-"""A copy of the model to experiment on."""
+"""A copy of the model for experiments."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from babysit.experiments.isolation import isolated, seed_everything
 def replica(
     model: nn.Module, optimizer: Optimizer | None = None, *, seed: int = 0
 ) -> Iterator[tuple[nn.Module, Optimizer | None]]:
-    """A copy of model and optimizer, in train mode, without optimizer state, random state seeded.
+    """Yield a copy of model and optimizer in train mode, without optimizer state, with a seeded random state.
 
-    Afterwards everything is as it was: the copy shares random state and switches with the rest of the program, and a
-    model that cannot be copied is used itself and put back.
+    All state is restored on exit: the copy shares random state and flags with the rest of the program, and a model
+    that cannot be copied is used itself and restored.
     """
     with isolated(model, optimizer):
         try:
             twin, twin_optimizer = _copies(model, optimizer)
-        except Exception:  # anything may go wrong inside a user's __deepcopy__
+        except Exception:  # a custom __deepcopy__ may raise anything
             twin, twin_optimizer = model, optimizer
         if twin_optimizer is not None:
             twin_optimizer.state.clear()
@@ -40,21 +40,21 @@ def _copies(model: nn.Module, optimizer: Optimizer | None) -> tuple[nn.Module, O
     memo: dict[int, object] = {}
     twin, twin_optimizer = copy.deepcopy((model, optimizer), memo)
     if optimizer is not None and twin_optimizer is not None:
-        # Optimizers copy their groups and state only; LBFGS keeps a list of its parameters besides.
+        # Optimizers copy only their groups and state; LBFGS also has a list of its parameters.
         for name in vars(optimizer).keys() - vars(twin_optimizer).keys():
             setattr(twin_optimizer, name, copy.deepcopy(vars(optimizer)[name], memo))
     return twin, twin_optimizer
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the model's parameters live; the CPU when it has none."""
+    """Return the device of the model's parameters; the CPU when it has none."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def silence_dropout(model: nn.Module) -> None:
-    """Switch every dropout of the model off, whatever mode the rest is in; for copies, since nothing switches it on."""
+    """Switch off every dropout of the model in any mode; for copies only, since it is not switched on again."""
     for module in model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.eval()
         elif isinstance(module, nn.RNNBase | nn.MultiheadAttention):
-            module.dropout = 0.0  # theirs is a number, not a module
+            module.dropout = 0.0  # an attribute, not a module

@@ -1,4 +1,4 @@
-"""Is the answer for one sample independent of the others in its batch?"""
+"""Per-sample independence: a prediction does not depend on the other samples of the batch."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ from babysit.experiments.replica import device_of, replica
 from babysit.experiments.sampling import sample_subset
 from babysit.records.experiment import ExperimentResult, Outcome
 
-SAMPLES: Final = 6  # every one is exchanged in turn
-# The same kernel on the same shape gives the same bits for the rows that did not change; a wrong axis changes them by
-# about as much as the exchanged sample's own answer. One part in ten thousand lies far from both.
+SAMPLES: Final = 6  # each is exchanged in turn
+# The same kernel on the same shape gives identical bits for the unchanged rows; a wrong axis changes them by about as
+# much as the prediction of the exchanged sample. One part in ten thousand is far from both.
 TOLERANCE: Final = 1e-4
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 def sample_isolation(model: nn.Module, samples: Samples, *, seed: int = 0) -> ExperimentResult:
-    """Exchange one sample of a batch: the answers for the others must stay as they were, in eval and in train mode.
+    """Exchange one sample of a batch and check that the other predictions do not change, in eval and train mode.
 
-    BatchNorm mixes samples in train mode by design and is kept in eval mode; dropout draws the same units each time.
-    `leak` is the largest change of another sample's answer, as a share of the exchanged sample's own.
+    BatchNorm mixes samples in train mode by design and stays in eval mode; dropout uses the same mask each time.
+    `leak` is the largest change of another sample's prediction relative to that of the exchanged sample.
     """
     start = perf_counter()
     batch = sample_subset(samples, count=2 * SAMPLES, seed=seed)
     half = len(batch) // 2
     if half < 2:
-        return ExperimentResult(
-            name="sample-isolation", outcome=Outcome.SKIPPED, message="needs four samples at least to exchange some"
-        )
+        return ExperimentResult(name="sample-isolation", outcome=Outcome.SKIPPED, message="needs at least four samples")
     device = device_of(model)
     x, others = batch.x[:half].to(device), batch.x[half : 2 * half].to(device)
     leaks = {}
@@ -46,7 +44,7 @@ def sample_isolation(model: nn.Module, samples: Samples, *, seed: int = 0) -> Ex
                     module.eval()
             leaks[mode] = max(_leaks(copy, x, others, seed))
         stateless = any(isinstance(m, _BATCH_NORM) and m.running_mean is None for m in copy.modules())
-    outcome, message = _judged(leaks, stateless=stateless)
+    outcome, message = _evaluate(leaks, stateless=stateless)
     return ExperimentResult(
         name="sample-isolation",
         outcome=outcome,
@@ -59,30 +57,30 @@ def sample_isolation(model: nn.Module, samples: Samples, *, seed: int = 0) -> Ex
 
 def _leaks(model: nn.Module, x: Tensor, others: Tensor, seed: int) -> Iterator[float]:
     seed_everything(seed)
-    answer = model(x).flatten(1).double()
-    size = float(answer.abs().max())
-    for place in range(len(x)):
+    reference = model(x).flatten(1).double()
+    size = float(reference.abs().max())
+    for index in range(len(x)):
         changed = x.clone()
-        changed[place] = others[place]
+        changed[index] = others[index]
         seed_everything(seed)
-        moved = (model(changed).flatten(1).double() - answer).abs().amax(1)
-        own = float(moved[place])
-        elsewhere = float(torch.cat([moved[:place], moved[place + 1 :]]).max())
-        # A model that answers the same to everything has no change of its own to compare with.
+        moved = (model(changed).flatten(1).double() - reference).abs().amax(1)
+        own = float(moved[index])
+        elsewhere = float(torch.cat([moved[:index], moved[index + 1 :]]).max())
+        # A constant output has no change to compare with.
         yield elsewhere / max(own, 1e-6 * size, 1e-30)
 
 
-def _judged(leaks: dict[str, float], *, stateless: bool) -> tuple[Outcome, str]:
+def _evaluate(leaks: dict[str, float], *, stateless: bool) -> tuple[Outcome, str]:
     mode, leak = max(leaks.items(), key=lambda item: item[1])
     if leak <= TOLERANCE:
-        return Outcome.PASS, "exchanging a sample changes no other sample's answer"
-    told = f"exchanging one sample changes the answers for others by {leak:.2g} of the change of its own ({mode} mode)"
+        return Outcome.PASS, "per-sample independence: exchanging a sample changes no other prediction"
+    text = f"exchanging one sample changes the other predictions by {leak:.2g} of its own change ({mode} mode)"
     if stateless:
         return Outcome.WARN, (
-            f"{told}: BatchNorm without running statistics takes those of the batch even in eval mode, so answers "
-            "depend on what else is asked"
+            f"{text}: BatchNorm without running statistics uses batch statistics even in eval mode, so predictions "
+            "depend on the rest of the batch"
         )
     return Outcome.FAIL, (
-        f"{told}: samples of a batch leak into each other. Move axes with permute or transpose, never with view, and "
+        f"{text}: samples of a batch leak into each other. Move axes with permute or transpose, never with view, and "
         "reduce over dim=1 or later"
     )

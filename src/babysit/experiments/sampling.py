@@ -1,4 +1,4 @@
-"""Some samples to experiment on, the same ones for the same seed."""
+"""Reproducible random subsets of the samples."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from babysit.data.samples import Samples
 
 
 def sample_subset(samples: Samples, *, count: int, seed: int) -> Samples:
-    """At most `count` samples, in a random order that the seed decides."""
+    """Take at most `count` samples in a random order determined by the seed."""
     generator = torch.Generator().manual_seed(seed)
     return samples.take(torch.randperm(len(samples), generator=generator)[:count])

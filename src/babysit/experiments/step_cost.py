@@ -1,4 +1,4 @@
-"""What does one training step cost?"""
+"""Time and memory of one training step."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from babysit.records.experiment import ExperimentResult, Outcome
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-WARM_UP, MOST_STEPS = 2, 9  # the first steps allocate; a median of nine is deaf to another program's moment
+WARM_UP, MOST_STEPS = 2, 9  # the first steps allocate; a median of nine is robust to interference
 ENOUGH_SECONDS: Final = 1.0
 MEGABYTE: Final = 1e6
 
 
 @final
 class Phases(NamedTuple):
-    """Seconds of each part of one step."""
+    """Duration of each phase of one step, in seconds."""
 
     forward: float
     backward: float
@@ -44,10 +44,10 @@ def step_cost(
     batch_size: int = 64,
     seed: int = 0,
 ) -> ExperimentResult:
-    """Time forward, backward and optimizer of a copy, and count the memory that a step holds.
+    """Time forward, backward and optimizer step of a copy, and measure the memory of a step.
 
-    Medians in milliseconds. Memory in megabytes: parameters, gradients, the optimizer's state, and what forward keeps
-    for backward; each tensor's storage counts once. Adam when there is no optimizer. Never warns.
+    Medians in milliseconds. Memory in megabytes: parameters, gradients, optimizer state, and the activations saved for
+    backward; each tensor's storage counts once. Uses Adam without an optimizer. Never warns.
     """
     start = perf_counter()
     batch = sample_subset(samples, count=batch_size, seed=seed)
@@ -56,7 +56,7 @@ def step_cost(
         device = device_of(copy)
         x, y = batch.x.to(device), batch.y.to(device)
         stepper = twin or make_optimizer("adam", copy, lr=1e-6)
-        kept = _kept_megabytes(copy, x, y, measure)
+        saved = _saved_megabytes(copy, x, y, measure)
         phases: list[Phases] = []
         while len(phases) < MOST_STEPS and (len(phases) <= WARM_UP or perf_counter() - start < ENOUGH_SECONDS):
             phases.append(_timed(copy, stepper, x, y, measure))
@@ -66,7 +66,7 @@ def step_cost(
         count = sum(parameter.numel() for parameter in copy.parameters())
     return _result(
         phases[WARM_UP:],
-        {"parameters": parameters, "gradients": gradients, "state": _megabytes(states), "activations": kept},
+        {"parameters": parameters, "gradients": gradients, "state": _megabytes(states), "activations": saved},
         counts=(count, len(batch), len(samples)),
         seconds=perf_counter() - start,
     )
@@ -94,7 +94,7 @@ def _result(
             **{f"{name}_megabytes": value for name, value in memory.items()},
         },
         message=f"one step on {batch} samples takes {step:.3g} ms (forward {forward:.3g}, backward {backward:.3g}, "
-        f"optimizer {stepping:.3g}) and holds {total:.3g} MB, {memory['activations']:.3g} of them activations",
+        f"optimizer {stepping:.3g}) and uses {total:.3g} MB, of which {memory['activations']:.3g} MB are activations",
         seconds=seconds,
     )
 
@@ -106,7 +106,7 @@ def _timed(model: nn.Module, optimizer: Optimizer, x: Tensor, y: Tensor, measure
     marks.append(_now(x.device))
     autograd.backward(value)
     marks.append(_now(x.device))
-    # LBFGS asks for the loss again; the one at hand is as good for a timing.
+    # LBFGS evaluates the loss again; the existing value is sufficient for a timing.
     optimizer.step(lambda: float(value.detach()))
     marks.append(_now(x.device))
     return Phases(*(after - before for before, after in pairwise(marks)))
@@ -120,18 +120,18 @@ def _now(device: torch.device) -> float:
     return perf_counter()
 
 
-def _kept_megabytes(model: nn.Module, x: Tensor, y: Tensor, measure: Loss) -> float:
-    """What forward keeps for backward, parameters and the batch itself aside."""
+def _saved_megabytes(model: nn.Module, x: Tensor, y: Tensor, measure: Loss) -> float:
+    """Measure what forward saves for backward, without parameters and the batch."""
     known = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers(), x, y)}
-    kept: dict[int, Tensor] = {}
+    saved: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
+        saved[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         value = measure(model(x), y)
-    megabytes = _megabytes([tensor for place, tensor in kept.items() if place not in known])
+    megabytes = _megabytes([tensor for pointer, tensor in saved.items() if pointer not in known])
     del value
     return megabytes
 

@@ -1,4 +1,4 @@
-"""Do the units of a layer learn different things, or all the same?"""
+"""Duplicate units: units of a layer that learn the same."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from babysit.rules.initialization.symmetric_units import RULE as SYMMETRIC_UNITS
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 SAMPLES: Final = 64
-LEARNING_RATE: Final = 1e-3  # Adam's own default; what is the same gets the same step at any rate
+LEARNING_RATE: Final = 1e-3  # Adam's default; identical units get identical updates at any learning rate
 STEPS = int(SYMMETRIC_UNITS.limits["steps"].value)
-MOST_EQUAL = SYMMETRIC_UNITS.limits["share"].value
+MAX_EQUAL = SYMMETRIC_UNITS.limits["share"].value
 _TRANSPOSED: Final = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _ROWS: Final = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Bilinear, nn.RNNBase, nn.MultiheadAttention)
 
 
 def symmetric_units(model: nn.Module, samples: Samples, *, loss: Loss | None = None, seed: int = 0) -> ExperimentResult:
-    """Train a copy for five steps and look for layers whose units are copies of each other and stay so.
+    """Train a copy for five steps and find layers whose units are duplicates before and after.
 
-    `equal` is the share of such units in the worst layer after the steps, `equal_before` before them. Units that only
-    begin equal (a last layer or a branch of zeros) and part are fine.
+    `equal` is the share of such units in the worst layer after the steps, `equal_before` before them. Units that are
+    only initialized equal (a last layer or a branch of zeros) and then differ are fine.
     """
     start = perf_counter()
     batch = sample_subset(samples, count=SAMPLES, seed=seed)
@@ -46,7 +46,7 @@ def symmetric_units(model: nn.Module, samples: Samples, *, loss: Loss | None = N
                 autograd.backward((loss or loss_for(samples.task))(copy(x), y))
                 optimizer.step()
         after = equal_shares(copy)
-    stuck = [name for name, share in after.items() if min(share, before[name]) >= MOST_EQUAL]
+    stuck = [name for name, share in after.items() if min(share, before[name]) >= MAX_EQUAL]
     return ExperimentResult(
         name="symmetric-units",
         outcome=Outcome.FAIL if stuck else Outcome.PASS,
@@ -63,7 +63,7 @@ def symmetric_units(model: nn.Module, samples: Samples, *, loss: Loss | None = N
 
 
 def equal_shares(model: nn.Module) -> dict[str, float]:
-    """By the name of each trainable weight matrix or kernel, the share of units that equal another one."""
+    """Map each trainable weight matrix or kernel to the share of its units that equal another one."""
     return {name: float(share) for name, share in _shares(model)}
 
 
@@ -74,12 +74,12 @@ def _shares(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
                 continue
             bias = getattr(module, "bias", None) if name == "weight" else None
             full = f"{path}.{name}" if path else name
-            whole = bias if isinstance(bias, Tensor) else None
+            bias_vector = bias if isinstance(bias, Tensor) else None
             if isinstance(module, _TRANSPOSED):
-                yield full.removesuffix(".weight"), unit_similarity(weight, whole, 1)
+                yield full.removesuffix(".weight"), unit_similarity(weight, bias_vector, 1)
             elif isinstance(module, _ROWS):
-                yield full.removesuffix(".weight"), unit_similarity(weight, whole, 0)
-            else:  # a matrix of the user's own may hold its units in rows or in columns
+                yield full.removesuffix(".weight"), unit_similarity(weight, bias_vector, 0)
+            else:  # a custom matrix may hold its units in rows or in columns
                 last = weight.dim() - 1
                 yield full, unit_similarity(weight, None, 0).maximum(unit_similarity(weight, None, last))
 
@@ -88,10 +88,11 @@ def _message(stuck: list[str], before: dict[str, float], after: dict[str, float]
     if stuck:
         named = ", ".join(stuck[:3]) + (f" and {len(stuck) - 3} more" if len(stuck) > 3 else "")
         return (
-            f"after {STEPS} steps {max(after[name] for name in stuck):.0%} of the units of {named} are still copies of "
-            "another: the layer acts like one unit. Initialize its weights at random; zeros are for biases"
+            f"duplicate units: after {STEPS} steps, {max(after[name] for name in stuck):.0%} of the units of {named} "
+            "still equal another one, so the layer acts like one unit. Initialize its weights randomly; zeros are for "
+            "biases"
         )
-    parted = [name for name, share in before.items() if share >= MOST_EQUAL]
-    if parted:
-        return f"the units of {', '.join(parted[:3])} begin equal, and part within {STEPS} steps: fine"
-    return "no two units begin alike"
+    diverged = [name for name, share in before.items() if share >= MAX_EQUAL]
+    if diverged:
+        return f"the units of {', '.join(diverged[:3])} are initialized equal but differ within {STEPS} steps: fine"
+    return "no duplicate units"
