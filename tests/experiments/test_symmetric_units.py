@@ -16,7 +16,7 @@ def test_units_that_begin_equal_and_stay_so_fail(digits: Samples, scheme: str) -
     result = symmetric_units(initialize_(mlp(64, 10), scheme), digits)
     assert result.outcome is Outcome.FAIL
     assert result.measured["equal"] == 1.0
-    assert "duplicate units" in result.message
+    assert "duplicate units: after" in result.message
 
 
 def test_random_weights_pass(digits: Samples) -> None:

@@ -25,9 +25,9 @@ def test_the_loss_figure_knows_the_best_step_the_start_and_the_stop():
     validation = run.curves.get("val/loss")
     assert numbers.best == (int(validation.steps[validation.values.argmin()]), validation.values.min())
     assert math.isclose(numbers.expected, math.log(10), rel_tol=1e-6)
-    assert (numbers.best[0], "lowest validation, model kept", False) in numbers.markers
+    assert (numbers.best[0], "lowest validation, model saved", False) in numbers.markers
     words = drawn_words(losses.draw(numbers))
-    assert "ln 10 = 2.303: knows nothing yet" in words
+    assert "chance level (ln 10 = 2.303)" in words
     assert "stopped: no better validation loss for 8 epochs" in words
 
 
@@ -35,7 +35,7 @@ def test_a_model_kept_from_another_step_than_the_lowest_loss_gets_its_own_mark()
     run = synthetic_runs.healthy_run()
     other = msgspec.structs.replace(run, result={"best_step": 400.0})
     labels = {marker.label: marker.step for marker in losses.numbers(other).markers}
-    assert labels["model kept"] == 399
+    assert labels["model saved"] == 399
     assert labels["lowest validation"] == 879
 
 
@@ -81,7 +81,7 @@ def test_the_gap_lies_between_both_curves_where_both_are_known():
     numbers = accuracy.numbers(synthetic_runs.overfit_run())
     assert np.all(np.array(numbers.gap.high) >= np.array(numbers.gap.low))
     assert math.isclose(numbers.gap.high[-1] - numbers.gap.low[-1], 0.31, abs_tol=0.02)
-    assert "Gap at the end: 31" in accuracy.describe(numbers)
+    assert "Generalization gap at the end: 31" in accuracy.describe(numbers)
 
 
 def test_only_one_curve_draws_without_a_gap():
@@ -89,7 +89,7 @@ def test_only_one_curve_draws_without_a_gap():
     only = {"val/accuracy": run.curves.get("val/accuracy")}
     numbers = accuracy.numbers(msgspec.structs.replace(run, curves=Curves(series=only)))
     assert numbers.gap.steps == ()
-    assert "Gap" not in accuracy.describe(numbers)
+    assert "gap" not in accuracy.describe(numbers)
 
 
 def test_few_layers_get_a_line_each_and_many_get_their_spread():
@@ -97,9 +97,9 @@ def test_few_layers_get_a_line_each_and_many_get_their_spread():
         update_ratio.numbers(synthetic_runs.healthy_run()),
         update_ratio.numbers(synthetic_runs.hundred_layers_run()),
     )
-    assert (len(few.lines), few.spread) == (4, None)
+    assert (len(few.lines), few.quantiles) == (4, None)
     assert len(many.lines) == 4  # the median and the three farthest off
-    assert many.spread is not None
+    assert many.quantiles is not None
     assert many.layers == 100
 
 
@@ -112,7 +112,7 @@ def test_layers_outside_of_the_band_are_counted_by_their_median():
     )
     numbers = update_ratio.numbers(run)
     assert numbers.outside == 2
-    assert "2 of 4 layers lie more than a decade off" in update_ratio.describe(numbers)
+    assert "2 of 4 layers are more than a decade off" in update_ratio.describe(numbers)
 
 
 def test_layers_that_never_change_do_not_break_the_log_axis():

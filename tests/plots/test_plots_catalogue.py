@@ -45,6 +45,46 @@ def test_every_figure_is_valid_vega_lite_and_strict_json(name):
     assert drawn >= 4
 
 
+def views(specification, data=None, transformed=False):
+    """Yield every unit of a figure with the name of its data and whether a transform may add columns."""
+    data = specification.get("data", data)
+    transformed = transformed or "transform" in specification
+    if "encoding" in specification:
+        yield specification["encoding"], data, transformed
+    for layer in specification.get("layer", []):
+        yield from views(layer, data, transformed)
+
+
+def test_every_encoded_field_is_a_column_of_its_data():
+    run = synthetic_runs.healthy_run()
+    steps = np.arange(100)
+    decayed = Series(steps=steps, values=np.geomspace(0.1, 0.001, 100))
+    run = msgspec.structs.replace(run, curves=Curves(series={**run.curves.series, "lr": decayed}))
+    seen = 0
+    for plot in PLOTS:
+        specification = plot.draw(plot.numbers(run)).to_dict()
+        for encoding, data, transformed in views(specification):
+            columns = {column for row in specification["datasets"].get(data.get("name"), []) for column in row}
+            fields = {
+                channel["field"] for channel in encoding.values() if isinstance(channel, dict) and "field" in channel
+            }
+            if not transformed and columns:
+                assert fields <= columns, plot.name
+                seen += 1
+    assert seen > 20
+
+
+def test_the_heat_map_selects_rows_and_colors_by_its_own_parameter():
+    figure = next(plot for plot in PLOTS if plot.name == "heatmap")
+    specification = figure.draw(figure.numbers(synthetic_runs.healthy_run())).to_dict()
+    (name,) = (parameter["name"] for parameter in specification["params"] if "bind" in parameter)
+    rows = specification["datasets"][specification["data"]["name"]]
+    field = specification["transform"][0]["filter"].removeprefix("datum.").removesuffix(f" === {name}")
+    assert all(field in row for row in rows)
+    scale = specification["encoding"]["color"]["scale"]
+    assert all(part["expr"].startswith(f"{name} === ") for part in (scale["scheme"], *scale["domain"]))
+
+
 def test_the_healthy_run_shows_every_figure():
     run = synthetic_runs.healthy_run()
     assert [plot.name for plot in PLOTS if plot.numbers(run) is None] == []

@@ -66,7 +66,7 @@ def test_each_cell_is_the_ratio_of_b_to_a_and_shares_are_subtracted():
     numbers = difference.numbers([one, other])
     np.testing.assert_allclose(numbers.tables["gradient_rms"], [[1] * 3, [-1] * 3], atol=1e-12)
     np.testing.assert_allclose(numbers.tables["dead"], [[0.3] * 3, [0] * 3], atol=1e-12)
-    assert "Gradient size: up to ×10 (a)." in difference.describe(numbers)
+    assert "Gradient RMS: up to ×10 (a)." in difference.describe(numbers)
     assert "Dead units: up to +30 % (a)." in difference.describe(numbers)
 
 

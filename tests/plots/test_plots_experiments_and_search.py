@@ -43,10 +43,10 @@ def test_depth_counts_from_one_and_zeros_are_counted_not_drawn():
     table = run.layer_metrics.values["gradient_rms"]
     table[0, :3] = 0.0
     numbers = initial_signal.numbers(run)
-    depths, values = numbers.curves["gradient size (rms)"]
+    depths, values = numbers.curves["gradient RMS"]
     assert depths[0] == 4
     assert values[0] == np.float64(table[0, 3])
-    assert "3 values are exactly zero" in initial_signal.describe(numbers)
+    assert "3 exact zeros are not drawn" in initial_signal.describe(numbers)
 
 
 def test_every_trial_is_a_point_and_every_stage_a_box():

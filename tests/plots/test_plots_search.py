@@ -59,10 +59,10 @@ def test_parallel_lines_go_through_the_places_of_their_values_best_last():
     assert len(numbers.lines) == 8
     assert numbers.lines[-1].trial == 7  # by how far it came, then by its metric
     first = next(line for line in numbers.lines if line.trial == 0)
-    assert first.places[0] == 0.0
-    assert first.places[1] == 1.0  # sgd, behind adam
+    assert first.positions[0] == 0.0
+    assert first.positions[1] == 1.0  # sgd, behind adam
     middle = next(line for line in numbers.lines if line.trial == 3)
-    assert middle.places[0] == pytest.approx(3 / 7)  # by factors of ten
+    assert middle.positions[0] == pytest.approx(3 / 7)  # by factors of ten
     assert numbers.ends[0] == ("1e-5", "0.0316")
     assert numbers.ends[1] == ("adam", "sgd")
 
@@ -78,8 +78,8 @@ def test_parallel_lines_have_a_gap_where_a_hyperparameter_does_not_exist():
         for number in range(4)
     )
     lines = {line.trial: line for line in search_parallel.numbers(Run(id="x", trials=trials)).lines}
-    assert lines[0].places[1] is None
-    assert lines[1].places[1] == 0.0
+    assert lines[0].positions[1] is None
+    assert lines[1].positions[1] == 0.0
 
 
 def test_thousands_of_trials_keep_the_best_and_say_so():
@@ -99,7 +99,7 @@ def test_the_edge_figure_says_where_in_its_range_the_best_lay():
     assert numbers.name == "lr"
     assert [len(stage.points) for stage in numbers.stages] == [3]  # those that came equally far
     assert numbers.stages[0].diverged == (pytest.approx(1e-1),)
-    assert search_edges.describe(numbers) == "In the coarse stage lr was best at 0.0316, inside of 1e-5 to 0.1."
+    assert search_edges.describe(numbers) == "In the coarse stage, the best lr was 0.0316, inside 1e-5 to 0.1."
     narrower = (StageRange(stage="coarse", parameter="lr", low=1e-5, high=3.3e-2),)
     said = search_edges.describe(search_edges.numbers(msgspec.structs.replace(halved(), ranges=narrower)))
     assert "at the high end of 1e-5 to 0.033" in said

@@ -111,12 +111,12 @@ def test_of_a_thousand_layers_the_ones_that_stand_out_can_be_chosen():
 
 def test_a_lr_that_changes_gets_its_line_and_one_that_stays_its_words():
     falling = with_curves(train_loss=np.linspace(2, 1, 100), lr=np.geomspace(0.1, 0.001, 100))
-    assert "Learning rate (dotted, right axis): 0.1 at first, 0.001 in the end." in losses.describe(
+    assert "Learning rate (dotted, right axis): 0.1 initially, 0.001 at the end." in losses.describe(
         losses.numbers(falling)
     )
     assert "learning rate" in json.dumps(losses.draw(losses.numbers(falling)).to_dict())
     steady = with_curves(train_loss=np.linspace(2, 1, 100), lr=np.full(100, 0.1))
-    assert "Learning rate 0.1 throughout." in losses.describe(losses.numbers(steady))
+    assert "Constant learning rate 0.1." in losses.describe(losses.numbers(steady))
     assert "learning rate" not in json.dumps(losses.draw(losses.numbers(steady)).to_dict())
 
 

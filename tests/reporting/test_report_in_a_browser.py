@@ -139,7 +139,7 @@ def test_the_first_key_leads_past_the_findings_to_the_figures(opened):
 def test_choosing_a_statistic_changes_the_map(opened):
     page = opened("dead_relu_run")
     before = page.inner_html("#figure-heatmap")
-    page.select_option("#controls-heatmap select", label="gradient size (rms)")
+    page.select_option("#controls-heatmap select", label="gradient RMS")
     page.wait_for_function("(old) => document.querySelector('#figure-heatmap').innerHTML !== old", arg=before)
     assert page.complaints == []
 

@@ -1,6 +1,6 @@
-"""Every figure.
+"""All figures.
 
-Purpose: one file a figure, numbers(run) then draw(numbers)
+Purpose: one file per figure, numbers(run) then draw(numbers)
 May import: records, never torch
 Start at: catalogue.py
 """

@@ -1,4 +1,4 @@
-"""Accuracy (or r2) on training and validation data, and the gap between the two."""
+"""Training and validation accuracy (or r2), and the generalization gap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DASHES = {"train": DASHES[0], "validation": DASHES[1]}
 
 
 class Numbers(NamedTuple):
-    """The metric of both splits, and both at the steps where both are known."""
+    """The metric of both splits, and the gap at the steps where both are known."""
 
     metric: str
     lines: dict[str, Line]
@@ -29,11 +29,11 @@ class Numbers(NamedTuple):
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The metric curves of a run, or None when it recorded none."""
+    """Return the metric curves of a run, or None when it recorded none."""
     for metric in _METRICS:
         lines = {split: finite(run.curves.get(curve_name(split, metric))) for split in _COLOURS}
         if any(len(line) for line in lines.values()):
-            # Accuracy of every batch is mostly noise; accuracy of every epoch is few points and stays as it is.
+            # Per-batch accuracy is mostly noise; per-epoch accuracy has few points and is not smoothed.
             lines = {split: downsample(smooth(line, len(line) // 50)) for split, line in lines.items() if len(line)}
             gap = between(lines["train"], lines["validation"]) if len(lines) == 2 else Gap()
             return Numbers(metric, lines, gap)
@@ -41,25 +41,25 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one or two sentences."""
+    """Describe the figure in one or two sentences."""
     write = percent if numbers.metric == "accuracy" else number
     ends = [f"{split} {write(float(line.values[-1]))}" for split, line in numbers.lines.items()]
-    said = f"In the end: {', '.join(ends)} {numbers.metric}."
+    text = f"Final {numbers.metric}: {', '.join(ends)}."
     if "validation" in numbers.lines:
         line = numbers.lines["validation"]
         best = int(line.values.argmax())
-        said += f" Best validation: {write(float(line.values[best]))} after step {int(line.steps[best]):,}."
+        text += f" Best validation: {write(float(line.values[best]))} after step {int(line.steps[best]):,}."
     if numbers.gap.steps:
         gap = numbers.gap.high[-1] - numbers.gap.low[-1]
         points = f"{100 * gap:.1f} points" if numbers.metric == "accuracy" else number(gap)
-        said += f" Gap at the end: {points}."
-    return said
+        text += f" Generalization gap at the end: {points}."
+    return text
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: both curves and the area between them."""
+    """Draw both curves and the area between them."""
     values = np.concatenate([line.values for line in numbers.lines.values()])
-    # r2 falls without bound when a fit goes wrong; what lies below -1 is told by the caption.
+    # r2 is unbounded below for a bad fit; values below -1 are given in the caption only.
     low, high = (max(-1.0, float(values.min())), 1.0)
     room = 0.04 * (high - low)
     axis = alt.Axis(title=numbers.metric, format=".0%" if numbers.metric == "accuracy" else "~g")

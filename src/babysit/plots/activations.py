@@ -1,4 +1,4 @@
-"""What a layer passes on, over the training: its histogram, its mean, and how much of it is zero or saturated."""
+"""Layer activations over the training: histogram, mean, and the shares of zeros and saturated values."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from babysit.records.arrays import Array
 from babysit.records.layer_metrics import BIN_EDGES, BINS
 from babysit.records.run import Run
 
-# Layers offered in the list; beyond that the ones farthest from a spread of 1 or with the largest shares are kept.
+# Layers offered in the list; beyond that, those with a std farthest from 1 or with the largest shares are chosen.
 _MOST_LAYERS: Final = 40
 _SHARES: Final = {"zeros": "zeros", "dead": "dead units", "saturated": "saturated"}
 
 
 class Histograms(NamedTuple):
-    """How what a layer passes on is spread, by layer and column of time; the bins follow its mean and spread."""
+    """Distribution of the activations by layer and time bin; the histogram bins follow mean and std."""
 
-    steps: tuple[int, ...]  # where each column begins
-    ends: tuple[int, ...]  # and where the next one does
+    steps: tuple[int, ...]  # first step of each column
+    ends: tuple[int, ...]  # first step of the next one
     mean: Array  # (layers, columns)
     std: Array
     percent: Array  # (layers, columns, bins), whole percents; 0 where nothing was measured
 
 
 class Numbers(NamedTuple):
-    """By layer (rows) and column of time: mean, standard deviation and shares; NaN where nothing was measured."""
+    """Mean, standard deviation and shares by layer (rows) and time bin; NaN where nothing was measured."""
 
     layers: tuple[str, ...]
     steps: tuple[int, ...]
@@ -41,12 +41,12 @@ class Numbers(NamedTuple):
     std: Array
     shares: dict[str, Array]
     first: int  # the layer shown first
-    measured: int  # layers measured in all
+    measured: int  # number of layers measured
     histograms: Histograms | None = None
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The activations of a run, or None when none were measured."""
+    """Return the activations of a run, or None when none were measured."""
     steps = np.asarray(run.layer_metrics.steps)
     mean, std = (run.layer_metrics.values.get(name) for name in ("activation_mean", "activation_std"))
     if not len(steps) or mean is None or std is None:
@@ -79,7 +79,7 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def _histograms(found: Numbers, bins: Array, end: int) -> Histograms | None:
-    """The histograms of the columns in which any layer has one; None when nothing spreads."""
+    """Return the histograms of the columns in which any layer has one; None when all values are constant."""
     usable = np.isfinite(bins).all(axis=-1) & np.isfinite(found.mean) & np.isfinite(found.std) & (found.std > 0)
     columns = np.flatnonzero(usable.any(axis=0))
     if not len(columns):
@@ -91,28 +91,28 @@ def _histograms(found: Numbers, bins: Array, end: int) -> Histograms | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one or two sentences: the layer shown first, at the start and at the end."""
+    """Describe the layer shown first, at the start and at the end, in one or two sentences."""
     name = numbers.layers[numbers.first]
     mean, std = numbers.mean[numbers.first], numbers.std[numbers.first]
     known = np.flatnonzero(np.isfinite(mean) & np.isfinite(std))
     if not len(known):
-        return f"{count(numbers.measured, 'layer')}; nothing finite was measured of {name}."
+        return f"{count(numbers.measured, 'layer')}; no finite values were measured in {name}."
     ends = [f"{number(float(mean[at]))} ± {number(float(std[at]))}" for at in (known[0], known[-1])]
-    said = f"{name}: mean and spread {ends[0]} at step {numbers.steps[known[0]]:,}, {ends[1]} at the end."
+    text = f"{name}: mean ± std {ends[0]} at step {numbers.steps[known[0]]:,}, {ends[1]} at the end."
     for share, words in _SHARES.items():
         values = numbers.shares[share][numbers.first] if share in numbers.shares else np.empty(0)
         values = values[np.isfinite(values)]
         if len(values) and values[-1] > 0:
-            said += f" {words.capitalize()}: {percent(float(values[-1]))}."
+            text += f" {words.capitalize()}: {percent(float(values[-1]))}."
     if len(numbers.layers) < numbers.measured:
-        said += f" {len(numbers.layers)} of {numbers.measured:,} layers can be chosen: the ones that stand out most."
-    return said
+        text += f" {len(numbers.layers)} of {numbers.measured:,} layers are selectable (the most unusual ones)."
+    return text
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: histograms or one standard deviation to each side, the mean, shares on the right axis.
+    """Draw histograms or mean ± std, and the shares on the right axis.
 
-    A list chooses the layer.
+    A list selects the layer.
     """
     choice = alt.binding_select(options=list(range(len(numbers.layers))), labels=list(numbers.layers), name="Layer ")
     layer = alt.param(name="layer", value=numbers.first, bind=choice)
@@ -124,7 +124,7 @@ def draw(numbers: Numbers) -> Figure:
         .transform_flatten(["mean", "std", *numbers.shares, "column"])
         .transform_calculate(step="activation_steps[datum.column]")
     )
-    spread = chosen.transform_filter("isValid(datum.mean) && isValid(datum.std)").transform_calculate(
+    band = chosen.transform_filter("isValid(datum.mean) && isValid(datum.std)").transform_calculate(
         low="datum.mean - datum.std", high="datum.mean + datum.std"
     )
     x = alt.X("step:Q", axis=alt.Axis(title="optimizer step", tickCount=6, tickMinStep=1), scale=alt.Scale(nice=False))
@@ -132,11 +132,11 @@ def draw(numbers: Numbers) -> Figure:
     tooltip = [
         alt.Tooltip("step:Q", format=","),
         alt.Tooltip("mean:Q", format=".3~g"),
-        alt.Tooltip("std:Q", title="spread (std)", format=".3~g"),
+        alt.Tooltip("std:Q", title="std", format=".3~g"),
         *(alt.Tooltip(f"{name}:Q", title=words, format=".1%") for name, words in _drawn(numbers)),
     ]
     if numbers.histograms is None:
-        behind = spread.mark_area(color=BLUE, opacity=0.22).encode(x=x, y=y, y2="high:Q", tooltip=tooltip)
+        behind = band.mark_area(color=BLUE, opacity=0.22).encode(x=x, y=y, y2="high:Q", tooltip=tooltip)
         colour, times = BLUE, []
     else:
         behind, colour = _density(x, y), INK
@@ -144,19 +144,19 @@ def draw(numbers: Numbers) -> Figure:
             alt.param(name="histogram_steps", value=list(numbers.histograms.steps)),
             alt.param(name="histogram_ends", value=list(numbers.histograms.ends)),
         ]
-    middle = spread.mark_line(color=colour, strokeWidth=2).encode(x=x, y=alt.Y("mean:Q"), tooltip=tooltip)
+    middle = band.mark_line(color=colour, strokeWidth=2).encode(x=x, y=alt.Y("mean:Q"), tooltip=tooltip)
     zero = alt.Chart(rows(value=[0.0])).mark_rule(color=GREY, strokeDash=[3, 3]).encode(y="value:Q")
     left = alt.layer(behind, middle, zero)
     if numbers.shares:
         right = alt.layer(*_share_lines(chosen, numbers, x))
         left = alt.layer(left, right).resolve_scale(y="independent")
     figure = themed(left.add_params(layer, steps, *times), height=220)
-    figure.data = _data(numbers)  # last: every step above copies what a figure holds
+    figure.data = _data(numbers)  # last: every step above copies the data of the figure
     return figure
 
 
 def _density(x: alt.X, y: alt.Y) -> Figure:
-    """A histogram a column of time: the more values lie in a bin, the stronger it is drawn."""
+    """Draw one histogram per time bin; opacity is proportional to the share of values."""
     width = BIN_EDGES[1] - BIN_EDGES[0]
     cells = (
         alt.Chart()
@@ -171,7 +171,7 @@ def _density(x: alt.X, y: alt.Y) -> Figure:
             end="histogram_ends[datum.place]",
             under=f"datum.at[datum.place] + ({BIN_EDGES[0] - width} + {width} * datum.bin) * datum.wide[datum.place]",
             high=f"datum.under + {width} * datum.wide[datum.place]",
-            # What a rectifier passes on is never below zero, though the bin that holds its zeros reaches there.
+            # The output of a rectifier is never negative, although the bin of its zeros extends below zero.
             low="isValid(datum.dead) && isValid(datum.dead[0]) ? max(0, datum.under) : datum.under",
         )
         .transform_filter("datum.high > datum.low")
@@ -194,10 +194,10 @@ def _drawn(numbers: Numbers) -> list[tuple[str, str]]:
 
 
 def _share_lines(chosen: alt.Chart, numbers: Numbers, x: alt.X) -> list[Figure]:
-    looks = {"zeros": (GREY, [2, 2]), "dead": (VERMILION, [6, 3]), "saturated": (PURPLE, [8, 2, 2, 2])}
+    styles = {"zeros": (GREY, [2, 2]), "dead": (VERMILION, [6, 3]), "saturated": (PURPLE, [8, 2, 2, 2])}
     words = [words for _, words in _drawn(numbers)]
-    colours = alt.Scale(domain=words, range=[looks[name][0] for name, _ in _drawn(numbers)])
-    dashes = alt.Scale(domain=words, range=[looks[name][1] for name, _ in _drawn(numbers)])
+    colours = alt.Scale(domain=words, range=[styles[name][0] for name, _ in _drawn(numbers)])
+    dashes = alt.Scale(domain=words, range=[styles[name][1] for name, _ in _drawn(numbers)])
     axis = alt.Axis(title="share", format=".0%", orient="right", grid=False)
     y = alt.Y("share:Q", axis=axis, scale=alt.Scale(domain=[0, 1]))
     lines = (
@@ -246,7 +246,7 @@ def _data(numbers: Numbers) -> alt.InlineData:
 
 
 def _oddness(run: Run, layers: Array) -> Array:
-    """How far each layer stands out at its worst: decades of its spread from 1, and its shares dead or saturated."""
+    """Score how unusual each layer is at its worst: decades of its std from 1, plus dead or saturated shares."""
     std = np.asarray(run.layer_metrics.values["activation_std"], dtype="float64")[:, layers]
     with np.errstate(divide="ignore", invalid="ignore"):
         decades = np.abs(np.log10(np.where(np.isfinite(std) & (std > 0), std, 1.0))).max(axis=0)

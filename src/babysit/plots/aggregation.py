@@ -1,4 +1,4 @@
-"""Many neighbouring values as one, so that what matters is not averaged away."""
+"""Aggregation of neighboring values that preserves extremes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from babysit.records.arrays import Array
 
 
 class Aggregation(StrEnum):
-    """What stands for many values."""
+    """Aggregation of a group of values."""
 
     MEDIAN = "median"
     HIGHEST = "highest"  # the worst share
-    FARTHEST = "farthest"  # the one farthest from what is usual
+    FARTHEST = "farthest"  # the value farthest from the usual one
 
 
 def aggregate(table: Array, group: Array, how: Aggregation, *, usual: float = 0.0) -> Array:
-    """Rows of one group as one column: (rows, columns) becomes (columns, groups); `group` numbers each row's group.
+    """Aggregate groups of rows: (rows, columns) becomes (columns, groups); `group` holds the group of each row.
 
-    NaN (not measured) counts for nothing, and stays where a group has nothing else; infinities count.
+    NaN (not measured) is ignored unless a group has no other values; infinities count.
     """
     result = np.full((table.shape[1], int(group.max()) + 1), np.nan)
     for index in np.unique(group):
@@ -29,9 +29,9 @@ def aggregate(table: Array, group: Array, how: Aggregation, *, usual: float = 0.
 
 
 def _median(rows: Array, _: float) -> Array:
-    # The lower of the two in the middle, not their mean: infinities of both signs would turn into NaN. NumPy's own
-    # nanquantile takes each column by itself: two hundred times slower.
-    ordered = np.sort(rows, axis=0)  # NaN comes last
+    # The lower of the two middle values, not their mean: infinities of both signs would become NaN. NumPy's
+    # nanquantile processes columns one at a time: two hundred times slower.
+    ordered = np.sort(rows, axis=0)  # NaN is sorted last
     middle = np.maximum((~np.isnan(rows)).sum(axis=0) - 1, 0) // 2
     chosen: Array = np.take_along_axis(ordered, middle[None], axis=0)[0]
     return chosen

@@ -1,4 +1,4 @@
-"""The losses of several runs over each other."""
+"""Losses of several runs in one figure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from babysit.plots.theme import COLOURS, Figure, log_axis, log_scale, step_axis,
 from babysit.records.curves import curve_name
 from babysit.records.run import Run
 
-# What runs are called where they are compared; no more can be told apart by colour.
+# Labels of the compared runs; more cannot be distinguished by color.
 LABELS: Final = ("A", "B", "C", "D", "E", "F")
 _SPLITS: Final = ("train", "validation")
 _DASHES: Final = {"train": [1, 0], "validation": [6, 3]}
-# A loss that falls by less than this factor is read more easily on a linear axis (as in losses.py).
+# A loss that decreases by less than this factor is easier to read on a linear axis (as in losses.py).
 _LOG_FROM = 20.0
 
 
 class Numbers(NamedTuple):
-    """One line a run and split; `metric` is what they show."""
+    """One line per run and split of the metric."""
 
     metric: str
     lines: dict[tuple[str, str], Line]  # by label of the run and split
@@ -33,12 +33,12 @@ class Numbers(NamedTuple):
 
 
 def numbers(runs: Sequence[Run]) -> Numbers | None:
-    """The losses of the runs, or None when fewer than two recorded one."""
+    """Return the losses of the runs, or None when fewer than two recorded one."""
     return of_metric(runs, "loss")
 
 
 def of_metric(runs: Sequence[Run], metric: str) -> Numbers | None:
-    """The curves of a metric, smoothed and thinned; None when fewer than two runs recorded one."""
+    """Return the smoothed and downsampled curves of a metric; None when fewer than two runs recorded one."""
     lines = {}
     for label, run in zip(LABELS, runs, strict=False):
         for split in _SPLITS:
@@ -50,30 +50,30 @@ def of_metric(runs: Sequence[Run], metric: str) -> Numbers | None:
     if len({label for label, _ in lines}) < 2:
         return None
     values = np.concatenate([line.values for line in lines.values()])
-    # One exploding run must not flatten the others: the axis ends at ten times where the others began.
+    # One exploding run must not flatten the others: the axis ends at ten times the largest initial loss.
     starts = [float(line.values[0]) for line in lines.values()]
     high = min(float(values.max()), 10 * max(starts)) if metric == "loss" and max(starts) > 0 else float(values.max())
     return Numbers(metric, lines, float(values.min()), high)
 
 
 def describe(numbers: Numbers) -> str:
-    """Where each line ended, in one sentence."""
+    """Describe where each line ends, in one sentence."""
     write = percent if numbers.metric == "accuracy" else number
     ends = [
         f"{label} {split} {write(float(line.values[-1]))} (step {int(line.steps[-1]):,})"
         for (label, split), line in numbers.lines.items()
     ]
-    return f"{numbers.metric.capitalize()} at the end: {', '.join(ends)}."
+    return f"Final {numbers.metric}: {', '.join(ends)}."
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: a colour a run, dashes for validation, and the run's letter at the end of its lines."""
+    """Draw one color per run, dashes for validation, and the label of the run at the end of its lines."""
     low, high = numbers.low, numbers.high
     if numbers.metric == "loss" and low > 0 and high / low >= _LOG_FROM:
         y = alt.Y("value:Q", scale=log_scale(low, high), axis=log_axis("loss (log)", low, high))
     else:
         room = 0.05 * ((high - low) or abs(high) or 1.0)
-        # Accuracies end at 1; the letters of runs that reach it still need their half line above.
+        # Accuracies end at 1; the labels of runs that reach it need half a line above.
         top = high + room if numbers.metric == "loss" else max(1.0, high)
         bottom = 0.0 if 0 <= low < 0.3 * high else low - room
         scale = alt.Scale(domain=[bottom, top], nice=numbers.metric == "loss", clamp=True)
@@ -111,7 +111,7 @@ def _data(numbers: Numbers) -> alt.InlineData:
 
 
 def _ends(numbers: Numbers) -> alt.InlineData:
-    """The last point of each run's last-drawn line: its letter stands there."""
+    """Return the last point of each run's last line, for its label."""
     last = {label: line for (label, _), line in numbers.lines.items()}
     return rows(
         step=[int(line.steps[-1]) for line in last.values()],

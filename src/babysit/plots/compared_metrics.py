@@ -1,4 +1,4 @@
-"""The accuracies (or r2) of several runs over each other."""
+"""Accuracies (or r2) of several runs in one figure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Numbers: TypeAlias = compared_losses.Numbers
 
 
 def numbers(runs: Sequence[Run]) -> Numbers | None:
-    """The accuracies of the runs, else their r2; None when fewer than two recorded one."""
+    """Return the accuracies of the runs, else their r2; None when fewer than two recorded one."""
     return compared_losses.of_metric(runs, "accuracy") or compared_losses.of_metric(runs, "r2")
 
 
 def describe(numbers: Numbers) -> str:
-    """Where each line ended, in one sentence."""
+    """Describe where each line ends, in one sentence."""
     return compared_losses.describe(numbers)
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: a colour a run, dashes for validation, and the run's letter at the end of its lines."""
+    """Draw one color per run, dashes for validation, and the label of the run at the end of its lines."""
     return compared_losses.draw(numbers)

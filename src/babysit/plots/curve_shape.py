@@ -1,4 +1,4 @@
-"""The loss against the four shapes that a learning rate gives it: too low, too high, far too high, good."""
+"""The loss compared with typical curves: learning rate too low, too high, far too high, good."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from babysit.records.arrays import Array
 from babysit.records.curves import TRAIN_LOSS
 from babysit.records.run import Run
 
-# Fewer steps have no shape yet.
+# Shorter curves have no recognizable shape.
 _FEWEST: Final = 30
 _POINTS: Final = 60
-# A loss above twice its start has left the picture.
+# Losses above twice the initial one are clipped.
 _TOP: Final = 2.0
 
 
@@ -27,14 +27,14 @@ _Side: TypeAlias = Literal["top", "middle", "bottom"]
 
 
 class Shape(NamedTuple):
-    """One family of curves, as parts of the first loss by share of the training, and the member that is drawn."""
+    """One family of curves, as fractions of the initial loss by fraction of the training, and the member drawn."""
 
     words: str
     curve: Callable[[Array, float, float], Array]
-    first: Sequence[float]  # what the first parameter may be
+    first: Sequence[float]  # values of the first parameter
     second: Sequence[float]
     drawn: tuple[float, float]
-    beside: tuple[float, _Side]  # share of the training at which its words end, and their side of the curve there
+    label_at: tuple[float, _Side]  # fraction of the training at which the label ends, and its side of the curve
 
 
 def _straight(share: Array, fall: float, _: float) -> Array:
@@ -49,10 +49,10 @@ def _growth(share: Array, power: float, last: float) -> Array:
     return 1 + (last - 1) * share**power
 
 
-# The four of CS231n (2017), lecture 6, slide "Monitor and visualize the loss curve", in numbers: a low learning rate
-# falls in a straight line and is far from done; a high one falls at once and stays high; a very high one rises; a good
-# one falls by more than half within the first part of the training and is low in the end.
-_SCALES: Final = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.24]  # of decay, as shares of the training
+# The four of CS231n (2017), lecture 6, slide "Monitor and visualize the loss curve", as functions: with a low learning
+# rate the loss decreases linearly and is far from converged; with a high one it drops quickly and plateaus high; with a
+# very high one it rises; with a good one it drops by more than half early in the training and ends low.
+_SCALES: Final = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.24]  # of decay, as fractions of the training
 SHAPES: Final = (
     Shape("learning rate too low", _straight, np.linspace(0, 0.5, 11).tolist(), [0.0], (0.25, 0.0), (1.0, "top")),
     Shape(
@@ -69,21 +69,21 @@ SHAPES: Final = (
 
 
 class Numbers(NamedTuple):
-    """The smoothed loss as a part of its start, by share of the training, and its distance from each shape."""
+    """The smoothed loss relative to the initial loss, by fraction of the training, and its distance from each shape."""
 
     shares: tuple[float, ...]
     values: tuple[float, ...]
-    distances: dict[str, float]  # root mean square, by the words of the shape
-    broken: bool  # it ended as NaN or infinite
+    distances: dict[str, float]  # root mean square, by the label of the shape
+    broken: bool  # the loss ended as NaN or infinite
 
     @property
     def nearest(self) -> str:
-        """The shape that it is nearest to."""
+        """Return the closest shape."""
         return min(self.distances, key=lambda words: self.distances[words])
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The shape of a run's training loss; None for fewer than 30 steps, or a loss that can go below 0."""
+    """Return the shape of a run's training loss; None for fewer than 30 steps, or a loss that can be negative."""
     series = run.curves.get(TRAIN_LOSS)
     line = finite(series)
     if len(line) < _FEWEST or len(series) < _FEWEST or line.values.min() < 0:
@@ -95,7 +95,7 @@ def numbers(run: Run) -> Numbers | None:
         return None
     shares = np.linspace(0, 1, _POINTS)
     last = float(np.asarray(series.steps)[-1]) or 1.0
-    # Beyond the last number there is only NaN: such a curve has left upward.
+    # After the last finite value there is only NaN: such a curve has diverged.
     values = np.interp(shares, smoothed.steps / last, smoothed.values / start, right=_TOP if broken else None)
     values = values.clip(max=_TOP)
     distances = {shape.words: _distance(values, shares, shape) for shape in SHAPES}
@@ -105,24 +105,24 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one or two sentences."""
+    """Describe the figure in one or two sentences."""
     if numbers.broken:
-        return "The loss ended as NaN or infinite, as it does at a learning rate far too high."
+        return "The loss ended as NaN or infinite, as with a learning rate far too high."
     ranked = sorted(numbers.distances, key=lambda words: numbers.distances[words])
     left = percent(numbers.values[-1])
     first, second = ((words, number(numbers.distances[words], 2)) for words in ranked[:2])
     return (
-        f"In the end {left} of the first loss is left. The curve is nearest to the shape of a {first[0]} "
-        f"(apart by {first[1]} of the first loss), then of a {second[0]} ({second[1]}). "
-        "A shape is a hint: data that cannot be learned better give the same one."
+        f"Final loss: {left} of the initial loss. Closest typical curve: {first[0]} (distance {first[1]}), then "
+        f"{second[0]} (distance {second[1]}). "
+        "The shape is only a hint: data that cannot be learned any better give the same one."
     )
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: the loss as a part of its start, thick, over the four shapes, dashed; the nearest one in colour."""
+    """Draw the relative loss over the four typical curves (dashed), the closest one highlighted."""
     shares = np.asarray(numbers.shares)
     x = alt.X("share:Q", axis=alt.Axis(title="share of the training", format=".0%", tickCount=5), scale=_scale(1.0))
-    y = alt.Y("value:Q", axis=alt.Axis(title="loss / first loss", tickCount=5), scale=_scale(_TOP))
+    y = alt.Y("value:Q", axis=alt.Axis(title="loss / initial loss", tickCount=5), scale=_scale(_TOP))
     layers: list[Figure] = []
     for shape in SHAPES:
         values = shape.curve(shares, *shape.drawn)
@@ -132,7 +132,7 @@ def draw(numbers: Numbers) -> Figure:
         line = alt.Chart(data).mark_line(
             color=colour, strokeDash=[5, 4], strokeWidth=2 if near else 1.4, clip=True, opacity=1 if near else 0.8
         )
-        share, side = shape.beside
+        share, side = shape.label_at
         at = float(shape.curve(np.array([share]), *shape.drawn)[0])
         words = alt.Chart(rows(share=[share], value=[at], shape=[shape.words])).mark_text(
             align="right", baseline=side, dx=-5, dy={"top": 5, "bottom": -4}.get(side, 0),
@@ -140,7 +140,7 @@ def draw(numbers: Numbers) -> Figure:
         )  # fmt: skip
         layers += [line.encode(x=x, y=y), words.encode(x="share:Q", y=y, text="shape:N")]
     own = rows(share=shares, value=np.asarray(numbers.values))
-    tooltip = [alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("value:Q", title="loss / first loss", format=".3~g")]
+    tooltip = [alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("value:Q", title="loss / initial loss", format=".3~g")]
     curve = alt.Chart(own).mark_line(color=BLUE, strokeWidth=3, clip=True).encode(x=x, y=y, tooltip=tooltip)
     return themed(alt.layer(*layers, curve))
 
@@ -150,6 +150,6 @@ def _scale(high: float) -> alt.Scale:
 
 
 def _distance(values: Array, shares: Array, shape: Shape) -> float:
-    """The root mean square distance from the nearest member of the family."""
+    """Return the root mean square distance from the closest member of the family."""
     members = (shape.curve(shares, *pair) for pair in product(shape.first, shape.second))
     return min(float(np.sqrt(np.mean((values - member.clip(max=_TOP)) ** 2))) for member in members)

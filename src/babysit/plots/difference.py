@@ -1,4 +1,4 @@
-"""How the layers of one run differ from those of another at the same steps: ratios, and shares in points."""
+"""Layer statistics of two runs compared at the same steps: ratios, and differences of shares."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ from babysit.records.run import Run
 
 Numbers: TypeAlias = Cells
 
-# Blue-orange keeps two sides apart for every kind of colour blindness. A hundredfold and all units are the ends.
+# Blue-orange stays distinguishable with all kinds of color blindness. The ends are a factor of 100 and all units.
 DRAWN: Final = (
-    MetricScale("gradient_rms", "gradient size, B / A", "blueorange", -2.0, 2.0, Aggregation.MEDIAN, log=True),
+    MetricScale("gradient_rms", "gradient RMS, B / A", "blueorange", -2.0, 2.0, Aggregation.MEDIAN, log=True),
     MetricScale("update_ratio", "update / weight, B / A", "blueorange", -2.0, 2.0, Aggregation.MEDIAN, log=True),
-    MetricScale(
-        "activation_std", "spread of activations, B / A", "blueorange", -2.0, 2.0, Aggregation.MEDIAN, log=True
-    ),
-    MetricScale("weight_rms", "weight size, B / A", "blueorange", -2.0, 2.0, Aggregation.MEDIAN, log=True),
+    MetricScale("activation_std", "activation std, B / A", "blueorange", -2.0, 2.0, Aggregation.MEDIAN, log=True),
+    MetricScale("weight_rms", "weight RMS, B / A", "blueorange", -2.0, 2.0, Aggregation.MEDIAN, log=True),
     MetricScale("dead", "dead units, B - A", "blueorange", -1.0, 1.0, Aggregation.HIGHEST),
     MetricScale("saturated", "saturated units, B - A", "blueorange", -1.0, 1.0, Aggregation.HIGHEST),
 )
 
 
 def numbers(runs: Sequence[Run]) -> Numbers | None:
-    """B against A where both measured the same layers; None for more than two runs, or none in common."""
+    """Compare B with A where both measured the same layers; None unless exactly two runs share layers."""
     if len(runs) != 2:
         return None
     one, other = runs[0].layer_metrics, runs[1].layer_metrics
@@ -45,15 +43,15 @@ def numbers(runs: Sequence[Run]) -> Numbers | None:
     both = [_part(layer_metrics, shared, last) for layer_metrics in (one, other)]
     if not all(len(layer_metrics.steps) for layer_metrics in both):
         return None
-    # Columns in which the one that was sampled less often was sampled: the other's last value stands in between.
+    # Columns follow the run that was sampled less often; the other's last value is carried forward in between.
     edges, log_time = time_edges(min((np.asarray(layer_metrics.steps) for layer_metrics in both), key=len))
     folds = group_layers(shared)
     tables = [binned(layer_metrics, DRAWN, folds=folds, edges=edges) for layer_metrics in both]
     found = {}
     for metric in DRAWN:
         if all(metric.name in table for table in tables):
-            with np.errstate(invalid="ignore"):  # 0 against 0, or infinite against infinite: nothing to say
-                change = _carried(tables[1][metric.name]) - _carried(tables[0][metric.name])
+            with np.errstate(invalid="ignore"):  # 0 against 0, or infinite against infinite: undefined
+                change = _forward_filled(tables[1][metric.name]) - _forward_filled(tables[0][metric.name])
             if not np.isnan(change).all():
                 found[metric.name] = change
     if not found:
@@ -64,36 +62,38 @@ def numbers(runs: Sequence[Run]) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in a few sentences: the largest change of each statistic."""
-    said = [f"B against A in {count(numbers.layers, 'layer')} that both have, up to step {numbers.ends[-1] - 1:,}."]
+    """Describe the largest change of each statistic in a few sentences."""
+    sentences = [f"B against A in {count(numbers.layers, 'shared layer')}, up to step {numbers.ends[-1] - 1:,}."]
     for metric in numbers.statistics:
         table = np.where(np.isfinite(numbers.tables[metric.name]), numbers.tables[metric.name], 0.0)
         row, _ = np.unravel_index(int(np.abs(table).argmax()), table.shape)
         value = float(table.flat[int(np.abs(table).argmax())])
         words = metric.words.rpartition(",")[0]
         if metric.log and abs(value) >= np.log10(1.5):
-            said.append(f"{words[0].upper()}{words[1:]}: up to ×{number(10**value)} ({numbers.folds[row].label}).")
+            sentences.append(f"{words[0].upper()}{words[1:]}: up to ×{number(10**value)} ({numbers.folds[row].label}).")
         elif not metric.log and abs(value) >= 0.05:
             sign = "+" if value > 0 else ""
-            said.append(f"{words[0].upper()}{words[1:]}: up to {sign}{percent(value)} ({numbers.folds[row].label}).")
-    return " ".join(said if len(said) > 1 else [*said, "No layer differs by half or more."])
+            sentences.append(
+                f"{words[0].upper()}{words[1:]}: up to {sign}{percent(value)} ({numbers.folds[row].label})."
+            )
+    return " ".join(sentences if len(sentences) > 1 else [*sentences, "No layer differs by half or more."])
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: colour by layer and step, two sides for more and for less, white for the same."""
+    """Draw color by layer and step on a diverging scale, white for no difference."""
     return draw_cells(numbers, times=True)
 
 
 def _part(layer_metrics: LayerMetrics, layers: tuple[str, ...], last: int) -> LayerMetrics:
-    """The layer metrics of these layers up to that step."""
-    kept = np.asarray(layer_metrics.steps) <= last
+    """Return the metrics of these layers up to that step."""
+    selected = np.asarray(layer_metrics.steps) <= last
     columns = [layer_metrics.layers.index(name) for name in layers]
-    values = {name: np.asarray(table)[kept][:, columns] for name, table in layer_metrics.values.items()}
-    return LayerMetrics(layers=layers, steps=np.asarray(layer_metrics.steps)[kept], values=values)
+    values = {name: np.asarray(table)[selected][:, columns] for name, table in layer_metrics.values.items()}
+    return LayerMetrics(layers=layers, steps=np.asarray(layer_metrics.steps)[selected], values=values)
 
 
-def _carried(table: Array) -> Array:
-    """Every column without a value takes the one before it."""
-    places = np.where(np.isnan(table), 0, np.arange(table.shape[1]))
-    carried: Array = np.take_along_axis(table, np.maximum.accumulate(places, axis=1), axis=1)
-    return carried
+def _forward_filled(table: Array) -> Array:
+    """Forward-fill columns without a value."""
+    indices = np.where(np.isnan(table), 0, np.arange(table.shape[1]))
+    filled: Array = np.take_along_axis(table, np.maximum.accumulate(indices, axis=1), axis=1)
+    return filled

@@ -1,4 +1,4 @@
-"""Numbers as people write them in captions: few digits, thousands apart, 1e-5 where zeros would have to be counted."""
+"""Number formatting for captions: few digits, thousands separators, scientific notation for small values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def number(value: float, digits: int = 3) -> str:
-    """The value in `digits` significant digits: 0.0813, 12,400, 3.2e-6, NaN."""
+    """Format the value with `digits` significant digits: 0.0813, 12,400, 3.2e-6, NaN."""
     value = float(value)
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
@@ -21,7 +21,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage with the digits it needs: 97.8 %, 0.41 %."""
+    """Format a share as a percentage with the digits it needs: 97.8 %, 0.41 %."""
     value = 100 * float(share)
     if not math.isfinite(value):
         return number(value)
@@ -31,5 +31,5 @@ def percent(share: float) -> str:
 
 
 def count(amount: int, noun: str) -> str:
-    """An amount with its noun: 1 step, 1,200 steps."""
+    """Format an amount with its noun: 1 step, 1,200 steps."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"

@@ -1,4 +1,4 @@
-"""The area between two curves where both are known: how far training and validation are apart."""
+"""The area between two curves: the gap between training and validation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babysit.plots.theme import GREY, Figure
 
 
 class Gap(NamedTuple):
-    """Two curves at the same steps, the lower and the higher of them; empty when they share fewer than two steps."""
+    """Two curves at common steps, the lower and the upper one; empty when fewer than two steps are common."""
 
     steps: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
@@ -20,7 +20,7 @@ class Gap(NamedTuple):
 
 
 def between(one: Line, other: Line) -> Gap:
-    """What lies between two curves, each straight between its points."""
+    """Return the area between two linearly interpolated curves."""
     if not len(one) or not len(other):
         return Gap()
     start, end = max(one.steps[0], other.steps[0]), min(one.steps[-1], other.steps[-1])
@@ -34,7 +34,7 @@ def between(one: Line, other: Line) -> Gap:
 
 
 def area(gap: Gap, y: alt.Y) -> Figure:
-    """The gap as a grey area."""
+    """Draw the gap as a grey area."""
     data = rows(step=list(gap.steps), value=list(gap.high), low=list(gap.low))
     drawn: Figure = alt.Chart(data).mark_area(color=GREY, opacity=0.18, clip=True).encode(x="step:Q", y=y, y2="low:Q")
     return drawn

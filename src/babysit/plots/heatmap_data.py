@@ -1,4 +1,4 @@
-"""Layer metrics as cells of a map: layers folded to rows, time binned to columns, one table a statistic."""
+"""Heat map data: layers grouped into rows, time binned into columns, one table per statistic."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from babysit.records.layer_metrics import LayerMetrics
 
 # A page-wide figure gives each of 120 columns about seven pixels.
 COLUMNS: Final = 120
-# Longer trainings are shown on a logarithmic time axis: what goes wrong at the start needs its room.
+# Longer trainings use a logarithmic time axis: problems at the start need room.
 LOG_FROM_STEPS: Final = 1000
 
 
 class MetricScale(NamedTuple):
-    """How one statistic is drawn: its colours, their bounds (None: from the data), and what stands for many values."""
+    """Drawing of one statistic: color scheme, bounds (None: from the data), and aggregation."""
 
     name: str
     words: str
@@ -30,12 +30,12 @@ class MetricScale(NamedTuple):
 
     @property
     def usual(self) -> float:
-        """The middle of the bounds: where colours that have two sides turn."""
+        """Return the middle of the bounds: the center of a diverging color scheme."""
         return ((self.low or 0.0) + (self.high or 0.0)) / 2
 
 
 class Cells(NamedTuple):
-    """One table a statistic, (rows, columns) with NaN where nothing was measured, and what rows and columns are."""
+    """One table per statistic, (rows, columns) with NaN where nothing was measured, and the labels of both axes."""
 
     statistics: tuple[MetricScale, ...]
     tables: dict[str, Array]
@@ -49,7 +49,7 @@ class Cells(NamedTuple):
 
 
 def cells(layer_metrics: LayerMetrics, statistics: tuple[MetricScale, ...]) -> Cells | None:
-    """The layer metrics, folded and binned to what can be seen; None when none of these statistics was measured."""
+    """Group and bin the layer metrics to a readable size; None when none of these statistics was measured."""
     steps = np.asarray(layer_metrics.steps)
     if not len(steps) or not layer_metrics.layers:
         return None
@@ -74,7 +74,7 @@ def cells(layer_metrics: LayerMetrics, statistics: tuple[MetricScale, ...]) -> C
 def binned(
     layer_metrics: LayerMetrics, statistics: tuple[MetricScale, ...], *, folds: tuple[LayerGroups, ...], edges: Array
 ) -> dict[str, Array]:
-    """Each measured statistic as a table (rows of `folds`, columns between `edges`); logarithms where it says so."""
+    """Return each measured statistic as a table (rows of `folds`, columns between `edges`), log10 if configured."""
     column, row = _columns(layer_metrics, edges), _rows(folds)
     tables: dict[str, Array] = {}
     for metric in statistics:
@@ -91,7 +91,7 @@ def binned(
 
 
 def time_edges(steps: Array) -> tuple[Array, bool]:
-    """First steps of the columns and one more: every column holds at least one sampled step."""
+    """Return the first steps of the columns and the end: every column holds at least one sampled step."""
     last = int(steps[-1]) + 1
     log_time = last > LOG_FROM_STEPS
     if len(steps) <= COLUMNS and not log_time:
@@ -110,7 +110,7 @@ def _rows(folds: tuple[LayerGroups, ...]) -> Array:
 
 
 def _filled(by_time: Array, columns: int) -> Array:
-    """With columns of NaN for the last stretches, when nothing was sampled there."""
+    """Append columns of NaN for the last time bins, when nothing was sampled there."""
     missing = columns - by_time.shape[1]
     return np.pad(by_time, ((0, 0), (0, missing)), constant_values=np.nan) if missing else by_time
 
@@ -126,7 +126,7 @@ def _broken(
     table = aggregate(by_time, _rows(folds), Aggregation.HIGHEST).T > 0
     stretches = []
     for index, cells in enumerate(table):
-        # Where a stretch of broken cells begins and ends: the places where the padded row changes.
+        # A run of broken cells begins and ends where the padded row changes.
         turns = np.flatnonzero(np.diff(np.concatenate([[False], cells, [False]]).astype("int8")))
         stretches += [(index, int(edges[a]), int(edges[b])) for a, b in zip(turns[::2], turns[1::2], strict=True)]
     return tuple(stretches)

@@ -1,4 +1,4 @@
-"""A map of cells drawn: colour by layer and step, one statistic at a time."""
+"""Heat maps: color by layer and step, one statistic at a time."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _RATIO: Final = "datum.log ? '×' + format(pow(10, datum.value), '.3~g') : forma
 
 
 def draw_cells(numbers: Cells, *, times: bool = False) -> Figure:
-    """Colour by layer and step, the statistic chosen from a list; `times`: logarithms are ratios of two runs."""
+    """Draw color by layer and step, the statistic selected from a list; `times`: logarithms are ratios of two runs."""
     drawn = list(numbers.statistics)
     choice = alt.binding_select(
         options=[item.name for item in drawn], labels=[item.words for item in drawn], name="Show "
     )
-    shift = int(numbers.log_time)  # a logarithmic axis has no room for step 0
+    shift = int(numbers.log_time)  # a logarithmic axis has no step 0
     height = int(np.clip(len(numbers.folds) * 26, 90, 560))
     figure = (
         alt.Chart(_data(numbers, drawn))
-        .mark_rect(x2Offset=0.5)  # half a pixel over the next: no seams
+        .mark_rect(x2Offset=0.5)  # half a pixel of overlap: no seams
         .add_params(
             alt.param(name="metric", value=numbers.first, bind=choice),
             alt.param(name="edges", value=[*numbers.starts, numbers.ends[-1]]),
             alt.param(name="rows", value=[group.label for group in numbers.folds]),
         )
-        .transform_filter("datum.statistic === statistic")
+        .transform_filter("datum.metric === metric")
         .transform_calculate(column="sequence(length(datum.values))")
         .transform_flatten(["values", "column"], as_=["value", "column"])
         .transform_filter("isValid(datum.value)")
@@ -78,7 +78,7 @@ def _encoded(chart: alt.Chart, numbers: Cells, *, times: bool) -> Figure:
 
 
 def _broken_cells(numbers: Cells) -> Figure:
-    """NaN and infinite values cover whatever statistic is shown: nothing else about such a cell matters."""
+    """Cover NaN and infinite values in every statistic: nothing else about such a cell matters."""
     shift = int(numbers.log_time)
     data = rows(
         row=[row for row, _, _ in numbers.broken],
@@ -96,7 +96,7 @@ def _data(numbers: Cells, drawn: list[MetricScale]) -> alt.InlineData:
     values = []
     for metric in drawn:
         low, high = _bounds(numbers, metric)
-        table = np.clip(numbers.tables[metric.name], low, high)  # zero and infinite take the ends of the scale
+        table = np.clip(numbers.tables[metric.name], low, high)  # zero and infinity take the ends of the scale
         for index in range(len(numbers.folds)):
             values.append(
                 {
@@ -117,18 +117,18 @@ def _bounds(numbers: Cells, metric: MetricScale) -> tuple[float, float]:
     known = table[np.isfinite(table)]
     if not len(known):
         return -1.0, 0.0
-    # A few extreme cells must not wash out the rest.
+    # A few extreme cells must not compress the scale of the rest.
     low, high = np.quantile(known, [0.01, 0.99]).round(2).tolist()
-    # Half a decade below all others for what is exactly zero, above for what is infinite.
+    # Half a decade below all others for exact zeros, above for infinities.
     low, high = low - 0.5 * bool(np.isneginf(table).any()), high + 0.5 * bool(np.isposinf(table).any())
     return low, max(high, low + 1.0)
 
 
 def _colour(numbers: Cells, drawn: list[MetricScale], *, times: bool) -> alt.Color:
-    """The colour scale: it follows the chosen statistic through expressions."""
+    """Return the color scale: it follows the selected statistic through expressions."""
 
     def chosen(values: list[Any]) -> alt.ExprRef:
-        cases = [f"statistic === '{item.name}' ? {value!r}" for item, value in zip(drawn, values, strict=True)]
+        cases = [f"metric === '{item.name}' ? {value!r}" for item, value in zip(drawn, values, strict=True)]
         return alt.ExprRef(" : ".join([*cases, repr(values[0])]))
 
     bounds = [_bounds(numbers, item) for item in drawn]
@@ -137,7 +137,7 @@ def _colour(numbers: Cells, drawn: list[MetricScale], *, times: bool) -> alt.Col
         domain=[chosen([low for low, _ in bounds]), chosen([high for _, high in bounds])],
         clamp=True,
     )
-    log = " || ".join(f"statistic === '{item.name}'" for item in drawn if item.log) or "false"
+    log = " || ".join(f"metric === '{item.name}'" for item in drawn if item.log) or "false"
     decade = "'×' + format(pow(10, datum.value), '~g')" if times else "'1e' + datum.value"
     share = "'+.0%'" if times else "'.0%'"
     label = f"({log}) ? (datum.value % 1 ? '' : {decade}) : format(datum.value, {share})"

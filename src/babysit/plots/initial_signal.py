@@ -1,4 +1,4 @@
-"""How the signal and its gradient change with depth before anything is learned."""
+"""Activation and gradient scale at initialization, by depth."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from babysit.plots.theme import BLUE, GREY, SHAPES, VERMILION, Figure, log_axis,
 from babysit.records.arrays import Array
 from babysit.records.run import Run
 
-_CURVES: Final = {"activation_std": "spread of activations (std)", "gradient_rms": "gradient size (rms)"}
+_CURVES: Final = {"activation_std": "activation std", "gradient_rms": "gradient RMS"}
 _COLOURS: Final = (BLUE, VERMILION)
 
 
 class Numbers(NamedTuple):
-    """By the words of the legend: depth (from 1) and value of every measured layer; zeros are left out and counted."""
+    """Depth (from 1) and value of every measured layer, by legend label; zeros are excluded and counted."""
 
     curves: dict[str, tuple[tuple[int, ...], tuple[float, ...]]]
     names: tuple[str, ...]
@@ -28,7 +28,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The first sampled step of a run by depth, or None when fewer than two layers were measured."""
+    """Return the first sampled step of a run by depth, or None when fewer than two layers were measured."""
     if not len(run.layer_metrics.steps) or len(run.layer_metrics.layers) < 2:
         return None
     curves = {}
@@ -48,20 +48,20 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one or two sentences."""
-    said = []
+    """Describe the figure in one or two sentences."""
+    sentences = []
     for words, (_, values) in numbers.curves.items():
         sentence = f"{words[0].upper() + words[1:]}: {number(values[0])} at the first layer, {number(values[-1])}"
-        said.append(f"{sentence} at the last.")
+        sentences.append(f"{sentence} at the last.")
     if numbers.zeros:
-        said.append(f"{numbers.zeros:,} values are exactly zero and not drawn.")
+        sentences.append(f"{numbers.zeros:,} exact zeros are not drawn.")
     if numbers.step > 0:
-        said.append(f"Measured at step {numbers.step:,}, the first one sampled.")
-    return " ".join(said)
+        sentences.append(f"Measured at step {numbers.step:,}, the first sampled one.")
+    return " ".join(sentences)
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: both curves by depth on one log axis; level is healthy, a steep slope is not."""
+    """Draw both curves by depth on one log axis; level is good, a steep slope is not."""
     values = [value for _, curve in numbers.curves.values() for value in curve]
     low, high = min(values), max(values)
     y = alt.Y("value:Q", scale=log_scale(low, high), axis=log_axis("value (log)", low, high))

@@ -1,4 +1,4 @@
-"""Many layers as few rows: neighbours that share a module prefix become one row."""
+"""Grouping of many layers into few rows: neighbors with a common module prefix share a row."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ROWS = 60
 
 
 class LayerGroups(NamedTuple):
-    """Layers that are drawn as one row."""
+    """Layers drawn as one row."""
 
     label: str
     indices: tuple[int, ...]
 
 
 def group_layers(names: Sequence[str], limit: int = ROWS) -> tuple[LayerGroups, ...]:
-    """At most `limit` rows in the order of the layers: one each, one a module, or one a run of neighbours."""
+    """Return at most `limit` rows in the order of the layers: one per layer, per module, or per run of neighbors."""
     if len(names) <= limit:
         return tuple(LayerGroups(label, (index,)) for index, label in enumerate(distinct(names)))
     deepest = max(name.count(".") for name in names) + 1
@@ -28,7 +28,7 @@ def group_layers(names: Sequence[str], limit: int = ROWS) -> tuple[LayerGroups, 
     for depth in range(1, deepest + 1):
         fine = _by_prefix(names, depth)
         if len(fine) > limit:
-            # A prefix that leaves fewer than a quarter of the rows says too little: split evenly instead.
+            # A prefix with fewer than a quarter of the rows is too coarse: split evenly instead.
             return tuple(coarse if len(coarse) >= limit // 4 else _evenly(fine, limit))
         coarse = fine
     return tuple(coarse)

@@ -1,4 +1,4 @@
-"""The loss while training: raw and smoothed, validation, where an untrained model starts, and what happened when."""
+"""Training loss (raw and smoothed), validation loss, chance level, and events."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ from babysit.records.curves import LEARNING_RATE, TRAIN_LOSS, VAL_LOSS, metric_o
 from babysit.records.model_summary import Task
 from babysit.records.run import Run
 
-# A window of one thirtieth of the curve takes the noise of the batches out and keeps every bend one can see.
+# A window of one thirtieth of the curve removes batch noise and keeps every visible bend.
 _WINDOW_SHARE = 30
-# A loss that falls by less than this factor is read more easily on a linear axis.
+# A loss that decreases by less than this factor is easier to read on a linear axis.
 _LOG_FROM = 20.0
-# The part of a page-wide figure that the words of the expected loss take.
+# Fraction of a page-wide figure that the label of the expected loss takes.
 _FIFTH = 0.22
 
 
 class Numbers(NamedTuple):
-    """What the figure shows; `window` is how many steps the smoothed curve averages."""
+    """Data of the figure; `window` is the number of steps averaged by the smoothed curve."""
 
-    lines: dict[str, Line]  # by the words of the legend, the training loss first
+    lines: dict[str, Line]  # by legend label, the training loss first
     raw: Line
     window: int
-    expected: float | None  # loss of a model that knows nothing
+    expected: float | None  # loss at chance level
     expected_words: str
     best: tuple[int, float] | None
     markers: tuple[markers.Marker, ...]
     low: float
     high: float
     gap: Gap
-    lr: Line  # empty when the learning rate never changed
+    lr: Line  # empty when the learning rate is constant
     constant_lr: float | None
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The losses of a run, or None when it recorded none."""
+    """Return the losses of a run, or None when it recorded none."""
     series = {name: curve for name, curve in run.curves.series.items() if metric_of(name) == "loss"}
     raw, validation = finite(run.curves.get(TRAIN_LOSS)), finite(run.curves.get(VAL_LOSS))
     window = max(1, len(raw) // _WINDOW_SHARE)
@@ -81,28 +81,28 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one or two sentences, for captions and for those who do not see it."""
-    said = []
+    """Describe the figure in a few sentences, for captions and screen readers."""
+    sentences = []
     for name, line in numbers.lines.items():
         first, last = float(line.values[0]), float(line.values[-1])
         label = name.split(",")[0].capitalize() + " loss"
         steps = count(int(line.steps[-1]) + 1, "step")
-        said.append(f"{label}: {number(first)} at first, {number(last)} in the end ({steps}).")
+        sentences.append(f"{label}: {number(first)} initially, {number(last)} at the end ({steps}).")
     if numbers.best is not None:
-        said.append(f"Lowest validation loss: {number(numbers.best[1])} after step {numbers.best[0]:,}.")
+        sentences.append(f"Lowest validation loss: {number(numbers.best[1])} after step {numbers.best[0]:,}.")
     if numbers.expected is not None:
-        said.append(f"A model that knows nothing has {number(numbers.expected)}.")
+        sentences.append(f"Chance level: {number(numbers.expected)}.")
     if numbers.constant_lr is not None:
-        said.append(f"Learning rate {number(numbers.constant_lr)} throughout.")
+        sentences.append(f"Constant learning rate {number(numbers.constant_lr)}.")
     if len(numbers.lr):
         first, last = float(numbers.lr.values[0]), float(numbers.lr.values[-1])
-        said.append(f"Learning rate (dotted, right axis): {number(first)} at first, {number(last)} in the end.")
-    said += [f"{marker.label} at step {marker.step:,}." for marker in numbers.markers if marker.bad]
-    return " ".join(said)
+        sentences.append(f"Learning rate (dotted, right axis): {number(first)} initially, {number(last)} at the end.")
+    sentences += [f"{marker.label} at step {marker.step:,}." for marker in numbers.markers if marker.bad]
+    return " ".join(sentences)
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: loss by optimizer step, logarithmic where it falls far."""
+    """Draw the loss by optimizer step, logarithmic for a large decrease."""
     y = _y(numbers)
     layers: list[Any] = [area(numbers.gap, y)] if numbers.gap.steps else []
     if numbers.expected is not None:
@@ -125,7 +125,7 @@ def draw(numbers: Numbers) -> Figure:
 def _lr_line(lr: Line) -> Figure:
     low, high = float(lr.values.min()), float(lr.values.max())
     axis = log_axis("learning rate (log, dotted)", low, high, orient="right", grid=False)
-    y = alt.Y("learning rate:Q", scale=log_scale(low, high), axis=axis)
+    y = alt.Y("lr:Q", scale=log_scale(low, high), axis=axis)
     line = alt.Chart(rows(step=lr.steps, lr=lr.values)).mark_line(
         color=PURPLE, strokeDash=[1, 3], strokeWidth=1.6, interpolate="step-after", clip=True
     )
@@ -146,7 +146,7 @@ def _lines(numbers: Numbers, y: alt.Y) -> Figure:
 
 
 def _spots(numbers: Numbers, y: alt.Y) -> list[Figure]:
-    """Validation is measured at single steps: shown as points when they are few enough to be told apart."""
+    """Draw the best validation loss, and all of them as points when they are few enough to distinguish."""
     spots = []
     validation = numbers.lines.get("validation")
     if validation is not None and len(validation) <= 60:
@@ -167,7 +167,7 @@ def _spots(numbers: Numbers, y: alt.Y) -> list[Figure]:
 def _reference(numbers: Numbers, y: alt.Y) -> list[Figure]:
     data = rows(value=[numbers.expected], words=[numbers.expected_words])
     start = min((0.78, 0.52, 0.27), key=lambda start: _crowded(numbers, start))
-    # The words stand on the side of the line where there is more room.
+    # The label is on the side of the line with more room.
     upper = abs((numbers.expected or 0) - numbers.low) > abs(numbers.high - (numbers.expected or 0))
     words = alt.Chart(data).mark_text(
         align="right", baseline="top" if upper else "bottom", dy=4 if upper else -3, opacity=0.85
@@ -179,7 +179,7 @@ def _reference(numbers: Numbers, y: alt.Y) -> list[Figure]:
 
 
 def _crowded(numbers: Numbers, start: float) -> tuple[int, float]:
-    """How many marks and curves run through a fifth of the training from `start` on, beside the expected loss."""
+    """Rate the overlap of markers and curves with a label from fraction `start` of the training on, lower is better."""
     last = max(int(line.steps[-1]) for line in numbers.lines.values())
     end = start + _FIFTH
     upright = sum(start * last <= marker.step <= min(end * last, last - 1) for marker in numbers.markers)
@@ -205,12 +205,12 @@ def _y(numbers: Numbers) -> alt.Y:
 def _limits(raw: Line, lines: dict[str, Line], expected: float | None) -> tuple[float, float]:
     values = np.concatenate([line.values for line in lines.values()])
     if len(raw):
-        # The raw curve may leave the picture for one batch in two hundred: one spike must not flatten the rest.
+        # The raw curve may leave the figure for one batch in two hundred: one spike must not flatten the rest.
         values = np.concatenate([values, np.quantile(raw.values, [0.005, 0.995])])
     if expected is not None:
         values = np.append(values, expected)
     low, high = float(values.min()), float(values.max())
-    # A loss that reaches exactly 0 still deserves its decades: the smallest value above 0 is the floor.
+    # A loss that reaches exactly 0 still needs a log axis: the smallest positive value is the floor.
     positive = values[values > 0]
     if low == 0 and len(positive):
         low = float(positive.min())
@@ -228,12 +228,12 @@ def _expected(run: Run) -> tuple[float | None, str]:
         return None, ""
     for base in (classes, 2):
         if base > 1 and abs(value - math.log(base)) < 1e-3:
-            return value, f"ln {base:,} = {value:.3f}: knows nothing yet"
-    return value, f"{number(value, 4)}: knows nothing yet"
+            return value, f"chance level (ln {base:,} = {value:.3f})"
+    return value, f"chance level ({number(value, 4)})"
 
 
 def _lr(run: Run) -> tuple[Line, float | None]:
-    """The learning rate where it changed by more than a hundredth, else the one value it had."""
+    """Return the learning rate as a curve if it changed by more than 1 %, else as a constant."""
     line = finite(run.curves.get(LEARNING_RATE))
     line = Line(line.steps[line.values > 0], line.values[line.values > 0])
     if not len(line):
@@ -251,14 +251,14 @@ def _best(run: Run, validation: Line) -> tuple[int, float] | None:
 
 
 def _markers(run: Run, best: tuple[int, float] | None) -> tuple[markers.Marker, ...]:
-    kept = _kept(run)
+    saved = _best_model_step(run)
     found = []
     if best is not None:
-        same = kept == best[0]
-        found.append(markers.Marker(best[0], "lowest validation" + (", model kept" if same else ""), bad=False))
-        kept = None if same else kept
-    if kept is not None:
-        found.append(markers.Marker(kept, "model kept", bad=False))
+        same = saved == best[0]
+        found.append(markers.Marker(best[0], "lowest validation" + (", model saved" if same else ""), bad=False))
+        saved = None if same else saved
+    if saved is not None:
+        found.append(markers.Marker(saved, "model saved", bad=False))
     broken = first_nonfinite(run.curves.get(TRAIN_LOSS))
     if broken is not None:
         found.append(markers.Marker(broken, "loss not finite", bad=True))
@@ -268,8 +268,8 @@ def _markers(run: Run, best: tuple[int, float] | None) -> tuple[markers.Marker, 
     return tuple(found) + markers.of_findings(run)
 
 
-def _kept(run: Run) -> int | None:
-    """The step after which the kept model was measured: `best_step` counts steps, curves count from 0."""
+def _best_model_step(run: Run) -> int | None:
+    """Return the step of the saved model, counted from 0 like the curves: `best_step` counts completed steps."""
     count_of_steps = run.result.get("best_step")
     if count_of_steps is None or not math.isfinite(count_of_steps):
         return None

@@ -1,4 +1,4 @@
-"""The learning-rate range test: the loss while the learning rate grows, and the learning rates it suggests."""
+"""LR range test: loss by learning rate, and the suggested learning rates."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from babysit.records.arrays import Array
 from babysit.records.curves import Series
 from babysit.records.run import Run
 
-# The test itself ends at three times the first loss (the lecture's limit for a search); no need to draw beyond.
+# The test itself stops at three times the initial loss (the lecture's limit); the figure ends there.
 _TOP = 3.0
 
 
 class Numbers(NamedTuple):
-    """Loss and smoothed loss by learning rate (in `steps` of both lines), and what was suggested."""
+    """Loss and smoothed loss by learning rate (in `steps` of both lines), and the suggestions."""
 
     raw: Line
     smoothed: Line
@@ -30,7 +30,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The range test of a run, or None when there was none."""
+    """Return the LR range test of a run, or None when it was not run."""
     experiment = run.experiment("lr-range")
     if experiment is None:
         return None
@@ -45,26 +45,29 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one sentence."""
-    tried = f"Learning rates from {number(numbers.raw.steps[0])} to {number(numbers.raw.steps[-1])} tried"
+    """Describe the figure in one sentence."""
+    tested = f"Learning rates from {number(numbers.raw.steps[0])} to {number(numbers.raw.steps[-1])}"
     if numbers.suggested is None:
-        return f"{tried}; no usable one was found."
+        return f"{tested}; no usable one was found."
     usable = ""
     if numbers.low is not None and numbers.high is not None:
         usable = f" (usable: {number(numbers.low)} to {number(numbers.high)})"
-    return f"{tried}; suggested: {number(numbers.suggested)}{usable}."
+    return f"{tested}; suggested: {number(numbers.suggested)}{usable}."
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: loss by learning rate, both on the scale in which they act."""
+    """Draw the loss by learning rate, the latter on a log axis."""
     low, high = float(numbers.raw.steps[0]), float(numbers.raw.steps[-1])
-    x = alt.X("learning rate:Q", scale=log_scale(low, high), axis=log_axis("learning rate (log)", low, high))
+    x = alt.X("lr:Q", scale=log_scale(low, high), axis=log_axis("learning rate (log)", low, high))
     first, most = float(numbers.raw.values[0]), float(numbers.raw.values.max())
     floor = float(min(numbers.raw.values.min(), 0.9 * first))
     top = min(most, _TOP * first) if first > 0 else most
     axis = alt.Axis(title="loss", format="~g")
     y = alt.Y("loss:Q", scale=alt.Scale(domain=[min(0.0, floor), top], clamp=True), axis=axis)
-    tooltip = [alt.Tooltip("learning rate:Q", format=".2~e"), alt.Tooltip("loss:Q", format=".4~g")]
+    tooltip = [
+        alt.Tooltip("lr:Q", title="learning rate", format=".2~e"),
+        alt.Tooltip("loss:Q", format=".4~g"),
+    ]
     points = alt.Chart(rows(lr=numbers.raw.steps, loss=numbers.raw.values))
     layers = [*_usable(numbers, x)]
     layers.append(points.mark_point(filled=True, size=16, color=BLUE, opacity=0.5).encode(x=x, y=y, tooltip=tooltip))
@@ -97,11 +100,9 @@ def _suggested(numbers: Numbers, x: alt.X) -> list[Figure]:
 
 
 def _by_lr(series: Series, lrs: Array) -> Line:
-    """A curve by try number as a curve by learning rate; tries without a learning rate or a finite value are left
-    out.
-    """
+    """Return a curve by step number as a curve by learning rate, without steps that lack a finite value."""
     steps, values = np.asarray(series.steps, dtype="int64"), np.asarray(series.values, dtype="float64")
-    kept = (steps >= 0) & (steps < len(lrs)) & np.isfinite(values)
-    steps, values = steps[kept], values[kept]
-    kept = np.isfinite(lrs[steps]) & (lrs[steps] > 0)
-    return Line(lrs[steps][kept], values[kept])
+    usable = (steps >= 0) & (steps < len(lrs)) & np.isfinite(values)
+    steps, values = steps[usable], values[usable]
+    usable = np.isfinite(lrs[steps]) & (lrs[steps] > 0)
+    return Line(lrs[steps][usable], values[usable])

@@ -1,4 +1,4 @@
-"""What figures by step have in common: upright marks for what happened, and the values under the pointer."""
+"""Vertical event markers and hover values shared by the figures by step."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from babysit.records.run import Run
 
 _LEVELS = 4
 _LEVEL_PIXELS = 14
-# What a page-wide figure and a letter of its marks measure, in pixels; only used to keep marks apart.
+# Width of a page-wide figure and of one letter in pixels; only used to avoid overlapping labels.
 _WIDTH, _LETTER = 880, 6.0
 _MOST_FINDINGS = 5
 
 
 class Marker(NamedTuple):
-    """Something that happened at one step; `bad` marks are drawn in the colour of findings."""
+    """An event at one step; `bad` events are drawn in the color of findings."""
 
     step: int
     label: str
     bad: bool
 
 
-class _Place(NamedTuple):
+class _PositionedMarker(NamedTuple):
     marker: Marker
     level: int
     rightward: bool
 
 
 def of_findings(run: Run) -> tuple[Marker, ...]:
-    """When each alarm was first seen, the most important ones only."""
+    """Return the first step of each finding, for the most important ones."""
     dated = [finding for finding in run.problems if finding.first_step is not None]
     return tuple(
         Marker(finding.first_step or 0, f"{finding.code} {finding.name}"[:40], bad=True)
@@ -42,31 +42,31 @@ def of_findings(run: Run) -> tuple[Marker, ...]:
 
 
 def draw(markers: tuple[Marker, ...], last: int) -> tuple[list[Figure], int]:
-    """Upright dashed lines with their words above the figure, and the pixels of height that the words take."""
-    places = _place(markers, max(1, last))
+    """Draw dashed vertical lines with labels above the figure; return them and the height of the labels in pixels."""
+    positioned = _position(markers, max(1, last))
     layers: list[Figure] = []
-    for place in places:
-        colour = VERMILION if place.marker.bad else GREY
-        data = rows(step=[place.marker.step], label=[place.marker.label])
-        height = -4 - _LEVEL_PIXELS * place.level
+    for item in positioned:
+        colour = VERMILION if item.marker.bad else GREY
+        data = rows(step=[item.marker.step], label=[item.marker.label])
+        height = -4 - _LEVEL_PIXELS * item.level
         upright = alt.Chart(data).mark_rule(color=colour, strokeDash=[4, 3], strokeWidth=1.3, opacity=0.9)
         words = alt.Chart(data).mark_text(
-            align="left" if place.rightward else "right",
-            dx=3 if place.rightward else -3,
+            align="left" if item.rightward else "right",
+            dx=3 if item.rightward else -3,
             baseline="bottom",
-            fontWeight=600 if place.marker.bad else "normal",
+            fontWeight=600 if item.marker.bad else "normal",
         )
         top = alt.value(height - 9)
         layers += [
             upright.encode(x="step:Q", y=top, y2=alt.value("height")),
             words.encode(x="step:Q", y=alt.value(height), text="label:N"),
         ]
-    levels = max((place.level for place in places), default=-1) + 1
+    levels = max((item.level for item in positioned), default=-1) + 1
     return layers, 6 + _LEVEL_PIXELS * levels
 
 
 def hover(lines: dict[str, Line], y: alt.Y) -> list[Figure]:
-    """The values of all curves at the step nearest to the pointer."""
+    """Show the values of all curves at the step nearest to the pointer."""
     steps = np.unique(np.concatenate([line.steps for line in lines.values()]))
     columns: dict[str, Any] = {"step": steps}
     for index, line in enumerate(lines.values()):
@@ -86,16 +86,16 @@ def hover(lines: dict[str, Line], y: alt.Y) -> list[Figure]:
 
 
 def _at(line: Line, steps: Any) -> list[float | None]:
-    """The value of the curve at each step, straight between its points; None outside of them."""
+    """Return the linearly interpolated value of the curve at each step; None outside its range."""
     values = np.interp(steps, line.steps, line.values)
     inside = (steps >= line.steps[0]) & (steps <= line.steps[-1])
     return [float(value) if known else None for value, known in zip(values, inside, strict=True)]
 
 
-def _place(markers: tuple[Marker, ...], last: int) -> list[_Place]:
-    """Each mark on the lowest level where its words do not run into others; the last level takes the rest."""
+def _position(markers: tuple[Marker, ...], last: int) -> list[_PositionedMarker]:
+    """Assign each label to the lowest level without overlap; the last level takes the rest."""
     ends: list[list[tuple[float, float]]] = [[] for _ in range(_LEVELS)]
-    places = []
+    positioned = []
     for marker in sorted(markers):
         at, width = marker.step / last * _WIDTH, len(marker.label) * _LETTER + 12
         rightward = at + width <= _WIDTH
@@ -105,5 +105,5 @@ def _place(markers: tuple[Marker, ...], last: int) -> list[_Place]:
         )
         level = next(free, _LEVELS - 1)
         ends[level].append((start, end))
-        places.append(_Place(marker, level, rightward))
-    return places
+        positioned.append(_PositionedMarker(marker, level, rightward))
+    return positioned

@@ -1,4 +1,4 @@
-"""Names that came from elsewhere (layers, classes, commands), made safe and short enough to draw or print."""
+"""Sanitizing and shortening of external names (layers, classes, commands) for figures and terminals."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-# Control, format (bidirectional overrides, zero width), surrogate and unassigned characters: none of them has a
-# shape of its own, and in a terminal or a page they can move, hide or re-order what stands around them.
+# Control, format (bidirectional overrides, zero width), surrogate, private-use and unassigned characters: they have no
+# glyph, and in a terminal or a page they can move, hide or reorder the surrounding text.
 _SHAPELESS = ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
 def clean(text: str) -> str:
-    """The text with line breaks as blanks and every character without a shape as a replacement mark."""
+    """Replace line breaks by spaces and every character without a glyph by the replacement character."""
     if text.isascii() and text.isprintable():
         return text
     blanks = " ".join(text.split()) if any(mark in text for mark in "\n\r\t\v\f") else text
@@ -20,8 +20,8 @@ def clean(text: str) -> str:
 
 
 def short(text: str, limit: int = 40) -> str:
-    """The cleaned text, its middle left out when it is longer than `limit` characters."""
-    # A name of a megabyte is cut before it is cleaned: only its two ends can be seen anyway.
+    """Return the cleaned text, shortened in the middle to at most `limit` characters."""
+    # Very long names are cut before they are cleaned: only both ends are visible.
     text = clean(text if len(text) <= 4 * limit else text[: 2 * limit] + text[-2 * limit :])
     if len(text) <= limit:
         return text
@@ -30,7 +30,7 @@ def short(text: str, limit: int = 40) -> str:
 
 
 def distinct(names: Iterable[str], limit: int = 40) -> tuple[str, ...]:
-    """Short names that stay different from each other: twins get a number."""
+    """Shorten names so that they stay distinct: duplicates get a number."""
     seen: Counter[str] = Counter()
     taken: set[str] = set()
     labels = []

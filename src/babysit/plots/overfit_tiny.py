@@ -1,4 +1,4 @@
-"""Twenty samples learned by heart, or not: the loss on them step by step."""
+"""Overfit a small batch: the loss on twenty samples by step."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from babysit.plots.theme import BLUE, GREY, Figure, log_axis, log_scale, step_ax
 from babysit.records.curves import Series
 from babysit.records.run import Run
 
-# A loss of exactly 0 has no place on a log axis; below a millionth of the first one nobody looks anyway.
+# An exact 0 cannot be drawn on a log axis; values below a millionth of the initial loss do not matter.
 _FLOOR_SHARE = 1e-6
 
 
 class Numbers(NamedTuple):
-    """The loss on the same few samples, and the value it had to reach (None when not said)."""
+    """The loss on the small batch, and the required loss (None when unknown)."""
 
     loss: Line
     goal: float | None
@@ -26,27 +26,27 @@ class Numbers(NamedTuple):
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The experiment of a run, or None when it was not made or has no curve."""
+    """Return the experiment of a run, or None when it was not run or has no curve."""
     experiment = run.experiment("overfit-tiny")
     line = finite(experiment.curves.get("loss", Series())) if experiment else finite(Series())
     if experiment is None or len(line) < 2:
         return None
-    share = experiment.expected.get("share")  # of the first loss
+    share = experiment.expected.get("share")  # of the initial loss
     goal = experiment.expected.get("loss", share * float(line.values[0]) if share else None)
     return Numbers(downsample(line), goal if goal and goal > 0 else None, experiment.outcome == "pass")
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one sentence."""
+    """Describe the figure in one sentence."""
     first, last = float(numbers.loss.values[0]), float(numbers.loss.values[-1])
     steps = count(int(numbers.loss.steps[-1]), "step")
-    goal = f" (needed: {number(numbers.goal)})" if numbers.goal is not None else ""
-    told = "known by heart" if numbers.passed else "not learned"
-    return f"A few samples are {told}: their loss went from {number(first)} to {number(last)} in {steps}{goal}."
+    goal = f" (required: {number(numbers.goal)})" if numbers.goal is not None else ""
+    outcome = "passed" if numbers.passed else "failed"
+    return f"Small-batch overfit test {outcome}: loss {number(first)} → {number(last)} in {steps}{goal}."
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: loss by step, with the value that counts as learned."""
+    """Draw the loss by step, with the required value."""
     values = numbers.loss.values
     floor = max(float(abs(values).max()) * _FLOOR_SHARE, 1e-12)
     line = Line(numbers.loss.steps, values.clip(min=floor))
@@ -56,7 +56,7 @@ def draw(numbers: Numbers) -> Figure:
     y = alt.Y("value:Q", scale=log_scale(low, high), axis=log_axis("loss (log)", low, high))
     layers = []
     if goal is not None:
-        data = rows(value=[goal], words=[f"learned: below {number(goal)}"])
+        data = rows(value=[goal], words=[f"required: {number(goal)}"])
         layers = [
             alt.Chart(data).mark_rule(color=GREY, strokeDash=[3, 3], strokeWidth=1.5).encode(y=y),
             alt.Chart(data)

@@ -1,4 +1,4 @@
-"""Curves made small enough to draw: only finite points, thinned so that no peak is lost, smoothed without lag."""
+"""Curves prepared for drawing: finite points, downsampled without losing peaks, smoothed without lag."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from babysit.records.arrays import Array
 from babysit.records.curves import Series
 
-# About one point for every second pixel of a page-wide figure; more cannot be seen.
+# About one point per two pixels of a page-wide figure; more are not visible.
 POINTS = 400
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Line:
-    """Finite points in the order of their steps."""
+    """Finite points in order of their steps."""
 
     steps: Array
     values: Array
@@ -29,59 +29,59 @@ class Line:
 
 
 def finite(series: Series) -> Line:
-    """The points of a curve that are numbers, in the order of their steps."""
+    """Return the finite points of a curve in order of their steps."""
     steps, values = np.asarray(series.steps), np.asarray(series.values, dtype="float64")
     length = min(len(steps), len(values))
     steps, values = steps[:length], values[:length]
     order = np.argsort(steps, kind="stable")
     order = order[np.isfinite(values[order])]
-    # Sums and differences of what is drawn must stay finite too.
+    # Sums and differences of the drawn values must stay finite.
     return Line(steps[order], values[order].clip(-1e300, 1e300))
 
 
 def first_nonfinite(series: Series) -> int | None:
-    """The first step whose value is NaN or infinite."""
+    """Return the first step whose value is NaN or infinite."""
     bad = ~np.isfinite(np.asarray(series.values, dtype="float64"))
     return int(np.asarray(series.steps)[: len(bad)][bad].min()) if bad.any() else None
 
 
 def downsample(line: Line, points: int = POINTS) -> Line:
-    """At most about `points` points: the lowest and the highest of every stretch, so that no spike disappears."""
+    """Reduce to about `points` points: the minimum and maximum of every segment, so that no spike disappears."""
     if len(line) <= points:
         return line
-    kept = [0, len(line) - 1]
+    selected = [0, len(line) - 1]
     for stretch in np.array_split(np.arange(len(line)), points // 2):
         values = line.values[stretch]
-        kept += [int(stretch[values.argmin()]), int(stretch[values.argmax()])]
-    indices = np.unique(kept)
+        selected += [int(stretch[values.argmin()]), int(stretch[values.argmax()])]
+    indices = np.unique(selected)
     return Line(line.steps[indices], line.values[indices])
 
 
 def smooth(line: Line, window: int) -> Line:
-    """The centred running mean over `window` points: no lag, unlike a running average of the past."""
+    """Return the centered running mean over `window` points: no lag, unlike an exponential average."""
     if window <= 1 or len(line) <= window:
         return line
     length, half = len(line), window // 2
-    scale = float(np.abs(line.values).max()) or 1.0  # divided by it first: sums of huge losses must not overflow
+    scale = float(np.abs(line.values).max()) or 1.0  # normalize first: sums of huge losses must not overflow
     scaled = line.values / scale
     sums = np.concatenate([[0.0], np.cumsum(scaled)])
     middle = np.arange(length)
-    # Toward both ends the mean reaches equally far to both sides, so that it is not pulled toward the middle.
+    # Near both ends the window shrinks symmetrically, so that the mean is not biased toward the middle.
     reach = np.minimum(half, np.minimum(middle, length - 1 - middle))
     low, high = middle - reach, middle + reach + 1
     values = (sums[high] - sums[low]) / (high - low)
-    # That leaves the noise of single batches at the very end, where one looks first: there, a straight line instead,
-    # through three windows, so that its end varies no more than the running mean does before it.
+    # That leaves batch noise at the very end, the most important part: there, a straight line instead, fitted to three
+    # windows, so that its end varies no more than the running mean before it.
     tail = scaled[-3 * window :]
-    places = np.arange(len(tail)) - (len(tail) - 1) / 2
-    slope, level = np.polyfit(places, tail, 1)
-    straight = np.clip(level + slope * places, tail.min(), tail.max())
+    positions = np.arange(len(tail)) - (len(tail) - 1) / 2
+    slope, level = np.polyfit(positions, tail, 1)
+    straight = np.clip(level + slope * positions, tail.min(), tail.max())
     values[length - half :] = straight[len(tail) - half :]
     return Line(line.steps, values * scale)
 
 
 def significant(value: float, digits: int = 4) -> float | None:
-    """The value rounded to `digits` significant digits; None (drawn as a gap) when it is not a finite number."""
+    """Round the value to `digits` significant digits; None (drawn as a gap) when it is not finite."""
     value = float(value)
     if not math.isfinite(value):
         return None
@@ -89,7 +89,7 @@ def significant(value: float, digits: int = 4) -> float | None:
 
 
 def rows(**columns: Any) -> alt.InlineData:
-    """Columns of equal length as data for a figure; a single value stands for a whole column."""
+    """Return columns of equal length as data of a figure; a single value is repeated for the whole column."""
     length = max((len(column) for column in columns.values() if _is_column(column)), default=1)
     full = {name: column if _is_column(column) else [column] * length for name, column in columns.items()}
     names = list(full)
@@ -108,7 +108,7 @@ def _plain(value: Any) -> Any:
 
 
 def by_name(lines: dict[str, Line]) -> alt.InlineData:
-    """All lines below each other: columns step, value and name."""
+    """Concatenate all lines: columns step, value and name."""
     return rows(
         step=[step for line in lines.values() for step in line.steps.tolist()],
         value=[value for line in lines.values() for value in line.values.tolist()],

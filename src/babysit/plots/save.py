@@ -1,4 +1,4 @@
-"""Figures as PNG or SVG files, without a browser."""
+"""Export of figures as PNG or SVG files, without a browser."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import vl_convert
 from babysit.plots.theme import Figure
 from babysit.records.errors import UserError
 
-# A figure in a file stands on its own background; text takes the ink that goes with it.
+# Exported figures have an opaque background; the text color matches it.
 _LIGHT = ("#ffffff", "#1f2328")
 _DARK = ("#14161a", "#e6e6e6")
 _WIDTH_PIXELS = 900
 
 
 def save(figure: Figure, path: Path | str, *, title: str = "", dark: bool = False, scale: float = 2.0) -> Path:
-    """Write the figure as .png or .svg, by the ending of `path`; `scale` is the PNG's pixels per unit."""
+    """Write the figure as .png or .svg, by the suffix of `path`; `scale` is the PNG's pixels per unit."""
     path = Path(path)
     vector = svg(figure, title=title, dark=dark)
     if path.suffix not in (".png", ".svg"):
-        raise UserError(f"figures are written as .png or .svg, not as {path.suffix or 'a file without ending'!r}")
+        raise UserError(f"figures are written as .png or .svg, not as {path.suffix or 'a file without suffix'!r}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".png":
@@ -36,7 +36,7 @@ def save(figure: Figure, path: Path | str, *, title: str = "", dark: bool = Fals
 
 
 def svg(figure: Figure, *, title: str = "", dark: bool = False) -> str:
-    """The figure as the text of an SVG picture, 900 units wide."""
+    """Render the figure as SVG text, 900 units wide."""
     specification = plain(figure)
     background, ink = _DARK if dark else _LIGHT
     specification |= {"width": _WIDTH_PIXELS, "background": background}
@@ -47,12 +47,12 @@ def svg(figure: Figure, *, title: str = "", dark: bool = False) -> str:
 
 
 def plain(figure: Figure) -> dict[str, Any]:
-    """The figure's Vega-Lite specification, its data inside."""
-    specification: dict[str, Any] = figure.to_dict(validate=False)  # tests hold every figure to the schema
+    """Return the figure's Vega-Lite specification with inline data."""
+    specification: dict[str, Any] = figure.to_dict(validate=False)  # tests validate every figure against the schema
     specification.pop("usermeta", None)
     return specification
 
 
 def version() -> str:
-    """The Vega-Lite version that figures are written in, as vl-convert names it: 6.1."""
+    """Return the Vega-Lite version of the figures as vl-convert names it: 6.1."""
     return ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])

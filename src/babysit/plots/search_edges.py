@@ -1,4 +1,4 @@
-"""Where in its range each hyperparameter was best: the metric against its value, stage by stage."""
+"""Best values within the search range: metric by hyperparameter value and search stage."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from babysit.plots.points import rows
 from babysit.plots.theme import COLOURS, GREY, SHAPES, Figure, log_axis, log_scale, themed
 from babysit.records.run import Run
 
-_OUTER: Final = 0.1  # a best value in this share of the range at its end asks for the range to move
+_OUTER: Final = 0.1  # a best value in this outer fraction of the range suggests moving the range
 
 
 class Stage(NamedTuple):
-    """One stage: its range, the value and metric of each finished trial, where others diverged, and why the range."""
+    """One stage: its range, value and metric of each finished trial, diverged trials, and the reason for the range."""
 
     name: str
     low: float
@@ -36,7 +36,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The rate's ranges, or those of the first hyperparameter that has some; None without."""
+    """Return the ranges of the learning rate, or of the first hyperparameter with ranges; None without."""
     names = list(dict.fromkeys(piece.parameter for piece in run.ranges))
     for name in sorted(names, key=lambda name: name != "lr"):
         pieces = [piece for piece in run.ranges if piece.parameter == name and 0 < piece.high - piece.low < math.inf]
@@ -63,18 +63,18 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """What the last stage says of the range, in one or two sentences."""
+    """Describe the position of the best value in the range of the last stage, in one or two sentences."""
     stage = numbers.stages[-1]
     best = max(stage.points, key=lambda point: point[1])[0]
-    place = _place(best, stage, log=numbers.log)
-    where = "at the low end" if place < _OUTER else "at the high end" if place > 1 - _OUTER else "inside"
-    said = f"In the {stage.name} stage {numbers.name} was best at {number(best)}, {where} of {number(stage.low)} to "
+    position = _position(best, stage, log=numbers.log)
+    where = "at the low end of" if position < _OUTER else "at the high end of" if position > 1 - _OUTER else "inside"
+    text = f"In the {stage.name} stage, the best {numbers.name} was {number(best)}, {where} {number(stage.low)} to "
     moved = [other for other in numbers.stages if other.why.startswith("moved")]
-    return said + number(stage.high) + "." + (f" The range was {moved[-1].why}." if moved else "")
+    return text + number(stage.high) + "." + (f" The range was {moved[-1].why}." if moved else "")
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: one mark a trial, a bar for the range of each stage, crosses for what diverged."""
+    """Draw one mark per trial, a bar for the range of each stage, and crosses for diverged trials."""
     low = min(min(stage.low, *(x for x, _ in stage.points)) for stage in numbers.stages)
     high = max(max(stage.high, *(x for x, _ in stage.points), *stage.diverged) for stage in numbers.stages)
     label = short(numbers.name, 24)
@@ -83,7 +83,7 @@ def draw(numbers: Numbers) -> Figure:
     else:
         scale, axis = alt.Scale(zero=False, padding=8), alt.Axis(title=label, format="~g")
     x = alt.X("value:Q", scale=scale, axis=axis)
-    # Room above the marks for the bars of the ranges.
+    # Room above the marks for the range bars.
     room = alt.Scale(zero=False, nice=False, padding=18 + 9 * len(numbers.stages))
     y = alt.Y("metric:Q", axis=alt.Axis(title="metric", format=".3~g"), scale=room)
     names = [short(stage.name, 20) for stage in numbers.stages]
@@ -116,12 +116,12 @@ def draw(numbers: Numbers) -> Figure:
 
 
 def _bars(numbers: Numbers, names: list[str], x: alt.X, colours: alt.Color) -> list[Figure]:
-    """The range of each stage as a bar above the marks."""
+    """Draw the range of each stage as a bar above the marks."""
     data = rows(
         value=[stage.low for stage in numbers.stages],
         end=[stage.high for stage in numbers.stages],
         stage=names,
-        height=[12 + 9 * place for place in range(len(names))],
+        height=[12 + 9 * index for index in range(len(names))],
     )
     y = alt.Y("height:Q", scale=None, axis=None)
     return [alt.Chart(data).mark_rule(strokeWidth=4).encode(x=x, x2="end:Q", y=y, color=colours)]
@@ -141,11 +141,11 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _place(value: float, stage: Stage, *, log: bool) -> float:
+def _position(value: float, stage: Stage, *, log: bool) -> float:
     if log and stage.low > 0 and value > 0:
         return math.log(value / stage.low) / math.log(stage.high / stage.low)
     return (value - stage.low) / (stage.high - stage.low)
 
 
 def _cycled(choices: tuple[str, ...], count: int) -> list[str]:
-    return [choices[place % len(choices)] for place in range(count)]
+    return [choices[index % len(choices)] for index in range(count)]

@@ -1,4 +1,4 @@
-"""How much of the differences between trials each hyperparameter explains on its own."""
+"""Hyperparameter importance: share of the metric's variance over trials explained by each hyperparameter alone."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from babysit.records.arrays import Array
 from babysit.records.run import Run
 from babysit.records.trial import Trial, TrialState
 
-# A parabola has three free values; with fewer than eight finished trials it would explain noise.
+# A parabola has three free parameters; with fewer than eight finished trials it would fit noise.
 _FEWEST_TRIALS = 8
 
 
 class Numbers(NamedTuple):
-    """Share of the variance of the metric explained (0 to 1) by hyperparameter, the largest first."""
+    """Share of the variance of the metric explained (0 to 1) by hyperparameter, largest first."""
 
     shares: dict[str, float]
     trials: int
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The importance of each hyperparameter, or None with too few finished trials or nothing that varies."""
+    """Return the importance of each hyperparameter, or None with too few finished trials or nothing that varies."""
     done = [
         trial
         for trial in run.trials
@@ -48,13 +48,13 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one sentence."""
-    told = ", ".join(f"{name} {percent(share)}" for name, share in list(numbers.shares.items())[:4])
-    return f"Share of the differences between {numbers.trials:,} finished trials that each explains alone: {told}."
+    """Describe the figure in one sentence."""
+    listed = ", ".join(f"{name} {percent(share)}" for name, share in list(numbers.shares.items())[:4])
+    return f"Share of the metric's variance over {numbers.trials:,} finished trials that each explains alone: {listed}."
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: one bar a hyperparameter."""
+    """Draw one bar per hyperparameter."""
     data = rows(
         name=list(numbers.shares), share=list(numbers.shares.values()), words=[*map(percent, numbers.shares.values())]
     )
@@ -67,7 +67,7 @@ def draw(numbers: Numbers) -> Figure:
 
 
 def _explained(trials: list[Trial], name: str, metric: Array) -> float | None:
-    """Adjusted R2 of a parabola in the (log) value, or of the means of the choices; None when it does not vary."""
+    """Return the adjusted R2 of a parabola in the (log) value, or of the category means; None without variation."""
     values = [trial.parameters.get(name) for trial in trials]
     if len(set(values)) < 2 or float(metric.var()) == 0:
         return None
@@ -78,7 +78,7 @@ def _explained(trials: list[Trial], name: str, metric: Array) -> float | None:
             return None
         if x.min() > 0 and x.max() / x.min() > 10:
             x = np.log10(x)
-        # The best value lies inside of a good range, so the metric rises and falls: a line would miss it.
+        # The best value is usually inside the range, so the metric rises and falls: a line would miss it.
         x = (x - x.mean()) / (x.std() or 1.0)
         fitted, free = np.polyval(np.polyfit(x, metric, 2), x), 3
     else:

@@ -1,4 +1,4 @@
-"""Parallel coordinates: every trial as a line through its hyperparameters to its metric."""
+"""Parallel coordinates: each trial as a line through its hyperparameters to its metric."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from babysit.plots.theme import INK, Figure, themed
 from babysit.records.run import Run
 from babysit.records.trial import Trial, Value
 
-_MOST_LINES: Final = 200  # the best ones; more make a grey block
+_MOST_LINES: Final = 200  # the best ones; more are not distinguishable
 _MOST_AXES: Final = 7
 
 
 class Line(NamedTuple):
-    """One trial: its places on the axes (0 to 1, None where it has no such hyperparameter), and its metric."""
+    """One trial: its positions on the axes (0 to 1, None for absent hyperparameters), and its metric."""
 
     trial: int
-    places: tuple[float | None, ...]
+    positions: tuple[float | None, ...]
     metric: float
     words: str
 
 
 class Numbers(NamedTuple):
-    """Lines from the worst to the best, and for each axis its name and what stands at its two ends."""
+    """Lines from worst to best, and for each axis its name and the labels of its two ends."""
 
     lines: tuple[Line, ...]
     axes: tuple[str, ...]
     ends: tuple[tuple[str, str], ...]
     left_out: int
-    best: str  # the best trial in words, its metric first
+    best: str  # the best trial as text, its metric first
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The trials with a metric, or None when fewer than two or nothing varies."""
+    """Return the trials with a metric, or None when fewer than two or nothing varies."""
     done = [trial for trial in run.trials if trial.metric is not None and math.isfinite(trial.metric)]
     names = [name for name in dict.fromkeys(n for t in done for n in t.parameters) if _varies(done, name)]
     names = names[: _MOST_AXES - 1]
@@ -49,50 +49,50 @@ def numbers(run: Run) -> Numbers | None:
     done.sort(key=lambda trial: (trial.level, trial.metric or 0.0))
     best = best_trial(run)
     shown = done[-_MOST_LINES:]
-    scaled = {name: _places([trial.parameters.get(name) for trial in shown]) for name in names}
-    metrics = _places([trial.metric for trial in shown])
+    scaled = {name: _positions([trial.parameters.get(name) for trial in shown]) for name in names}
+    metrics = _positions([trial.metric for trial in shown])
     lines = tuple(
         Line(
             trial.number,
-            (*(scaled[name][0][place] for name in names), metrics[0][place]),
+            (*(scaled[name][0][position] for name in names), metrics[0][position]),
             float(trial.metric or 0.0),
             _words(trial),
         )
-        for place, trial in enumerate(shown)
+        for position, trial in enumerate(shown)
     )
-    told = f" Best: {number(best.metric, 4)} at {_words(best.trial)}." if best else ""
+    best_text = f" Best: {number(best.metric, 4)} at {_words(best.trial)}." if best else ""
     ends = (*(scaled[name][1] for name in names), metrics[1])
-    return Numbers(lines, (*distinct(names, 18), "metric"), ends, len(done) - len(shown), told)
+    return Numbers(lines, (*distinct(names, 18), "metric"), ends, len(done) - len(shown), best_text)
 
 
 def _words(trial: Trial) -> str:
-    return short(", ".join(f"{name} {_said(value)}" for name, value in trial.parameters.items()), 120)
+    return short(", ".join(f"{name} {_value_text(value)}" for name, value in trial.parameters.items()), 120)
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one sentence."""
-    told = f"{count(len(numbers.lines), 'trial')}, each a line from its hyperparameters to its metric"
+    """Describe the figure in one sentence."""
+    text = f"{count(len(numbers.lines), 'trial')}, each a line from its hyperparameters to its metric"
     left = f" (the best; {numbers.left_out:,} others left out)" if numbers.left_out else ""
-    return f"{told}{left}.{numbers.best}"
+    return f"{text}{left}.{numbers.best}"
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: axes side by side, bright lines are good trials."""
+    """Draw parallel axes; bright lines are good trials."""
     points = [
-        (line, axis, place)
+        (line, axis, position)
         for line in numbers.lines
-        for axis, place in zip(numbers.axes, line.places, strict=True)
-        if place is not None
+        for axis, position in zip(numbers.axes, line.positions, strict=True)
+        if position is not None
     ]
     data = rows(
         trial=[line.trial for line, _, _ in points],
         axis=[axis for _, axis, _ in points],
-        place=[place for _, _, place in points],
+        position=[position for _, _, position in points],
         metric=[line.metric for line, _, _ in points],
         words=[line.words for line, _, _ in points],
     )
-    x = alt.X("axis:N", sort=list(numbers.axes), axis=alt.Axis(title=None, labelAngle=0, grid=True), scale=_SPREAD)
-    y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.08, 1.08], nice=False))
+    x = alt.X("axis:N", sort=list(numbers.axes), axis=alt.Axis(title=None, labelAngle=0, grid=True), scale=_AXIS_SCALE)
+    y = alt.Y("position:Q", axis=None, scale=alt.Scale(domain=[-0.08, 1.08], nice=False))
     metrics = np.array([line.metric for line in numbers.lines])
     low, high = float(np.quantile(metrics, 0.25)), float(metrics.max())
     scale = alt.Scale(scheme="viridis", domain=[low, high if high > low else low + 1e-9], clamp=True)
@@ -101,7 +101,7 @@ def draw(numbers: Numbers) -> Figure:
     lines = alt.Chart(data).mark_line(strokeWidth=1.4, opacity=0.75)
     ends = rows(
         axis=[axis for axis in numbers.axes for _ in range(2)],
-        place=[end for _ in numbers.axes for end in (-0.05, 1.05)],
+        position=[end for _ in numbers.axes for end in (-0.05, 1.05)],
         words=[words for pair in numbers.ends for words in pair],
     )
     text = alt.Chart(ends).mark_text(color=INK, fontSize=10.5)
@@ -113,15 +113,15 @@ def draw(numbers: Numbers) -> Figure:
     )
 
 
-_SPREAD: Final = alt.Scale(type="point", padding=0.3)
+_AXIS_SCALE: Final = alt.Scale(type="point", padding=0.3)
 
 
 def _varies(trials: list[Trial], name: str) -> bool:
     return len({repr(trial.parameters.get(name)) for trial in trials}) > 1
 
 
-def _places(values: list[Value | None]) -> tuple[list[float | None], tuple[str, str]]:
-    """Places from 0 to 1 (by factors where the values span two decades or more), and what stands at the ends."""
+def _positions(values: list[Value | None]) -> tuple[list[float | None], tuple[str, str]]:
+    """Return positions from 0 to 1 (log scale for two decades or more), and the labels of both ends."""
     present = [value for value in values if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         known = np.array([float(value) for value in present])
@@ -139,9 +139,9 @@ def _places(values: list[Value | None]) -> tuple[list[float | None], tuple[str, 
             ], (number(low), number(high))
     kinds = sorted({str(value) for value in present})
     step = max(len(kinds) - 1, 1)
-    places: list[float | None] = [None if value is None else kinds.index(str(value)) / step for value in values]
-    return places, (short(kinds[0], 14), short(kinds[-1], 14))
+    positions: list[float | None] = [None if value is None else kinds.index(str(value)) / step for value in values]
+    return positions, (short(kinds[0], 14), short(kinds[-1], 14))
 
 
-def _said(value: Value) -> str:
+def _value_text(value: Value) -> str:
     return number(value) if isinstance(value, float) else str(value)

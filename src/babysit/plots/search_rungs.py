@@ -1,4 +1,4 @@
-"""Successive halving: every trial's metric at each rung, and where it ended."""
+"""Successive-halving promotions: the metric of every trial at each rung, and where it ended."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from babysit.records.trial import Trial, TrialState
 
 
 class Numbers(NamedTuple):
-    """By trial: epochs and metric at each rung it reached; the stage shown, and its best trial."""
+    """Epochs and metric of each trial at the rungs it reached; the stage shown, and its best trial."""
 
     paths: dict[int, tuple[tuple[int, float], ...]]
-    ended: dict[int, str]  # complete, or why not
+    ended: dict[int, str]  # "complete", or the reason for stopping
     stage: str
     best: int
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The first stage with more than one rung, or None."""
+    """Return the first stage with more than one rung, or None."""
     for stage in dict.fromkeys(trial.stage for trial in run.trials):
         trials = [trial for trial in run.trials if trial.stage == stage]
         paths = {trial.number: path for trial in trials if (path := _path(trial))}
@@ -44,16 +44,16 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one sentence."""
+    """Describe the figure in one sentence."""
     rungs = sorted({epochs for path in numbers.paths.values() for epochs, _ in path})
     reached = [sum(any(epochs == rung for epochs, _ in path) for path in numbers.paths.values()) for rung in rungs]
-    told = ", ".join(f"{members} to epoch {rung}" for members, rung in zip(reached, rungs, strict=True))
+    listed = ", ".join(f"{trials} to epoch {rung}" for trials, rung in zip(reached, rungs, strict=True))
     best = numbers.paths[numbers.best][-1][1]
-    return f"{count(len(numbers.paths), 'trial')} of the {numbers.stage} stage: {told}. Best: {number(best, 4)}."
+    return f"{count(len(numbers.paths), 'trial')} of the {numbers.stage} stage: {listed}. Best: {number(best, 4)}."
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: one line a trial, the best one on top."""
+    """Draw one line per trial, the best one on top."""
     others = {trial: path for trial, path in numbers.paths.items() if trial != numbers.best}
     rungs = sorted({epochs for path in numbers.paths.values() for epochs, _ in path})
     axis = alt.Axis(title="epochs trained", values=rungs, format="d")

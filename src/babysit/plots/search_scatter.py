@@ -1,4 +1,4 @@
-"""Every configuration the search tried: where it lay, how well it did, and which ranges the stages searched."""
+"""All trials of a search by hyperparameter values, with their metric and the ranges of the stages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Axis(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One trial: its place, its metric (None when it has none), and what to say of it."""
+    """One trial: position, metric (None when it has none), and how it ended."""
 
     number: int
     x: float
@@ -58,7 +58,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The trials of a run, or None when there are none with a numeric hyperparameter."""
+    """Return the trials of a run, or None when there are none with a numeric hyperparameter."""
     names = _numeric(run.trials)
     if not names:
         return None
@@ -76,18 +76,18 @@ def numbers(run: Run) -> Numbers | None:
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one or two sentences."""
-    said = f"{count(len(numbers.points), 'trial')}, {numbers.pruned:,} of them stopped early."
+    """Describe the figure in one or two sentences."""
+    text = f"{count(len(numbers.points), 'trial')}, {numbers.pruned:,} of them stopped early."
     if numbers.best is not None:
         where = f"{numbers.x.name} = {number(numbers.best.x)}"
         if numbers.y.name:
             where += f", {numbers.y.name} = {number(numbers.best.y)}"
-        said += f" Best: {number(numbers.best.metric or 0.0, 4)} at {where}."
-    return said
+        text += f" Best: {number(numbers.best.metric or 0.0, 4)} at {where}."
+    return text
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: one point a trial; crosses were stopped early, the ring is the best."""
+    """Draw one point per trial; crosses were stopped early, the ring marks the best."""
     x, y = _channel(numbers.x, alt.X, "x"), _channel(numbers.y, alt.Y, "y")
     layers: list[Figure] = [*_box_marks(numbers, x, y)]
     done = [point for point in numbers.points if point.metric is not None]
@@ -105,7 +105,7 @@ def draw(numbers: Numbers) -> Figure:
         layers.append(cross.encode(x=x, y=y, tooltip=tooltip))
     if done:
         metrics = np.array([point.metric for point in done])
-        # One failed trial of a thousand times the loss must not make all others look alike.
+        # One failed trial with a thousandfold loss must not compress the color scale.
         low, high = float(np.quantile(metrics, 0.1)), float(metrics.max())
         scale = alt.Scale(scheme="viridis", domain=[low, high if high > low else low + 1e-9], clamp=True)
         colour = alt.Color("metric:Q", scale=scale, legend=alt.Legend(title="metric", orient="right", format=".3~g"))
@@ -149,7 +149,7 @@ def _data(points: list[Point]) -> alt.InlineData:
 
 
 def _numeric(trials: tuple[Trial, ...]) -> list[str]:
-    """Hyperparameters that are numbers in every trial and not the same in all, in the order they were given."""
+    """Return hyperparameters that are numeric in every trial and vary, in the given order."""
     found: dict[str, set[float]] = {}
     for trial in trials:
         for name, value in trial.parameters.items():
@@ -173,7 +173,7 @@ def _axis(run: Run, name: str, values: list[float]) -> Axis:
     stages = [stage for stage in run.ranges if stage.parameter == name]
     values = values + [bound for stage in stages for bound in (stage.low, stage.high)]
     low, high = min(values), max(values)
-    # Without a stage to say so, values over more than two decades are taken for a scale.
+    # Without a stage, values over more than two decades are drawn on a log scale.
     log = all(stage.log for stage in stages) if stages else low > 0 and high / low > 100
     return Axis(short(name, 24), low, high, bool(log and low > 0))
 

@@ -1,4 +1,4 @@
-"""One look for every figure: readable on light and dark pages, in print, and without telling colours apart."""
+"""Common style of all figures: readable on light and dark pages, in print, and without color vision."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any, Final, TypeAlias
 
 import altair as alt
 
-# One figure; Altair's own functions say so in many ways.
+# The types of figures that Altair's functions return.
 Figure: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 
-# "currentColor" is what surrounds the figure: text and axes follow the page from light to dark without a script.
+# "currentColor" is the text color of the page: text and axes follow light and dark mode without a script.
 INK: Final = "currentColor"
 
-# Every colour keeps a contrast of at least 3:1 on white and on near-black (WCAG 2.1, 1.4.11, tested), and neighbours
-# stay apart for the common kinds of colour blindness (Okabe and Ito's hues, their lightness evened). Dashes and
-# shapes say the same once more for those who see no colours.
+# Every color has a contrast of at least 3:1 on white and on near-black (WCAG 2.1, 1.4.11, tested), and neighbors are
+# distinguishable with the common kinds of color blindness (Okabe and Ito's hues, with similar lightness). Dashes and
+# shapes repeat the distinction without color.
 BLUE: Final = "#3a7bd5"
 VERMILION: Final = "#d9540b"
 TEAL: Final = "#0b9474"
@@ -29,7 +29,7 @@ SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangl
 _FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _CONFIG: Final[dict[str, Any]] = {
     "background": "transparent",
-    "aria": False,  # the page gives each figure one sentence; a thousand labelled marks help nobody who listens
+    "aria": False,  # the page describes each figure in one sentence; a thousand labelled marks do not help
     "font": _FONT,
     "padding": {"left": 4, "right": 14, "top": 4, "bottom": 4},
     "view": {"stroke": None},
@@ -68,42 +68,42 @@ _CONFIG: Final[dict[str, Any]] = {
 
 
 def themed(figure: Figure, *, height: int = 260, legend_offset: int = 8) -> Figure:
-    """The figure in the one look, as wide as what it stands in; `height` and `legend_offset` in pixels."""
+    """Apply the common style at the full width of the container; `height` and `legend_offset` in pixels."""
     config = {**_CONFIG, "legend": {**_CONFIG["legend"], "offset": legend_offset}}
-    looking: Figure = figure.properties(width="container", height=height).configure(**config)
-    return looking
+    styled: Figure = figure.properties(width="container", height=height).configure(**config)
+    return styled
 
 
 def legend(names: list[str]) -> alt.Legend:
-    """A legend above a figure half a page wide: as many columns as its longest name leaves room for."""
+    """Return a legend above a half-page figure, with as many columns as its longest name allows."""
     longest = max((len(name) for name in names), default=1)
     return alt.Legend(title=None, symbolType="stroke", columns=max(1, 72 // (longest + 5)))
 
 
 def step_axis(*, field: str = "step", log: bool = False, grid: bool = True) -> alt.X:
-    """The horizontal axis of every figure by step."""
+    """Return the horizontal axis of figures by step."""
     label = "datum.value >= 10000 ? format(datum.value, '~s') : format(datum.value, ',')"
-    if log:  # decades only: labels within a decade run into each other
+    if log:  # decades only: labels within a decade overlap
         label = f"abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) > 1e-9 ? '' : {label}"
-    # Half steps do not exist: a training of three steps gets three ticks.
+    # Fractional steps do not exist: a training of three steps gets three ticks.
     options: dict[str, Any] = {} if log else {"tickCount": 8, "tickMinStep": 1}
     axis = alt.Axis(title="optimizer step (log)" if log else "optimizer step", labelExpr=label, grid=grid, **options)
     return alt.X(f"{field}:Q", axis=axis, scale=alt.Scale(nice=False))
 
 
 def log_scale(low: float, high: float) -> alt.Scale:
-    """A logarithmic scale from just below `low` to just above `high`, both above zero."""
+    """Return a logarithmic scale from just below `low` to just above `high`, both positive."""
     return alt.Scale(type="log", domain=list(_domain(low, high)), nice=False, clamp=True)
 
 
 def log_axis(title: str, low: float, high: float, **axis: Any) -> alt.Axis:
-    """A logarithmic axis labelled in decades (1e-5, 0.01, 10), or at 1, 2 and 5 when it spans few of them."""
+    """Return a logarithmic axis labelled in decades (1e-5, 0.01, 10), or at 1, 2 and 5 when it spans few decades."""
     # Vega's own ticks label every 2, 3, 4 … of every decade, or nothing between them.
     return alt.Axis(title=title, values=log_ticks(*_domain(low, high)), labelExpr=_POWER, **axis)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Where a logarithmic axis from `low` to `high` carries labels: about two to nine places."""
+    """Return the labelled values of a logarithmic axis from `low` to `high`: about two to nine."""
     decades = math.log10(high) - math.log10(low)
     digits = (1, 2, 5) if decades <= 2.5 else (1,)
     every = max(1, math.ceil(decades / 9))
@@ -113,9 +113,9 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _domain(low: float, high: float) -> tuple[float, float]:
-    # Far outside of all that trainings measure, and well within what floats hold: room below and above stays finite.
+    # Far outside the range of measured values, and well within that of floats: padding stays finite.
     low, high = max(low, 1e-250), min(max(high, 1e-250), 1e250)
-    # A twelfth of a decade of room, and at least half a decade in all, so that a flat curve stays drawable.
+    # A twelfth of a decade of padding, and at least half a decade in total, so that a flat curve can be drawn.
     room = max(0.08, (0.5 - math.log10(high) + math.log10(low)) / 2)
     return float(f"{low / 10**room:.3e}"), float(f"{high * 10**room:.3e}")
 

@@ -1,4 +1,4 @@
-"""How much each layer's weights change in one step, relative to themselves, against the usual one in a thousand."""
+"""Update-to-weight ratio of each layer, compared with the usual 1e-3."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from babysit.plots.theme import COLOURS, DASHES, GREY, INK, TEAL, Figure, legend
 from babysit.records.arrays import Array
 from babysit.records.run import Run
 
-# "About 1e-3": CS231n (2017), lecture 6 and its notes on babysitting; Karpathy's recipe reads it on a log axis the
-# same way. The band is one decade to each side: within it the ratio says nothing against the learning rate.
+# "About 1e-3": CS231n (2017), lecture 6 and its notes on babysitting; Karpathy 2019, A recipe for training neural
+# networks, also uses a log axis. The band is one decade to each side: within it the ratio does not indicate a wrong
+# learning rate.
 USUAL: Final = 1e-3
 BAND: Final = (1e-4, 1e-2)
-# More single lines than this cannot be told apart; then the spread of all layers is drawn, and the ones farthest off.
+# More single lines cannot be distinguished; then quantiles over all layers are drawn, and the farthest layers.
 _MOST_LINES = 6
 _FARTHEST = 3
 
 
 class Numbers(NamedTuple):
-    """The lines to draw by layer, and for many layers the spread of all of them."""
+    """The lines to draw by layer, and for many layers the quantiles over all of them."""
 
     lines: dict[str, Line]
-    spread: tuple[Line, Line] | None  # lowest and highest tenth of all layers
+    quantiles: tuple[Line, Line] | None  # 0.1 and 0.9 over all layers
     layers: int
-    outside: int  # layers whose median lies outside of the band
+    outside: int  # layers whose median is outside the band
     typical: float  # median of all layers over the whole training
     low: float
     high: float
 
 
 def numbers(run: Run) -> Numbers | None:
-    """The update ratios of a run, or None when no layer was measured."""
+    """Return the update ratios of a run, or None when no layer was measured."""
     table = run.layer_metrics.values.get("update_ratio")
     if table is None or not np.size(table):
         return None
@@ -53,44 +54,46 @@ def numbers(run: Run) -> Numbers | None:
     outside = int(np.sum((medians < np.log10(BAND[0])) | (medians > np.log10(BAND[1]))))
     names = distinct([run.layer_metrics.layers[index] for index in known], 32)
     chosen = list(range(len(known)))
-    spread = None
+    quantiles = None
     if len(known) > _MOST_LINES:
         chosen = sorted(np.argsort(-np.abs(medians - np.log10(USUAL)), kind="stable")[:_FARTHEST].tolist())
-        low, median, high = _spread(steps, logs)
-        spread = (low, high)
+        low, median, high = _quantiles(steps, logs)
+        quantiles = (low, high)
     lines = {names[index]: downsample(_line(steps, 10 ** logs[:, index]), 200) for index in chosen}
-    if spread:
+    if quantiles:
         lines = {f"median of {len(known):,} layers": median, **lines}
     lowest, highest = float(np.nanmin(table)), float(np.nanmax(table))
     return Numbers(
-        lines, spread, len(known), outside, float(10 ** np.median(even)), min(lowest, BAND[0]), max(highest, BAND[1])
+        lines, quantiles, len(known), outside, float(10 ** np.median(even)), min(lowest, BAND[0]), max(highest, BAND[1])
     )
 
 
 def describe(numbers: Numbers) -> str:
-    """The figure in one or two sentences."""
-    said = f"A step typically changes the weights by {number(numbers.typical)} of themselves; about 1e-3 is usual."
+    """Describe the figure in one or two sentences."""
+    text = f"Median update/weight ratio {number(numbers.typical)} (typical: 1e-3)."
     if not numbers.outside:
-        return f"{said} All layers ({numbers.layers:,}) stay within one decade of it."
-    shown = "; the grey area holds eight in ten layers, the named ones are the farthest off" if numbers.spread else ""
-    verb = "lies" if numbers.outside == 1 else "lie"
-    return f"{said} {numbers.outside:,} of {count(numbers.layers, 'layer')} {verb} more than a decade off{shown}."
+        return f"{text} All layers ({numbers.layers:,}) are within one decade of 1e-3."
+    shown = (
+        "; the grey area covers 80 % of the layers, the named ones are the farthest off" if numbers.quantiles else ""
+    )
+    verb = "is" if numbers.outside == 1 else "are"
+    return f"{text} {numbers.outside:,} of {count(numbers.layers, 'layer')} {verb} more than a decade off{shown}."
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The figure: ratio by step on a log axis, with the usual value and its band."""
+    """Draw the ratio by step on a log axis, with the usual value and its band."""
     axis = log_axis("update / weight (log)", numbers.low, numbers.high)
     y = alt.Y("value:Q", scale=log_scale(numbers.low, numbers.high), axis=axis)
     layers = [*_band(y)]
-    if numbers.spread is not None:
-        layers.append(_spread_area(numbers.spread, y))
+    if numbers.quantiles is not None:
+        layers.append(_quantile_area(numbers.quantiles, y))
     layers.append(_lines(numbers, y))
     return themed(alt.layer(*layers, *markers.hover(numbers.lines, y)))
 
 
 def _band(y: alt.Y) -> list[Figure]:
     band = rows(value=[BAND[0]], top=[BAND[1]])
-    usual = rows(value=[USUAL], words=["1e-3 is usual"])
+    usual = rows(value=[USUAL], words=["typical: 1e-3"])
     return [
         alt.Chart(band).mark_rect(color=TEAL, opacity=0.12).encode(y=y, y2="top:Q"),
         alt.Chart(usual).mark_rule(color=TEAL, strokeWidth=1.5).encode(y=y),
@@ -100,8 +103,8 @@ def _band(y: alt.Y) -> list[Figure]:
     ]
 
 
-def _spread_area(spread: tuple[Line, Line], y: alt.Y) -> Figure:
-    low, high = spread
+def _quantile_area(quantiles: tuple[Line, Line], y: alt.Y) -> Figure:
+    low, high = quantiles
     data = rows(step=low.steps, value=low.values, top=high.values)
     area: Figure = alt.Chart(data).mark_area(color=GREY, opacity=0.3).encode(x=step_axis(), y=y, y2="top:Q")
     return area
@@ -109,7 +112,7 @@ def _spread_area(spread: tuple[Line, Line], y: alt.Y) -> Figure:
 
 def _lines(numbers: Numbers, y: alt.Y) -> Figure:
     lines, names = numbers.lines, list(numbers.lines)
-    colours = [INK, *COLOURS] if numbers.spread else list(COLOURS)
+    colours = [INK, *COLOURS] if numbers.quantiles else list(COLOURS)
     chart = alt.Chart(by_name(lines)).mark_line(strokeWidth=1.6, clip=True)
     encoded: Figure = chart.encode(
         x=step_axis(),
@@ -121,10 +124,10 @@ def _lines(numbers: Numbers, y: alt.Y) -> Figure:
 
 
 def _evenly(steps: Array, logs: Array) -> Array:
-    """The curves at evenly spaced steps: the dense samples of the beginning must not count more than the rest."""
-    places = np.linspace(steps[0], steps[-1], 200)
+    """Resample the curves at evenly spaced steps: the dense early samples must not have more weight."""
+    positions = np.linspace(steps[0], steps[-1], 200)
     columns = [
-        np.interp(places, steps[known], column[known])
+        np.interp(positions, steps[known], column[known])
         for column, known in zip(logs.T, np.isfinite(logs).T, strict=True)
     ]
     return np.stack(columns, axis=1)
@@ -135,10 +138,10 @@ def _line(steps: Array, values: Array) -> Line:
     return Line(steps[known], values[known])
 
 
-def _spread(steps: Array, logs: Array) -> tuple[Line, Line, Line]:
+def _quantiles(steps: Array, logs: Array) -> tuple[Line, Line, Line]:
     known = np.isfinite(logs).any(axis=1)
     steps, logs = steps[known], logs[known]
-    # The same stretches for all three curves, so that the band closes; 150 are more than the eye resolves.
+    # The same time bins for all three curves, so that the band closes; 150 exceed the visible resolution.
     parts = np.array_split(np.arange(len(steps)), min(150, len(steps)))
     middle = np.array([steps[part[len(part) // 2]] for part in parts])
     tenths = np.array([np.nanquantile(logs[part], [0.1, 0.5, 0.9]) for part in parts])
