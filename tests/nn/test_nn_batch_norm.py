@@ -142,10 +142,10 @@ def test_a_model_that_cannot_be_traced_is_run_on_the_batch_that_is_given(recwarn
 
 def test_a_model_that_has_its_norms_already_needs_nothing():
     for model in (mlp(4, 2, batch_norm=True), nn.Linear(3, 2)):
-        with pytest.raises(UserError, match="not normalized yet"):
+        with pytest.raises(UserError, match="not already normalized"):
             insert_batch_norm(model)
     twice = insert_batch_norm(mlp(4, 2))
-    with pytest.raises(UserError, match="not normalized yet"):
+    with pytest.raises(UserError, match="not already normalized"):
         insert_batch_norm(twice)
 
 
@@ -165,5 +165,5 @@ def test_the_trained_model_keeps_its_precision_and_nested_parts_are_reached():
 
 
 def test_a_layer_without_weights_yet_is_refused():
-    with pytest.raises(UserError, match="no weights yet"):
+    with pytest.raises(UserError, match="not initialized yet"):
         insert_batch_norm(nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(2)))

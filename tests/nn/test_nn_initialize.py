@@ -261,7 +261,7 @@ def test_looking_at_what_follows_leaves_the_random_state_alone():
 
 
 def test_an_unknown_scheme_and_a_lazy_layer_are_refused_in_words():
-    with pytest.raises(UserError, match="Known are auto, he"):
+    with pytest.raises(UserError, match="Available: auto, he"):
         initialize_(mlp(3, 2), "glorious")
-    with pytest.raises(UserError, match="no weights yet"):
+    with pytest.raises(UserError, match="not initialized yet"):
         initialize_(nn.Sequential(nn.LazyLinear(3)))

@@ -55,7 +55,7 @@ def test_accuracy_counts_right_answers():
 def test_outputs_of_one_axis_are_not_stretched_against_targets_of_two():
     y, output = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([1.0, 2.0, 3.0])
     assert loss_for(Task.REGRESSION)(output, y).item() == 0
-    with pytest.raises(UserError, match=r"shape \(3, 2\) for targets of the shape \(3, 1\).*1 outputs"):
+    with pytest.raises(UserError, match=r"shape \(3, 2\) for targets of shape \(3, 1\).*1 outputs"):
         loss_for(Task.REGRESSION)(torch.zeros(3, 2), y)
 
 

@@ -1,6 +1,6 @@
-"""Tensor to number.
+"""Tensor statistics.
 
-Purpose: statistics of activations, gradients, weights and updates, on the device, without waiting for it
+Purpose: statistics of activations, gradients, weights and updates, on the device, without synchronization
 May import: records
 Start at: catalogue.py
 """

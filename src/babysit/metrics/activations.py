@@ -1,8 +1,8 @@
-"""Statistics of what a layer passes on, as scalars that stay on the device.
+"""Activation statistics as scalars that stay on the device.
 
-Every function returns 0-dim tensors (float32) and never waits for the device; `finish` turns the numbers, once they
-are on the host, into the statistics of records/layer_metrics.py. Whole samples are sliced, never strided: a strided
-sample aliases with the layout of images and would copy.
+Every function returns 0-dim tensors (float32) and never synchronizes; `finish` converts the numbers, once they are on
+the host, to the statistics of records/layer_metrics.py. Whole samples are sliced, never strided: a strided subset
+aliases with the layout of images and would copy.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch import Tensor
 
 from babysit.records.layer_metrics import BIN_EDGES
 
-# Sigmoid's slope is s(1-s), tanh's is 1-t^2: below 1 % of their greatest value a unit hardly learns.
+# Sigmoid's slope is s(1-s), tanh's is 1-t^2: below 1 % of their maximum a unit hardly learns.
 SIGMOID_FLAT: Final = 0.4975  # |s - 0.5| beyond it: s(1-s) < 0.0025
 TANH_FLAT: Final = 0.99499  # |t| beyond it: 1 - t^2 < 0.01
 
-# A mean or a standard deviation of 8,192 values is right to about 1 %, and reading four times as many was a third of
-# what a sampled step cost on one core (784-256-256-10, batch 128).
+# A mean or standard deviation of 8,192 values is accurate to about 1 %; reading four times as many took a third of the
+# time of a sampled step on one core (784-256-256-10, batch 128).
 VALUES_PER_LAYER: Final = 8_192
 LEAST_SAMPLES: Final = 2
-# A share of 2,048 values is right to about 1 %, finer than a histogram is drawn; four times as many cost three times as
-# much (60 us a layer instead of 20).
+# A share of 2,048 values is accurate to about 1 %, finer than a histogram is drawn; four times as many take three times
+# as long (60 us per layer instead of 20).
 VALUES_PER_HISTOGRAM: Final = 2_048
 
 _BIN_WIDTH: Final = BIN_EDGES[1] - BIN_EDGES[0]
@@ -34,7 +34,7 @@ SATURATING: Final = frozenset({"sigmoid", "tanh", "hardtanh", "hardsigmoid", "so
 
 
 def sample(values: Tensor) -> Tensor:
-    """The first whole samples of a batch, as many as are worth looking at; shares memory with `values`."""
+    """Return the first whole samples of a batch, up to the required number; shares memory with `values`."""
     values = values.detach()
     if values.dim() == 0 or values.numel() <= VALUES_PER_LAYER:
         return values
@@ -43,12 +43,12 @@ def sample(values: Tensor) -> Tensor:
 
 
 def unit_axis(values: Tensor, *, convolutional: bool) -> int:
-    """The axis that holds the units: channels for a convolution's output, the last axis otherwise."""
+    """Return the axis of the units: channels for a convolution's output, the last axis otherwise."""
     return 1 if convolutional and values.dim() > 2 else values.dim() - 1
 
 
 def moments(values: Tensor) -> dict[str, Tensor]:
-    """Sum, Euclidean norm and count of non-zeros of a sample."""
+    """Compute sum, Euclidean norm and count of non-zeros of a sample."""
     flat = values.float()
     return {
         "sum": flat.sum(),
@@ -58,38 +58,38 @@ def moments(values: Tensor) -> dict[str, Tensor]:
 
 
 def several_samples(values: Tensor) -> bool:
-    """Whether there are samples that could differ: of a single one nothing can be said."""
+    """Check whether there is more than one sample: a single one shows no variation."""
     return values.dim() > 0 and values.shape[0] > 1
 
 
 def extremes(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Lowest and highest value of each unit over all samples and positions of the sample."""
+    """Return the minimum and maximum of each unit over all samples and positions."""
     others = tuple(index for index in range(values.dim()) if index != axis)
     return (values.amin(others), values.amax(others)) if others else (values, values)
 
 
 def one_sided(lowest: Tensor, highest: Tensor) -> Tensor:
-    """Share of units whose values all have one sign (zero counts for either)."""
+    """Return the share of units whose values all have one sign (zero counts for either)."""
     return ((lowest >= 0) | (highest <= 0)).float().mean()
 
 
 def sample_std(values: Tensor) -> Tensor:
-    """How much outputs differ from sample to sample: the standard deviation over samples, averaged over outputs."""
+    """Return the standard deviation over samples, averaged over outputs."""
     flat = values.float().flatten(1) if values.dim() > 1 else values.float().unsqueeze(1)
     return flat.std(0, correction=0).mean()
 
 
 def variation(values: Tensor) -> Tensor:
-    """How much values differ from sample to sample relative to their size: 0 when all samples are alike."""
+    """Return the variation over samples relative to the size of the values: 0 when all samples are equal."""
     size = values.float().square().mean().sqrt()
     return sample_std(values) / size.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def histogram(values: Tensor) -> Tensor:
-    """Share of values in each of the bins of records/layer_metrics.py, which follow the mean and spread: (bins,)."""
+    """Return the share of values in each bin of records/layer_metrics.py, which follow mean and std: (bins,)."""
     flat = values.reshape(-1)[:VALUES_PER_HISTOGRAM].float()
     std, mean = torch.std_mean(flat, correction=0)
-    # Made on the device: copying a list there would wait for it.
+    # Created on the device: copying a list there would synchronize.
     edges = torch.arange(len(BIN_EDGES), device=flat.device, dtype=torch.float32) * _BIN_WIDTH + BIN_EDGES[0]
     above = (flat > (mean + std * edges).unsqueeze(1)).sum(1)
     counts = torch.cat([above.new_full((1,), flat.numel()), above]) - torch.cat([above, above.new_zeros(1)])
@@ -97,7 +97,7 @@ def histogram(values: Tensor) -> Tensor:
 
 
 def saturated(values: Tensor, activation: str) -> Tensor:
-    """Share of values in the flat part of a saturating activation."""
+    """Return the share of values in the saturated range of an activation."""
     if activation == "sigmoid":
         return ((values - 0.5).abs() > SIGMOID_FLAT).float().mean()
     if activation == "hardsigmoid":
@@ -106,7 +106,7 @@ def saturated(values: Tensor, activation: str) -> Tensor:
 
 
 def finish(raw: dict[str, float], count: int) -> dict[str, float]:
-    """Mean, standard deviation and share of zeros from the sums of `moments` over `count` values.
+    """Return mean, standard deviation and share of zeros from the sums of `moments` over `count` values.
 
     The standard deviation comes from the sums in float64; where rounding would make the variance negative (a constant
     far from zero) it is 0. A single value has none: NaN.

@@ -1,4 +1,4 @@
-"""Every statistic, with the function that measures it and how often it is worth its cost.
+"""All statistics, with the function that measures each and its frequency.
 
 `always`: on every sampled step. `rarely`: on the first few sampled steps and every eighth after, since it reads whole
 weight matrices along an axis.

@@ -1,4 +1,4 @@
-"""What the values of one tensor look like: for predictions, targets and inputs. Waits for the device."""
+"""Summary of the values of one tensor, for predictions, targets and inputs. Synchronizes with the device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_VALUES: Final = 100_000  # a summary of the first whole samples; enough for
 
 
 def to_numpy(values: Tensor, *, most_values: int = MOST_VALUES) -> Array:
-    """The first whole samples as a float64 array on the host."""
+    """Copy the first whole samples to the host as a float64 array."""
     values = values.detach()
     if values.dim() and values.numel() > most_values:
         per_sample = max(1, values.numel() // values.shape[0])
@@ -28,7 +28,7 @@ def to_numpy(values: Tensor, *, most_values: int = MOST_VALUES) -> Array:
 
 
 def summarize(values: Tensor) -> ValueSummary:
-    """Range, moments, number of different values and whether rows sum to one."""
+    """Compute range, moments, number of distinct values and whether rows sum to one."""
     array = to_numpy(values)
     finite = array[np.isfinite(array)]
     facts = {"shape": tuple(values.shape), "dtype": str(values.dtype).removeprefix("torch.")}
@@ -50,7 +50,7 @@ def summarize(values: Tensor) -> ValueSummary:
 
 
 def target_kind(values: Tensor, summary: ValueSummary) -> TargetKind:
-    """What kind of target these values are."""
+    """Return the kind of target that these values represent."""
     if summary.dtype.startswith(("int", "uint", "bool")) and summary.low >= 0:
         only_flags = summary.high <= 1 and values.dim() > 1 and values.shape[-1] > 1
         if not only_flags:

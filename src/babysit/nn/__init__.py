@@ -1,6 +1,6 @@
-"""The building blocks that PyTorch lacks.
+"""Building blocks that PyTorch lacks.
 
-Purpose: preprocessing as modules, initialization by what follows a layer, two builders
+Purpose: preprocessing modules, initialization by following activation, two model builders
 May import: records
 Start at: builders.py
 """

@@ -1,4 +1,4 @@
-"""Which activation follows each layer that holds weights, found without running any data where that is possible."""
+"""The activation that follows each weighted layer, found without running data where possible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from babysit.nn.graph_recorder import preserve_state, run_graph
 from babysit.nn.maxout import Maxout
 
-# What an operation is called, by the name of its module, function or method in lower case without "_".
+# Operation names by module class, function or method in lower case without "_".
 _NAMES = {
     **dict.fromkeys(("relu", "relu6"), "relu"),
     "leakyrelu": "leaky_relu",
@@ -43,17 +43,17 @@ WEIGHTED = (
 @final
 @dataclass(frozen=True)
 class FollowingActivation:
-    """What comes after one layer."""
+    """The activation after one layer."""
 
-    activation: str = ""  # relu, leaky_relu, tanh, …; "" for none that is known
+    activation: str = ""  # relu, leaky_relu, tanh, …; "" if unknown
     module: nn.Module | None = None  # the activation itself, when it is a module
-    is_output: bool = False  # no other weighted layer comes after it
+    is_output: bool = False  # no other weighted layer follows
 
 
 def following_activations(model: nn.Module, x: Tensor | None = None) -> dict[str, FollowingActivation]:
-    """For the name of each dense or convolutional layer, what comes after it.
+    """Map the name of each dense or convolutional layer to the activation that follows.
 
-    The steps are those of `steps_of`. Where they cannot be known, the order in which modules were registered has to do.
+    Uses the graph of `steps_of`; without one, the registration order of the modules.
     Raises UserError when the model has to run on x and fails.
     """
     layers = {name for name, module in model.named_modules() if isinstance(module, WEIGHTED)}
@@ -63,16 +63,16 @@ def following_activations(model: nn.Module, x: Tensor | None = None) -> dict[str
 
 
 def steps_of(model: nn.Module, x: Tensor | None = None) -> tuple[fx.Graph | None, str]:
-    """The steps of the forward pass, or None and why they are not known; the random state stays as it was.
+    """Return the graph of the forward pass, or None and the reason; the random state is restored.
 
-    They are traced symbolically, which sees functional calls and modules that are used several times; a model that
-    branches on values, and so cannot be traced, runs on x instead, if there is one.
+    Symbolic tracing covers functional calls and reused modules; a model that cannot be traced because it branches on
+    values is run on x instead, if given.
     """
     tracer = _Tracer()
     try:
         with preserve_state(model):
             return tracer.trace(model), ""
-    # Tracing runs the user's code with stand-ins for tensors; it may fail in any way.
+    # Tracing runs user code with proxies for tensors; it may raise anything.
     except Exception as problem:
         if x is not None:
             return run_graph(model, x, is_leaf=tracer.is_leaf_module), ""
@@ -81,7 +81,7 @@ def steps_of(model: nn.Module, x: Tensor | None = None) -> tuple[fx.Graph | None
 
 @final
 class _Tracer(fx.Tracer):
-    """A tracer that does not look into Maxout, as it does not look into PyTorch's own modules."""
+    """A tracer that treats Maxout as a leaf, like PyTorch's own modules."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, Maxout) or fx.Tracer.is_leaf_module(self, m, module_qualified_name)
@@ -103,7 +103,7 @@ def _from_trace(model: nn.Module, graph: fx.Graph, layers: set[str]) -> dict[str
 
 
 def nodes_after(node: fx.Node, layers: set[str]) -> Iterator[fx.Node]:
-    """Nodes that use the result, nearest first, without passing through another weighted layer."""
+    """Yield the nodes that use the result, nearest first, without passing through another weighted layer."""
     waiting, seen = list(node.users), set(node.users)
     while waiting:
         current = waiting.pop(0)
@@ -121,11 +121,11 @@ def _reaches_weights(node: fx.Node, layers: set[str]) -> bool:
 
 
 def activation_of(node: fx.Node, model: nn.Module) -> str:
-    """The activation that a step of the trace is, or "" when it is none."""
+    """Return the activation of a node, or "" when it is none."""
     if node.op == "call_module":
         return activation_name(type(model.get_submodule(str(node.target))).__name__)
     if node.op in {"call_function", "call_method"}:
-        # clamp(min=0) and maximum(x, 0) are how some write a ReLU.
+        # clamp(min=0) and maximum(x, 0) are equivalent to ReLU.
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
         if name in {"clamp", "clamp_min", "clamp_"} and 0 in (*node.args, *node.kwargs.values()):
             return "relu"
@@ -134,13 +134,13 @@ def activation_of(node: fx.Node, model: nn.Module) -> str:
 
 
 def activation_name(name: str) -> str:
-    """The activation that a module class or a function of this name is, or "" when it is none."""
+    """Return the activation for the name of a module class or function, or "" when it is none."""
     return _NAMES.get(name.lower().replace("_", ""), "")
 
 
 def _from_registration(model: nn.Module) -> dict[str, FollowingActivation]:
     found: dict[str, FollowingActivation] = {}
-    waiting = ""  # the last weighted layer, as long as nothing but norms and the like came after it
+    waiting = ""  # the last weighted layer, while only norms and the like follow
     last = ""
     for name, module in model.named_modules():
         if isinstance(module, WEIGHTED):

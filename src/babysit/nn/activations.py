@@ -1,4 +1,4 @@
-"""The activations that a network can be built with, by name, in the order in which they are worth trying."""
+"""Activations by name, in the order in which to try them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import nn
 from babysit.nn.maxout import Maxout
 from babysit.records.errors import UserError
 
-# The lecture's order of trial: ReLU, then its variants, then tanh, and sigmoid never in hidden layers. GELU and SiLU,
-# which are younger than the lecture, stand behind the variants it names.
+# The lecture's order: ReLU, then its variants, then tanh, and sigmoid never in hidden layers. GELU and SiLU, which are
+# more recent than the lecture, follow the variants it names.
 ACTIVATIONS: Final[dict[str, Callable[[], nn.Module]]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -27,14 +27,14 @@ ACTIVATIONS: Final[dict[str, Callable[[], nn.Module]]] = {
 
 
 def make_activation(name: str) -> nn.Module:
-    """A new activation module; raises UserError with the nearest name for one that is not known."""
+    """Create an activation module; raise UserError with the closest known name for an unknown one."""
     if name in ACTIVATIONS:
         return ACTIVATIONS[name]()
     near = difflib.get_close_matches(name.lower().replace("-", "_"), ACTIVATIONS, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    raise UserError(f"there is no activation {name!r:.60}", do=f"{hint}Known are {', '.join(ACTIVATIONS)}")
+    raise UserError(f"there is no activation {name!r:.60}", do=f"{hint}Available: {', '.join(ACTIVATIONS)}")
 
 
 def width_factor(name: str) -> int:
-    """How many features a layer must give for each one that comes out of this activation: 2 for Maxout, else 1."""
+    """Return the number of inputs per output of this activation: 2 for Maxout, else 1."""
     return Maxout().pieces if name == "maxout" else 1

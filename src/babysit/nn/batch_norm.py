@@ -1,4 +1,4 @@
-"""BatchNorm put into a finished model: after each dense or convolutional layer, before its activation."""
+"""Insertion of BatchNorm into an existing model, after each dense or convolutional layer, before its activation."""
 
 from __future__ import annotations
 
@@ -26,42 +26,41 @@ _NORMS: Final = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.
 
 
 def insert_batch_norm(model: Model, *, x: Tensor | None = None) -> Model:
-    """A copy of the model with BatchNorm between each hidden layer and the nonlinearity that follows it.
+    """Copy the model with BatchNorm between each hidden layer and the nonlinearity that follows.
 
-    Dense layers are normalized per feature, convolutions per channel (Ioffe and Szegedy 2015). Layers without a known
-    activation after them, the output layer, and layers that a normalization follows already stay as they are. The bias
-    of a normalized layer is dropped: BatchNorm subtracts it with the mean and has a shift of its own. Make the
-    optimizer from the copy.
+    Dense layers are normalized per feature, convolutions per channel (Ioffe and Szegedy 2015). Unchanged are layers
+    without a known activation, the output layer, and layers already followed by a normalization. The bias of a
+    normalized layer is dropped: BatchNorm subtracts it with the mean and has its own shift. Create the optimizer from
+    the copy.
 
-    In an `nn.Sequential` the norm stands behind its layer; elsewhere the layer becomes a Sequential of `layer` and
-    `norm` under the same name. What follows a layer is read from a symbolic trace; a model that cannot be traced (it
-    branches on values) is run on x; without x, the order in which its modules were registered decides, and a warning
-    says so.
+    In an `nn.Sequential` the norm is inserted after its layer; elsewhere the layer becomes a Sequential of `layer` and
+    `norm` under the same name. The following operations are read from a symbolic trace; a model that cannot be traced
+    (it branches on values) is run on x; without x, the registration order of its modules decides, with a warning.
 
     Args:
         model: any module; it is not changed.
-        x: a batch to run the model and the copy on; dense layers over more than two axes are told only with it.
+        x: a batch to run the model and the copy on; required to detect dense layers over more than two axes.
 
     Raises:
-        UserError: there is no place for BatchNorm, a layer has no weights yet, or the copy fails on x.
+        UserError: no layer can take BatchNorm, a layer is not initialized yet, or the copy fails on x.
     """
     graph, problem = steps_of(model, x)
     if graph is None:
         warnings.warn(
-            f"{type(model).__name__} cannot be traced ({problem}); BatchNorm was put behind layers by the order in "
-            "which the modules were registered, which may not be the order in which they run: give a batch as x",
+            f"{type(model).__name__} cannot be traced ({problem}); BatchNorm was inserted by the order in which the "
+            "modules were registered, which may differ from the execution order: pass a batch as x",
             stacklevel=2,
         )
-    places = _places(model, graph, x)
-    if not places:
+    names = _layers_to_normalize(model, graph, x)
+    if not names:
         raise UserError(
-            "there is no hidden layer with an activation after it that is not normalized yet",
+            "there is no hidden layer with an activation that is not already normalized",
             where=type(model).__name__,
-            do="Nothing needs to be inserted",
+            do="No change is needed",
         )
     result = copy.deepcopy(model)
-    # Found before anything moves: names change as modules are inserted.
-    found = [(result.get_submodule(name.rpartition(".")[0]), result.get_submodule(name), name) for name in places]
+    # Look up all layers first: names change as modules are inserted.
+    found = [(result.get_submodule(name.rpartition(".")[0]), result.get_submodule(name), name) for name in names]
     for parent, layer, name in found:
         _insert(parent, layer, name)
     if x is not None:
@@ -69,7 +68,7 @@ def insert_batch_norm(model: Model, *, x: Tensor | None = None) -> Model:
     return result
 
 
-def _places(model: nn.Module, graph: fx.Graph | None, x: Tensor | None) -> list[str]:
+def _layers_to_normalize(model: nn.Module, graph: fx.Graph | None, x: Tensor | None) -> list[str]:
     done = _normalized_by_order(model) if graph is None else _normalized_in(graph, model)
     return [
         name
@@ -79,7 +78,7 @@ def _places(model: nn.Module, graph: fx.Graph | None, x: Tensor | None) -> list[
 
 
 def _normalized_in(graph: fx.Graph, model: nn.Module) -> set[str]:
-    """Layers between which and their activation there is a normalization, in the order things run."""
+    """Return the layers with a normalization before their activation, in execution order."""
     layers = {name for name, module in model.named_modules() if isinstance(module, WEIGHTED)}
     found = set()
     for node in graph.nodes:
@@ -120,9 +119,9 @@ def _insert(parent: nn.Module, layer: nn.Module, name: str) -> None:
         parent.register_module(own, nn.Sequential(OrderedDict(layer=layer, norm=norm)))
         return
     children = list(parent.named_children())
-    numbered = all(key == str(place) for place, (key, _) in enumerate(children))
-    place = next(place for place, (_, module) in enumerate(children) if module is layer)
-    children.insert(place + 1, (f"{own}_norm", norm))
+    numbered = all(key == str(index) for index, (key, _) in enumerate(children))
+    index = next(index for index, (_, module) in enumerate(children) if module is layer)
+    children.insert(index + 1, (f"{own}_norm", norm))
     for key in list(parent._modules):
         delattr(parent, key)
     for number, (key, module) in enumerate(children):
@@ -132,7 +131,7 @@ def _insert(parent: nn.Module, layer: nn.Module, name: str) -> None:
 def _norm_for(layer: nn.Module, name: str) -> nn.Module:
     weight = layer.weight
     if not isinstance(weight, Tensor) or nn.parameter.is_lazy(weight):
-        raise UserError("this layer has no weights yet", where=name, do="Run one batch through the model first")
+        raise UserError("this layer is not initialized yet", where=name, do="Run one batch through the model first")
     if isinstance(layer, nn.Linear):
         return nn.BatchNorm1d(layer.out_features, device=weight.device, dtype=weight.dtype)
     assert isinstance(layer, nn.modules.conv._ConvNd)
@@ -143,7 +142,7 @@ def _norm_for(layer: nn.Module, name: str) -> nn.Module:
 def _try(model: nn.Module, x: Tensor) -> None:
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=()):
-            # A copy, because one step in training mode changes the running statistics.
+            # A copy, because one step in train mode changes the running statistics.
             copy.deepcopy(model).train()(x)
     except Exception as problem:
         raise UserError(

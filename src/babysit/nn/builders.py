@@ -1,4 +1,4 @@
-"""Two networks to begin with: a multilayer perceptron and a small convolutional network."""
+"""Two baseline networks: a multilayer perceptron and a small convolutional network."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def mlp(
     dropout: float = 0.0,
     init: str = "auto",
 ) -> nn.Sequential:
-    """Dense layers of `hidden` units each, and a plain last layer of `outputs` units (no softmax: losses do that).
+    """Build dense layers of `hidden` units each and a last layer of `outputs` units (logits, no softmax).
 
     `inputs` is a number of features, or the shape of one sample, which is then flattened. BatchNorm comes before the
-    activation, dropout after it. Weights are initialized by what follows each layer, or as `init` says.
+    activation, dropout after it. Weights are initialized by following activation, or as given by `init`.
     """
     shape = (inputs,) if isinstance(inputs, int) else tuple(inputs)
     _refuse_sizes(inputs=shape, outputs=(outputs,), hidden=hidden)
@@ -34,7 +34,7 @@ def mlp(
     width = math.prod(shape)
     for units in hidden:
         wide = units * width_factor(activation)
-        # BatchNorm brings its own shift, which makes a bias before it useless.
+        # BatchNorm has its own shift, which makes a preceding bias redundant.
         layers.append(nn.Linear(width, wide, bias=not batch_norm))
         layers += [nn.BatchNorm1d(wide)] if batch_norm else []
         layers.append(make_activation(activation))
@@ -54,10 +54,10 @@ def cnn(
     dropout: float = 0.0,
     init: str = "auto",
 ) -> nn.Sequential:
-    """Blocks of a 3 x 3 convolution, activation and 2 x 2 max pooling, then one plain dense layer of `outputs` units.
+    """Build blocks of 3 x 3 convolution, activation and 2 x 2 max pooling, then a dense layer of `outputs` units.
 
-    `input_shape` is (channels, height, width). Pooling stops where an image is a single pixel high or wide. BatchNorm
-    comes before the activation, dropout before the last layer. Weights are initialized as in `mlp`.
+    `input_shape` is (channels, height, width). Pooling stops at a height or width of one pixel. BatchNorm comes before
+    the activation, dropout before the last layer. Weights are initialized as in `mlp`.
     """
     if len(input_shape) != 3:
         raise UserError(

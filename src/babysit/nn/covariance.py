@@ -12,14 +12,14 @@ from torch import Tensor
 from babysit.nn.moments import finite_pieces
 from babysit.records.errors import UserError
 
-# The covariance of so many features takes 2 GB in float64, and its decomposition minutes.
+# The covariance of this many features takes 2 GB in float64, and its decomposition minutes.
 _MOST_FEATURES = 16_384
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Covariance:
-    """What one pass over the data gives, in float64; d is the number of values of one sample."""
+    """Covariance statistics in float64; d is the number of values per sample."""
 
     count: int  # samples
     mean: Tensor  # (d,)
@@ -27,29 +27,29 @@ class Covariance:
 
     @property
     def matrix(self) -> Tensor:
-        """The population covariance (divided by the count)."""
+        """Return the population covariance (divided by the count)."""
         return self.products / self.count
 
 
 def covariance(x: Tensor | Iterable[Any]) -> Covariance:
-    """The covariance of a tensor, or of batches (tensors, or pairs whose first part is the input), in one pass.
+    """Compute the covariance of a tensor, or of batches (tensors, or pairs with the input first), in one pass.
 
-    Samples of any shape are taken as rows of values. Raises UserError as `moments` does, and for samples of more
-    values than a covariance matrix can be made of.
+    Samples of any shape are flattened. Raises UserError as `moments` does, and for samples with too many values for a
+    covariance matrix.
     """
     found: Covariance | None = None
     for piece in finite_pieces(x):
         if piece[0].numel() > _MOST_FEATURES:
             raise UserError(
                 f"a covariance of {piece[0].numel()} features would need {piece[0].numel() ** 2 * 8 / 1e9:.0f} GB",
-                do="Centre or standardize such data instead",
+                do="Center or standardize such data instead",
             )
         new = _of_rows(piece.flatten(1).double())
         if found is not None and found.mean.shape != new.mean.shape:
-            raise UserError(f"batches of different shapes: {len(found.mean)} and {len(new.mean)} values a sample")
+            raise UserError(f"batches of different shapes: {len(found.mean)} and {len(new.mean)} values per sample")
         found = new if found is None else _merged(found, new)
     if found is None:
-        raise UserError("there are no samples to take statistics of", do="Fit on at least one sample")
+        raise UserError("there are no samples to compute statistics of", do="Fit on at least one sample")
     return found
 
 
@@ -60,7 +60,7 @@ def _of_rows(rows: Tensor) -> Covariance:
 
 
 def _merged(left: Covariance, right: Covariance) -> Covariance:
-    """The covariance of two sets of samples together (Chan, Golub and LeVeque 1979, for products)."""
+    """Combine the covariance of two sets of samples (Chan, Golub and LeVeque 1979, for products)."""
     count = left.count + right.count
     difference = right.mean - left.mean
     between = torch.outer(difference, difference) * (left.count * right.count / count)

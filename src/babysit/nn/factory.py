@@ -1,4 +1,4 @@
-"""A user's own model, named as `package.module:factory`, and whether its outputs fit the task."""
+"""Import of user models, named as `package.module:factory`, and the check of their output shape."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from babysit.records.errors import UserError
 
-OFFERED: Final = ("inputs", "input_shape", "outputs")  # to every factory
+OFFERED: Final = ("inputs", "input_shape", "outputs")  # available to every factory
 
 
 def import_model(
@@ -32,23 +32,23 @@ def import_model(
     batch: Tensor | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Make the model that a factory gives, and try it on a batch.
+    """Create a model with a factory and test it on a batch.
 
-    The factory is a class of modules, or a function of the module that is named; never one of Python's own library, or
-    one that the module only imported. It is called with those of these keyword arguments that are its parameters:
-    `inputs` (values of one sample), `input_shape` (shape of one sample), `outputs` (what the network must give for each
-    sample), and the hyperparameters of a search by their names. `**options` takes the first three only: names that a
-    search made up do not reach what the factory passes on.
+    The factory is a module class or a function defined in the named module; not one of the standard library or one
+    that the module only imported. It is called with those of these keyword arguments that are its parameters:
+    `inputs` (values per sample), `input_shape` (shape of one sample), `outputs` (number of outputs per sample), and
+    the hyperparameters of a search by name. `**options` receives the first three only, so that hyperparameters do not
+    reach the functions that the factory passes them to.
 
     Args:
-        name: "package.module:factory" or "path/to/file.py:factory"; modules are also looked for in the working folder.
+        name: "package.module:factory" or "path/to/file.py:factory"; the working folder is searched as well.
         samples_shape: shape of one sample.
         outputs: classes, or target columns.
-        batch: real inputs to try the model on; zeros when not given.
-        parameters: the hyperparameters; only those that the factory takes are read.
+        batch: real inputs to test the model on; zeros when not given.
+        parameters: the hyperparameters; only those that the factory accepts are passed.
 
     Raises:
-        UserError: for everything that can go wrong on this way, saying which part of the name is at fault.
+        UserError: the name, the import, the factory or the model is invalid; says which.
     """
     factory = _factory(name)
     model = _made(factory, name, samples_shape, outputs, parameters or {})
@@ -57,9 +57,9 @@ def import_model(
 
 
 def check_output(model: nn.Module, x: Tensor, outputs: int, *, where: str = "") -> None:
-    """Raise UserError unless the model gives `outputs` values for each sample of x.
+    """Raise UserError unless the model has `outputs` outputs for each sample of x.
 
-    The model runs once in evaluation mode; its parameters, buffers, modes and the random state stay as they were.
+    The model runs once in eval mode; its parameters, buffers, modes and the random state are restored.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -68,7 +68,7 @@ def check_output(model: nn.Module, x: Tensor, outputs: int, *, where: str = "") 
             output = model(x)
     except Exception as problem:
         raise UserError(
-            f"the model fails on inputs of the shape {tuple(x.shape)}: {_said(problem)}",
+            f"the model fails on inputs of the shape {tuple(x.shape)}: {_error_text(problem)}",
             where=where,
             do=f"Make it for samples of the shape {tuple(x.shape[1:])}",
         ) from problem
@@ -77,15 +77,15 @@ def check_output(model: nn.Module, x: Tensor, outputs: int, *, where: str = "") 
             module.training = training
     if not isinstance(output, Tensor):
         raise UserError(
-            f"the model gives a {type(output).__name__} instead of a tensor", where=where, do="Return one tensor"
+            f"the model returns a {type(output).__name__} instead of a tensor", where=where, do="Return one tensor"
         )
     fits = output.shape == (len(x), outputs) or (outputs == 1 and output.shape == (len(x),))
     if not fits:
         raise UserError(
-            f"the model gives outputs of the shape {tuple(output.shape)} for {len(x)} samples; "
+            f"the model returns outputs of shape {tuple(output.shape)} for {len(x)} samples; "
             f"the task needs {(len(x), outputs)}",
             where=where,
-            do=f"Give its last layer {outputs} output{'s' * (outputs != 1)}",
+            do=f"Set its last layer to {outputs} output{'s' * (outputs != 1)}",
         )
 
 
@@ -105,14 +105,14 @@ def _factory(name: str) -> Callable[..., Any]:
     if isinstance(found, nn.Module) or not callable(found):
         kind = "already a model" if isinstance(found, nn.Module) else f"a {type(found).__name__}"
         raise UserError(
-            f"{attribute!r} is {kind}, not a function", where=name, do="Name a function or class that makes a new model"
+            f"{attribute!r} is {kind}, not a function", where=name, do="Name a function or class that creates a model"
         )
     _require_own(found, module, attribute, where=name)
-    return found  # type: ignore[no-any-return]  # callable, as was just tested
+    return found  # type: ignore[no-any-return]  # checked above to be callable
 
 
 def _require_own(found: Any, module: ModuleType, attribute: str, *, where: str) -> None:
-    """Raise UserError for what is no class of modules and no function of the named module or its package."""
+    """Raise UserError unless this is a module class or a function of the named module or its package."""
     if inspect.isclass(found) and issubclass(found, nn.Module):
         return
     inner = found.func if isinstance(found, functools.partial) else found
@@ -123,38 +123,38 @@ def _require_own(found: Any, module: ModuleType, attribute: str, *, where: str) 
         )
     home = plain.__module__ or ""
     if home.partition(".")[0] == "torch":  # its classes are modules; its functions load files and fetch repositories
-        raise UserError(f"{attribute!r} is a function of torch, which makes no model", where=where, do="Name a class")
+        raise UserError(f"{attribute!r} is a function of torch, not a model factory", where=where, do="Name a class")
     if home.partition(".")[0] != module.__name__.partition(".")[0]:
         raise UserError(
-            f"{attribute!r} was imported there from {home!r:.60}",
+            f"{attribute!r} was imported from {home!r:.60}",
             where=where,
-            do="Name a function that is defined in your own file, or the class or function where it is defined",
+            do="Name a function defined in your own file, or the module that defines it",
         )
 
 
 def _require_no_library(module_name: str, *, where: str) -> None:
-    """Raise UserError for a module of Python itself, unless a file of the user's own stands before it on the path."""
+    """Raise UserError for a standard library module, unless a user file precedes it on the path."""
     root = module_name.partition(".")[0]
     if root not in sys.stdlib_module_names:
         return
     spec = importlib.util.find_spec(root)
-    place = Path(spec.origin).resolve() if spec is not None and spec.origin and spec.has_location else None
+    path = Path(spec.origin).resolve() if spec is not None and spec.origin and spec.has_location else None
     library = Path(sysconfig.get_path("stdlib")).resolve()
     installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")}
-    inside = place is None or library in place.parents or "lib-dynload" in place.parts
-    if inside and not (place is not None and installed & set(place.parents)):
+    inside = path is None or library in path.parents or "lib-dynload" in path.parts
+    if inside and not (path is not None and installed & set(path.parents)):
         raise UserError(
-            f"{root!r} is a module of Python's own library, which makes no models",
+            f"{root!r} is a module of the Python standard library, which contains no models",
             where=where,
-            do="Name a file of yours: path/to/file.py:factory",
+            do="Name your own file: path/to/file.py:factory",
         )
 
 
 def _module(module_name: str, *, where: str) -> ModuleType:
     folder = os.getcwd()
     if folder not in sys.path and "" not in sys.path:
-        # Console scripts do not look in the working folder, where the model is. It stays on the path: the model may
-        # import from there later as well.
+        # Console scripts do not search the working folder, where the model is. It stays on the path: the model may
+        # import from there later.
         sys.path.insert(0, folder)
     try:
         if module_name.endswith(".py"):
@@ -165,15 +165,15 @@ def _module(module_name: str, *, where: str) -> ModuleType:
         missing = problem.name or ""
         if module_name == missing or module_name.startswith(f"{missing}."):
             what = f"there is no module {missing!r}"
-            do = f"It is looked for in {folder} and among the installed packages"
+            do = f"Searched {folder} and the installed packages"
         else:
-            what, do = f"importing {module_name!r} needs {missing!r}, which is not installed", f"Install {missing!r}"
+            what, do = f"importing {module_name!r} requires {missing!r}, which is not installed", f"Install {missing!r}"
         raise UserError(what, where=where, do=do) from problem
     except UserError:
         raise
-    # A user's module may do anything when it is imported, also end the program.
+    # Importing a user module may raise anything, including SystemExit.
     except (Exception, SystemExit) as problem:
-        raise UserError(f"importing {module_name!r:.100} failed: {_said(problem)}", where=where) from problem
+        raise UserError(f"importing {module_name!r:.100} failed: {_error_text(problem)}", where=where) from problem
 
 
 def _module_of_file(path: Path) -> ModuleType:
@@ -199,18 +199,18 @@ def _made(
     except (Exception, SystemExit) as problem:
         shown = ", ".join(f"{key}={value}" for key, value in accepted.items())
         raise UserError(
-            f"making the model with ({shown}) failed: {_said(problem)}", where=name, do="Mend the factory"
+            f"creating the model with ({shown}) failed: {_error_text(problem)}", where=name, do="Fix the factory"
         ) from problem
     if not isinstance(model, nn.Module):
         raise UserError(
-            f"the factory gives a {type(model).__name__}, not a model", where=name, do="Return a torch.nn.Module"
+            f"the factory returns a {type(model).__name__}, not a model", where=name, do="Return a torch.nn.Module"
         )
     return model
 
 
 def _accepted(factory: Callable[..., Any], name: str, offered: dict[str, Any]) -> dict[str, Any]:
     if getattr(factory, "__init__", None) is nn.Module.__init__:
-        return {}  # a model class without an __init__ of its own: its signature promises more than it takes
+        return {}  # a model class without its own __init__: the inherited signature accepts more than it uses
     try:
         parameters = list(inspect.signature(factory).parameters.values())
     except (ValueError, TypeError):  # some builtins have no signature
@@ -229,14 +229,14 @@ def _accepted(factory: Callable[..., Any], name: str, offered: dict[str, Any]) -
     ]
     if needed:
         raise UserError(
-            f"the factory needs {', '.join(needed)}, which nobody can give it",
+            f"the factory requires parameters that are not available: {', '.join(needed)}",
             where=name,
-            do="It may take inputs, input_shape and outputs; give its other parameters defaults",
+            do="A factory may take inputs, input_shape and outputs; give its other parameters defaults",
         )
     return {parameter.name: offered[parameter.name] for parameter in parameters if parameter.name in offered}
 
 
-def _said(problem: BaseException) -> str:
-    """The kind of an exception and the first line of what it says."""
+def _error_text(problem: BaseException) -> str:
+    """Return the type of an exception and the first line of its message."""
     lines = str(problem).strip().splitlines()
     return f"{type(problem).__name__}: {lines[0][:200]}" if lines else type(problem).__name__

@@ -1,4 +1,4 @@
-"""The steps of a forward pass as they ran on real data, for models that cannot be traced with stand-ins."""
+"""The graph of a forward pass recorded on real data, for models that cannot be traced symbolically."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from babysit.records.errors import UserError
 
 
 def run_graph(model: nn.Module, x: Tensor, *, is_leaf: Callable[[nn.Module, str], bool]) -> fx.Graph:
-    """What the model did with x in evaluation mode: one node a leaf module or function, each linked to what it used.
+    """Record the graph of the model on x in eval mode: one node per leaf module or function, linked to its inputs.
 
-    It sees the one way through the model that x takes, whatever decides it. Raises UserError when the model fails on x.
+    Records only the path through the model taken for x. Raises UserError when the model fails on x.
     """
     recorder = _Recorder()
     handles = []
@@ -36,9 +36,9 @@ def run_graph(model: nn.Module, x: Tensor, *, is_leaf: Callable[[nn.Module, str]
 
 @contextmanager
 def isolated_run(model: nn.Module, x: Tensor) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards all but weights is as it was, see `kept_as_it_was`.
+    """Run in eval mode without gradients and restore all but weights on exit, see `preserve_state`.
 
-    What fails inside becomes a UserError about x.
+    An exception inside becomes a UserError about x.
     """
     try:
         with preserve_state(model), torch.no_grad():
@@ -55,9 +55,9 @@ def isolated_run(model: nn.Module, x: Tensor) -> Iterator[None]:
 
 @contextmanager
 def preserve_state(model: nn.Module) -> Iterator[None]:
-    """Whatever a forward pass leaves behind is undone: modes, buffers, attributes of modules, and the random state.
+    """Restore what a forward pass changes: modes, buffers, module attributes, and the random state.
 
-    Weights are not looked after, nor what lies inside of attributes other than tensors.
+    Weights and non-tensor contents of attributes are not restored.
     """
     buffers = [(value, value.clone()) for value in model.buffers()]
     attributes = [(module, dict(module.__dict__), dict(module._buffers)) for module in model.modules()]
@@ -77,14 +77,14 @@ def preserve_state(model: nn.Module) -> Iterator[None]:
 
 @final
 class _Recorder(TorchFunctionMode):
-    """Writes every function called outside of leaf modules, and every leaf module, into a graph."""
+    """Records every function called outside leaf modules, and every leaf module, as graph nodes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.graph = fx.Graph()
-        self._made: dict[int, fx.Node] = {}  # by the identity of the tensor that came out
-        self._kept: list[Tensor] = []  # or another tensor could get the identity of one that is gone
-        self._depth = 0  # leaf modules that are running, one within the other
+        self._made: dict[int, fx.Node] = {}  # by the identity of the output tensor
+        self._references: list[Tensor] = []  # references that prevent the reuse of identities
+        self._depth = 0  # nesting of the leaf modules being executed
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -104,11 +104,11 @@ class _Recorder(TorchFunctionMode):
         return hook
 
     def _note(self, kind: str, target: Any, given: Any, result: Any) -> None:
-        came_out = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
-        if not came_out:
+        outputs = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
+        if not outputs:
             return
         used = [self._made.get(id(value)) if isinstance(value, Tensor) else value for value in tree_leaves(given)]
         node = self.graph.create_node(kind, target, tuple(u for u in used if isinstance(u, fx.Node | int | float)))
-        for value in came_out:
+        for value in outputs:
             self._made[id(value)] = node
-            self._kept.append(value)
+            self._references.append(value)

@@ -1,4 +1,4 @@
-"""Initial weights by what follows each layer, and the lecture's other schemes, good and bad, to compare with."""
+"""Weight initialization by following activation, and the other schemes of the lecture for comparison."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ SCHEMES: Final = (
     "constant",
     "zeros",
 )
-_SMALL = 0.01  # the lecture's 0.01 * N(0, 1): activations of a deep net collapse to 0
+_SMALL = 0.01  # the lecture's 0.01 * N(0, 1): activations of a deep network collapse to 0
 _LARGE = 1.0  # the lecture's 1.0 * N(0, 1): tanh saturates at -1 and 1
-# The last layer begins below Xavier's spread, so that the network starts undecided and its first loss is close to
-# ln C. Measured on standardized digits with 2 and 6 hidden layers: Xavier as it is starts at 2.70 and 2.50, a third of
-# it at 2.36 and 2.32, where ln 10 is 2.303, with the same accuracy after 20 epochs; a tenth starves the first layers of
-# gradient (3 % of the last layer's).
+# The last layer starts below Xavier's standard deviation, so that predictions start uniform and the initial loss is
+# close to ln C. Measured on standardized digits with 2 and 6 hidden layers: Xavier starts at 2.70 and 2.50, a third of
+# it at 2.36 and 2.32, where ln 10 is 2.303, with the same accuracy after 20 epochs; with a tenth, the first layers get
+# only 3 % of the last layer's gradient.
 _OUTPUT_GAIN = 0.3
 _CONSTANT = 0.01  # any constant makes all units of a layer the same
 
@@ -51,31 +51,31 @@ def initialize_(
 ) -> Model:
     """Set the weights of dense and convolutional layers in place, their biases to zero, and return the model.
 
-    Every scheme but the constants draws from a normal distribution. Normalization layers, embeddings, recurrent
-    layers and layers that do not train are left as they are.
+    Every scheme but the constants samples from a normal distribution. Normalization layers, embeddings, recurrent
+    layers and frozen layers are unchanged.
 
     Args:
         model: any module.
-        scheme: "auto" chooses by the activation that follows each layer: He's rule for ReLU and its relatives (with
-            the leaky slope), Xavier for tanh, sigmoid and nothing, 0.3 of Xavier for the last layer. "he" and "xavier"
-            take that rule for all layers; "xavier_two_sided" averages fan-in and fan-out; "orthogonal" has the gains
-            of "auto"; "lsuv" scales orthogonal weights by the data x until what each layer gives has deviation 1, and
-            0.3 for the last one (Mishkin and Matas 2015); "small", "large", "constant" and "zeros" are the lecture's
-            bad examples.
-        activations: layer name -> activation that really follows, for what cannot be seen in the model.
-        relu_bias: the bias of layers that are followed by ReLU or a relative (the lecture's 0.01 against early death).
-        x: a batch of real inputs: "lsuv" needs them, and a model whose forward pass branches on values is run on
-            them to see what follows its layers (else the order in which its modules were registered decides).
-        generator: where random numbers come from; PyTorch's global one when not given.
+        scheme: "auto" chooses by the activation that follows each layer: He for ReLU and its variants (with the leaky
+            slope), Xavier for tanh, sigmoid and no activation, 0.3 of Xavier for the last layer. "he" and "xavier" use
+            one rule for all layers; "xavier_two_sided" averages fan-in and fan-out; "orthogonal" uses the gains of
+            "auto"; "lsuv" scales orthogonal weights on the data x until the output of each layer has a standard
+            deviation of 1, and 0.3 for the last one (Mishkin and Matas 2015); "small", "large", "constant" and "zeros"
+            are the lecture's bad examples.
+        activations: layer name -> activation that follows, where it cannot be detected.
+        relu_bias: the bias of layers followed by ReLU or a variant (the lecture's 0.01 against dead units).
+        x: a batch of real inputs: required for "lsuv", and used to run models whose forward pass branches on values
+            (otherwise the registration order of the modules decides).
+        generator: random generator; PyTorch's global one when not given.
 
     Raises:
-        UserError: the scheme or a named layer is unknown, a layer has no weights yet (a lazy one), or the model fails
+        UserError: the scheme or a named layer is unknown, a layer is not initialized yet (lazy), or the model fails
             on x.
     """
     if scheme not in SCHEMES:
-        raise UserError(f"there is no initialization {scheme!r:.60}", do=f"Known are {', '.join(SCHEMES)}")
+        raise UserError(f"there is no initialization {scheme!r:.60}", do=f"Available: {', '.join(SCHEMES)}")
     if x is None and scheme == "lsuv":
-        raise UserError("lsuv scales weights by real data", do="Give a batch of inputs as x")
+        raise UserError("lsuv scales weights by real data", do="Pass a batch of inputs as x")
     following = following_activations(model, x)
     following |= _named(activations or {}, following)
     with torch.no_grad():
@@ -113,7 +113,7 @@ def _initialize_layer(
 ) -> None:
     weight, bias = layer.weight, layer.bias
     if not isinstance(weight, Tensor) or nn.parameter.is_lazy(weight):
-        raise UserError("this layer has no weights yet", where=name, do="Run one batch through the model first")
+        raise UserError("this layer is not initialized yet", where=name, do="Run one batch through the model first")
     if not weight.requires_grad and not is_parametrized(layer):
         return
     values = torch.empty_like(weight)
@@ -132,7 +132,7 @@ def _initialize_layer(
 
 
 def _std(layer: nn.Module, scheme: str, after: FollowingActivation) -> float:
-    """The standard deviation of a layer's weights."""
+    """Return the standard deviation of a layer's weights."""
     fan_in, fan_out = _fans(layer)
     return {
         "auto": _gain(after) / math.sqrt(fan_in),
@@ -145,12 +145,12 @@ def _std(layer: nn.Module, scheme: str, after: FollowingActivation) -> float:
 
 
 def _fans(layer: nn.Module) -> tuple[float, float]:
-    """How many inputs one output is the sum of, and how many outputs one input goes into."""
+    """Return fan-in and fan-out."""
     if isinstance(layer, nn.Linear):
         return max(1, layer.in_features), max(1, layer.out_features)
     assert isinstance(layer, nn.modules.conv._ConvNd)
     taps = math.prod(layer.kernel_size) / layer.groups
-    sparse = math.prod(layer.stride)  # a stride leaves out as many of the taps on one of the two sides
+    sparse = math.prod(layer.stride)  # with a stride, only this fraction of the taps is used on one side
     if layer.transposed:
         return max(1.0, layer.in_channels * taps / sparse), max(1.0, layer.out_channels * taps)
     return layer.in_channels * taps, max(1.0, layer.out_channels * taps / sparse)
@@ -164,10 +164,10 @@ def _is_relu_like(after: FollowingActivation) -> bool:
 
 
 def _gain(after: FollowingActivation) -> float:
-    """What the standard deviation is multiplied by so that the mean square stays the same through the activation.
+    """Return the gain that preserves the mean square through the activation.
 
-    For ReLU it is He's sqrt(2), for a leaky slope a sqrt(2 / (1 + a^2)) (He et al. 2015, section 2.2); for the
-    others of the family it follows from the same argument: 1 / sqrt(E[f(z)^2]) for z from N(0, 1).
+    For ReLU it is He's sqrt(2), for a leaky slope a sqrt(2 / (1 + a^2)) (He et al. 2015, section 2.2); for the other
+    variants it follows from the same argument: 1 / sqrt(E[f(z)^2]) for z from N(0, 1).
     """
     if after.is_output:
         return _OUTPUT_GAIN
@@ -192,7 +192,7 @@ _SMOOTH: Final[dict[str, Callable[[Tensor], Tensor]]] = {"elu": F.elu, "gelu": F
 
 @cache
 def _numeric_gain(activation: str, pieces: int) -> float:
-    """1 / sqrt(E[f(z)^2]); for Maxout, f is the largest of `pieces` independent values."""
+    """Compute 1 / sqrt(E[f(z)^2]); for Maxout, f is the maximum of `pieces` independent values."""
     if activation == "relu":
         return math.sqrt(2)
     z = torch.linspace(-10, 10, 20001, dtype=torch.float64)  # beyond 10 the density is below 1e-22

@@ -1,4 +1,4 @@
-"""The loss and the score that belong to a task, and what the loss is before anything is learned."""
+"""Default loss and score of each task, and the expected initial loss."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def loss_for(task: Task) -> Loss:
-    """The usual loss of a task, as a function of the network's plain outputs and the targets, averaged over samples.
+    """Return the default loss of a task, a function of logits and targets, averaged over samples.
 
-    Cross-entropy for classes, binary cross-entropy on logits for one or several yes/no labels, mean squared error
-    for regression and reconstruction.
+    Cross-entropy for classes, binary cross-entropy on logits for binary labels, mean squared error for regression and
+    reconstruction.
     """
     if task not in _LOSSES:
-        raise UserError(f"there is no usual loss for the task {task.value!r}", do="Give a loss of your own")
+        raise UserError(f"there is no default loss for the task {task.value!r}", do="Pass your own loss")
     return _LOSSES[task]
 
 
 def expected_initial_loss(task: Task, y: Tensor, *, outputs: int | None = None) -> float:
-    """What the loss should be before training, when the network cannot tell samples apart yet.
+    """Return the loss at chance level, expected before training.
 
-    ln C for C classes (`outputs`, or as many as y names), ln 2 for yes/no labels, the variance of the targets for
-    regression: that is the loss of the best answer which is the same for all samples.
+    ln C for C classes (`outputs`, or the number of classes in y), ln 2 for binary labels, the variance of the targets
+    for regression: the loss of the best constant prediction.
     """
     if task in {Task.CLASSES, Task.SEQUENCE}:
         return math.log(outputs if outputs is not None else int(y.max()) + 1)
@@ -39,40 +39,40 @@ def expected_initial_loss(task: Task, y: Tensor, *, outputs: int | None = None) 
         return math.log(2)
     if task in {Task.REGRESSION, Task.RECONSTRUCTION}:
         return float(y.double().var(dim=0, correction=0).mean())
-    raise UserError(f"what the first loss of the task {task.value!r} should be is not known")
+    raise UserError(f"the expected initial loss of the task {task.value!r} is not known")
 
 
 def score(task: Task, output: Tensor, y: Tensor) -> tuple[str, float]:
-    """How good the outputs are, higher is better: ("accuracy", share that is right) or ("r2", explained share)."""
+    """Score the outputs, higher is better: ("accuracy", share correct) or ("r2", explained variance)."""
     if task in {Task.CLASSES, Task.SEQUENCE}:
         return "accuracy", float((output.argmax(dim=-1) == y).double().mean())
     if task in {Task.BINARY, Task.MULTILABEL}:
         return "accuracy", float(((_like(output, y) > 0) == (y > 0.5)).double().mean())
     if task in {Task.REGRESSION, Task.RECONSTRUCTION}:
         return "r2", _explained(_like(output, y).double(), y.double())
-    raise UserError(f"how good the outputs of the task {task.value!r} are is not known")
+    raise UserError(f"there is no score for the task {task.value!r}")
 
 
 def _explained(output: Tensor, y: Tensor) -> float:
-    """1 - squared error / variance, averaged over target columns; a column that never changes counts 1 if met, else 0.
+    """Compute 1 - squared error / variance, averaged over target columns; constant columns count 1 if exact, else 0.
 
-    The same as scikit-learn's r2_score.
+    Equals scikit-learn's r2_score.
     """
     error = ((output - y) ** 2).flatten(1).sum(dim=0) if y.dim() > 1 else ((output - y) ** 2).sum()[None]
-    spread = ((y - y.mean(dim=0)) ** 2).flatten(1).sum(dim=0) if y.dim() > 1 else ((y - y.mean()) ** 2).sum()[None]
-    changing = 1 - error / torch.where(spread > 0, spread, torch.ones_like(spread))
-    return float(torch.where(spread > 0, changing, (error == 0).to(error.dtype)).mean())
+    variation = ((y - y.mean(dim=0)) ** 2).flatten(1).sum(dim=0) if y.dim() > 1 else ((y - y.mean()) ** 2).sum()[None]
+    changing = 1 - error / torch.where(variation > 0, variation, torch.ones_like(variation))
+    return float(torch.where(variation > 0, changing, (error == 0).to(error.dtype)).mean())
 
 
 def _like(output: Tensor, y: Tensor) -> Tensor:
-    """The outputs in the shape of the targets: (N,) and (N, 1) mean the same, anything else would be stretched."""
+    """Reshape the outputs like the targets: (N,) and (N, 1) are equivalent, other shapes would broadcast."""
     if output.shape == y.shape:
         return output
     if output.numel() == y.numel() and output.shape[0] == y.shape[0]:
         return output.reshape(y.shape)
     raise UserError(
-        f"the network gives outputs of the shape {tuple(output.shape)} for targets of the shape {tuple(y.shape)}",
-        do=f"Give its last layer {math.prod(y.shape[1:])} outputs",
+        f"the network has outputs of shape {tuple(output.shape)} for targets of shape {tuple(y.shape)}",
+        do=f"Set its last layer to {math.prod(y.shape[1:])} outputs",
     )
 
 

@@ -1,4 +1,4 @@
-"""Weights scaled by real data, layer after layer, until what each layer gives has the spread it should have."""
+"""LSUV: weights scaled on real data, layer by layer, to a given standard deviation of the outputs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from torch.nn.utils.parametrize import is_parametrized
 from babysit.nn.activation_lookup import WEIGHTED
 from babysit.nn.graph_recorder import isolated_run
 
-# Of Mishkin and Matas 2015, All you need is a good init: ten trials at most; their tolerance of 0.1 for the variance
-# is tightened, since a linear layer meets its goal with the first scaling.
+# Mishkin and Matas 2015, All you need is a good init: at most ten trials; their tolerance of 0.1 for the variance is
+# tightened, since a linear layer reaches its goal with the first scaling.
 _TRIALS = 10
 _TOLERANCE = 0.01
 
 
 def scale_by_data_(model: nn.Module, x: Tensor, goals: Mapping[str, float]) -> None:
-    """Scale the weights of the named layers, in the order they run, until their outputs have these deviations.
+    """Scale the weights of the named layers, in execution order, until their outputs have these standard deviations.
 
-    The model runs on x in evaluation mode; its modes, buffers and the random state stay as they were. A layer that
-    gives the same value for everything, or that never runs, is left as it is. Raises UserError when the model cannot
-    run on x.
+    The model runs on x in eval mode; its modes, buffers and the random state are restored. Layers with a constant
+    output, or that never run, are unchanged. Raises UserError when the model fails on x.
     """
     with isolated_run(model, x):
         for name in _order(model, x, goals):
@@ -30,7 +29,7 @@ def scale_by_data_(model: nn.Module, x: Tensor, goals: Mapping[str, float]) -> N
 
 
 def _order(model: nn.Module, x: Tensor, names: Mapping[str, float]) -> list[str]:
-    """The names in the order in which their layers first run."""
+    """Return the names in the order in which their layers first run."""
     ran: dict[str, None] = {}
     handles = [
         module.register_forward_hook(lambda *_, name=name: ran.setdefault(name))
@@ -48,17 +47,17 @@ def _order(model: nn.Module, x: Tensor, names: Mapping[str, float]) -> list[str]
 def _scale_layer(model: nn.Module, name: str, x: Tensor, goal: float) -> None:
     layer = model.get_submodule(name)
     for _ in range(_TRIALS):
-        spread, weight = _spread(model, layer, x), layer.weight
-        if not 0 < spread < math.inf or abs(spread / goal - 1) < _TOLERANCE or not isinstance(weight, Tensor):
+        std, weight = _output_std(model, layer, x), layer.weight
+        if not 0 < std < math.inf or abs(std / goal - 1) < _TOLERANCE or not isinstance(weight, Tensor):
             return
         if is_parametrized(layer, "weight"):
-            layer.weight = weight * (goal / spread)  # goes through the parametrization's inverse
+            layer.weight = weight * (goal / std)  # goes through the parametrization's inverse
         else:
-            weight.mul_(goal / spread)
+            weight.mul_(goal / std)
 
 
-def _spread(model: nn.Module, layer: nn.Module, x: Tensor) -> float:
-    """The standard deviation of what a layer gives when it first runs."""
+def _output_std(model: nn.Module, layer: nn.Module, x: Tensor) -> float:
+    """Return the standard deviation of a layer's first output."""
     seen: list[float] = []
     handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(_deviation(output)))
     try:

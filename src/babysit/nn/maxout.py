@@ -1,4 +1,4 @@
-"""Maxout: the largest of several linear maps, for dense and convolutional layers."""
+"""Maxout: the maximum of several linear maps, for dense and convolutional layers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from babysit.records.errors import UserError
 
 @final
 class Maxout(nn.Module):
-    """Take the largest of each `pieces` neighbouring features: (N, pieces * F, …) becomes (N, F, …).
+    """Take the maximum of every `pieces` neighboring features: (N, pieces * F, …) becomes (N, F, …).
 
-    After a linear or convolutional layer of pieces * F outputs this is the max of `pieces` linear maps, with nothing
-    that saturates or dies, for `pieces` times the parameters. Normalization goes between the layer and this module.
+    After a linear or convolutional layer of pieces * F outputs this is the maximum of `pieces` linear maps, which
+    neither saturates nor dies, for `pieces` times the parameters. Normalization goes between the layer and this module.
 
     Source: Goodfellow et al. 2013, Maxout Networks, https://arxiv.org/abs/1302.4389.
     """
@@ -22,33 +22,33 @@ class Maxout(nn.Module):
     def __init__(self, pieces: int = 2, *, dim: int = 1) -> None:
         super().__init__()
         if pieces < 2:
-            raise UserError(f"a Maxout of {pieces} pieces chooses nothing", do="Give at least 2 pieces")
+            raise UserError(f"a Maxout of {pieces} pieces has no choice", do="Give at least 2 pieces")
         self.pieces = pieces
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """The largest of each group of features."""
+        """Return the maximum of each group of features."""
         features = x.shape[self.dim]
         if features % self.pieces:
             raise UserError(
                 f"{features} features cannot be grouped into {self.pieces} pieces each",
                 where="Maxout",
-                do=f"Give the layer before it a multiple of {self.pieces} outputs",
+                do=f"Give the preceding layer a multiple of {self.pieces} outputs",
             )
         dim = self.dim % x.dim()
         grouped = x.reshape(*x.shape[:dim], features // self.pieces, self.pieces, *x.shape[dim + 1 :])
         return grouped.amax(dim + 1)
 
     def extra_repr(self) -> str:
-        """What is shown between the brackets."""
+        """Return the settings shown in the representation."""
         return f"pieces={self.pieces}, dim={self.dim}"
 
 
 def maxout_linear(inputs: int, outputs: int, *, pieces: int = 2) -> nn.Sequential:
-    """A dense layer of `outputs` units, each the largest of `pieces` linear maps of the inputs."""
+    """Build a dense layer of `outputs` units, each the maximum of `pieces` linear maps of the inputs."""
     return nn.Sequential(nn.Linear(inputs, pieces * outputs), Maxout(pieces))
 
 
 def maxout_conv2d(inputs: int, outputs: int, kernel_size: int, *, pieces: int = 2, padding: int = 0) -> nn.Sequential:
-    """A convolution of `outputs` channels, each the largest of `pieces` convolutions of the inputs."""
+    """Build a convolution of `outputs` channels, each the maximum of `pieces` convolutions of the inputs."""
     return nn.Sequential(nn.Conv2d(inputs, pieces * outputs, kernel_size, padding=padding), Maxout(pieces))

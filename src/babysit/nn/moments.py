@@ -11,15 +11,15 @@ from torch import Tensor
 
 from babysit.records.errors import UserError
 
-_VALUES_AT_ONCE = 2**22  # a float64 copy of so many values (32 MB) is made at a time
+_VALUES_AT_ONCE = 2**22  # values per float64 copy (32 MB)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moments:
-    """What one pass over the data gives; all tensors are float64 and have one value a feature."""
+    """Statistics of each feature in float64."""
 
-    count: int  # values behind each feature's mean
+    count: int  # values per feature
     mean: Tensor
     squares: Tensor  # sum of squared differences from the mean
     low: Tensor
@@ -27,17 +27,17 @@ class Moments:
 
     @property
     def variance(self) -> Tensor:
-        """The population variance (divided by the count)."""
+        """Return the population variance (divided by the count)."""
         return self.squares / self.count
 
     @property
     def constant(self) -> Tensor:
-        """True where a feature never changed; exact, where a variance may be tiny by rounding."""
+        """Mark constant features; exact, whereas a variance may be tiny by rounding."""
         return self.low == self.high
 
 
 def moments(x: Tensor | Iterable[Any], *, per: Literal["channel", "pixel"] = "channel") -> Moments:
-    """Moments of a tensor, or of batches (tensors, or pairs whose first part is the input), in one pass.
+    """Compute the moments of a tensor, or of batches (tensors, or pairs with the input first), in one pass.
 
     per="channel" averages over everything but axis 1 (the features of a table, the channels of images) and gives the
     shape (features,) or (channels, 1, 1); per="pixel" averages over samples only and gives the shape of a sample.
@@ -49,17 +49,17 @@ def moments(x: Tensor | Iterable[Any], *, per: Literal["channel", "pixel"] = "ch
         if found is not None and found.mean.shape != new.mean.shape:
             raise UserError(
                 f"batches of different shapes: statistics of shape {tuple(found.mean.shape)} "
-                f"and {tuple(new.mean.shape)} do not go together",
+                f"and {tuple(new.mean.shape)} do not match",
                 do="Give batches of samples of one shape",
             )
         found = new if found is None else merged(found, new)
     if found is None:
-        raise UserError("there are no samples to take statistics of", do="Fit on at least one sample")
+        raise UserError("there are no samples to compute statistics of", do="Fit on at least one sample")
     return found
 
 
 def merged(left: Moments, right: Moments) -> Moments:
-    """The moments of two sets of samples together.
+    """Combine the moments of two sets of samples.
 
     Source: Chan, Golub and LeVeque 1979, Updating formulae and a pairwise algorithm for computing sample variances.
     """
@@ -75,12 +75,12 @@ def merged(left: Moments, right: Moments) -> Moments:
 
 
 def finite_pieces(x: Tensor | Iterable[Any]) -> Iterator[Tensor]:
-    """The inputs in pieces of bounded size; raises UserError for NaN and infinite values."""
+    """Yield the inputs in pieces of bounded size; raise UserError for NaN and infinite values."""
     for piece in _pieces(x):
         good = torch.isfinite(piece)
         if not bool(good.all()):
             raise UserError(
-                f"{int((~good).sum())} of {piece.numel()} values are NaN or infinite, so statistics have no meaning",
+                f"{int((~good).sum())} of {piece.numel()} values are NaN or infinite, so statistics are undefined",
                 do="Fill them in or remove these samples before fitting",
             )
         yield piece

@@ -1,4 +1,4 @@
-"""Preprocessing as modules: fitted on the training split, saved with the model, the same for whoever uses it later."""
+"""Preprocessing modules: fitted on the training split, saved with the model, applied identically at inference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from babysit.nn.moments import Moments, moments
 from babysit.records.errors import UserError
 
-# A standard deviation below the smallest normal float32 would turn quotients into infinities.
+# Dividing by a standard deviation below the smallest normal float32 would give infinities.
 _SMALLEST_SCALE = torch.finfo(torch.float32).tiny
 
 
@@ -19,9 +19,9 @@ _SMALLEST_SCALE = torch.finfo(torch.float32).tiny
 class Standardize(nn.Module):
     """Subtract each feature's (or image channel's) mean and divide by its standard deviation.
 
-    Features that never change are only centred. `shape` is that of the statistics: (features,) for a table,
-    (channels, 1, 1) for images. Make it with `Standardize.fit(training_x)`; one that is made from a shape changes
-    nothing until a saved state is loaded into it.
+    Constant features are only centered. `shape` is that of the statistics: (features,) for a table,
+    (channels, 1, 1) for images. Create it with `Standardize.fit(training_x)`; created from a shape, it is the identity
+    until a state is loaded.
     """
 
     mean: Tensor
@@ -34,7 +34,7 @@ class Standardize(nn.Module):
 
     @classmethod
     def fit(cls, x: Tensor | Iterable[Any]) -> Standardize:
-        """Take the statistics of a tensor, or of batches in one pass, in float64.
+        """Compute the statistics of a tensor, or of batches in one pass, in float64.
 
         Raises UserError when there are no samples, and for NaN or infinite values.
         """
@@ -46,25 +46,25 @@ class Standardize(nn.Module):
 
     @property
     def words(self) -> str:
-        """What it does, as reports say it."""
+        """Describe the preprocessing for reports."""
         return "standardized by the training split: each feature has mean 0 and standard deviation 1"
 
     def forward(self, x: Tensor) -> Tensor:
-        """The standardized values."""
+        """Return the standardized values."""
         return (x - self.mean) / self.scale
 
     def inverse(self, x: Tensor) -> Tensor:
-        """The values as they were before."""
+        """Return the original values."""
         return x * self.scale + self.mean
 
 
 @final
 class Center(nn.Module):
-    """Subtract the mean of each channel (VGG) or the mean image (AlexNet); with a shared scale, divide by one number.
+    """Subtract the mean of each channel (VGG) or the mean image (AlexNet), and optionally divide by one scale.
 
-    `shape` as for `Standardize`, or the shape of an image for per="pixel". Pixels share a scale, so nothing needs to
-    be divided feature by feature; one scale for all of them keeps their relations and suits initializations that
-    expect inputs of unit size.
+    `shape` as for `Standardize`, or the shape of an image for per="pixel". Pixels have a common scale, so per-feature
+    scaling is unnecessary; one scale for all of them preserves their relations and suits initializations that expect
+    unit-scale inputs.
     """
 
     mean: Tensor
@@ -83,9 +83,9 @@ class Center(nn.Module):
         per: Literal["channel", "pixel"] = "channel",
         shared_scale: bool = False,
     ) -> Center:
-        """Take the means of a tensor, or of batches in one pass, in float64.
+        """Compute the means of a tensor, or of batches in one pass, in float64.
 
-        With `shared_scale` all values are divided by one number, the standard deviation of the centred data. Raises
+        With `shared_scale` all values are divided by one number, the standard deviation of the centered data. Raises
         UserError when there are no samples, and for NaN or infinite values.
         """
         if per not in {"channel", "pixel"}:
@@ -100,23 +100,23 @@ class Center(nn.Module):
 
     @property
     def words(self) -> str:
-        """What it does, as reports say it."""
+        """Describe the preprocessing for reports."""
         each = "channel" if self.mean.dim() == 3 else "feature"
         means = "the mean image" if self.mean.numel() > self.mean.shape[0] else f"the mean of each {each}"
         scale = "" if float(self.scale) == 1 else f", divided by {float(self.scale):.4g}"
-        return f"centred by the training split: {means} subtracted{scale}"
+        return f"centered by the training split: {means} subtracted{scale}"
 
     def forward(self, x: Tensor) -> Tensor:
-        """The centred values."""
+        """Return the centered values."""
         return (x - self.mean) / self.scale
 
     def inverse(self, x: Tensor) -> Tensor:
-        """The values as they were before."""
+        """Return the original values."""
         return x * self.scale + self.mean
 
 
 def preprocessing_for(kind: str, x: Tensor | Iterable[Any]) -> Standardize | Center:
-    """What suits the kind of data, fitted on x: images are centred by channel with one scale, tables standardized."""
+    """Fit the usual preprocessing on x: images centered by channel with one scale, tables standardized."""
     return Center.fit(x, shared_scale=True) if kind == "image" else Standardize.fit(x)
 
 

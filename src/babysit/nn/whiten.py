@@ -13,22 +13,22 @@ from babysit.records.errors import UserError
 
 Method = Literal["pca", "zca", "rotate"]
 
-# Directions with less than this share of the largest variance hold nothing but rounding: float32 inputs are exact to
-# 6e-8 of their size, and the variance of that error is the square of it.
+# Directions below this share of the largest variance are rounding errors: float32 inputs have a relative precision of
+# 6e-8, and the variance of that error is its square.
 _SMALLEST_SHARE = 1e-12
 
 
 @final
 class Whiten(nn.Module):
-    """Turn features into ones that are uncorrelated and, but for "rotate", have variance 1.
+    """Decorrelate features and, except for "rotate", scale them to variance 1.
 
-    "pca" gives the principal components, each divided by its standard deviation: (N, …) becomes (N, k). "zca" turns
-    them back, which changes the inputs as little as possible: (N, …) stays (N, …). "rotate" is PCA alone, undivided.
-    Make it with `Whiten.fit(training_x)`; one that is made from a shape changes nothing until a saved state is loaded.
+    "pca" returns the principal components, each divided by its standard deviation: (N, …) becomes (N, k). "zca" rotates
+    them back, which changes the inputs as little as possible: (N, …) stays (N, …). "rotate" is PCA without scaling.
+    Create it with `Whiten.fit(training_x)`; created from a shape, it is the identity until a state is loaded.
 
     Args:
         shape: shape of one sample, or the number of its features.
-        components: how many principal components there are; all when not given.
+        components: number of principal components; all when not given.
         method: see above.
     """
 
@@ -56,18 +56,18 @@ class Whiten(nn.Module):
         components: int | float | None = None,
         epsilon: float = 0.0,
     ) -> Whiten:
-        """Take the covariance of a tensor, or of batches in one pass, in float64.
+        """Compute the covariance of a tensor, or of batches in one pass, in float64.
 
         Args:
-            x: a tensor, or batches of them, or of pairs whose first part is the input.
+            x: a tensor, or batches of tensors, or of pairs with the input first.
             method: "pca", "zca" or "rotate".
-            components: how many principal components are kept, or, as a fraction below 1, the share of variance that
-                they must explain together; all when not given. Directions without variance are never kept.
-            epsilon: added to each variance, as a share of their mean; with 0 the covariance becomes the identity, with
-                more (1e-5 to 0.1), directions of little variance, which are mostly noise, are not blown up as much.
+            components: number of principal components, or, as a fraction below 1, the share of variance that they
+                explain together; all when not given. Directions without variance are always dropped.
+            epsilon: added to each variance, as a fraction of their mean; with 0 the covariance becomes the identity,
+                larger values (1e-5 to 0.1) amplify directions of low variance, which are mostly noise, less.
 
         Raises:
-            UserError: unusable settings, no samples, or none that differ.
+            UserError: invalid settings, no samples, or identical samples.
         """
         _refuse_settings(method, components, epsilon)
         batches = _Shaped(x)
@@ -89,31 +89,31 @@ class Whiten(nn.Module):
 
     @property
     def words(self) -> str:
-        """What it does, as reports say it."""
+        """Describe the preprocessing for reports."""
         share = f"{100 * float(self.get_buffer('explained')):.4g} % of the variance"
         if self.method == "zca":
-            return f"whitened by the training split (ZCA), {share} kept"
+            return f"whitened by the training split (ZCA), {share} retained"
         done = "principal components" if self.method == "rotate" else "whitened principal components"
         return f"{len(self.forward_map)} {done} of the training split, {share}"
 
     def forward(self, x: Tensor) -> Tensor:
-        """The whitened values: (N, k), or for "zca" the shape of x."""
-        # Subtracted before the product: large means would drown small differences in rounding.
+        """Return the whitened values: (N, k), or for "zca" the shape of x."""
+        # Subtract before the product: large means would lose small differences to rounding.
         result = (x.flatten(1) - self.mean) @ self.forward_map.T
         return result.reshape(x.shape) if self.method == "zca" else result
 
     def inverse(self, x: Tensor) -> Tensor:
-        """The values as they were before, as far as the components that were kept hold them; (N, *shape)."""
+        """Return the original values, as far as the retained components allow; (N, *shape)."""
         return (x.flatten(1) @ self.inverse_map.T + self.mean).reshape(len(x), *self.shape)
 
     def extra_repr(self) -> str:
-        """What is shown between the brackets."""
+        """Return the settings shown in the representation."""
         return f"{self.method}, {self.forward_map.shape[1]} -> {self.forward_map.shape[0]}"
 
 
 @final
 class _Shaped:
-    """Batches that remember the shape of a sample as they pass by."""
+    """Batches that record the shape of a sample during iteration."""
 
     def __init__(self, x: Tensor | Iterable[Any]) -> None:
         self._batches: Iterable[Any] = (x,) if isinstance(x, Tensor) else x
@@ -127,19 +127,19 @@ class _Shaped:
 
 
 def _principal(found: Covariance, components: int | float | None) -> tuple[Tensor, Tensor]:
-    """Variances, largest first, and the directions they lie in, as rows; the sign of each is made the same always."""
+    """Return variances, largest first, and their directions as rows; the sign of each is fixed."""
     values, vectors = torch.linalg.eigh(found.matrix)
     values, directions = values.flip(0), vectors.T.flip(0)
     usable = int((values > _SMALLEST_SHARE * values[0]).sum()) if float(values[0]) > 0 else 0
     if usable == 0:
         raise UserError(f"all {found.count} samples are the same", do="Fit on samples that differ")
-    kept = usable
+    count = usable
     if isinstance(components, float) and components < 1:
         explained = values.cumsum(0) / values.sum()
-        kept = min(usable, int((explained < components).sum()) + 1)
+        count = min(usable, int((explained < components).sum()) + 1)
     elif components is not None:
-        kept = min(usable, int(components))
-    values, directions = values[:kept], directions[:kept]
+        count = min(usable, int(components))
+    values, directions = values[:count], directions[:count]
     largest = directions.abs().argmax(1, keepdim=True)
     return values, directions * directions.gather(1, largest).sign()
 
@@ -150,8 +150,8 @@ def _refuse_settings(method: str, components: int | float | None, epsilon: float
     share = isinstance(components, float) and 0 < components < 1
     if components is not None and not share and (components < 1 or components != int(components)):
         raise UserError(
-            f"{components} components cannot be kept",
-            do="Give a whole number from 1 on, or the share of variance to explain, such as 0.99",
+            f"{components} components are not possible",
+            do="Give a positive integer, or the share of variance to explain, such as 0.99",
         )
     if not epsilon >= 0:
         raise UserError(f"epsilon is {epsilon}", do="Give 0 or a small positive share, such as 1e-5")

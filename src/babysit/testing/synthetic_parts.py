@@ -158,22 +158,22 @@ def experiments() -> tuple[ExperimentResult, ...]:
     return (
         ExperimentResult(
             name="initial-loss", outcome=Outcome.PASS, measured={"loss": 2.3112}, expected={"loss": 2.302585},
-            message="the loss before training is 2.31, and guessing would cost ln 10 = 2.303: as it should be",
+            message="initial loss 2.31, chance level ln 10 = 2.303: as expected",
             seconds=0.02,
         ),
         ExperimentResult(
             name="initial-loss-regularized", outcome=Outcome.PASS, measured={"loss": 3.0712, "strength": 0.004},
-            expected={"loss": 3.0701}, message="with an L2 penalty the loss goes from 2.311 to 3.071, as it should",
+            expected={"loss": 3.0701}, message="an L2 penalty raises the loss from 2.311 to 3.071, as expected",
             seconds=0.02,
         ),
         ExperimentResult(
             name="overfit-tiny", outcome=Outcome.PASS, measured={"loss": 0.011, "score": 1.0, "steps": 64.0},
-            expected={"loss": 0.023, "score": 1.0}, message="20 samples are known by heart after 64 steps",
+            expected={"loss": 0.023, "score": 1.0}, message="20 samples were memorized in 64 steps",
             curves={"loss": along(np.arange(65), tiny), "score": along(np.arange(65), right)}, seconds=0.4,
         ),
         ExperimentResult(
             name="lr-range", outcome=Outcome.PASS, measured={"suggested": 4.1e-3, "low": 3e-4, "high": 0.21},
-            message="the loss falls fastest at a learning rate of 4e-3; learning rates from 3e-4 to 0.2 are "
+            message="suggested LR 4e-3: the loss decreases fastest there; learning rates from 3e-4 to 0.2 are "
             "usable", seconds=1.1,
             curves={"loss": along(tries, losses), "smoothed": along(tries, smoothed), "lr": along(tries, lrs)},
         ),
