@@ -74,7 +74,7 @@ def test_a_loss_that_is_not_finite_and_gets_no_backward_is_a_problem(output: Bre
     run = watching.run
     seen = next(one for one in run.findings if one.code == "F906")
     assert (run.verdict, seen.first_step) == (Verdict.PROBLEMS, steps)
-    assert f"After {steps} steps a loss of nan was computed, and no step followed." in {
+    assert f"After {steps} steps a loss that is NaN was computed, and no step followed." in {
         one.message for one in run.findings
     }
 
