@@ -151,10 +151,10 @@ def test_a_run_that_claims_to_be_this_users_is_still_not_theirs(call):
         writer = store.open_writer(msgspec.structs.replace(interrupted("pipeline"), id="mine"))
         writer.close()
         assert store.origin("mine")[1]
-        with store._place.reading() as connection:
+        with store._backend.reading() as connection:
             seal = connection.execute(PARTS.select().where(PARTS.c.run_id == "mine", PARTS.c.name == PART)).one()
         store.save(interrupted("pipeline", source="/etc/passwd"))
-        with store._place.writing() as connection:
+        with store._backend.writing() as connection:
             of_evil = PARTS.c.run_id == "20991231-000000-evil"
             connection.execute(PARTS.update().where(of_evil, PARTS.c.name == PART).values(payload=seal.payload))
             connection.execute(
@@ -228,7 +228,7 @@ def test_settings_of_the_wrong_kind_are_told_in_one_line(call):
 def test_a_run_whose_id_leads_elsewhere_gets_no_folder(call, folder):
     with Store("s") as store:
         store.save(interrupted("pipeline"))
-        with store._place.writing() as connection:
+        with store._backend.writing() as connection:
             for table, column in (("runs", "id"), ("parts", "run_id")):
                 connection.exec_driver_sql(f"UPDATE {table} SET {column} = '../../outside'")
             connection.exec_driver_sql(

@@ -189,7 +189,7 @@ def test_an_imported_id_cannot_lead_out_of_its_folder(call, three):
     Path("cedar.json").write_text(text.replace('"cedar"', '"../../up"'))
     code, _, err = call("runs", "import", "cedar.json")
     assert code == 2
-    assert "cannot be the id" in err
+    assert "is not a valid run ID" in err
     assert err.count("\n") == 1
 
 

@@ -43,7 +43,7 @@ def test_a_store_may_be_named_by_folder_file_or_address(
 
 def test_an_unwritable_place_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file, not a folder")
-    with pytest.raises(UserError, match=r"cannot be kept here.*file.*name another place"):
+    with pytest.raises(UserError, match=r"cannot write to the store.*file.*use another store"):
         Store(str(tmp_path / "file" / "runs"))
 
 
@@ -60,7 +60,7 @@ def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_told_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "notes.sqlite"
     file.write_text("shopping list\n" * 400)
-    with pytest.raises(UserError, match=r"not a store, or it is damaged.*notes\.sqlite.*Move it aside"):
+    with pytest.raises(UserError, match=r"not a store, or it is damaged.*notes\.sqlite.*Move it away"):
         Store(str(file))
     assert file.read_text() == "shopping list\n" * 400
 
@@ -98,17 +98,17 @@ def test_a_store_that_another_program_holds_is_told(tmp_path: Path, monkeypatch:
     with sqlite3.connect(file, isolation_level=None) as holder:
         holder.execute("CREATE TABLE other (x)")
         holder.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(UserError, match="another program holds the store"):
+        with pytest.raises(UserError, match="locked by another program"):
             Store(str(file))
 
 
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("sqlite://", "in memory keeps nothing"),
-        ("sqlite:///:memory:", "in memory keeps nothing"),
+        ("sqlite://", "in-memory store"),
+        ("sqlite:///:memory:", "in-memory store"),
         ("nonsense://host/name", "not installed"),
-        ("http//:://", "not the address of a store"),
+        ("http//:://", "not a valid store address"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_told(address: str, told: str) -> None:

@@ -37,7 +37,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(place_module, "BUSY_SECONDS", 0.5)
     monkeypatch.setattr(sink_module, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(sink_module, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(sink_module, "_REPORT_SECONDS", 0.0)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
@@ -64,7 +64,7 @@ def test_a_server_that_stops_within_a_run_loses_nothing(server: PostgresServer) 
         assert writer.flush()
         assert steps_of(store, "a") == list(range(7))
         assert len(writer.problems) == 1
-        assert "records wait in" in writer.problems[0]
+        assert "records are spooled in" in writer.problems[0]
 
 
 @pytest.mark.server
@@ -80,7 +80,7 @@ def test_what_a_stopped_server_never_got_comes_in_when_the_store_is_next_opened(
     writer.close()
     store.save(full_run("b"))  # a whole run, as a training saves at its end
     store.close()
-    assert any("records wait" in problem for problem in store.problems)
+    assert any("records are spooled" in problem for problem in store.problems)
     server.start()
     with Store(address) as again:
         run = again.load("a")
@@ -109,7 +109,7 @@ def test_a_server_that_hangs_does_not_take_the_end_of_the_run_with_it(
         store.close()
         store.save(full_run("b"))
         assert time.monotonic() - begin < 30
-        assert "does not answer" in writer.problems[-1]
+        assert "does not respond" in writer.problems[-1]
     with Store(address) as again:
         assert steps_of(again, "a") == list(range(9))
         assert again.load("a").stop_reason == "done"
@@ -263,9 +263,9 @@ def test_a_folder_that_becomes_read_only_loses_nothing() -> None:
             },
         )
         assert end.returncode == 0, end.stderr
-        assert "records wait in" in end.stdout
+        assert "records are spooled in" in end.stdout
         assert "readable ['a']" in end.stdout
-        assert "UserError this store can only be read" in end.stdout
+        assert "UserError this store is read-only" in end.stdout
         assert end.stdout.splitlines()[-1] == "finished [0, 1, 2, 3, 4, 5, 6, 7]"
 
 
@@ -287,7 +287,7 @@ def test_a_writer_that_hangs_leaves_the_end_of_the_run_on_disk(tmp_path: Path, m
     time.sleep(writer_module.COMMIT_SECONDS + 0.3)
     writer.append(curves=losses(4, 6))
     writer.close()
-    assert "does not answer" in writer.problems[-1]
+    assert "does not respond" in writer.problems[-1]
     monkeypatch.setattr(sink_module, "apply", real)
     go_on.set()  # it arrives late, and then once more from the spool
     writer._thread.join(20)
@@ -355,7 +355,7 @@ def test_joining_keeps_the_order_of_rows_rewinds_and_fields() -> None:
 
 def test_changes_in_memory_keep_what_counts(tmp_path: Path) -> None:
     with Store(str(tmp_path / "runs")) as store:
-        sink = DurableWriter(store._place)
+        sink = DurableWriter(store._backend)
         recorder = ChangeBuilder(Run(id="a"), sink)
         made: list[Change] = [*recorder.beginning(Run(id="a"))]
         for step in range(0, 30_000, 1000):
@@ -406,7 +406,7 @@ def test_a_training_whose_store_fails_half_way_ends_as_it_would_have(
     holder = sqlite3.connect(tmp_path / "runs.sqlite", isolation_level=None)
     weights = train(store, fail=True)
     store.close()
-    assert any("records wait" in problem for problem in store.problems)
+    assert any("records are spooled" in problem for problem in store.problems)
     if database == "postgresql":
         server.start()
     else:

@@ -70,7 +70,7 @@ def test_a_store_that_can_only_be_read_is_read(folder: Path, words: list[str]) -
 def test_to_write_it_is_refused_in_one_line(folder: Path, words: list[str]) -> None:
     end = done_by_somebody(COMMAND.format(words=words), folder)
     assert end.returncode == 2
-    assert "can only be read" in " ".join(end.stderr.split())
+    assert "is read-only" in " ".join(end.stderr.split())
     assert "Traceback" not in end.stderr
 
 
@@ -124,7 +124,7 @@ print(*store.problems)
 def test_a_training_goes_on_beside_it_and_its_records_come_in_later(folder: Path) -> None:
     end = done_by_somebody(TRAINING, folder)
     assert end.stdout.startswith("True\n"), end.stderr
-    assert f"records wait in {folder.parent / 'temporary'}" in end.stdout
+    assert f"records are spooled in {folder.parent / 'temporary'}" in end.stdout
     assert list((folder.parent / "temporary").glob("*/*.spool"))
 
 

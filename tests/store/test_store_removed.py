@@ -23,7 +23,7 @@ from babysit.testing.sample_runs import full_run, losses
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sink_module, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(sink_module, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(sink_module, "_REPORT_SECONDS", 0.0)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
@@ -135,21 +135,21 @@ def test_a_run_deleted_while_its_store_could_not_be_written_stays_deleted(tmp_pa
 
 def test_records_of_a_run_that_nobody_began_here_are_told_and_left(tmp_path: Path) -> None:
     with Store(str(tmp_path)) as store:
-        waiting = Spool(store._place)
+        waiting = Spool(store._backend)
         waiting.append([SegmentRow("lost", 1, "w", "curves", b"")])
         waiting.close()
     with Store(str(tmp_path)) as store:
-        assert "run lost, of which they are, is not in this store" in store.problems[0]
-        assert len(list(spool.waiting(store._place))) == 1
+        assert "their run lost is not in this store" in store.problems[0]
+        assert len(list(spool.pending(store._backend))) == 1
 
 
 def test_a_run_may_be_kept_again_after_it_was_deleted_though_the_clock_went_back(tmp_path: Path) -> None:
     with Store(str(tmp_path)) as store:
         store.save(Run(id="a"))
-        with store._place.writing() as connection:
+        with store._backend.writing() as connection:
             connection.execute(RUNS.update().values(sequence=2**62))
         store.delete("a")
         store.save(Run(id="a", name="again"))
         assert store.load("a").name == "again"
-        with store._place.reading() as connection:
+        with store._backend.reading() as connection:
             assert connection.scalar(sa.text("SELECT count(*) FROM deleted")) == 0

@@ -103,7 +103,7 @@ def test_a_file_that_is_no_run_is_told_in_one_line(format: str, tmp_path: Path) 
     path = tmp_path / f"x.{format}"
     for content in (b"", b"shopping list\n", b"{}", b"\x00\xff" * 50, b"part,name,layer,step,value\n", b'{"format":1}'):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="not a run that babysit exported") as told:
+        with pytest.raises(UserError, match="not a run exported by babysit") as told:
             read_run(path)
         assert "\n" not in str(told.value)
         assert str(path) in str(told.value)
@@ -115,7 +115,7 @@ def test_a_table_that_was_sorted_or_cut_is_refused(tmp_path: Path) -> None:
     lines = path.read_text().splitlines(keepends=True)
     for changed in ([*lines[:2], *lines[3:]], [*lines[:2], *reversed(lines[2:])], [*lines[:-2], lines[-1], lines[-2]]):
         path.write_text("".join(changed))
-        with pytest.raises(UserError, match="not a run that babysit exported"):
+        with pytest.raises(UserError, match="not a run exported by babysit"):
             read_run(path)
 
 

@@ -24,7 +24,7 @@ from babysit.testing.sample_runs import full_run, losses, same
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(place_module, "BUSY_SECONDS", 0.1)
     monkeypatch.setattr(sink_module, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(sink_module, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(sink_module, "_REPORT_SECONDS", 0.0)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
@@ -94,7 +94,7 @@ def test_a_full_disk_spools_and_goes_on(file: Path, monkeypatch: pytest.MonkeyPa
     def limit(connection: sqlite3.Connection, record: object) -> None:
         connection.execute(f"PRAGMA max_page_count = {full}")  # SQLite then says "database or disk is full"
 
-    sa.event.listen(store._place.engine, "connect", limit)
+    sa.event.listen(store._backend.engine, "connect", limit)
     writer = store.open_writer(Run(id="a"))
     for step in range(0, 20_000, 1000):
         writer.append(curves=losses(step, step + 1000))
@@ -128,12 +128,12 @@ def test_records_wait_in_the_temporary_folder_when_the_run_folder_takes_none(
 
 def test_a_temporary_folder_of_someone_else_is_not_trusted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = open_backend(str(file))
-    folder, prefix = place.spools.places[1]
+    folder, prefix = place.spools.folders[1]
     folder.mkdir()
     (folder / f"{prefix}.bad.spool").write_bytes(b"")
-    assert len(list(spool.waiting(place))) == 1
+    assert len(list(spool.pending(place))) == 1
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    assert list(spool.waiting(place)) == []
+    assert list(spool.pending(place)) == []
 
 
 def test_records_wait_in_memory_when_no_disk_takes_them(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_records_wait_in_memory_when_no_disk_takes_them(file: Path, monkeypatch:
             assert not writer.flush()
             writer.append(curves=losses(3, 4))
             assert not writer.flush()
-        assert "wait in memory" in writer.problems[0]
+        assert "stay in memory" in writer.problems[0]
     writer.append(curves=losses(4, 5))
     assert writer.flush()
     writer.close()
@@ -166,7 +166,7 @@ def spooled(file: Path) -> tuple[Backend, Path]:
             writer.flush()
         writer.close()
     (path,) = file.parent.glob("*.spool")
-    return store._place, path
+    return store._backend, path
 
 
 def test_a_spool_cut_off_within_a_write_gives_what_is_whole(file: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_spool_cut_off_within_a_write_gives_what_is_whole(file: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with Store(str(file)) as store:
         assert steps_of(store, "a") == [0, 1, 2]
-        assert "cut off" in store.problems[0]
+        assert "are incomplete" in store.problems[0]
 
 
 def test_a_changed_byte_in_a_spool_is_noticed(file: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_spool_of_a_living_writer_is_left_to_it(file: Path) -> None:
         writer.append(curves=losses(0, 3))
         writer.flush()
         (mine,) = file.parent.glob("*.spool.open")
-        assert list(spool.waiting(store._place)) == []
+        assert list(spool.pending(store._backend)) == []
         assert mine.exists()
     with Store(str(file)) as again:
         assert steps_of(again, "a") == [0, 1, 2]

@@ -18,7 +18,7 @@ from babysit.testing.sample_runs import losses
 
 def files_of(address: str) -> str:
     target = make_url(address)
-    return for_server(target, target.render_as_string(hide_password=True)).places[0].prefix
+    return for_server(target, target.render_as_string(hide_password=True)).folders[0].prefix
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_the_place_of_a_server_does_not_depend_on_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = make_url("postgresql+psycopg://me@host/runs")
-    here = for_server(target, str(target)).places
+    here = for_server(target, str(target)).folders
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert for_server(target, str(target)).places == here
+    assert for_server(target, str(target)).folders == here
     assert here[0].path == tmp_path / "state" / "babysit"
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert for_server(target, str(target)).places[0].path == tmp_path / ".local" / "state" / "babysit"
+    assert for_server(target, str(target)).folders[0].path == tmp_path / ".local" / "state" / "babysit"
 
 
 STOPPED = """
@@ -93,7 +93,7 @@ def test_what_waits_for_a_server_is_found_from_another_folder(
     with Store(address) as store:
         assert len(store.load("a").curves.get(TRAIN_LOSS).steps) == 6
         assert store.problems == ()
-        assert list(spool.waiting(store._place)) == []
+        assert list(spool.pending(store._backend)) == []
 
 
 @pytest.mark.server

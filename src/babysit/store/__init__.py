@@ -1,4 +1,4 @@
-"""Where runs are kept.
+"""Run store.
 
 Purpose: write, read and list runs in SQLite or PostgreSQL
 May import: records, never torch

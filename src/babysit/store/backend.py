@@ -1,4 +1,4 @@
-"""Where a store is: its database, opened and made ready, and where records wait while it cannot be written."""
+"""Database backend of a store: connection setup, schema preparation and spool locations."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ DATABASE_NAME: Final = "babysit.sqlite"
 VARIABLE: Final = "BABYSIT_STORE"
 BOUND_VARIABLE: Final = "BABYSIT_MAX_RUN_SIZE"
 
-# What a run may take: every row of most runs, and of one of a million steps under a hundred layers some 5,000 sampled
-# steps, more than a page can show; read in well under a second (docs/benchmarks/store.md).
+# Default limit for the size of a run: every row of most runs, and some 5,000 sampled steps of a run of a million steps
+# and a hundred layers, more than a page can show; read in well under a second (docs/benchmarks/store.md).
 MEGABYTES: Final = 64.0
 
-# Of those, what the rows themselves may be: measured, SQLite's file is 1.05 times as large, and has to grow while it is
-# rewritten.
+# Fraction of the limit available to the rows: a SQLite file was measured to be 1.05 times as large, and it grows while
+# rows are rewritten.
 _ROWS_SHARE: Final = 0.9
 
-# How long to wait for another writer; a transaction of ours takes milliseconds, so sixteen of them are through by then.
+# How long to wait for another writer; a transaction takes milliseconds, so sixteen writers are done by then.
 BUSY_SECONDS: Final = 5.0
 
 _WRITES = "babysit_writes"
@@ -46,18 +46,18 @@ _WRITES = "babysit_writes"
 
 @dataclass(frozen=True)
 class Backend:
-    """A database that is ready to be used."""
+    """A prepared database."""
 
     engine: Engine
-    label: str  # how it is called in messages: a path, or a URL without its password
-    spools: SpoolPaths  # where records wait
-    file: Path | None = None  # the database, where it is a file of this machine
-    unwritable: str = ""  # why it can only be read; "" for one that can be written
-    most_bytes: float = math.inf  # what the curves and layer metrics of one run may take
+    label: str  # its name in messages: a path, or a URL without its password
+    spools: SpoolPaths  # where records are spooled while the database cannot be written
+    file: Path | None = None  # the database file; None for a server
+    unwritable: str = ""  # why it is read-only; "" for a writable one
+    most_bytes: float = math.inf  # limit for the curves and layer metrics of one run
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one state of the store; raises UserError when it cannot be read."""
+        """Open a read transaction (one consistent snapshot). Raises UserError if the store cannot be read."""
         try:
             with fork_safety.no_fork(), self.engine.connect() as connection, connection.begin():
                 yield connection
@@ -66,27 +66,28 @@ class Backend:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that writes; raises UserError when that is impossible."""
+        """Open a write transaction. Raises UserError if the store cannot be written."""
         try:
             with fork_safety.no_fork(), self.connect_for_writing() as connection, connection.begin():
                 yield connection
         except (SQLAlchemyError, sqlite3.Error, TimeoutError) as problem:
             raise to_user_error(problem, self.label) from problem
 
-    def give_back(self) -> None:
-        """Makes what was deleted free for others: SQLite gives it to the disk, PostgreSQL to the rows to come."""
-        missed = suppress(SQLAlchemyError, sqlite3.Error, TimeoutError)  # then the next time does it
-        with missed, fork_safety.no_fork(), self.engine.connect() as connection:
+    def vacuum(self) -> None:
+        """Release the space of deleted rows: SQLite returns it to the disk, PostgreSQL reuses it for new rows."""
+        ignored = suppress(SQLAlchemyError, sqlite3.Error, TimeoutError)  # the next call releases it
+        with ignored, fork_safety.no_fork(), self.engine.connect() as connection:
             if self.file is not None:
                 # As a script: a statement without rows is stepped once by Python, which frees one page.
                 connection.connection.cursor().executescript("PRAGMA incremental_vacuum")
-            elif connection.dialect.name == "postgresql":  # which does so by itself too, but minutes later
+            elif connection.dialect.name == "postgresql":  # autovacuum would do this minutes later
                 connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(f"VACUUM {SEGMENTS.name}")
 
-    def which_file(self) -> tuple[int, int] | None:
-        """Which file is there now: SQLite would go on writing to one that was moved aside, and that nobody looks for.
+    def file_id(self) -> tuple[int, int] | None:
+        """Return device and inode of the database file, or None for a server.
 
-        Raises FileNotFoundError when there is none; None for a server.
+        SQLite keeps writing to a file that was moved away; the ID reveals it. Raises FileNotFoundError if there is
+        none.
         """
         if self.file is None:
             return None
@@ -97,54 +98,54 @@ class Backend:
         return facts.st_dev, facts.st_ino
 
     def connect_for_writing(self) -> Connection:
-        """A connection whose transactions write from their beginning; raises UserError where that is impossible."""
+        """Connect with transactions that take the write lock at once. Raises UserError if the store is read-only."""
         if self.unwritable:
             raise UserError(
-                f"this store can only be read: {self.unwritable}",
+                f"this store is read-only: {self.unwritable}",
                 where=self.label,
-                do="Make it writable, or copy it to a place that is",
+                do="Make it writable, or copy it to a writable location",
             )
         return self.engine.connect().execution_options(**{_WRITES: True})
 
 
 def open_backend(url: str | None = None, *, megabytes: float | None = None) -> Backend:
-    """Opens a store: a folder, a file, or a SQLAlchemy URL; None is what BABYSIT_STORE says, else `./babysit_runs/`.
+    """Open a store: a folder, a file or a SQLAlchemy URL; None for BABYSIT_STORE, else `./babysit_runs/`.
 
-    Of a run it keeps `megabytes` of curves and layer metrics, 0 for all of them; None is what BABYSIT_MAX_RUN_SIZE
-    says, else MEGABYTES. What is there and cannot be written is opened to be read. Raises UserError when it cannot be
-    opened, or is not a store.
+    `megabytes` limits the curves and layer metrics of one run, 0 for no limit; None for BABYSIT_MAX_RUN_SIZE, else
+    MEGABYTES. An existing store that cannot be written is opened read-only. Raises UserError if it cannot be opened or
+    is not a store.
     """
     most_bytes = _most_bytes(megabytes)
     target = _target(url or os.environ.get(VARIABLE))
     if target.get_backend_name() == "sqlite":
-        place = _sqlite_place(Path(target.database or ""))
+        backend = _sqlite_backend(Path(target.database or ""))
     else:
         label = target.render_as_string(hide_password=True)
-        place = Backend(_engine(target, label), label, for_server(target, label))
-    _prepare(place)
-    return replace(place, most_bytes=most_bytes)
+        backend = Backend(_engine(target, label), label, for_server(target, label))
+    _prepare(backend)
+    return replace(backend, most_bytes=most_bytes)
 
 
-def make_ready(place: Backend) -> None:
-    """Makes the tables, and the folder of a file, where they are gone; raises UserError when that is impossible."""
-    if place.file is not None and not place.file.parent.exists():
+def make_ready(backend: Backend) -> None:
+    """Create missing tables, and the folder of a file. Raises UserError if they cannot be created."""
+    if backend.file is not None and not backend.file.parent.exists():
         try:
-            _make_folder(place.file.parent)
+            _make_folder(backend.file.parent)
         except OSError as problem:
-            raise unwritable(place.file.parent, problem.strerror or str(problem)) from problem
-    _prepare(place)
+            raise unwritable(backend.file.parent, problem.strerror or str(problem)) from problem
+    _prepare(backend)
 
 
 def _most_bytes(megabytes: float | None) -> float:
-    said = os.environ.get(BOUND_VARIABLE) if megabytes is None else megabytes
+    value = os.environ.get(BOUND_VARIABLE) if megabytes is None else megabytes
     try:
-        number = MEGABYTES if said in (None, "") else float(said)
+        number = MEGABYTES if value in (None, "") else float(value)
     except ValueError:
         number = math.nan
     if not number >= 0:
         raise UserError(
-            f"the bound of a run is {said!r}, not a number of megabytes",
-            do=f"Give {MEGABYTES:g} (the usual), or 0 to keep every row",
+            f"the maximum run size is {value!r}, not a number of megabytes",
+            do=f"Use {MEGABYTES:g} (the default), or 0 to keep every row",
         )
     return number * 1e6 * _ROWS_SHARE if number else math.inf
 
@@ -156,27 +157,27 @@ def _target(url: str | None) -> URL:
         return URL.create("sqlite", database=str(file.absolute()))
     try:
         target = make_url(url)
-    except (ArgumentError, ValueError) as problem:  # ValueError: half an IPv6 address, a port that is no number
+    except (ArgumentError, ValueError) as problem:  # ValueError: an incomplete IPv6 address, a port that is no number
         raise UserError(
-            "this is not the address of a store",
+            "this is not a valid store address",
             where=url,
-            do="Write a folder, sqlite:///path/to/file.sqlite or postgresql+psycopg://user@host/name",
+            do="Use a folder, sqlite:///path/to/file.sqlite or postgresql+psycopg://user@host/name",
         ) from problem
     if target.get_backend_name() == "sqlite":
         if target.database in (None, "", ":memory:"):
-            raise UserError("a store in memory keeps nothing", where=url, do="Name a file: sqlite:///runs.sqlite")
+            raise UserError("an in-memory store loses its runs", where=url, do="Use a file: sqlite:///runs.sqlite")
         return target.set(database=str(Path(str(target.database)).expanduser().absolute()))
     return target
 
 
-def _sqlite_place(file: Path) -> Backend:
+def _sqlite_backend(file: Path) -> Backend:
     folder, label = file.parent, str(file)
     try:
         _make_folder(folder)
     except OSError as problem:
         raise unwritable(folder, problem.strerror or str(problem)) from problem
     if file.is_dir():
-        raise UserError("a folder stands where the store's file should be", where=label, do="Name another file")
+        raise UserError("the store's file is a folder", where=label, do="Use another file")
     if file.exists() and not os.access(file, os.R_OK):
         raise unwritable(file, "Permission denied")
     if not os.access(folder, os.W_OK | os.X_OK) or (file.exists() and not os.access(file, os.W_OK)):
@@ -193,7 +194,7 @@ def _make_folder(folder: Path) -> None:
     if not os.access(folder, os.W_OK):
         return
     ignore = folder / ".gitignore"
-    # Runs are no part of a project's history; a folder that was there before is the user's to arrange.
+    # Runs do not belong in version control; a folder that existed before is left to the user.
     if (made or folder.name == RUNS_FOLDER) and not ignore.exists():
         ignore.write_text("*\n")
 
@@ -201,13 +202,13 @@ def _make_folder(folder: Path) -> None:
 def _engine(target: URL, label: str) -> Engine:
     sqlite = target.get_backend_name() == "sqlite"
     try:
-        # No pool: a connection is never shared between threads, nor left open to be inherited by a forked child.
+        # No pool: connections are never shared between threads or inherited by a forked child.
         engine = sa.create_engine(target, poolclass=NullPool, connect_args=_patience(target))
     except (ModuleNotFoundError, NoSuchModuleError) as problem:
         raise UserError(
-            f"what talks to this kind of database is not installed: {problem}",
+            f"the driver for this database is not installed: {problem}",
             where=label,
-            do="For PostgreSQL: pip install 'babysit[postgres]', and begin the address with postgresql+psycopg://",
+            do="For PostgreSQL: pip install 'babysit[postgres]', and start the address with postgresql+psycopg://",
         ) from problem
     if sqlite:
         event.listen(engine, "connect", _arrange_sqlite)
@@ -218,10 +219,10 @@ def _engine(target: URL, label: str) -> Engine:
 
 
 def _patience(target: URL) -> dict[str, Any]:
-    """How long to wait for an answer, where the address does not say it itself."""
+    """Return default timeouts for those that the address does not set."""
     if target.get_backend_name() == "sqlite":
         return {"timeout": BUSY_SECONDS}
-    # A server or a network that went away without a word is noticed in seconds, not in a quarter of an hour:
+    # Detects a lost server or network in seconds instead of a quarter of an hour:
     # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
     waits = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
     return (
@@ -232,47 +233,47 @@ def _patience(target: URL) -> dict[str, Any]:
 
 
 def _arrange_postgresql(connection: Any, record: object) -> None:
-    # Whoever locks our tables is waited for as long as another writer of SQLite, and no longer.
+    # The same wait for a table lock as for another writer in SQLite.
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}")
     connection.commit()
 
 
 def _arrange_sqlite(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by us, see below
+    connection.isolation_level = None  # transactions are started explicitly, see below
     connection.text_factory = text_or_bytes
     if not connection.execute("PRAGMA page_count").fetchone()[0]:
-        # What deleted runs leave free can go back to the disk; only a file that is still empty can be told so.
+        # Lets space of deleted runs return to the disk; SQLite accepts this setting only in an empty file.
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     # Readers and a writer do not wait for each other: https://www.sqlite.org/wal.html
     connection.execute("PRAGMA journal_mode=WAL")
-    # Whole after a power cut, and safe at once against the end of the process; no wait for the disk at each commit.
+    # Consistent after a power failure and durable against a killed process, without an fsync at each commit.
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that began as a reader cannot always become a writer while others write; so it says so first.
+    # A read transaction cannot always be upgraded while others write, so the write lock is taken first.
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _prepare(place: Backend) -> None:
-    if place.unwritable:
-        with place.reading() as connection:
+def _prepare(backend: Backend) -> None:
+    if backend.unwritable:
+        with backend.reading() as connection:
             require_readable(connection)
         return
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            # Most stores are ready: to look is enough, and waits for nobody who writes.
-            with fork_safety.no_fork(), place.engine.connect() as connection, connection.begin():
+            # Most stores are ready: a read is enough and does not wait for a writer.
+            with fork_safety.no_fork(), backend.engine.connect() as connection, connection.begin():
                 if is_ready(connection):
                     return
-            with fork_safety.no_fork(), place.connect_for_writing() as connection, connection.begin():
+            with fork_safety.no_fork(), backend.connect_for_writing() as connection, connection.begin():
                 prepare(connection)
             return
         except (SQLAlchemyError, sqlite3.Error, TimeoutError) as problem:
-            # Many may open a new store at the same time: one makes the tables, the others look again.
+            # Several processes may open a new store at the same time: one creates the tables, the others retry.
             if time.monotonic() > deadline or not is_transient(problem):
-                raise to_user_error(problem, place.label) from problem
+                raise to_user_error(problem, backend.label) from problem
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Turns what a program says about its run into changes, and keeps the run's one line up to date."""
+"""Conversion of recorded items (rows, fields, rewinds) into store changes, with the run's summary row kept current."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 class SetFields(msgspec.Struct, frozen=True):
-    """Fields of the run that take a new value."""
+    """New values of fields of the run."""
 
     values: dict[str, Any]
 
 
 class Truncate(msgspec.Struct, frozen=True):
-    """What came after a step did not happen: training went back to it."""
+    """Discards rows after a step: training was resumed there."""
 
     step: int
 
@@ -63,12 +63,12 @@ _JOIN: Final[dict[str, Callable[[Sequence[Any]], Any]]] = {CURVES: join_curves, 
 
 @final
 class ChangeBuilder:
-    """One run as it becomes known; everything that cannot be recorded is told to the sink and left out."""
+    """Changes of one run; items that cannot be recorded are reported to the sink and left out."""
 
     def __init__(self, run: Run, sink: DurableWriter, *, most_bytes: float = math.inf) -> None:
         self._sink = sink
         self._most_bytes = most_bytes
-        # Only what the one line of the run needs is kept: curves and layer metrics can be large.
+        # Holds only what the summary row needs: curves and layer metrics can be large.
         self._run = msgspec.structs.replace(run, curves=Curves(), layer_metrics=LayerMetrics())
         self._owner = this_process()
         self._created = run.created or datetime.now(UTC).isoformat(timespec="seconds")
@@ -76,7 +76,7 @@ class ChangeBuilder:
         self._best: dict[str, float] = {}
 
     def beginning(self, run: Run, *, how: How = "begun") -> list[Change]:
-        """The changes that keep a whole run in place of what was kept under its id, and say how it came here."""
+        """Return the changes that store a whole run in place of any under its ID, and its origin."""
         rows = self._fitting(run)
         create = self._row(
             create=True, thinned=rows.curves is not run.curves or rows.layer_metrics is not run.layer_metrics
@@ -87,17 +87,17 @@ class ChangeBuilder:
         return [create, *rest, origin, *self.changes([rows]), self._row()]
 
     def _fitting(self, run: Run) -> Rows:
-        """The rows of a whole run within its bound; here all of them, and all alarms, are known."""
+        """Downsample the rows of a whole run to its limit, around all of its alarms."""
         try:
             rows = downsample(
                 run.curves, run.layer_metrics, marks=marks_of(run.findings, run.events), most_bytes=self._most_bytes
             )
-        except Exception:  # rows that are wrong in themselves: what joins them says which, and leaves those out
+        except Exception:  # invalid rows: joining them reports and leaves out the invalid ones
             return Rows(run.curves, run.layer_metrics)
         return Rows(*rows)
 
     def changes(self, items: Sequence[Item]) -> list[Change]:
-        """The changes that these items make, new rows joined into one piece each."""
+        """Return the changes for these items; consecutive rows are joined into one segment."""
         made: list[Change] = []
         rows: dict[str, list[Any]] = {CURVES: [], LAYER_METRICS: []}
         for item in items:
@@ -114,7 +114,7 @@ class ChangeBuilder:
         return [*made, self._row()] if made else []
 
     def heartbeat(self) -> list[Change]:
-        """Says that the writer is still there."""
+        """Return the change that signals a live writer."""
         return [self._row()]
 
     def _joined(self, rows: dict[str, list[Any]]) -> list[Change]:
@@ -127,9 +127,9 @@ class ChangeBuilder:
             return [self._segment(kind, _JOIN[kind](pieces))]
         except Exception as problem:
             if len(pieces) == 1:
-                self._sink.tell(f"{kind} were left out: {problem}")
+                self._sink.report(f"{kind} were left out: {problem}")
                 return []
-        # One of them is at fault: the others are kept.
+        # One of them is invalid: keep the others.
         return [change for piece in pieces for change in self._segments(kind, [piece])]
 
     def _segment(self, kind: str, joined: Any) -> Change:
@@ -141,7 +141,7 @@ class ChangeBuilder:
 
     def _rewound(self, step: int) -> list[Change]:
         self._steps = step + 1
-        self._best = {}  # the best may have come after that step; what follows says it anew
+        self._best = {}  # the best may have come after that step
         payload = to_bytes(int(step))
         return [SegmentRow(self._run.id, self._sink.next_sequence(), self._sink.writer, REWIND, payload)]
 
@@ -151,7 +151,7 @@ class ChangeBuilder:
             try:
                 made.append(self._field(name, value))
             except Exception as problem:
-                self._sink.tell(f"{name} was left out: {problem}")
+                self._sink.report(f"{name} was left out: {problem}")
         return made
 
     def _field(self, name: str, value: Any) -> Change:
@@ -161,9 +161,9 @@ class ChangeBuilder:
         if name not in PART_NAMES:
             raise ValueError("a run has no such field")
         if name == "id" and value != self._run.id:
-            raise ValueError("a run keeps its id")
+            raise ValueError("the ID of a run cannot change")
         payload = to_bytes(value)
-        # Read back with its type: what cannot be read must not be written, or the whole run would be unreadable.
+        # Decode with its type before writing: an unreadable field would make the whole run unreadable.
         known = getattr(assemble({"id": to_bytes(self._run.id), name: payload}, ()), name)
         self._run = msgspec.structs.replace(self._run, **{name: known})
         # What was read back is kept: a record that is made holds no secret.
@@ -189,11 +189,11 @@ class ChangeBuilder:
             "started": owner.started,
             "seen": time.time(),
         }
-        if thinned:  # told once; what happens later in the store is told there
+        if thinned:  # set once; later downsampling in the store sets it there
             columns["thinned"] = 1
         return RunRow(run.id, self._sink.next_sequence(), self._sink.writer, create, columns)
 
 
 def storable(text: str) -> str:
-    """Text that every database takes: without NUL (PostgreSQL has none) and without halves of characters."""
+    """Return text that every database accepts: without NUL (not allowed in PostgreSQL) and lone surrogates."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""Keeps what a run takes small while it grows: small segments are joined, and rows are left out beyond its bound."""
+"""Compaction of growing runs: merge small segments and downsample rows beyond the size limit."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from babysit.store.rows import (
 )
 from babysit.store.schema import PARTS, RUNS, SEGMENTS
 
-# A run that grew beyond its bound is thinned to half of it, so that it need not be thinned again for a while.
+# A run over its limit is downsampled to this fraction of it, so that the next downsampling is not due immediately.
 _REMAINS: Final = 0.5
 
 
 def merge_segments(connection: Connection, run_id: str, *, writer: str, after: int) -> int:
-    """Joins the small segments of a run that come after a sequence number; gives the number of the last one.
+    """Merge the segments of a run after a sequence number and return the number of the last one.
 
-    Reading a run takes about 50 µs a segment, and a long run has many. A run that another writer took over is left
-    alone, as are segments that do more than add rows.
+    Reading a run takes about 50 µs per segment. Does nothing if another writer took over the run or segments do more
+    than add rows.
     """
     owner = connection.scalar(sa.select(RUNS.c.writer).where(RUNS.c.id == run_id))
     newer = sa.and_(SEGMENTS.c.run_id == run_id, SEGMENTS.c.sequence > after)
@@ -65,22 +65,22 @@ _JOINED: Final[dict[str, Callable[[Sequence[bytes]], Curves | LayerMetrics]]] = 
 
 
 def enforce_limit(connection: Connection, run_id: str, *, most_bytes: float, writer: str = "") -> int | None:
-    """Thins a run that takes more than its bound; gives the number of its last segment then, None when it fits.
+    """Downsample a run over its size limit and return the number of its last segment; None if it fits.
 
-    With a `writer`, a run that another one took over is left alone.
+    With `writer`, does nothing if another writer took over the run.
     """
     row = connection.execute(sa.select(RUNS.c.bytes, RUNS.c.writer).where(RUNS.c.id == run_id)).first()
     if row is None or row.bytes <= most_bytes or writer not in ("", row.writer):
         return None
     mine = SEGMENTS.c.run_id == run_id
     segments = connection.execute(sa.select(SEGMENTS).where(mine).order_by(SEGMENTS.c.sequence)).all()
-    if len(segments) < 2:  # one piece alone was thinned before it was written
+    if len(segments) < 2:  # a single segment was downsampled before it was written
         return None
     curves, layer_metrics = joined((segment.kind, bytes(segment.payload)) for segment in segments)
     marks = _marks(connection, run_id)
     curves, layer_metrics = downsample(curves, layer_metrics, marks=marks, most_bytes=most_bytes * _REMAINS)
     connection.execute(SEGMENTS.delete().where(mine))
-    # In place of the last two of those they replace: whatever was written since comes after them.
+    # They take the numbers of the last two segments they replace: newer segments come after them.
     pieces = (
         (segments[-2].sequence, WHOLE_CURVES, curves),
         (segments[-1].sequence, WHOLE_LAYER_METRICS, layer_metrics),
@@ -106,13 +106,13 @@ def _marks(connection: Connection, run_id: str) -> Marks:
 
 
 def shrink(changes: Sequence[Change], *, most_bytes: float) -> list[Change]:
-    """The changes of one run as long as they are small; else what they come to, with rows left out beyond the bound."""
+    """Return the changes of one run as they are if small, else joined and downsampled to the size limit."""
     segments = [change for change in changes if isinstance(change, SegmentRow)]
     adding = all(segment.kind in (CURVES, LAYER_METRICS) for segment in segments)
     if sum(len(segment.payload) for segment in segments) <= most_bytes or not adding:
         return list(changes)
     begun = [change for change in changes if isinstance(change, RunRow) and change.create]
-    told = [change for change in changes if isinstance(change, RunRow) and not change.create]
+    updates = [change for change in changes if isinstance(change, RunRow) and not change.create]
     parts = {change.name: change for change in changes if isinstance(change, PartRow)}
     curves, layer_metrics = joined((segment.kind, segment.payload) for segment in segments)
     rows = downsample(curves, layer_metrics, marks=Marks(), most_bytes=most_bytes * _REMAINS)
@@ -122,4 +122,4 @@ def shrink(changes: Sequence[Change], *, most_bytes: float) -> list[Change]:
         for kind, piece in zip((CURVES, LAYER_METRICS), rows, strict=True)
         if kind in last
     ]
-    return sorted([*begun[-1:], *parts.values(), *pieces, *told[-1:]], key=lambda change: change.sequence)
+    return sorted([*begun[-1:], *parts.values(), *pieces, *updates[-1:]], key=lambda change: change.sequence)

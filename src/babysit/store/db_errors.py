@@ -1,4 +1,4 @@
-"""What goes wrong with a database, in words, and whether it may go well a moment later."""
+"""Database errors as user messages, and whether they are transient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from babysit.records.errors import UserError
 from babysit.records.serialization import NewerError
 
-_LONGEST: Final = 200  # letters of what a library says
+_LONGEST: Final = 200  # characters of a library's message
 
 
 def _code(problem: BaseException) -> str:
@@ -22,14 +22,14 @@ def _code(problem: BaseException) -> str:
 
 
 def is_busy(problem: BaseException) -> bool:
-    """Whether others were writing for so long that our turn did not come."""
+    """Check whether the wait for other writers timed out."""
     # https://www.postgresql.org/docs/current/errcodes-appendix.html: lock_not_available
     state = getattr(getattr(problem, "orig", None) or problem, "sqlstate", "")
     return _code(problem).startswith("SQLITE_BUSY") or state == "55P03"
 
 
 def is_transient(problem: BaseException) -> bool:
-    """Whether the same may go well a moment later: another program was writing, or made the tables first."""
+    """Check whether a retry may succeed: another program was writing, or created the tables first."""
     origin = getattr(problem, "orig", None) or problem
     if isinstance(origin, sqlite3.Error):
         return is_busy(problem)
@@ -37,34 +37,34 @@ def is_transient(problem: BaseException) -> bool:
 
 
 def to_user_error(problem: BaseException, label: str) -> UserError:
-    """What to say to the user, and what to do."""
+    """Map a database error to a user message and a hint."""
     code = _code(problem)
     if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return UserError(
-            "this file is not a store, or it is damaged", where=label, do="Move it aside, or name another place"
+            "this file is not a store, or it is damaged", where=label, do="Move it away, or use another store"
         )
     if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
         return unwritable(Path(label), reason(problem))
     if code.startswith("SQLITE_BUSY"):
-        return UserError("another program holds the store", where=label, do="Wait for it to finish, then try again")
+        return UserError("the store is locked by another program", where=label, do="Wait for it to finish, then retry")
     if code.startswith("SQLITE_FULL"):
-        return UserError("there is no room left for the store", where=label, do="Free some disk space")
-    return UserError(f"the store cannot be used: {reason(problem)}", where=label, do="Look whether it can be reached")
+        return UserError("no space left for the store", where=label, do="Free some disk space")
+    return UserError(f"the store cannot be used: {reason(problem)}", where=label, do="Check that it is reachable")
 
 
 def reason(problem: BaseException) -> str:
-    """What went wrong, in the database's own words, on one line."""
+    """Return the database's own message on one line."""
     origin = getattr(problem, "orig", None) or problem
     return " ".join(str(origin).split()) or type(origin).__name__
 
 
 class UnreadableError(UserError):
-    """What is kept of one run is damaged; the other runs of the store are not."""
+    """A damaged record of one run; other runs of the store are not affected."""
 
 
 @contextmanager
 def decoding(run_id: str, label: str) -> Iterator[None]:
-    """The one boundary between the rows of a run and the records made of them: whatever is wrong in them is told."""
+    """Convert any error while rows of a run are decoded to UnreadableError."""
     try:
         yield
     except NewerError:
@@ -72,21 +72,21 @@ def decoding(run_id: str, label: str) -> Iterator[None]:
     except Exception as problem:
         what = problem.what if isinstance(problem, UserError) else " ".join(str(problem).split())[:_LONGEST]
         raise UnreadableError(
-            f"what is kept of run {run_id} is damaged and cannot be read: {what or type(problem).__name__}",
+            f"the record of run {run_id} is damaged and cannot be read: {what or type(problem).__name__}",
             where=label,
-            do="The other runs are not touched by it. Bring a copy of the store back, or delete the run: "
+            do="Other runs are not affected. Restore the store from a backup, or delete the run: "
             f"babysit runs delete {run_id}",
         ) from problem
 
 
 class UnwritableError(UserError):
-    """A place where nothing can be kept."""
+    """A location that cannot be written."""
 
 
 def unwritable(path: Path, reason: str) -> UnwritableError:
-    """What to say of a place that takes nothing."""
+    """Return the error for a location that cannot be written."""
     return UnwritableError(
-        f"runs cannot be kept here: {reason}",
+        f"cannot write to the store: {reason}",
         where=str(path),
-        do="Make it writable, or name another place for the store",
+        do="Make it writable, or use another store",
     )

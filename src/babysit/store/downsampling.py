@@ -1,10 +1,10 @@
-"""Which rows of a long run are kept when not all of them may be: dense early, spread by the logarithm late.
+"""Downsampling of a run's rows to a size limit: dense early, logarithmically spaced late.
 
 Steps fall into bins of a fixed grid: `dense` bins for each factor e of the step number, so that below step `dense`
-every step has a bin of its own and at step s a bin is s / dense steps wide. Of each bin the first row is kept; of a
-curve also its lowest, its highest and its first value that is no number, so that no spike disappears. Halving `dense`
-joins bins in pairs, so thinning twice is the same as thinning once, and a run may be thinned again as it grows. The
-first and the last row stay whatever happens, and so does what is near an alarm or an event as long as it fits.
+every step has its own bin and at step s a bin is s / dense steps wide. Each bin keeps its first row; for a curve also
+its lowest, its highest and its first non-finite value, so that no spike disappears. Halving `dense` joins bins in
+pairs, so downsampling twice equals downsampling once, and a growing run can be downsampled again. The first and the
+last row are always kept, and rows near an alarm or event as long as they fit.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from babysit.records.events import Events
 from babysit.records.finding import Finding, Severity
 from babysit.records.layer_metrics import LayerMetrics
 
-# So many steps before and after an alarm or event stay: as many as a watch samples densely when it begins.
+# Steps kept before and after an alarm or event: as many as a watch samples densely at its start.
 NEAR_STEPS: Final = 20
 
-# Below so many dense steps the surroundings of events give way, then those of alarms: 32 bins for each factor e are 440
-# rows of a run of a million steps, about what a page can show side by side.
+# Below this density, first the rows near events are given up, then those near alarms: 32 bins for each factor e are
+# 440 rows of a run of a million steps, about the horizontal resolution of a figure.
 _LEAST_DENSE: Final = 32
 
 Mask = NDArray[np.bool_]
@@ -36,14 +36,14 @@ Mask = NDArray[np.bool_]
 @final
 @dataclass(frozen=True)
 class Marks:
-    """Steps that matter: those of alarms and those of events."""
+    """Steps of alarms and of events, around which rows are kept."""
 
     problems: tuple[int, ...] = ()
     events: tuple[int, ...] = ()
 
 
 def marks_of(findings: Iterable[Finding], events: Events) -> Marks:
-    """The steps at which alarms begin and end, and of the events that are kept one by one."""
+    """Return the steps at which alarms begin and end, and those of the events kept."""
     problems = [finding for finding in findings if finding.severity is not Severity.INFO]
     steps = {step for finding in problems for step in (finding.first_step, finding.last_step) if step is not None}
     opened = {event.step for event in events.kept if event.kind in ("finding_opened", "finding_resolved", "nonfinite")}
@@ -51,12 +51,12 @@ def marks_of(findings: Iterable[Finding], events: Events) -> Marks:
 
 
 def bytes_of_curves(curves: Curves) -> int:
-    """Bytes of the arrays."""
+    """Return the size of the arrays in bytes."""
     return sum(np.asarray(one.steps).nbytes + np.asarray(one.values).nbytes for one in curves.series.values())
 
 
 def bytes_of_layer_metrics(layer_metrics: LayerMetrics) -> int:
-    """Bytes of the arrays."""
+    """Return the size of the arrays in bytes."""
     return int(
         np.asarray(layer_metrics.steps).nbytes
         + sum(np.asarray(table).nbytes for table in layer_metrics.values.values())
@@ -66,7 +66,7 @@ def bytes_of_layer_metrics(layer_metrics: LayerMetrics) -> int:
 def downsample(
     curves: Curves, layer_metrics: LayerMetrics, *, marks: Marks, most_bytes: float
 ) -> tuple[Curves, LayerMetrics]:
-    """Both within `most_bytes` together; each may have half of it, and what the other leaves free."""
+    """Fit both within `most_bytes`; each may use half of it plus what the other leaves free."""
     need_curves, need_layer_metrics = bytes_of_curves(curves), bytes_of_layer_metrics(layer_metrics)
     if need_curves + need_layer_metrics <= most_bytes:
         return curves, layer_metrics
@@ -80,7 +80,7 @@ def downsample(
 
 
 def downsample_curves(curves: Curves, *, marks: Marks, most_bytes: float) -> Curves:
-    """The curves with as many rows as fit; the same grid of bins for all of them."""
+    """Return the curves with as many rows as fit, on the same grid of bins."""
     filled = {name: series for name, series in curves.series.items() if len(series)}
     columns = [_curve_column(series) for series in filled.values()]
     kept = dict(zip(filled, _fitting(columns, marks=marks, most_bytes=most_bytes), strict=True))
@@ -95,9 +95,7 @@ def downsample_curves(curves: Curves, *, marks: Marks, most_bytes: float) -> Cur
 
 
 def downsample_layer_metrics(layer_metrics: LayerMetrics, *, marks: Marks, most_bytes: float) -> LayerMetrics:
-    """The layer metrics with as many sampled steps as fit; a step is kept with all layers and statistics, or not at
-    all.
-    """
+    """Return the layer metrics with as many sampled steps as fit; a step is kept whole or not at all."""
     steps = np.asarray(layer_metrics.steps)
     width = steps.itemsize + sum(table.itemsize * table.shape[1] for table in layer_metrics.values.values())
     broken = np.zeros(len(steps), dtype=bool)
@@ -113,9 +111,9 @@ def downsample_layer_metrics(layer_metrics: LayerMetrics, *, marks: Marks, most_
 
 
 class _Column(NamedTuple):
-    order: Array  # rows by rising step
+    order: Array  # rows by increasing step
     steps: Array  # in that order
-    scores: tuple[Array, ...]  # in that order; of each, the row with the lowest in a bin is kept, infinity never
+    scores: tuple[Array, ...]  # in that order; each bin keeps the row with the lowest finite value of each
     width: int  # bytes of a row
 
 
@@ -128,18 +126,18 @@ def _curve_column(series: Series) -> _Column:
     steps, values = np.asarray(series.steps), np.asarray(series.values)
     real = values.astype("float64")
     finite = np.isfinite(real)
-    # The lowest value, the highest, and the first that is no number: what one looks for in a curve.
+    # The lowest value, the highest, and the first that is not finite.
     scores = (np.where(finite, real, np.inf), np.where(finite, -real, np.inf), np.where(finite, np.inf, 0.0))
     return _column(steps, scores, steps.itemsize + values.itemsize)
 
 
 def _fitting(columns: Sequence[_Column], *, marks: Marks, most_bytes: float) -> list[Array]:
-    """The rows of each column that stay, in their own order, all by the finest grid with which they fit."""
+    """Return the rows of each column to keep, in their own order, with the finest grid that fits."""
     problems = np.array(marks.problems, dtype="int64")
     everything = np.array((*marks.problems, *marks.events), dtype="int64")
     top = max((int(column.steps[-1]) for column in columns), default=0)
     kept: list[Array] = []
-    # What stays at any price shrinks when even a coarse grid leaves no room for it.
+    # The rows kept unconditionally are reduced when even a coarse grid leaves no room for them.
     for near, within, coarsest in (
         (everything, NEAR_STEPS, _LEAST_DENSE),
         (problems, NEAR_STEPS, _LEAST_DENSE),
@@ -164,7 +162,7 @@ def _bytes(columns: Sequence[_Column], kept: Sequence[Array]) -> int:
 
 
 def _coarser(column: _Column, rows: Array, dense: float, always: Mask) -> Array:
-    """Of these rows, those that stay with a coarser grid."""
+    """Return the rows to keep on a coarser grid."""
     # `dense` is a power of two: the product is exact, so that bins join in pairs when it is halved.
     bins = np.floor(dense * np.log1p(np.maximum(column.steps[rows], 0).astype("float64")))
     starts = np.flatnonzero(np.concatenate(([True], bins[1:] != bins[:-1])))
@@ -181,8 +179,8 @@ def _coarser(column: _Column, rows: Array, dense: float, always: Mask) -> Array:
 
 
 def _near(steps: Array, marks: Array, within: int) -> Mask:
-    """Which of rising steps are first, last, next to a mark, or at most `within` from one."""
-    # The neighbours on both sides stay however far they are: layer metrics are sampled now and then.
+    """Select the increasing steps that are first, last, next to a mark, or at most `within` from one."""
+    # The neighbours on both sides are kept at any distance: layer metrics are sampled sparsely.
     low = np.maximum(np.searchsorted(steps, marks - within, side="left") - 1, 0)
     high = np.minimum(np.searchsorted(steps, marks + within, side="right") + 1, len(steps))
     edges = np.zeros(len(steps) + 1, dtype="int64")

@@ -1,4 +1,4 @@
-"""Puts changes into the store or, while that is impossible, into a spool: they are never lost and nothing is raised."""
+"""Durable writer: applies changes to the store or, while that fails, to a spool on disk; never raises."""
 
 from __future__ import annotations
 
@@ -21,69 +21,69 @@ from babysit.store.rows import Change, PartRow, RunRow, SegmentRow, apply
 from babysit.store.schema import DELETED, RUNS
 from babysit.store.spool import Spool
 
-# So many small segments are joined into one: measured, a run of 50,000 commits reads in 0.6 s instead of 5.5 s.
-_GATHER_SEGMENTS = 512
+# This number of small segments is merged into one: measured, a run of 50,000 commits reads in 0.6 s instead of 5.5 s.
+_MERGE_SEGMENTS = 512
 
-# After a failure the spool is used for this long before the store is tried again: a locked database costs a wait.
+# After a failure the spool is used for this long before the store is retried: each try of a locked database waits.
 _PAUSE_SECONDS = 5.0
 
 
-# Records that had to wait beside the store for less than this, because others were writing, are not worth a word.
-_TELL_SECONDS = 30.0
+# Records spooled for less than this, because others were writing, are not reported.
+_REPORT_SECONDS = 30.0
 
-# How often the last records try a store in which others write; each try waits BUSY_SECONDS.
+# Tries for the last records of a store in which others write; each try waits BUSY_SECONDS.
 _LAST_TRIES = 4
 
 
 @final
 class DurableWriter:
-    """The way of one writer into the store; it belongs to one thread."""
+    """Write path of one writer; used by one thread only."""
 
-    def __init__(self, place: Backend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self.writer = secrets.token_hex(8)
         self.problems: tuple[str, ...] = ()
-        self.most_bytes = place.most_bytes
-        self._place = place
-        self._spool = Spool(place)
-        self._memory: list[Change] = []  # what not even the spool could take
+        self.most_bytes = backend.most_bytes
+        self._backend = backend
+        self._spool = Spool(backend)
+        self._memory: list[Change] = []  # changes that are neither in the store nor in the spool
         self._connection: Connection | None = None
-        self._file: tuple[int, int] | None = None  # which file the connection writes to
+        self._file: tuple[int, int] | None = None  # the file that the connection writes to
         self._removed = False
-        self.was_replaced = False  # whether what was written before is in another file than what comes now
-        self._begun: dict[tuple[str, str], Change] = {}  # what makes each run anew: its row, and its parts as last said
+        self.was_replaced = False  # whether earlier changes are in another file than new ones
+        self._begun: dict[tuple[str, str], Change] = {}  # recreates each run: its row, and the last value of its parts
         self._sequence = 0
         self._pause_until = 0.0
-        self._failure = ""  # why the store could not be written
+        self._failure = ""  # why the last write to the store failed
         self._failed_at = 0.0
         self._busy = False
-        self._small: Counter[str] = Counter()  # segments of each run since they were last gathered
-        self._gathered: dict[str, int] = {}  # up to which sequence that was
+        self._small: Counter[str] = Counter()  # segments of each run since the last merge
+        self._merged: dict[str, int] = {}  # the last sequence number merged
 
     def follow(self, run_id: str) -> None:
-        """Makes the next sequence rise above what is kept of a run, even where the clock was set back."""
-        with suppress(UserError), self._place.reading() as connection:
-            kept = connection.scalar(sa.select(RUNS.c.sequence).where(RUNS.c.id == run_id))
-            gone = connection.scalar(sa.select(DELETED.c.sequence).where(DELETED.c.run_id == run_id))
-            # SQLite keeps any value in any column: a damaged one is passed over.
-            self._sequence = max(self._sequence, 0, *(one for one in (kept, gone) if isinstance(one, int)))
+        """Start above the stored sequence number of a run, even after the clock was set back."""
+        with suppress(UserError), self._backend.reading() as connection:
+            stored = connection.scalar(sa.select(RUNS.c.sequence).where(RUNS.c.id == run_id))
+            deleted = connection.scalar(sa.select(DELETED.c.sequence).where(DELETED.c.run_id == run_id))
+            # SQLite accepts any value in any column: a damaged one is ignored.
+            self._sequence = max(self._sequence, 0, *(one for one in (stored, deleted) if isinstance(one, int)))
 
     def next_sequence(self) -> int:
-        """A number that rises with each call, and from one writer of a run to its next: nanoseconds since 1970."""
+        """Return the next number, increasing also across writers of a run: nanoseconds since 1970."""
         self._sequence = max(self._sequence + 1, time.time_ns())
         return self._sequence
 
     @property
     def has_kept_all(self) -> bool:
-        """Whether everything written so far is in the store or on disk beside it."""
+        """True if everything written so far is in the store or spooled on disk."""
         return not self._memory
 
-    def tell(self, problem: str) -> None:
-        """Keeps a problem, once."""
+    def report(self, problem: str) -> None:
+        """Record a problem, once."""
         if problem not in self.problems:
             self.problems = (*self.problems, problem)
 
     def write(self, changes: Sequence[Change], *, last: bool = False) -> None:
-        """Writes changes, after those that still wait; the last ones try the store whatever happened before."""
+        """Write changes after the pending ones; with `last`, try the store even after a recent failure."""
         self._memory += changes
         for change in changes:
             if isinstance(change, PartRow) or (isinstance(change, RunRow) and change.create):
@@ -101,22 +101,22 @@ class DurableWriter:
             with fork_safety.no_fork():
                 connection = self._connect()
                 with connection.begin():
-                    waited = [*self._spool.changes(), *self._memory]
-                    missing = apply(connection, waited)
-                    apply(connection, [*self._beginnings(missing), *(c for c in waited if c.run_id in missing)])
+                    pending = [*self._spool.changes(), *self._memory]
+                    missing = apply(connection, pending)
+                    apply(connection, [*self._beginnings(missing), *(c for c in pending if c.run_id in missing)])
         except Exception as problem:
             self._disconnect()
             self._pause_until = time.monotonic() + _PAUSE_SECONDS
             self._busy = is_busy(problem)
-            if not self._failure:  # the first reason tells most, and is told once
+            if not self._failure:  # the first reason is the most informative, and is reported once
                 self._failure, self._failed_at = reason(problem), time.monotonic()
             return False
         self._failure = ""
         if missing:
-            self._tell_of_another()
+            self._report_replaced()
         self._tidy(connection)
         self._memory.clear()
-        with suppress(OSError):  # played again later, it changes nothing
+        with suppress(OSError):  # applied again later, it changes nothing
             self._spool.discard()
         return True
 
@@ -125,17 +125,17 @@ class DurableWriter:
 
     def _connect(self) -> Connection:
         try:
-            there = self._place.which_file()
+            current = self._backend.file_id()
         except FileNotFoundError:
             self._removed = True
             raise
-        if self._removed or self._file not in (None, there):
-            self._tell_of_another()
+        if self._removed or self._file not in (None, current):
+            self._report_replaced()
             self._disconnect()
             self._removed = False
         if self._connection is None:
-            self._file = there
-            self._connection = self._place.connect_for_writing()
+            self._file = current
+            self._connection = self._backend.connect_for_writing()
             fork_safety.guard(self._connection)
         return self._connection
 
@@ -145,19 +145,19 @@ class DurableWriter:
         try:
             with fork_safety.no_fork(), connection.begin():
                 thinned = [self._tidy_run(connection, run_id) for run_id in grown]
-        except Exception:  # nothing depends on it; the next time takes these along
+        except Exception:  # optional; the next call covers these too
             self._disconnect()
             return
         if any(thinned):
-            self._place.give_back()
+            self._backend.vacuum()
 
     def _tidy_run(self, connection: Connection, run_id: str) -> bool:
-        """Joins or thins what has grown; whether it was thinned."""
+        """Merge or downsample a run that has grown; return whether it was downsampled."""
         thinned = last = enforce_limit(connection, run_id, writer=self.writer, most_bytes=self.most_bytes)
-        if last is None and self._small[run_id] >= _GATHER_SEGMENTS:
-            last = merge_segments(connection, run_id, writer=self.writer, after=self._gathered.get(run_id, 0))
+        if last is None and self._small[run_id] >= _MERGE_SEGMENTS:
+            last = merge_segments(connection, run_id, writer=self.writer, after=self._merged.get(run_id, 0))
         if last is not None:
-            self._gathered[run_id] = last
+            self._merged[run_id] = last
             del self._small[run_id]
         return thinned is not None
 
@@ -165,49 +165,50 @@ class DurableWriter:
         if not self._memory:
             return
         try:
-            # Whoever brings it in may find another database than the one the run began in.
+            # The spool may be imported into another database than the one the run began in.
             begun = [] if self._spool.paths else self._beginnings({change.run_id for change in self._memory})
             self._spool.append([*begun, *self._memory])
             self._memory.clear()
-            if time.monotonic() - self._failed_at > _TELL_SECONDS:
-                self._tell_of_spool()
+            if time.monotonic() - self._failed_at > _REPORT_SECONDS:
+                self._report_spool()
         except Exception as problem:
             self._memory = shrink(self._memory, most_bytes=self.most_bytes)
-            self.tell(
-                f"the store {self._place.label} cannot be written ({self._failure}), nor can records wait on disk "
-                f"({reason(problem)}); they wait in memory until this program ends"
+            self.report(
+                f"cannot write to the store {self._backend.label} ({self._failure}) or spool to disk "
+                f"({reason(problem)}); records stay in memory until the program ends"
             )
 
-    def _tell_of_spool(self) -> None:
+    def _report_spool(self) -> None:
         for folder in dict.fromkeys(path.parent for path in self._spool.paths):
-            self.tell(
-                f"the store {self._place.label} cannot be written ({self._failure}); records wait in {folder} "
-                "and go in as soon as they can, at the latest when the store is next opened"
+            self.report(
+                f"cannot write to the store {self._backend.label} ({self._failure}); records are spooled in {folder} "
+                "and imported as soon as possible, at the latest when the store is next opened"
             )
 
-    def _tell_of_another(self) -> None:
+    def _report_replaced(self) -> None:
         self.was_replaced = True
-        self.tell(
-            f"the store {self._place.label} was removed or replaced while a run was recorded: what comes now is kept "
-            "in the new one, what had been recorded stands in the one that was there before"
+        self.report(
+            f"the store {self._backend.label} was removed or replaced while a run was recorded: new records go to the "
+            "new store, earlier ones are in the old one"
         )
 
-    def rescue(self, changes: Sequence[Change]) -> None:
-        """Puts what is being written, and these changes, on disk: for the thread that does not wait any longer.
+    def spill(self, changes: Sequence[Change]) -> None:
+        """Spool the pending and these changes to disk, called by another thread while this writer hangs.
 
-        If they arrive after all, the spool changes nothing.
+        If they reach the store after all, importing the spool changes nothing.
         """
-        spool = Spool(self._place)
+        spool = Spool(self._backend)
         try:
             runs = {change.run_id for change in (*self._memory, *changes)}
             folder = spool.append([*self._beginnings(runs), *self._memory, *changes]).parent
             spool.close()
-            self.tell(
-                f"the store {self._place.label} does not answer; the end of the run waits in {folder} and goes in when "
-                "the store is next opened"
+            self.report(
+                f"the store {self._backend.label} does not respond; the end of the run is spooled in {folder} and "
+                "imported when the store is next opened"
             )
         except Exception as problem:
-            self.tell(f"the store {self._place.label} does not answer; the end of the run is lost ({reason(problem)})")
+            lost = f"the end of the run is lost ({reason(problem)})"
+            self.report(f"the store {self._backend.label} does not respond; {lost}")
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -216,13 +217,13 @@ class DurableWriter:
                 connection.close()
 
     def close(self) -> None:
-        """Ends the connection; what waits is for the next who opens the store."""
+        """Close the connection; spooled changes are imported when the store is next opened."""
         with suppress(TimeoutError), fork_safety.no_fork():
             self._disconnect()
-        self._tell_of_spool()
+        self._report_spool()
         try:
             self._spool.close()
         except OSError as problem:
-            self.tell(f"records wait beside the store ({problem}); they go in when it is next opened")
+            self.report(f"records are spooled on disk ({problem}); they are imported when the store is next opened")
         if self._memory:
-            self.tell(f"{len(self._memory)} records could not be kept anywhere and are lost")
+            self.report(f"{len(self._memory)} records could not be written anywhere and are lost")

@@ -1,7 +1,7 @@
-"""Keeps a database whole when the process forks, as workers that load data do.
+"""Protection of database connections when the process forks, as data-loading workers do.
 
-SQLite must not be inside a call when a process forks (a lock held then is held in the child for ever), and a child must
-neither use nor close what it inherited: https://www.sqlite.org/howtocorrupt.html, section 2.6.
+SQLite must not be inside a call when a process forks (a lock held then is never released in the child), and a child
+must neither use nor close an inherited connection: https://www.sqlite.org/howtocorrupt.html, section 2.6.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from sqlalchemy import Connection
 
-# A fork waits for a transaction at most this long: one takes milliseconds, and a locked database may not stop training.
+# Longest wait of a fork for a transaction: one takes milliseconds, and a locked database must not stop training.
 _WAIT_SECONDS = 1.0
 
 _lock = threading.RLock()
@@ -23,17 +23,17 @@ _waited: list[bool] = []
 _open: WeakSet[Connection] = WeakSet()
 
 
-# Another thread's transaction is waited for at most this long: one takes a second at worst, and a database that hangs
-# may not take the whole program with it.
+# Longest wait for another thread's transaction: one takes a second at worst, and a database that hangs must not block
+# the program.
 _TURN_SECONDS = 10.0
 
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """No fork happens within this block; raises TimeoutError when another thread's block does not end."""
+    """Block forks within the context. Raises TimeoutError if another thread does not leave its own context."""
     lock = _lock
     if not lock.acquire(timeout=_TURN_SECONDS):
-        raise TimeoutError(f"the store has not answered for {_TURN_SECONDS:.0f} seconds")
+        raise TimeoutError(f"the store has not responded for {_TURN_SECONDS:.0f} seconds")
     try:
         yield
     finally:
@@ -41,7 +41,7 @@ def no_fork() -> Iterator[None]:
 
 
 def guard(connection: Connection) -> None:
-    """This connection is to stay untouched in forked children for as long as it is open here."""
+    """Leave this connection untouched in forked children while it is open here."""
     _open.add(connection)
 
 
@@ -59,7 +59,7 @@ def _in_child() -> None:
     _lock = threading.RLock()
     _waited.clear()
     for connection in _open:
-        # Collecting it would close it; a count that never falls to zero keeps it open until the process ends.
+        # Garbage collection would close it; an extra reference keeps it open until the process ends.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 

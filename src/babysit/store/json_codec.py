@@ -1,7 +1,7 @@
-"""A run as plain JSON values and back, bit for bit: for other programs to read, and to be brought in again.
+"""Bit-exact conversion of records to plain JSON values and back, for export and import.
 
-Arrays are `{"dtype": "<f4", "shape": [2], "values": [0.5, "nan"]}`; a number that JSON has no word for is `"nan"`,
-`"inf"` or `"-inf"` there, and `{"number": "nan"}` where it stands alone.
+Arrays are `{"dtype": "<f4", "shape": [2], "values": [0.5, "nan"]}`; a non-finite number is `"nan"`, `"inf"` or
+`"-inf"` in an array and `{"number": "nan"}` elsewhere.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from babysit.records.errors import UserError
 Record = TypeVar("Record")
 
 _NUMBER: Final = "number"
-_KINDS: Final = "biuf"  # true or false, whole numbers, floats
+_KINDS: Final = "biuf"  # booleans, integers, floats
 
 
 def to_plain(record: Any) -> Any:
-    """The record as values that JSON knows."""
+    """Convert a record to JSON-compatible values."""
     return _without_infinities(msgspec.to_builtins(record, enc_hook=_of_array))
 
 
 def from_plain(value: Any, kind: type[Record]) -> Record:
-    """The record again; raises UserError when the values do not make one."""
+    """Rebuild a record. Raises UserError if the values do not match."""
     try:
         return msgspec.convert(_with_infinities(value), kind, dec_hook=_to_array)
     except (msgspec.ValidationError, ValueError, TypeError, KeyError) as problem:
@@ -35,7 +35,7 @@ def from_plain(value: Any, kind: type[Record]) -> Record:
 
 
 def plain_dtype(name: str) -> np.dtype[Any]:
-    """The dtype of that name; raises ValueError for one that holds anything but numbers."""
+    """Return the dtype of a name. Raises ValueError if it is not numeric."""
     dtype = np.dtype(name)
     if dtype.kind not in _KINDS:
         raise ValueError(f"records hold numbers, not {name}")
@@ -59,7 +59,7 @@ def _to_array(kind: type, value: Any) -> Any:
 
 
 def array_of(values: list[Any], dtype: np.dtype[Any]) -> Array:
-    """Numbers, or their words, as an array."""
+    """Build an array of numbers, non-finite ones as words."""
     return np.array([float(one) for one in values] if dtype.kind == "f" else values, dtype=dtype)
 
 

@@ -1,4 +1,4 @@
-"""The pieces in which curves and layer metrics were added, joined again."""
+"""Concatenation and truncation of the pieces of curves and layer metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from babysit.records.layer_metrics import LayerMetrics
 
 
 def _joined(pieces: Sequence[Array]) -> Array:
-    # An empty piece says nothing about the dtype when others have values.
+    # The dtype is that of the pieces with values.
     filled = [piece for piece in pieces if len(piece)]
     if len(filled) == 1:
         return filled[0]
@@ -42,7 +42,7 @@ def _check_layer_metrics(layer_metrics: LayerMetrics) -> None:
 
 
 def join_curves(pieces: Sequence[Curves]) -> Curves:
-    """All rows of each curve in the order of the pieces; raises ValueError when steps and values do not pair."""
+    """Concatenate the curves of all pieces. Raises ValueError if steps and values differ in shape."""
     found: dict[str, list[Series]] = {}
     for piece in pieces:
         for name, series in piece.series.items():
@@ -60,9 +60,9 @@ def join_curves(pieces: Sequence[Curves]) -> Curves:
 
 
 def join_layer_metrics(pieces: Sequence[LayerMetrics]) -> LayerMetrics:
-    """All sampled steps in the order of the pieces, over every layer and statistic that any piece has.
+    """Concatenate sampled steps over the union of layers and statistics.
 
-    What a piece did not measure is NaN. Raises ValueError when a table does not fit its steps and layers.
+    Values that a piece lacks are NaN. Raises ValueError if a table does not match its steps and layers.
     """
     layers = tuple(dict.fromkeys(layer for piece in pieces for layer in piece.layers))
     statistics = tuple(dict.fromkeys(name for piece in pieces for name in piece.values))
@@ -79,15 +79,15 @@ def join_layer_metrics(pieces: Sequence[LayerMetrics]) -> LayerMetrics:
 
 
 def _columns(own: tuple[str, ...], layers: tuple[str, ...]) -> Array | slice:
-    place = {layer: index for index, layer in enumerate(layers)}
-    return slice(None) if own == layers else np.array([place[layer] for layer in own], dtype="int64")
+    index = {layer: number for number, layer in enumerate(layers)}
+    return slice(None) if own == layers else np.array([index[layer] for layer in own], dtype="int64")
 
 
 def _table(name: str, pieces: Sequence[LayerMetrics], columns: Sequence[Array | slice], *, width: int) -> Array:
     dtypes = [np.asarray(piece.values[name]).dtype for piece in pieces if name in piece.values]
     rows = sum(len(piece.steps) for piece in pieces)
     gaps = any(name not in piece.values or len(piece.layers) < width for piece in pieces)
-    # Whole numbers have no NaN: where a gap is to be shown they become floats.
+    # Integers have no NaN: with gaps they become floats.
     dtype = np.result_type(*dtypes, np.float16) if gaps else np.result_type(*dtypes)
     table = np.full((rows, width), np.nan if gaps else 0, dtype=dtype)
     row = 0
@@ -100,7 +100,7 @@ def _table(name: str, pieces: Sequence[LayerMetrics], columns: Sequence[Array | 
 
 
 def until_curves(curves: Curves, step: int) -> Curves:
-    """The curves without what came after a step."""
+    """Return the curves up to and including a step."""
     kept = {name: np.asarray(series.steps) <= step for name, series in curves.series.items()}
     return Curves(
         series={
@@ -110,7 +110,7 @@ def until_curves(curves: Curves, step: int) -> Curves:
 
 
 def until_layer_metrics(layer_metrics: LayerMetrics, step: int) -> LayerMetrics:
-    """The layer metrics without what came after a step."""
+    """Return the layer metrics up to and including a step."""
     kept = np.asarray(layer_metrics.steps) <= step
     return msgspec.structs.replace(
         layer_metrics,

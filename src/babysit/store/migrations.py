@@ -1,9 +1,8 @@
-"""How the tables of an older store become those of today, one version after the other, without losing a row.
+"""Lossless schema migrations of older stores, one version at a time.
 
-A migration adds columns and gives them a default, so that a program that was started before it can go on writing.
-Version 5 renamed fields instead; no version before it was released.
-Alembic's operations do the work, because they alter tables in SQLite and PostgreSQL alike; the line of versions is
-ours (docs/decisions/ says why).
+A migration adds columns with a default, so that a program started before it can continue writing. Version 5 renamed
+fields instead; no version before it was released. Alembic's operations alter tables in SQLite and PostgreSQL alike;
+the version sequence is our own (docs/decisions/ says why).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from babysit.store.schema import DELETED, PARTS, RUNS, SCHEMA, SCHEMA_VERSION, S
 if TYPE_CHECKING:
     from alembic.operations import Operations
 
-# Any number, as long as it is always the same: two programs that open one PostgreSQL do not change its tables at once.
+# Arbitrary but fixed key of the PostgreSQL advisory lock: only one program migrates a database at a time.
 _LOCK: Final = 0x62616279
 
 
@@ -42,7 +41,7 @@ def _memory_of_deleted(operations: Operations) -> None:
 
 def _three_verdicts(operations: Operations) -> None:
     operations.execute("UPDATE runs SET verdict = 'problems' WHERE verdict = 'sick'")
-    # Earlier versions said healthy of every run without an alarm, whatever had been measured.
+    # Earlier versions called every run without an alarm healthy, regardless of the evidence.
     operations.execute("UPDATE runs SET verdict = 'inconclusive' WHERE verdict <> 'problems'")
 
 
@@ -63,7 +62,7 @@ def _current_names(operations: Operations) -> None:
             connection.execute(table.update().where(this).values(payload=payload))
 
 
-# What makes each version out of the one before it; schema.py says what it brought.
+# The migration to each version from the one before it; schema.py describes the changes.
 MIGRATIONS: Final[dict[int, Callable[[Operations], None]]] = {
     2: _size_and_thinning,
     3: _memory_of_deleted,
@@ -73,21 +72,20 @@ MIGRATIONS: Final[dict[int, Callable[[Operations], None]]] = {
 
 
 def is_ready(connection: Connection) -> bool:
-    """Whether the tables are those of today; raises UserError for tables of a newer babysit."""
+    """Check whether the tables have the current version. Raises UserError if a newer babysit made them."""
     version = version_of(connection)
     if version is not None and version > SCHEMA_VERSION:
         raise UserError(
-            f"this store was made by a newer babysit (its tables are version {version}, known here: {SCHEMA_VERSION})",
-            do="Update babysit, or name another store",
+            f"this store was made by a newer babysit (its tables are version {version}, supported: {SCHEMA_VERSION})",
+            do="Update babysit, or use another store",
         )
     return version == SCHEMA_VERSION
 
 
 def prepare(connection: Connection) -> None:
-    """Makes the tables in an empty store and brings older ones to today.
+    """Create the tables of an empty store, or migrate older ones.
 
-    The caller's transaction writes from its beginning, so that nobody else does the same at the same time. Raises
-    UserError for tables of a newer babysit.
+    The caller's transaction holds the write lock. Raises UserError if a newer babysit made the tables.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
@@ -103,7 +101,7 @@ def prepare(connection: Connection) -> None:
 
 
 def _migrate(connection: Connection, version: int) -> None:
-    from alembic.migration import MigrationContext  # takes half a second, and is hardly ever needed
+    from alembic.migration import MigrationContext  # takes half a second, and is rarely needed
     from alembic.operations import Operations
 
     MIGRATIONS[version](Operations(MigrationContext.configure(connection)))

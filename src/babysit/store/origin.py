@@ -1,8 +1,8 @@
-"""Who began a run: kept in the store beside the run, never taken from an export, and sealed so that it can be proven.
+"""Verifiable origin of a run: stored with the run and never taken from an export.
 
-Whoever can write to a store can write anything into it, also the name of another user. So what a run was asked to do
-is sealed, when it begins, with a key that only its user can read (HMAC-SHA256, RFC 2104). A seal that fits says that
-this user began this run with these settings; everything else is the record of another.
+Anyone who can write to a store can write any user name into it. The settings of a run are therefore sealed at its
+start with a key that only its user can read (HMAC-SHA256, RFC 2104). A valid seal proves that this user began this run
+with these settings; anything else is treated as another user's record.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import msgspec
 from babysit.records.run import Run
 from babysit.store.spool_paths import state_folder
 
-PART: Final = "origin"  # its name among the parts of a run
+PART: Final = "origin"  # its name in the table of parts
 
-# What of the settings says which code, files or machines a run that goes on would use; their values are sealed.
+# Settings that decide which code, files or machines a resumed run uses; their values are sealed.
 STEERING: Final = ("source", "target", "model", "space", "skip_invalid", "executor", "workers", "address")
 
 _KEY_NAME: Final = "origin.key"
@@ -35,9 +35,9 @@ How = Literal["begun", "imported", "saved"]
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run comes from; the words are for people, the seal alone is proof."""
+    """How, when and by whom a run was created; only the seal is proof."""
 
-    how: How | Literal[""] = ""  # "" for a run of a babysit that did not keep it
+    how: How | Literal[""] = ""  # "" for a run of a version that did not record it
     at: str = ""  # when it was begun, imported or saved; ISO 8601, UTC
     user: str = ""
     machine: str = ""
@@ -45,20 +45,20 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     seal: str = ""
 
     def is_own(self, run: Run) -> bool:
-        """Whether the user of this process began this run with the settings that it has."""
+        """Check that the user of this process began this run with its current settings."""
         key = _key(make=False)
         return self.how == "begun" and bool(key) and hmac.compare_digest(self.seal.encode(), _seal(key, run).encode())
 
     @property
     def words(self) -> str:
-        """The same for people: `imported by anna on host at 2026-01-31T14:25:30+00:00`."""
+        """Describe the origin: `imported by anna on host at 2026-01-31T14:25:30+00:00`."""
         if not self.how:
-            return "begun by a babysit that did not keep its origin"
+            return "begun by a version of babysit that did not record the origin"
         return f"{self.how} by {self.user or 'an unknown user'} on {self.machine or 'an unknown machine'} at {self.at}"
 
 
 def origin_of(run: Run, how: How) -> Origin:
-    """The origin of a run that this process begins, imports or saves."""
+    """Return the origin of a run that this process begins, imports or saves."""
     key = _key(make=True) if how == "begun" else b""
     return Origin(
         how=how,
@@ -83,7 +83,7 @@ def _user() -> str:
 
 
 def _key(*, make: bool) -> bytes:
-    """The key of this user; b"" where there is none, or one that others can read."""
+    """Return the key of this user; b"" if there is none or others can read it."""
     path = state_folder() / _KEY_NAME
     with suppress(OSError):
         if make and not path.exists():
@@ -102,7 +102,7 @@ def _is_private(facts: os.stat_result) -> bool:
 
 
 def _make_key(path: Path) -> None:
-    """Put a whole key in place, or leave the one that another process has put there meanwhile."""
+    """Create the key atomically, or keep one that another process has created meanwhile."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

@@ -1,4 +1,4 @@
-"""A SQLite store that may be read and not written: in a folder of somebody else, or on a disk that takes nothing."""
+"""Read-only SQLite stores: in another user's folder or on a read-only disk."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from babysit.records.errors import UserError
 from babysit.store.migrations import is_ready
 from babysit.store.schema import version_of
 
-# What later versions of the tables brought is only written.
+# Additions of later versions of the tables are not needed for reading.
 _OLDEST_READABLE = 2
 
 
 def reading_engine(file: Path, *, wait_seconds: float) -> Engine:
-    """Connections that leave no trace, not even a file beside the database."""
+    """Create an engine that writes nothing, not even journal files."""
 
     def connect() -> sqlite3.Connection:
-        # Without its journal nobody writes it now, and only so it can be read where no journal can be made:
+        # Without a journal no writer is active, and immutable mode is needed where no journal can be created:
         # https://www.sqlite.org/wal.html#read_only_databases
         journal = file.with_name(f"{file.name}-wal")
         ways = ("", "&immutable=1") if journal.exists() and journal.stat().st_size else ("&immutable=1",)
@@ -52,7 +52,7 @@ def _connect(file: Path, way: str, wait_seconds: float) -> sqlite3.Connection:
 
 
 def text_or_bytes(found: bytes) -> str | bytes:
-    """Text as SQLite holds it; one that is no UTF-8 stays bytes, so that it spoils its own row and no other."""
+    """Decode text of SQLite; invalid UTF-8 stays bytes, so that only its own row is unreadable."""
     try:
         return found.decode()
     except UnicodeDecodeError:
@@ -64,12 +64,12 @@ def _begin(connection: Any) -> None:
 
 
 def require_readable(connection: Connection) -> None:
-    """Raises UserError when the tables are not there, or of another version than can be read as they are."""
+    """Raise UserError if the tables are missing or of a version that cannot be read unchanged."""
     version = version_of(connection)
     if version is None:
-        raise UserError("no run is kept here, and none can be", do="Make it writable, or name another store")
+        raise UserError("this store is empty and read-only", do="Make it writable, or use another store")
     if not is_ready(connection) and version < _OLDEST_READABLE:
         raise UserError(
-            "this store was made by an older babysit, and cannot be brought to today where nothing can be written",
-            do="Copy it to a place that can be written",
+            "this store was made by an older babysit and cannot be migrated because it is read-only",
+            do="Copy it to a writable location",
         )

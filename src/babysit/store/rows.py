@@ -1,7 +1,7 @@
-"""What is written: a run taken apart into rows, rows put into the tables, and rows put together again.
+"""Rows of a run: their types, how they are applied to the tables, and how a run is rebuilt from them.
 
-The same rows go to the tables or, while those cannot be written, to a spool. Writing a row twice, or an old one after
-a newer one, changes nothing; so a spool can be played again without asking what of it had already arrived.
+The same rows go to the tables or, while those cannot be written, to a spool. Applying a row twice, or an old one after
+a newer one, changes nothing, so a spool can be applied again without checking what had already arrived.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PART_NAMES: Final = tuple(name for name in Run.__struct_fields__ if name not in 
 
 
 class RunRow(msgspec.Struct, frozen=True, tag="run"):
-    """The row of one run in the table `runs`; `create` replaces whatever was kept under its id."""
+    """The row of one run in the table `runs`; `create` replaces any run stored under its ID."""
 
     run_id: str
     sequence: int
@@ -67,9 +67,9 @@ Change = RunRow | PartRow | SegmentRow
 
 
 def apply(connection: Connection, changes: Iterable[Change]) -> set[str]:
-    """Puts changes into the tables, within the caller's transaction; which runs were not there to take them.
+    """Apply changes within the caller's transaction; return the IDs of runs that are missing.
 
-    A run that was deleted takes nothing either, and is not among those.
+    Changes of a deleted run are ignored; it does not count as missing.
     """
     ordered = sorted(changes, key=lambda change: (change.run_id, change.sequence))
     by_run = groupby(ordered, key=lambda change: change.run_id)
@@ -77,13 +77,13 @@ def apply(connection: Connection, changes: Iterable[Change]) -> set[str]:
 
 
 def _apply_run(connection: Connection, run_id: str, changes: Sequence[Change]) -> bool:
-    # A writer's changes arrive in order, so the number of the last one that arrived tells which are new.
+    # A writer's changes arrive in order, so those numbered above the last one that arrived are new.
     owner = connection.execute(sa.select(RUNS.c.writer, RUNS.c.sequence).where(RUNS.c.id == run_id)).first()
     created = next((change for change in changes if isinstance(change, RunRow) and change.create), None)
     if owner is None:
         deleted = connection.scalar(sa.select(DELETED.c.sequence).where(DELETED.c.run_id == run_id))
         if deleted is not None and (created is None or created.sequence <= deleted):
-            return True  # what its writer still has to say is not wanted
+            return True  # changes of a deleted run are ignored
     if created is not None and (
         owner is None or (owner.writer != created.writer and owner.sequence < created.sequence)
     ):
@@ -101,7 +101,7 @@ def _apply_run(connection: Connection, run_id: str, changes: Sequence[Change]) -
 
 def _create(connection: Connection, row: RunRow, *, known: bool) -> None:
     values = {**row.columns, "sequence": row.sequence, "writer": row.writer}
-    if known:  # tags, notes and its place in time stay
+    if known:  # tags, notes and the time of the first write are preserved
         connection.execute(PARTS.delete().where(PARTS.c.run_id == row.run_id))
         connection.execute(SEGMENTS.delete().where(SEGMENTS.c.run_id == row.run_id))
         connection.execute(RUNS.update().where(RUNS.c.id == row.run_id).values({"bytes": 0, "thinned": 0, **values}))
@@ -135,7 +135,7 @@ def _put(connection: Connection, run_id: str, changes: Sequence[Change]) -> None
 
 
 def delete(connection: Connection, run_id: str) -> None:
-    """Removes a run, and remembers that it was removed, within the caller's transaction."""
+    """Delete a run and record its deletion within the caller's transaction."""
     last = connection.scalar(sa.select(RUNS.c.sequence).where(RUNS.c.id == run_id)) or 0
     for column in (RUNS.c.id, PARTS.c.run_id, SEGMENTS.c.run_id, DELETED.c.run_id):
         connection.execute(column.table.delete().where(column == run_id))
@@ -143,9 +143,9 @@ def delete(connection: Connection, run_id: str) -> None:
 
 
 def assemble(parts: Mapping[str, bytes], segments: Iterable[tuple[str, bytes]]) -> Run:
-    """The run from its parts and from (kind, payload) of its segments in order.
+    """Rebuild a run from its parts and from (kind, payload) of its segments in order.
 
-    Raises UserError when they cannot be read or were written by a newer babysit.
+    Raises UserError if they cannot be read or a newer babysit wrote them.
     """
     run = from_bytes(msgspec.msgpack.encode({name: msgspec.Raw(payload) for name, payload in parts.items()}), Run)
     curves, layer_metrics = joined(segments)
@@ -153,7 +153,7 @@ def assemble(parts: Mapping[str, bytes], segments: Iterable[tuple[str, bytes]]) 
 
 
 def of_today(run: Run) -> Run:
-    """Return a run of an older version as one of today: the first version kept no verdict."""
+    """Convert a run of an older version to the current one: version 1 stored no verdict."""
     return run if run.version >= 2 else msgspec.structs.replace(concluded(run), version=VERSION)
 
 
@@ -165,9 +165,7 @@ def as_ended(run: Run, status: Status) -> Run:
 
 
 def joined(segments: Iterable[tuple[str, bytes]]) -> tuple[Curves, LayerMetrics]:
-    """The curves and layer metrics that (kind, payload) of segments in order make; raises UserError for unreadable
-    ones.
-    """
+    """Join segments given in order as (kind, payload). Raises UserError if one is unreadable."""
     curves: list[Curves] = []
     layer_metrics: list[LayerMetrics] = []
     for kind, payload in segments:

@@ -1,4 +1,4 @@
-"""A run as CSV: the head in the first row, then one row a value."""
+"""CSV export of a run: the header in the first row, then one row per value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEAD = "run"
 
 
 def write_csv(head: str, table: Table, path: Path) -> None:
-    """Writes the file; numbers stand there in the fewest digits that give them back."""
+    """Write the file; numbers have the fewest digits that restore them exactly."""
     layers = (*table.layout.layers, "")  # a curve has layer -1: the last, which has no name
     with path.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
@@ -38,14 +38,14 @@ def _words(values: Array) -> list[str]:
 
 
 def read_csv(path: Path) -> tuple[str, Any]:
-    """The head, and what makes the table of its layout; raises ValueError for another file."""
+    """Return the header and a function from its layout to the table. Raises ValueError for any other file."""
     with _long_cells(), path.open(encoding="utf-8", newline="") as file:
         lines = csv.reader(file)
         if tuple(next(lines, ())) != COLUMNS:
             raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
         first = next(lines, [])
         if len(first) != len(COLUMNS) or first[0] != _HEAD:
-            raise ValueError("its first row is not the head of a run")
+            raise ValueError("its first row is not the header of a run")
         rows = list(lines)
     return first[4], lambda layout: _table(from_plain(layout, Layout), rows)
 
@@ -55,13 +55,13 @@ def _table(layout: Layout, rows: list[list[str]]) -> Table:
     number = numbers_of(layout)
     names = [name for block in layout.blocks for name in (block.name,) * block.rows]
     if [row[1] for row in rows] != names:
-        raise ValueError("its rows are not those that were written")
+        raise ValueError("its rows differ from those that were written")
     layer = np.array([-1 if row[0] == CURVES else number[row[2]] for row in rows], dtype="int64")
     step = np.array([int(row[3]) for row in rows], dtype="int64")
-    whole = split(layout, Columns(layer, step, np.array([row[4] for row in rows], dtype=object)))
+    table = split(layout, Columns(layer, step, np.array([row[4] for row in rows], dtype=object)))
     typed = [
         Columns(columns.layer, columns.step, _numbers(columns.value, block.dtype))
-        for block, columns in zip(layout.blocks, whole.columns, strict=True)
+        for block, columns in zip(layout.blocks, table.columns, strict=True)
     ]
     return Table(layout, typed)
 
@@ -75,7 +75,7 @@ def _numbers(words: Array, name: str) -> Array:
 
 @contextmanager
 def _long_cells() -> Iterator[None]:
-    before = csv.field_size_limit(sys.maxsize)  # the head is one cell
+    before = csv.field_size_limit(sys.maxsize)  # the header is one cell
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Who a run is and which process writes it."""
+"""Run IDs and the identity of the writing process."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _PROC = Path("/proc")
 
 
 def new_run_id() -> str:
-    """A fresh name for a run that sorts by time and can be said aloud: `20260131-142530-bodilu` (UTC)."""
-    # From the system's own randomness: the seeded generators of a training are never touched.
+    """Generate an ID that sorts by time and is pronounceable: `20260131-142530-bodilu` (UTC)."""
+    # Uses the system's random source: the seeded generators of a training are never touched.
     word = "".join(secrets.choice(_CONSONANTS) + secrets.choice(_VOWELS) for _ in range(3))
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{word}"
 
 
 def require_plain_id(run_id: str) -> None:
-    """Raises UserError for an id that could not be the name of a folder or would harm a terminal.
+    """Raise UserError for an ID that is not a valid folder name or not safe to print in a terminal.
 
-    Runs have files in folders of their id, and ids are typed; a key of PostgreSQL holds 2,704 bytes at most.
+    Runs have files in folders named by their ID, and IDs are typed; a PostgreSQL key holds 2,704 bytes at most.
     """
     harmful = any(sign in run_id for sign in '/\\:*?"<>|') or run_id[:1] in (".", "-") or run_id != run_id.strip()
     if not run_id or harmful or not run_id.isprintable() or len(run_id) > _LONGEST_ID:
         shown = run_id[:40].encode("ascii", "backslashreplace").decode()
         raise UserError(
-            f"{shown!r} cannot be the id of a run",
+            f"{shown!r} is not a valid run ID",
             do=f"Use 1 to {_LONGEST_ID} letters, digits, dots, dashes and underscores",
         )
 
 
 class ProcessInfo(msgspec.Struct, frozen=True):
-    """The process that writes a run, told apart from a later one that was given the same number."""
+    """The process that writes a run, distinguished from a later one with the same number."""
 
-    machine: str  # host, boot and process namespace: within one of these a process number means one process
+    machine: str  # host, boot and process namespace: process numbers are unique within it
     process: int
-    started: str  # when that process started, as the system says it; "" where the system does not say
+    started: str  # start time of the process as the system reports it; "" if it does not
 
 
 @cache
@@ -63,30 +63,30 @@ def _machine() -> str:
 
 
 def _started(process: int) -> str | None:
-    """When the process started; None when it is gone, "" when this system cannot tell."""
+    """Return the start time of the process; None if it has ended, "" if unknown on this system."""
     if (_PROC / "self/stat").exists():
         try:
-            # proc(5): the name in parentheses may hold anything; after it come the state and, 19 fields on, the start.
+            # proc(5): the name in parentheses may hold anything; the state follows, and the start time 19 fields later.
             fields = (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             return None
         return None if fields[0] in "ZX" else fields[19]
     try:
-        answer = subprocess.run(
+        output = subprocess.run(
             ["ps", "-o", "lstart=", "-p", str(process)], capture_output=True, text=True, check=False, timeout=5
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return answer.stdout.strip() or None
+    return output.stdout.strip() or None
 
 
 def this_process() -> ProcessInfo:
-    """The process that asks."""
+    """Return the identity of the current process."""
     return ProcessInfo(_machine(), os.getpid(), _started(os.getpid()) or "")
 
 
 def is_alive(owner: ProcessInfo) -> bool | None:
-    """Whether that process still runs; None when that cannot be told from here."""
+    """Check whether a process still runs; None if that cannot be determined from here."""
     if owner.machine != _machine() or not owner.started:
         return None
     if owner.process == os.getpid():

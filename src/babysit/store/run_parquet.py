@@ -1,4 +1,4 @@
-"""A run as Parquet: the head in the file's metadata, and one row a value."""
+"""Parquet export of a run: the header in the file's metadata, and one row per value."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from babysit.store.json_codec import from_plain
 from babysit.store.run_table import COLUMNS, Columns, Layout, Table, numbers_of, require_rows, split
 
 _KEY: Final = b"babysit"
-# Six times what a run within its usual bound of 64 MB can hold (a row has eight bytes at least); 50 bytes each here.
+# Six times the rows of a run within the default limit of 64 MB (at least eight bytes each); 50 bytes each when read.
 _MOST_ROWS: Final = 50_000_000
 
 
 def write_parquet(head: str, table: Table, path: Path) -> None:
-    """Writes the file; raises UserError without pyarrow."""
+    """Write the file. Raises UserError without pyarrow."""
     arrow, parquet = _pyarrow()
     layout = table.layout
     rows = [block.rows for block in layout.blocks]
@@ -37,18 +37,18 @@ def write_parquet(head: str, table: Table, path: Path) -> None:
 
 
 def read_parquet(path: Path) -> tuple[str, Any]:
-    """The head, and what makes the table of its layout; raises ValueError for another file."""
+    """Return the header and a function from its layout to the table. Raises ValueError for any other file."""
     arrow, parquet = _pyarrow()
     try:
         rows = parquet.read_metadata(str(path)).num_rows
-        if rows > _MOST_ROWS:  # equal rows take next to no room in a file, and all of it in memory
-            raise ValueError(f"it says that it has {rows:,} rows, and at most {_MOST_ROWS:,} are read")
+        if rows > _MOST_ROWS:  # repeated rows are tiny in a compressed file, but not in memory
+            raise ValueError(f"it declares {rows:,} rows, and at most {_MOST_ROWS:,} are read")
         table = parquet.read_table(str(path))
     except arrow.ArrowInvalid as problem:
         raise ValueError(str(problem)) from problem
     head = (table.schema.metadata or {}).get(_KEY)
     if head is None or tuple(table.column_names) != COLUMNS:
-        raise ValueError("it has no head of a run, or other columns")
+        raise ValueError("it has no header of a run, or other columns")
     return head.decode(), lambda layout: _table(table, from_plain(layout, Layout))
 
 
@@ -58,7 +58,7 @@ def _table(table: Any, layout: Layout) -> Table:
     layers = table.column("layer").to_pylist()
     names = [name for block in layout.blocks for name in (block.name,) * block.rows]
     if table.column("name").to_pylist() != names:
-        raise ValueError("its rows are not those that were written")
+        raise ValueError("its rows differ from those that were written")
     layer = np.array([-1 if name is None else number[name] for name in layers], dtype="int64")
     return split(layout, Columns(layer, table.column("step").to_numpy(), table.column("value").to_numpy()))
 
@@ -76,9 +76,7 @@ def _together(columns: list[Array], dtype: str) -> Array:
 def _exactly(values: Array) -> Array:
     floats = values.astype("float64")
     if values.dtype.kind in "iu" and not np.array_equal(floats.astype(values.dtype), values):
-        raise UserError(
-            "a curve holds whole numbers too large for a Parquet column of floats", do="Export the run as json"
-        )
+        raise UserError("a curve holds integers too large for a Parquet column of floats", do="Export the run as json")
     return floats
 
 
@@ -89,6 +87,6 @@ def _pyarrow() -> tuple[Any, Any]:
     except ModuleNotFoundError as problem:
         raise UserError(
             "Parquet files need pyarrow, which is not installed",
-            do="pip install 'babysit[tables]', or use a file that ends in .csv or .json",
+            do="pip install 'babysit[tables]', or use a .csv or .json file",
         ) from problem
     return arrow, parquet

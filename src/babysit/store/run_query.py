@@ -1,4 +1,4 @@
-"""Which runs a list shows, and in which order."""
+"""Filtering and sorting of run summaries."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Final, final
 from babysit.records.curves import metric_of
 from babysit.store.summary import RunSummary
 
-# A list comes from the store with the newest first.
+# The store lists the newest run first.
 _NEWEST: Final = "newest"
 _OLDEST: Final = "oldest"
 _ORDERS: Final[dict[str, tuple[Callable[[RunSummary], Any], bool]]] = {
     "name": (lambda line: line.name.casefold(), False),
     "steps": (lambda line: line.steps, True),
-    # A loss is better when it is low; runs of other metrics do not compare, so each metric stands by itself.
+    # A loss is better when low; different metrics are not comparable, so runs are grouped by metric.
     "result": (lambda line: (line.metric is None, line.metric_name, _worse(line)), False),
     "size": (lambda line: line.bytes, True),
 }
@@ -26,9 +26,9 @@ ORDERS: Final = (_NEWEST, _OLDEST, *_ORDERS)
 @final
 @dataclass(frozen=True, kw_only=True)
 class RunQuery:
-    """What is asked of the runs; empty fields ask nothing."""
+    """Filters and order of a list of runs; empty fields do not filter."""
 
-    text: str = ""  # somewhere in id, name, kind, diagnosis, tags or notes, in upper or lower case
+    text: str = ""  # substring of ID, name, kind, root cause, tags or notes, case-insensitive
     kind: str = ""
     status: str = ""
     verdict: str = ""
@@ -37,7 +37,7 @@ class RunQuery:
 
 
 def choose(lines: Iterable[RunSummary], choice: RunQuery) -> list[RunSummary]:
-    """Of lines with the newest first, those that are asked for, in the order that is asked for."""
+    """Filter and sort summaries that are given newest first."""
     chosen = [line for line in lines if _fits(line, choice)]
     if choice.order in _ORDERS:
         value, reverse = _ORDERS[choice.order]
@@ -46,9 +46,9 @@ def choose(lines: Iterable[RunSummary], choice: RunQuery) -> list[RunSummary]:
 
 
 def _fits(line: RunSummary, choice: RunQuery) -> bool:
-    said = "\n".join((line.id, line.name, line.kind, line.root_cause, line.notes, *line.tags)).casefold()
+    text = "\n".join((line.id, line.name, line.kind, line.root_cause, line.notes, *line.tags)).casefold()
     return (
-        choice.text.casefold() in said
+        choice.text.casefold() in text
         and choice.kind in ("", line.kind)
         and choice.status in ("", line.status)
         and choice.verdict in ("", line.verdict)

@@ -1,6 +1,4 @@
-"""The curves and layer metrics of a run as one long table, a row for each value, and the same curves and layer metrics
-from it.
-"""
+"""Conversion of curves and layer metrics to one long table, a row per value, and back."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ COLUMNS: Final = ("part", "name", "layer", "step", "value")
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Rows that follow each other in a table: one curve, or one statistic, step by step and layer by layer."""
+    """Consecutive rows of a table: one curve, or one statistic by step and layer."""
 
     part: str  # curves or layer metrics
     name: str
@@ -33,7 +31,7 @@ class Block(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """What a table does not tell by itself: order, types, and which layers and sampled steps there are."""
+    """Metadata to rebuild a table: order and types of its blocks, layers and sampled steps."""
 
     blocks: tuple[Block, ...] = ()
     layers: tuple[str, ...] = ()
@@ -58,7 +56,7 @@ class Table:
 
 
 def table_of(curves: Curves, layer_metrics: LayerMetrics) -> Table:
-    """The long table of a run's curves and layer metrics."""
+    """Build the long table of curves and layer metrics."""
     layout = Layout(tuple(_blocks(curves, layer_metrics)), layer_metrics.layers, np.asarray(layer_metrics.steps))
     return Table(layout, [*_of_curves(curves), *_of_layer_metrics(layer_metrics)])
 
@@ -90,7 +88,7 @@ def _of_layer_metrics(layer_metrics: LayerMetrics) -> Iterator[Columns]:
 
 
 def split(layout: Layout, columns: Columns) -> Table:
-    """A table from all of its rows in one; raises ValueError when there are too few or too many."""
+    """Split rows into the blocks of a layout. Raises ValueError if their number does not match."""
     ends = np.cumsum([0, *(block.rows for block in layout.blocks)])
     if ends[-1] != len(columns.value):
         raise ValueError(f"it should have {ends[-1]:,} rows and has {len(columns.value):,}")
@@ -98,14 +96,14 @@ def split(layout: Layout, columns: Columns) -> Table:
 
 
 def require_rows(layout: Layout, rows: int) -> None:
-    """Raise ValueError when a layout speaks of other rows than there are, before anything is made of their number."""
+    """Raise ValueError if the number of rows does not match the layout, before memory is allocated for them."""
     wanted = sum(block.rows for block in layout.blocks)
     if wanted != rows or any(block.rows < 0 for block in layout.blocks):
         raise ValueError(f"it should have {wanted:,} rows and has {rows:,}")
 
 
 def run_of(table: Table) -> tuple[Curves, LayerMetrics]:
-    """The curves and layer metrics again; raises ValueError when rows were moved or changed."""
+    """Rebuild curves and layer metrics. Raises ValueError if rows were moved or changed."""
     series: dict[str, Series] = {}
     values: dict[str, Array] = {}
     layout = table.layout
@@ -130,5 +128,5 @@ def _require_order(block: Block, columns: Columns, layout: Layout) -> None:
 
 
 def numbers_of(layout: Layout) -> dict[str, int]:
-    """The number by which a table calls each layer."""
+    """Map layer names to their numbers in a table."""
     return {name: layout.layers.index(name) for name in layout.layers}

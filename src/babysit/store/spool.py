@@ -1,7 +1,7 @@
-"""Records that wait beside the store, in a file that only grows, until the store can be written again.
+"""Append-only spool files that hold changes until the store can be written again.
 
-A spool is a row of frames: length and CRC-32 (little-endian, four bytes each), then MessagePack. The first frame says
-whose it is; every other one holds a list of changes. A file that ends in `.open` belongs to a writer that may go on.
+A spool is a sequence of frames: length and CRC-32 (little-endian, four bytes each), then MessagePack. The first frame
+is the header; every other one holds a list of changes. A file that ends in `.open` belongs to an active writer.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ _FRAME = struct.Struct("<II")
 _CLOSED: Final = ".spool"
 _OPEN: Final = ".spool.open"
 
-# On another machine nobody can be asked whether the writer lives; a day without a word is taken as its end.
+# Whether a writer on another machine is alive cannot be checked; it counts as ended after a day without a write.
 _ABANDONED_SECONDS = 86_400.0
 
-# A frame says its length in four bytes.
+# A frame's length has four bytes.
 MOST_BYTES: Final = 1 << 32
 
 Changes = list[RunRow | PartRow | SegmentRow]
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Whose spool it is, and which version of the tables its rows are for."""
+    """The owner of a spool and the schema version of its rows."""
 
     schema: int
     owner: ProcessInfo
 
 
-# Files that a writer of this process may still add to.
+# Files of active writers of this process.
 _held: set[Path] = set()
 
 
 @final
 class Spool:
-    """The files of one writer: mostly one, another when the first can grow no more; none while nothing waits."""
+    """The spool files of one writer: usually one, another when the first cannot be extended; none while empty."""
 
-    def __init__(self, place: Backend) -> None:
-        self._places = place.spools.places
+    def __init__(self, backend: Backend) -> None:
+        self._folders = backend.spools.folders
         self._token = secrets.token_hex(6)
         self.paths: list[Path] = []
 
     def append(self, changes: Sequence[RunRow | PartRow | SegmentRow]) -> Path:
-        """Adds changes and waits until the disk has them; raises OSError when no folder takes them."""
+        """Append changes and sync them to disk. Raises OSError if no folder can be written."""
         frame = _framed(to_bytes(changes))
         with suppress(OSError):
             if self.paths:
@@ -71,10 +71,10 @@ class Spool:
 
     def _begin(self, frames: bytes) -> Path:
         last: OSError | None = None
-        for folder, prefix in self._places:
+        for folder, prefix in self._folders:
             path = folder / f"{prefix}.{self._token}-{len(self.paths)}{_OPEN}"
             try:
-                _own(folder)
+                _ensure_own(folder)
                 _add(path, frames)
             except OSError as problem:
                 last = problem
@@ -84,22 +84,22 @@ class Spool:
                 self.paths.append(path)
                 _held.add(path)
                 return path
-        raise last or OSError("there is no folder for records that wait")
+        raise last or OSError("there is no folder for spooled records")
 
     def changes(self) -> Changes:
-        """What waits, in order; nothing when someone removed the files."""
+        """Return the spooled changes in order; none if the files were removed."""
         self.paths = [path for path in self.paths if path.exists()]
         return [change for path in self.paths for change in read(path)[0]]
 
     def discard(self) -> None:
-        """What waited has arrived."""
+        """Delete the files after their changes have reached the store."""
         for path in list(self.paths):
             path.unlink(missing_ok=True)
             self.paths.remove(path)
             _held.discard(path)
 
     def close(self) -> None:
-        """Nothing more will be added: whoever opens the store next may take what waits."""
+        """Release the files for import by the next process that opens the store."""
         paths, self.paths = self.paths, []
         _held.difference_update(paths)
         for path in paths:
@@ -110,11 +110,11 @@ def _framed(payload: bytes) -> bytes:
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
-def _own(folder: Path) -> None:
-    """Makes the folder if need be; in a temporary folder that all users share it must be nobody else's."""
+def _ensure_own(folder: Path) -> None:
+    """Create the folder if needed. Raises PermissionError if a shared temporary folder belongs to another user."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_trusted(folder):
-        raise PermissionError(f"{folder} belongs to someone else")
+        raise PermissionError(f"{folder} belongs to another user")
 
 
 def _is_trusted(folder: Path) -> bool:
@@ -133,21 +133,21 @@ def _add(path: Path, frames: bytes) -> None:
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except OSError:
-            file.truncate(before)  # half a frame would hide the frames after it
+            file.truncate(before)  # a partial frame would hide the frames after it
             raise
 
 
-def waiting(place: Backend) -> Iterator[Path]:
-    """The spools of this store that nobody adds to any more."""
-    for folder, prefix in dict.fromkeys((*place.spools.places, *place.spools.former)):
+def pending(backend: Backend) -> Iterator[Path]:
+    """Yield the spools of this store that have no active writer."""
+    for folder, prefix in dict.fromkeys((*backend.spools.folders, *backend.spools.former)):
         if folder.is_dir() and _is_trusted(folder):
             files = [path for path in folder.iterdir() if path.name.startswith(f"{prefix}.")]
             yield from sorted(path for path in files if path.name.endswith(_CLOSED))
-            yield from sorted(path for path in files if path.name.endswith(_OPEN) and _may_be_taken(path))
+            yield from sorted(path for path in files if path.name.endswith(_OPEN) and _is_importable(path))
 
 
-def _may_be_taken(path: Path) -> bool:
-    """Whether nobody adds to it, or it cannot be read: who then reads it says why."""
+def _is_importable(path: Path) -> bool:
+    """Check that a spool has no active writer, or cannot be read (then reading it reports why)."""
     try:
         return _is_abandoned(path)
     except (UserError, OSError):
@@ -164,29 +164,29 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def _content(path: Path) -> bytes:
-    require_file(path, most_bytes=MOST_BYTES)  # a pipe would hold up every command that opens the store
+    require_file(path, most_bytes=MOST_BYTES)  # a pipe would block every command that opens the store
     return path.read_bytes()
 
 
 def _payloads(content: bytes) -> Iterator[bytes]:
-    at = 0
-    while at + _FRAME.size <= len(content):
-        length, check = _FRAME.unpack_from(content, at)
-        payload = content[at + _FRAME.size : at + _FRAME.size + length]
+    offset = 0
+    while offset + _FRAME.size <= len(content):
+        length, check = _FRAME.unpack_from(content, offset)
+        payload = content[offset + _FRAME.size : offset + _FRAME.size + length]
         if len(payload) < length or zlib.crc32(payload) != check:
             return
         yield payload
-        at += _FRAME.size + length
+        offset += _FRAME.size + length
 
 
 def read(path: Path) -> tuple[Changes, int]:
-    """All changes in a spool, and how many bytes at its end cannot be read (its writer was stopped within a write).
+    """Return all changes in a spool and the number of unreadable bytes at its end (from an interrupted write).
 
-    Raises UserError when a newer babysit wrote it, OSError when the file cannot be read.
+    Raises UserError if a newer babysit wrote it, OSError if the file cannot be read.
     """
     content = _content(path)
     frames = list(_payloads(content))
     unread = len(content) - sum(_FRAME.size + len(frame) for frame in frames)
     if frames and from_bytes(frames[0], Header).schema > SCHEMA_VERSION:
-        raise UserError("a newer babysit left records here", where=str(path), do="Update babysit to bring them in")
+        raise UserError("a newer babysit wrote this spool", where=str(path), do="Update babysit to import it")
     return [change for frame in frames[1:] for change in from_bytes(frame, Changes)], unread

@@ -1,4 +1,4 @@
-"""Where records wait while a store cannot be written, so that whoever opens it next finds them."""
+"""Locations of spool files, derived from the store's address so that the next process to open it finds them."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from sqlalchemy.engine import URL
 
 RUNS_FOLDER: Final = "babysit_runs"
 
-# What counts where an address names no port.
+# Default ports.
 _PORTS: Final = {"postgresql": "5432", "mysql": "3306", "mariadb": "3306"}
 
 _HERE: Final = ("", "localhost", "127.0.0.1", "::1")
 
 
 class Folder(NamedTuple):
-    """A folder for records that wait, and how their files begin there."""
+    """A folder for spool files, and the prefix of their names."""
 
     path: Path
     prefix: str
 
 
 class SpoolPaths(NamedTuple):
-    """Where records wait, best first; in the former places there may be some of an older babysit."""
+    """Spool folders, preferred first; `former` are those of older versions."""
 
-    places: tuple[Folder, ...]
+    folders: tuple[Folder, ...]
     former: tuple[Folder, ...] = ()
 
 
 def for_file(file: Path) -> SpoolPaths:
-    """For a database in a file: beside it, or in the system's temporary folder."""
-    return SpoolPaths((Folder(file.parent, file.name), Folder(_temporary(), _mark(str(file)))))
+    """Return the spool folders of a database file: its own folder, or the system's temporary folder."""
+    return SpoolPaths((Folder(file.parent, file.name), Folder(_temporary(), _digest(str(file)))))
 
 
 def for_server(target: URL, label: str) -> SpoolPaths:
-    """For a database of a server: in one folder of the user, whatever folder a program works in."""
-    own = _mark(_which(target))
-    former = _mark(label)
+    """Return the spool folders of a server database: a folder of the user, independent of the working directory."""
+    own = _digest(_canonical_name(target))
+    former = _digest(label)
     return SpoolPaths(
         (Folder(state_folder(), own), Folder(_temporary(), own)),
         (Folder(Path(RUNS_FOLDER).absolute(), former), Folder(_temporary(), former)),
@@ -49,12 +49,12 @@ def for_server(target: URL, label: str) -> SpoolPaths:
 
 
 def state_folder() -> Path:
-    """The folder of this user for what should outlive a restart and is no setting."""
-    # https://specifications.freedesktop.org/basedir-spec/latest/: what should outlive a restart and is no setting.
-    said = os.environ.get("XDG_STATE_HOME", "")
+    """Return this user's folder for persistent state that is not configuration."""
+    # https://specifications.freedesktop.org/basedir-spec/latest/
+    configured = os.environ.get("XDG_STATE_HOME", "")
     try:
-        folder = Path(said) if Path(said).is_absolute() else Path.home() / ".local" / "state"
-    except RuntimeError:  # nobody has a home here
+        folder = Path(configured) if Path(configured).is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError:  # the user has no home folder
         return _temporary()
     return folder / "babysit"
 
@@ -64,29 +64,29 @@ def _temporary() -> Path:
     return Path(tempfile.gettempdir()) / f"babysit-spool-{user}"
 
 
-def _mark(text: str) -> str:
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def _which(target: URL) -> str:
-    """What tells a database from all others; two ways to write its address, or to log in, are the same database."""
+def _canonical_name(target: URL) -> str:
+    """Return a canonical name of a database, equal for equivalent addresses and different logins."""
     kind = target.get_backend_name()
-    # An address may leave out what the environment says: https://www.postgresql.org/docs/current/libpq-envars.html
-    said = {name: os.environ.get(name, "") for name in ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")}
+    # The environment may supply parts of an address: https://www.postgresql.org/docs/current/libpq-envars.html
+    defaults = {name: os.environ.get(name, "") for name in ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER")}
     if kind != "postgresql":
-        said = dict.fromkeys(said, "")
-    host = target.host or _asked(target, "host") or said["PGHOST"]
-    port = str(target.port or _asked(target, "port") or said["PGPORT"] or _PORTS.get(kind, ""))
-    name = target.database or _asked(target, "dbname") or said["PGDATABASE"]
-    if not name and kind == "postgresql":  # then it is called like who logs in
-        name = target.username or _asked(target, "user") or said["PGUSER"] or _user()
-    host = host if host.startswith("/") else host.lower()  # the folder of a socket, or a name
+        defaults = dict.fromkeys(defaults, "")
+    host = target.host or _query(target, "host") or defaults["PGHOST"]
+    port = str(target.port or _query(target, "port") or defaults["PGPORT"] or _PORTS.get(kind, ""))
+    name = target.database or _query(target, "dbname") or defaults["PGDATABASE"]
+    if not name and kind == "postgresql":  # the default name is that of the user
+        name = target.username or _query(target, "user") or defaults["PGUSER"] or _user()
+    host = host if host.startswith("/") else host.lower()  # a socket folder, or a host name
     return f"{kind}://{'localhost' if host in _HERE else host}:{port}/{name}"
 
 
-def _asked(target: URL, name: str) -> str:
-    said = target.query.get(name, "")
-    return said if isinstance(said, str) else ",".join(said)
+def _query(target: URL, name: str) -> str:
+    value = target.query.get(name, "")
+    return value if isinstance(value, str) else ",".join(value)
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""A store of runs: in SQLite under `./babysit_runs/`, or wherever its address says."""
+"""Store of runs: SQLite under `./babysit_runs/` by default, or any database URL."""
 
 from __future__ import annotations
 
@@ -41,69 +41,67 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 
 @final
 class Store:
-    """Runs, kept until they are deleted.
+    """Persistent store of runs.
 
     Args:
-        url: a folder or a file; or a SQLAlchemy address such as `sqlite:///runs.sqlite` or
-            `postgresql+psycopg://user@host/name`; None is what the environment variable BABYSIT_STORE says, else
+        url: a folder, a file, or a SQLAlchemy URL such as `sqlite:///runs.sqlite` or
+            `postgresql+psycopg://user@host/name`; None for the environment variable BABYSIT_STORE, else
             `./babysit_runs/`.
-        megabytes: what the curves and layer metrics of one run may take before rows are left out, dense early and
-            spread by
-            the logarithm late; 0 keeps all of them; None is what BABYSIT_MAX_RUN_SIZE says, else 64.
+        megabytes: limit for the curves and layer metrics of one run; beyond it rows are downsampled, dense early and
+            logarithmically spaced late. 0 for no limit; None for BABYSIT_MAX_RUN_SIZE, else 64.
 
-    A store that is there and cannot be written is opened to be read. Raises UserError when the place cannot be opened,
-    is not a store, or is one of a newer babysit.
+    An existing store that cannot be written is opened read-only. Raises UserError if the store cannot be opened, is
+    not a store, or was made by a newer babysit.
     """
 
     def __init__(self, url: str | None = None, *, megabytes: float | None = None) -> None:
-        # Where the environment says it, it says so to the next command too.
-        self._asked = bool(url) and url != os.environ.get(VARIABLE)
-        self._place = open_backend(url, megabytes=megabytes)
+        # A URL from the environment applies to the next command too.
+        self._explicit = bool(url) and url != os.environ.get(VARIABLE)
+        self._backend = open_backend(url, megabytes=megabytes)
         self._writers: dict[str, Writer] = {}
         self.problems: tuple[str, ...] = ()
-        self._bring_in()
+        self._import_spools()
 
     @property
     def label(self) -> str:
-        """Where the store is: a path, or an address without its password."""
-        return self._place.label
+        """Location of the store: a path, or a URL without its password."""
+        return self._backend.label
 
     @property
     def option(self) -> str:
-        """What a command needs to find this store again; "" for the usual place."""
-        return f" --store {shlex.quote(self.label)}" if self._asked else ""
+        """Command-line option that selects this store; "" for the default one."""
+        return f" --store {shlex.quote(self.label)}" if self._explicit else ""
 
     def save(self, run: Run, *, imported: bool = False) -> None:
-        """Keeps a whole run in place of what was kept under its id; problems are told in `problems`.
+        """Save a whole run in place of any under its ID; failures are listed in `problems`.
 
-        Only a run that `open_writer` began goes on later as one of this user's own; one that is `imported`, or saved
-        whole, is the record of another. Raises UserError for an id that cannot be one.
+        Only a run that `open_writer` began counts as this user's own when it is resumed, not one that is saved whole
+        or `imported`. Raises UserError for an invalid ID.
         """
         require_plain_id(run.id)
         writer = self._writers.get(run.id)
         if writer is not None and writer.is_open:
             writer.update(**{name: getattr(run, name) for name in Run.__struct_fields__})
             writer.flush()
-            self._tell(writer.problems)
+            self._report(writer.problems)
             return
-        sink = DurableWriter(self._place)
+        sink = DurableWriter(self._backend)
         sink.follow(run.id)
-        recorder = ChangeBuilder(run, sink, most_bytes=self._place.most_bytes)
-        sink.write(recorder.beginning(run, how="imported" if imported else "saved"), last=True)
+        builder = ChangeBuilder(run, sink, most_bytes=self._backend.most_bytes)
+        sink.write(builder.beginning(run, how="imported" if imported else "saved"), last=True)
         sink.close()
-        self._tell(sink.problems)
+        self._report(sink.problems)
 
     def make_ready(self) -> None:
-        """Makes the store again where it was removed: for a program that still records a run in it."""
-        make_ready(self._place)
+        """Create the store again after it was removed, for a program that is still recording a run."""
+        make_ready(self._backend)
 
     def load(self, run_id: str) -> Run:
-        """The run of that id, of a beginning that only one run has, or `latest`.
+        """Load a run by ID, by a unique prefix of one, or `latest`.
 
-        A run whose process is gone without having ended it has the status interrupted. Raises UserError for an id
-        that names no run or several.
+        A running run whose process is gone has the status interrupted. Raises UserError if no run or several match.
         """
-        with self._place.reading() as connection:
+        with self._backend.reading() as connection:
             row = dict(_find(connection, run_id))
             parts = _parts(connection, row["id"], PART_NAMES)
             in_order = sa.select(SEGMENTS.c.kind, SEGMENTS.c.payload).order_by(SEGMENTS.c.sequence)
@@ -113,55 +111,55 @@ class Store:
             return as_ended(run, status_now(row))
 
     def origin(self, run_id: str) -> tuple[Origin, bool]:
-        """Where a run comes from, and whether the user of this process began it; see origin.py."""
-        with self._place.reading() as connection:
+        """Return the origin of a run and whether the user of this process began it; see origin.py."""
+        with self._backend.reading() as connection:
             row = dict(_find(connection, run_id))
             parts = _parts(connection, row["id"], ("id", "kind", "config", ORIGIN))
         with decoding(id_in(row), self.label):
             fields = _as_bytes(parts)
-            told = fields.pop(ORIGIN, None)
-            origin = Origin() if told is None else from_bytes(told, Origin)
+            payload = fields.pop(ORIGIN, None)
+            origin = Origin() if payload is None else from_bytes(payload, Origin)
             return origin, origin.is_own(assemble(fields, ()))
 
     def list(self, *, limit: int | None = None) -> Summaries:
-        """One line a run, the newest first; one that is damaged says so in `problem`."""
-        with self._place.reading() as connection:
+        """Return summaries of the runs, newest first; a damaged one has its `problem` set."""
+        with self._backend.reading() as connection:
             rows = connection.execute(sa.select(RUNS).order_by(RUNS.c.kept.desc(), RUNS.c.id.desc()).limit(limit))
             return [from_any_row(dict(row), self.label) for row in rows.mappings()]
 
     def glance(self, run_id: str) -> tuple[RunSummary, int]:
-        """One line about a run, and a number that rises with every change: who follows a run reads it when it does."""
-        with self._place.reading() as connection:
+        """Return the summary of a run and a number that increases with every change, for polling."""
+        with self._backend.reading() as connection:
             row = dict(_find(connection, run_id))
         with decoding(id_in(row), self.label):
             return from_row(row), int(row["sequence"])
 
     def line(self, run_id: str) -> RunSummary:
-        """One line about a run as `list` gives it, also of one that is damaged."""
-        with self._place.reading() as connection:
+        """Return the summary of a run as in `list`, also of a damaged one."""
+        with self._backend.reading() as connection:
             return from_any_row(dict(_find(connection, run_id)), self.label)
 
     def annotate(self, run_id: str, *, tags: Iterable[str] | None = None, notes: str | None = None) -> None:
-        """Sets the user's tags or notes of a run; what is None stays."""
+        """Set the user's tags or notes of a run; None leaves them unchanged."""
         values: dict[str, Any] = {} if tags is None else {"tags": json.dumps(_plain_tags(tags))}
         if notes is not None:
             values["notes"] = storable(notes)
-        with self._place.writing() as connection:
+        with self._backend.writing() as connection:
             found = _find(connection, run_id)["id"]
             if values:
                 connection.execute(RUNS.update().where(RUNS.c.id == found).values(**values))
 
     def delete(self, run_id: str) -> None:
-        """Removes a run and everything about it; what a program that goes on with it still says is not kept."""
-        with self._place.writing() as connection:
+        """Delete a run; later changes of a program that is still writing it are ignored."""
+        with self._backend.writing() as connection:
             found = _find(connection, run_id)["id"]
             delete(connection, found)
-        self._place.give_back()
+        self._backend.vacuum()
 
     def open_writer(self, run: Run) -> Writer:
-        """Begins a run, or goes on with one: the store holds `run` from now on, and what the writer adds to it.
+        """Save `run` and return a writer that adds to it.
 
-        A run that was interrupted runs again. Raises UserError for an id that cannot be one.
+        An interrupted run becomes running again. Raises UserError for an invalid ID.
         """
         require_plain_id(run.id)
         if run.status is Status.INTERRUPTED:
@@ -169,17 +167,17 @@ class Store:
         before = self._writers.pop(run.id, None)
         if before is not None:
             before.close()
-        writer = Writer(self._place, run)
+        writer = Writer(self._backend, run)
         self._writers[run.id] = writer
         return writer
 
     def close(self) -> None:
-        """Ends the writers that are still open and lets the store go."""
+        """Close all open writers and the store."""
         for writer in self._writers.values():
             writer.close()
-            self._tell(writer.problems)
+            self._report(writer.problems)
         self._writers.clear()
-        self._place.engine.dispose()
+        self._backend.engine.dispose()
 
     def __enter__(self) -> Store:
         return self
@@ -189,31 +187,31 @@ class Store:
     ) -> None:
         self.close()
 
-    def _tell(self, problems: Iterable[str]) -> None:
+    def _report(self, problems: Iterable[str]) -> None:
         self.problems = tuple(dict.fromkeys((*self.problems, *problems)))
 
-    def _bring_in(self) -> None:
-        """Plays what earlier writers could not write; what still cannot be written goes on waiting."""
-        for path in spool.waiting(self._place):
+    def _import_spools(self) -> None:
+        """Import the spools of earlier writers; those that still cannot be written stay on disk."""
+        for path in spool.pending(self._backend):
             try:
-                with reading("a file of records that wait", path):
+                with reading("a spool file", path):
                     changes, unread = spool.read(path)
-                with self._place.writing() as connection:
+                with self._backend.writing() as connection:
                     missing = apply(connection, changes)
                     if missing:
                         raise UserError(
-                            f"run {', '.join(sorted(missing))}, of which they are, is not in this store",
-                            do="Bring the store back in which it began, or remove the file",
+                            f"their run {', '.join(sorted(missing))} is not in this store",
+                            do="Restore the store in which it began, or remove the file",
                         )
                     for run_id in {change.run_id for change in changes}:
-                        enforce_limit(connection, run_id, most_bytes=self._place.most_bytes)
+                        enforce_limit(connection, run_id, most_bytes=self._backend.most_bytes)
                 if unread:
-                    self._tell([f"the last {unread} bytes of {path} were cut off in writing and cannot be read"])
+                    self._report([f"the last {unread} bytes of {path} are incomplete and cannot be read"])
                 path.unlink(missing_ok=True)
             except FileNotFoundError:
-                continue  # someone else, who opened the store at the same moment, has brought it in
+                continue  # another process that opened the store at the same time has imported it
             except (UserError, OSError) as problem:
-                self._tell([f"records still wait in {path}: {problem}"])
+                self._report([f"records could not be imported from {path}: {problem}"])
 
 
 def _parts(connection: Connection, run_id: object, names: Iterable[str]) -> Rows:
@@ -231,8 +229,8 @@ def _plain_tags(tags: Iterable[str]) -> list[str]:
         if not 0 < len(tag) <= LONGEST_TAG or not tag.isprintable():
             shown = tag[:20].encode("ascii", "backslashreplace").decode()
             raise UserError(
-                f"{shown!r} of {len(tag)} characters cannot be a tag",
-                do=f"Use a word or a few, {LONGEST_TAG} characters at most; longer text is a note",
+                f"{shown!r} ({len(tag)} characters) is not a valid tag",
+                do=f"Use at most {LONGEST_TAG} characters; longer text belongs in a note",
             )
     return list(dict.fromkeys(plain))
 
@@ -242,17 +240,18 @@ def _find(connection: Connection, run_id: str) -> RowMapping:
     if run_id == LATEST:
         latest = connection.execute(newest.limit(1)).mappings().first()
         if latest is None:
-            raise UserError("no run is kept here yet", do="Begin one: babysit run digits")
+            raise UserError("this store has no runs yet", do="Start one: babysit run digits")
         return latest
     exact = connection.execute(newest.where(RUNS.c.id == run_id)).mappings().first()
     if exact is not None:
         return exact
-    beginning = newest.where(RUNS.c.id.startswith(run_id, autoescape=True)).limit(6)
-    near = connection.execute(beginning).mappings()
-    found = [row for row in near if isinstance(row["id"], str) and row["id"].startswith(run_id)]
+    matching = newest.where(RUNS.c.id.startswith(run_id, autoescape=True)).limit(6)
+    candidates = connection.execute(matching).mappings()
+    found = [row for row in candidates if isinstance(row["id"], str) and row["id"].startswith(run_id)]
     if not run_id or not found:
-        raise UserError(f"there is no run {run_id!r}", do="See what there is: babysit runs")
+        raise UserError(f"there is no run {run_id!r}", do="List the runs: babysit runs")
     if len(found) > 1:
         some = ", ".join(row["id"] for row in found[:5])
-        raise UserError(f"several runs begin with {run_id!r}: {some}{', …' if len(found) > 5 else ''}", do="Write more")
+        more = ", …" if len(found) > 5 else ""
+        raise UserError(f"several runs begin with {run_id!r}: {some}{more}", do="Use a longer prefix")
     return found[0]

@@ -1,4 +1,4 @@
-"""One line about a run: what a list of runs shows and what can be asked for."""
+"""Run summaries: the row of a run in lists, and its values for sorting and filtering."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from babysit.records.verdict import Verdict
 from babysit.store.db_errors import decoding
 from babysit.store.run_id import ProcessInfo, is_alive
 
-# A writer that has nothing to write still says every HEARTBEAT_SECONDS that it is there. A process on another machine
-# cannot be asked whether it lives; ten missed words are taken as its end, and a later one takes that back.
+# An idle writer sends a heartbeat every HEARTBEAT_SECONDS. Whether a process on another machine is alive cannot be
+# checked; after ten missed heartbeats it counts as interrupted until the next one.
 HEARTBEAT_SECONDS: Final = 60.0
 SILENT_SECONDS: Final = 10 * HEARTBEAT_SECONDS
 
 UNREADABLE: Final = "unreadable"
 LONGEST_SHOWN: Final = 80
 
-# The one number a list shows: the first of these that the run has. A score on unseen data tells most.
+# The number a list shows: the first of these that the run has. A score on unseen data is the most informative.
 _SCORES: Final = ("test/accuracy", "test/r2")
 _CURVES: Final = ((VAL_ACCURACY, np.fmax), ("val/r2", np.fmax), (VAL_LOSS, np.fmin))
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list of runs shows of one of them."""
+    """Summary of one run, as shown in lists."""
 
     id: str
     name: str = ""
@@ -47,16 +47,16 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     root_cause: str = ""  # code and name of the first finding that nothing explains
     steps: int = 0  # optimizer steps
     metric: float | None = None
-    metric_name: str = ""  # what `metric` is: test/accuracy, the best val/accuracy, …
+    metric_name: str = ""  # name of `metric`: test/accuracy, the best val/accuracy, …
     tags: tuple[str, ...] = ()
     notes: str = ""
     bytes: int = 0  # size of its curves and layer metrics
     thinned: bool = False  # whether rows of them were left out
-    problem: str = ""  # why it cannot be read; "" for all others
+    problem: str = ""  # why it cannot be read; "" for a readable one
 
 
 def best_values(curves: Curves, before: Mapping[str, float]) -> dict[str, float]:
-    """The best value of each curve that can serve as the metric, given the best ones before."""
+    """Update the best values of the curves that can serve as the metric."""
     best = dict(before)
     for name, better in _CURVES:
         values = np.asarray(curves.get(name).values, dtype="float64")
@@ -68,7 +68,7 @@ def best_values(curves: Curves, before: Mapping[str, float]) -> dict[str, float]
 
 
 def metric_of(run: Run, best: Mapping[str, float]) -> tuple[str, float | None]:
-    """Name and value of the one number shown of a run; ("", None) when it has none."""
+    """Return name and value of the number shown for a run; ("", None) if it has none."""
     for name in _SCORES:
         if math.isfinite(run.result.get(name, math.nan)):
             return name, float(run.result[name])
@@ -87,9 +87,9 @@ def steps_in(rows: Curves | LayerMetrics) -> int:
 
 
 def from_row(row: Mapping[str, Any]) -> RunSummary:
-    """The summary that a row of the table `runs` holds, with a run whose process is gone told as interrupted.
+    """Build a summary from a row of the table `runs`; a running run whose process is gone is interrupted.
 
-    SQLite keeps any value in any column, so every one is checked. Raises whatever is wrong with the row.
+    SQLite accepts any value in any column, so every one is validated. Raises any exception on a damaged row.
     """
     fields = {name: row[name] for name in RunSummary.__struct_fields__ if name in row}
     told = {"status": str(row["status"]), "tags": json.loads(row["tags"] or "[]"), "thinned": bool(row["thinned"])}
@@ -102,7 +102,7 @@ def from_row(row: Mapping[str, Any]) -> RunSummary:
 
 
 def from_any_row(row: Mapping[str, Any], label: str) -> RunSummary:
-    """The same, and of a damaged row what can still be said: that it is unreadable, and why."""
+    """Build a summary; a damaged row gives one with status `unreadable` and the reason."""
     name = id_in(row)
     try:
         with decoding(name, label):
@@ -112,12 +112,12 @@ def from_any_row(row: Mapping[str, Any], label: str) -> RunSummary:
 
 
 def id_in(row: Mapping[str, Any]) -> str:
-    """The id of a row, also of one whose id is no text."""
+    """Return the ID of a row, also if it is not text."""
     return row["id"] if isinstance(row["id"], str) else repr(row["id"])[:LONGEST_SHOWN]
 
 
 def status_now(row: Mapping[str, Any]) -> Status:
-    """What is known about a run now: one that says it runs, and whose process is gone, was interrupted."""
+    """Return the current status: a running run whose process is gone is interrupted."""
     status = Status(row["status"])
     if status is not Status.RUNNING:
         return status

@@ -111,7 +111,7 @@ def test_a_locked_store_is_said_to_be_so_and_read_once_it_is_free(serve, tmp_pat
     site = serve(tmp_path)
     answer = site.ask("/")
     assert answer.status == 503
-    assert "another program holds the store" in answer.text
+    assert "locked by another program" in answer.text
     holder.close()
     assert "digits" in site.ask("/").text
 

@@ -144,7 +144,7 @@ def test_a_tag_that_is_too_long_is_refused_and_not_cut(serve, store):
     form = {"secret": site.doors.secret, "id": healthy_run().id, "notes": "", "tags": "x" * 101}
     answer = site.ask("/annotate", method="POST", body=urlencode(form))
     assert answer.status == 400
-    assert "cannot be a tag" in answer.text
+    assert "is not a valid tag" in answer.text
     with Store(str(store)) as kept:
         assert kept.glance("latest")[0].tags == ()
 
