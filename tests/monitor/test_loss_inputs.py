@@ -26,7 +26,7 @@ def test_every_loss_of_torch_is_in_the_table_and_nothing_else() -> None:
 
 def test_a_poisson_likelihood_wants_what_its_switch_says() -> None:
     wanted = [loss_input("poisson_nll_loss", log_input=switch) for switch in (None, True, False)]
-    assert [one.wants for one in wanted if one] == [Wants.LOGARITHM_OF_LR, Wants.LOGARITHM_OF_LR, Wants.LEARNING_RATE]
+    assert [one.wants for one in wanted if one] == [Wants.LOG_RATES, Wants.LOG_RATES, Wants.RATES]
     assert loss_input("custom") is None
 
 
@@ -38,7 +38,7 @@ def ctc(scores: Tensor, labels: Tensor) -> Tensor:
     return F.ctc_loss(moments, labels.view(-1, 2) + 1, *lengths)
 
 
-def lrs(scores: Tensor, labels: Tensor, *, log_input: bool) -> Tensor:
+def poisson(scores: Tensor, labels: Tensor, *, log_input: bool) -> Tensor:
     return F.poisson_nll_loss(scores.view(-1, 48)[:, 0], labels.view(-1, 2)[:, 0].float(), log_input=log_input)
 
 
@@ -52,14 +52,14 @@ WRONG = {
     "ctc_loss of probabilities": lambda scores, labels: ctc(scores.view(-1, 8, 6).softmax(2), labels),
     "kl_div of raw scores": divergence,
     "kl_div of probabilities": lambda scores, labels: divergence(scores.softmax(1), labels),
-    "learning rates below 0": lambda scores, labels: lrs(scores, labels, log_input=False),
-    "exp applied twice": lambda scores, labels: lrs(scores.exp(), labels, log_input=True),
+    "rates below 0": lambda scores, labels: poisson(scores, labels, log_input=False),
+    "exp applied twice": lambda scores, labels: poisson(scores.exp(), labels, log_input=True),
 }
 RIGHT = {
     "ctc_loss of logarithms": lambda scores, labels: ctc(scores.view(-1, 8, 6).log_softmax(2), labels),
     "kl_div of logarithms": lambda scores, labels: divergence(scores.log_softmax(1), labels),
-    "lrs": lambda scores, labels: lrs(F.softplus(scores), labels, log_input=False),
-    "logarithms of learning rates": lambda scores, labels: lrs(scores, labels, log_input=True),
+    "rates": lambda scores, labels: poisson(F.softplus(scores), labels, log_input=False),
+    "logarithms of rates": lambda scores, labels: poisson(scores, labels, log_input=True),
 }
 
 

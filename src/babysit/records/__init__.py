@@ -1,6 +1,6 @@
-"""The words that everybody shares.
+"""Shared data types.
 
-Purpose: plain data, written and read by every other room, and what belongs to reading and writing it
+Purpose: records that every other room reads and writes, their serialization and the errors that come with it
 May import: nothing of ours, never torch
 Start at: run.py
 """

@@ -1,4 +1,4 @@
-"""Arrays inside records."""
+"""The array type of records."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ Array: TypeAlias = NDArray[Any]
 
 
 def empty(dtype: str = "float64") -> Array:
-    """An array of no values."""
+    """Return an empty array."""
     return np.zeros(0, dtype=dtype)

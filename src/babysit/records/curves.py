@@ -9,8 +9,8 @@ import msgspec
 
 from babysit.records.arrays import Array, empty
 
-# The names every room uses. "train/loss" is the data loss of each optimizer step; a second objective (a GAN's) is
-# "train/loss/1". Steps count optimizer steps from 0; validation values carry the step they were measured after.
+# Canonical names. "train/loss" is the data loss of each optimizer step; a second objective (of a GAN, say) is
+# "train/loss/1". Steps count optimizer steps from 0; validation values have the step after which they were measured.
 TRAIN_LOSS: Final = "train/loss"
 VAL_LOSS: Final = "val/loss"
 TRAIN_ACCURACY: Final = "train/accuracy"
@@ -19,7 +19,7 @@ LEARNING_RATE: Final = "lr"
 GRADIENT_NORM: Final = "gradient_norm"
 
 
-# Splits and metrics by the names that people and host libraries give them.
+# Splits and metrics by the names that users and host libraries give them.
 _SPLITS: Final = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "eval", "evaluation", "dev"), "val"),
@@ -32,9 +32,9 @@ _SPLIT_LAST: Final = re.compile(rf"(?P<metric>.+)[_/](?P<split>{_ANY_SPLIT})", r
 
 
 def canonical_name(name: str) -> str:
-    """Return the name under which a logged curve is kept: "val/loss" for val_loss, loss/validation and eval/loss.
+    """Return the canonical name of a logged curve: "val/loss" for val_loss, loss/validation and eval/loss.
 
-    A name without a split before or behind it stays as it is.
+    A name without a split as prefix or suffix is returned unchanged.
     """
     match = _SPLIT_FIRST.fullmatch(name) or _SPLIT_LAST.fullmatch(name)
     if match is None:
@@ -60,7 +60,7 @@ def metric_of(name: str) -> str:
 
 
 class Series(msgspec.Struct, frozen=True, eq=False):
-    """One curve: `values[i]` was seen after step `steps[i]`."""
+    """One curve: `values[i]` was recorded after step `steps[i]`."""
 
     steps: Array = msgspec.field(default_factory=lambda: empty("int64"))
     values: Array = msgspec.field(default_factory=empty)
@@ -75,5 +75,5 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     series: dict[str, Series] = {}
 
     def get(self, name: str) -> Series:
-        """The curve of that name; an empty one when it was never recorded."""
+        """Return a curve by name; an empty one if it was never recorded."""
         return self.series.get(name, Series())

@@ -1,4 +1,4 @@
-"""What the data are: statistics of inputs and targets per split."""
+"""Data profile: statistics of inputs and targets per split."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from babysit.records.secrets import WithoutSecrets
 
 
 class SplitProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Statistics of one split, gathered in one pass."""
+    """Statistics of one split, computed in one pass."""
 
-    split: str  # train, validation, test, or batch (what a watched step was fed)
+    split: str  # train, validation, test, or batch (the input of a watched step)
     samples: int = 0
     input_shape: tuple[int, ...] = ()  # of one sample
     low: float = 0.0
@@ -21,7 +21,7 @@ class SplitProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     mean: float = 0.0
     std: float = 0.0
     nonfinite: int = 0
-    feature_mean: Array = msgspec.field(default_factory=empty)  # one value a feature (or channel)
+    feature_mean: Array = msgspec.field(default_factory=empty)  # one value per feature (or channel)
     feature_std: Array = msgspec.field(default_factory=empty)
     constant_features: int = 0
     class_counts: tuple[int, ...] = ()
@@ -36,16 +36,16 @@ class SplitProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """A feature whose values lie differently in another split than in training."""
+    """A feature with another distribution in a split than in training."""
 
     split: str
     feature: str  # its name or number, or "target"
-    distance: float  # between the two distributions, 0 to 1 (Kolmogorov-Smirnov, or total variation of class shares)
-    p_value: float  # chance of such a distance between samples of one distribution, over all features
+    distance: float  # between the two distributions, 0 to 1 (Kolmogorov-Smirnov, or total variation of classes)
+    p_value: float  # probability of such a distance under one distribution, corrected for all features
 
 
 class ArgumentProfile(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One argument of the model: what it was called with in training and in evaluations."""
+    """Statistics of one argument of the model in training and in evaluations."""
 
     name: str  # as in the signature of `forward`
     train: SplitProfile
@@ -59,7 +59,7 @@ class DataProfile(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True, eq=
 
     source: str = ""
     kind: str = ""  # table, image, sequence
-    fingerprint: str = ""  # changes when the data change
+    fingerprint: str = ""  # a hash of the data
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     splits: tuple[SplitProfile, ...] = ()
@@ -68,10 +68,10 @@ class DataProfile(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True, eq=
     skipped: int = 0  # samples or files of the source that could not be read and were left out
     duplicate_features: tuple[tuple[str, ...], ...] = ()  # groups of features with the same value in every sample
     drift: tuple[Drift, ...] = ()  # largest distance first
-    explained: Array = msgspec.field(default_factory=empty)  # share of variance by principal direction, standardized
-    arguments: tuple[ArgumentProfile, ...] = ()  # of a watched model, where it was called in evaluations too
-    notes: tuple[str, ...] = ()  # what was decided or left out while reading, one sentence each
+    explained: Array = msgspec.field(default_factory=empty)  # fraction of variance by principal component, standardized
+    arguments: tuple[ArgumentProfile, ...] = ()  # of a watched model that was also called in evaluations
+    notes: tuple[str, ...] = ()  # decisions and omissions while reading, one sentence each
 
     def split(self, name: str) -> SplitProfile | None:
-        """The profile of that split, or None."""
+        """Return the profile of a split, or None."""
         return next((split for split in self.splits if split.split == name), None)

@@ -1,4 +1,4 @@
-"""What went wrong on the user's side, in words that help: what, where, and what to do."""
+"""User errors: message, location and hint."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from babysit.records.secrets import redact_addresses
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: shown as one clear line and exit code 2, never as a traceback.
+    """An error that the user can fix: shown as one line with exit code 2, never as a traceback.
 
     Args:
-        what: what is wrong, as a plain sentence without a full stop.
-        where: the file, column, layer or option at fault, or "" when `what` says it.
-        do: what to do now.
+        what: the message, a plain sentence without a full stop.
+        where: the file, column, layer or option concerned, or "" if `what` names it.
+        do: a hint how to fix it.
     """
 
     def __init__(self, what: str, *, where: str = "", do: str = "") -> None:
-        # Addresses stand in messages of databases and libraries, and messages are logged and copied.
+        # Messages of databases and libraries contain addresses with passwords, and messages are logged and copied.
         self.what, self.where, self.do = (redact_addresses(text) for text in (what, where, do))
         super().__init__(self.what, self.where, self.do)
 
     def __str__(self) -> str:
-        place = f" ({self.where})" if self.where else ""
-        recommendation = f". {self.do}" if self.do else ""
-        return f"{self.what}{place}{recommendation}"
+        location = f" ({self.where})" if self.where else ""
+        hint = f". {self.do}" if self.do else ""
+        return f"{self.what}{location}{hint}"

@@ -1,4 +1,4 @@
-"""What the loop did: zero_grad, step, optimizer created, mode switches, clipping, evaluation passes."""
+"""Events of a training loop: zero_grad, step, optimizer created, mode switches, clipping, evaluation passes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Event(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True):
-    """How often each thing happened, and the ones worth keeping one by one."""
+    """Counts of all events by kind, and selected events one by one."""
 
     counts: dict[str, int] = {}
     kept: tuple[Event, ...] = ()
     steps: int = 0  # optimizer steps in all
 
     def of(self, kind: str) -> tuple[Event, ...]:
-        """The kept events of one kind, in order."""
+        """Return the selected events of one kind, in order."""
         return tuple(event for event in self.kept if event.kind == kind)

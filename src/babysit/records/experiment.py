@@ -1,4 +1,4 @@
-"""What an experiment before training measured, and what was expected."""
+"""Results of the experiments before training."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ class ExperimentResult(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True
     outcome: Outcome
     measured: dict[str, float] = {}
     expected: dict[str, float] = {}
-    message: str = ""  # what it means and what to do, one or two sentences
+    message: str = ""  # interpretation and recommendation, one or two sentences
     curves: dict[str, Series] = {}  # the x axis is "steps", or the learning rates in curves["lr"]
     seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""What was judged: a finding, its evidence, and the fixes it proposes."""
+"""Findings of rules, their evidence and proposed fixes."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from babysit.records.secrets import WithoutSecrets
 
 
 class Severity(StrEnum):
-    """How bad it is; WARNING and ERROR are alarms, INFO never is."""
+    """Severity of a finding; WARNING and ERROR are alarms, INFO is not."""
 
     ERROR = "ERROR"  # training cannot work, or its result is wrong
-    WARNING = "WARNING"  # training is hurt
-    INFO = "INFO"  # worth knowing
+    WARNING = "WARNING"  # training is impaired
+    INFO = "INFO"  # a note
 
     @property
     def rank(self) -> int:
-        """0 for the worst."""
+        """Sort key: 0 for the most severe."""
         return ("ERROR", "WARNING", "INFO").index(self.value)
 
 
 class Fix(msgspec.Struct, frozen=True, kw_only=True):
-    """A fix in a form that a program can try."""
+    """A machine-readable fix."""
 
     action: str  # scale_lr, set_loss, remove_output_activation, initialize, replace_activation, stop_earlier, …
-    target: str = ""  # the layer, parameter group or option it is about
+    target: str = ""  # the layer, parameter group or option it changes
     value: float | str | None = None
-    say: str = ""  # the same in words, as an imperative
-    code: str = ""  # a line or two of Python that do it
+    say: str = ""  # description as an imperative sentence
+    code: str = ""  # one or two lines of Python that apply it
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rule saw: where, when, and the numbers that made it fire."""
+    """Evidence of a rule: layers, steps and the numbers that made it fire."""
 
     layers: tuple[str, ...] = ()
     first_step: int | None = None
     last_step: int | None = None
     numbers: dict[str, float | int | str | bool] = {}
-    message: str = ""  # one or two sentences with the numbers in them: what was seen and what it means
-    recommendation: str = ""  # what to do now
-    severity: Severity | None = None  # None: the rule's own
+    message: str = ""  # one or two sentences: the numbers observed and what they mean
+    recommendation: str = ""  # what to do
+    severity: Severity | None = None  # None for the rule's default
     confidence: float = 1.0  # 0 to 1
     fixes: tuple[Fix, ...] = ()
 
@@ -56,7 +56,7 @@ class Finding(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True):
     name: str
     severity: Severity
     rank: int = 0  # from 1, the most important first
-    explained_by: str | None = None  # code of the finding whose symptom this is
+    explained_by: str | None = None  # code of the finding that causes this one
     layers: tuple[str, ...] = ()
     first_step: int | None = None
     last_step: int | None = None

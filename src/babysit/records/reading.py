@@ -1,4 +1,4 @@
-"""The boundary to files that others wrote: whatever is wrong with one ends as one line that names it."""
+"""Error handling for external files: every failure becomes one line that names the file."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from pathlib import Path
 
 from babysit.records.errors import UserError
 
-_LONGEST = 200  # letters of what a library says
+_LONGEST = 200  # characters of a library's message
 
 
 @contextmanager
 def reading(what: str, where: str | Path, *, do: str = "") -> Iterator[None]:
-    """Turn everything that goes wrong while a file is read into a UserError: "this is not WHAT", or "cannot be read".
+    """Convert any exception while a file is read to a UserError: "this is not WHAT", or "cannot be read".
 
-    Libraries that parse raise whatever they meet (ValueError, KeyError, RecursionError, OverflowError, …): a list of
-    them is never complete.
+    Parsers raise exceptions of any type (ValueError, KeyError, RecursionError, OverflowError, …), so all are caught.
     """
     try:
         yield
     except UserError as problem:
         raise type(problem)(_line(problem.what), where=problem.where or str(where), do=problem.do or do) from problem
     except OSError as problem:
-        said = _line(problem.strerror or str(problem))
-        raise UserError(f"the file cannot be read: {said}", where=str(where), do=do) from problem
+        reason = _line(problem.strerror or str(problem))
+        raise UserError(f"the file cannot be read: {reason}", where=str(where), do=do) from problem
     except MemoryError as problem:
-        raise UserError("to read this file takes more memory than there is", where=str(where), do=do) from problem
+        raise UserError("not enough memory to read this file", where=str(where), do=do) from problem
     except RecursionError as problem:
         raise UserError("this file is nested too deeply to be read", where=str(where), do=do) from problem
     except Exception as problem:
-        said = _line(str(problem)) or type(problem).__name__
-        raise UserError(f"this is not {what}: {said}", where=str(where), do=do) from problem
+        reason = _line(str(problem)) or type(problem).__name__
+        raise UserError(f"this is not {what}: {reason}", where=str(where), do=do) from problem
 
 
 def _line(text: str) -> str:
@@ -40,12 +39,9 @@ def _line(text: str) -> str:
 
 
 def require_file(path: Path, *, most_bytes: int) -> None:
-    """Raise UserError for a pipe, a device or a folder, which could be read without end, and for a file too large.
-
-    Raises OSError where there is nothing.
-    """
+    """Raise UserError for a pipe, a device, a folder or a file that is too large; OSError if it does not exist."""
     facts = path.stat()
     if not stat.S_ISREG(facts.st_mode):
-        raise UserError("this is not a regular file", where=str(path), do="Give a file")
+        raise UserError("this is not a regular file", where=str(path), do="Use a file")
     if facts.st_size > most_bytes:
-        raise UserError(f"this file has {facts.st_size:,} bytes, and at most {most_bytes:,} are read", where=str(path))
+        raise UserError(f"this file has {facts.st_size:,} bytes; the limit is {most_bytes:,}", where=str(path))

@@ -1,4 +1,4 @@
-"""A run: everything that was measured, recorded and judged about one training."""
+"""The run record: everything measured, recorded and judged about one training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from babysit.records.secrets import WithoutSecrets
 from babysit.records.trial import StageRange, Trial
 from babysit.records.verdict import Crash, Learning, Missing, Verdict
 
-# Raised when a record changes so that an older reader would misread it; docs/decisions/ says what changed.
-# 2: verdict, missing and learning are kept with a run; 3: the names of fields and curves (records/upgrades.py).
+# Incremented when older readers would misread the record; docs/decisions/ describes the changes.
+# 2: verdict, missing and learning are stored with a run; 3: renamed fields and curves (records/upgrades.py).
 VERSION = 3
 
 
 class Status(StrEnum):
-    """How a run ended, or that it has not."""
+    """Status of a run."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -33,7 +33,7 @@ class Status(StrEnum):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the run took place."""
+    """Software and hardware environment of a run."""
 
     python: str = ""
     torch: str = ""
@@ -42,16 +42,16 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     device: str = ""
     threads: int = 0
     script: str = ""  # the program that was started; "" in a notebook or an interactive session
-    code: str = ""  # changes when that program's text changes
-    commit: str = ""  # of the git repository around it, "+" behind it when files had changed since
+    code: str = ""  # a hash of that program's text
+    commit: str = ""  # of its git repository, followed by "+" if files had changed since
 
 
 class Overhead(msgspec.Struct, frozen=True, kw_only=True):
-    """What the watching cost."""
+    """Monitoring overhead."""
 
-    budget: float = 0.01  # share of step time allowed
-    share: float = 0.0  # share of step time spent once the dense beginning is over
-    seconds: float = 0.0  # in all, the dense beginning included
+    budget: float = 0.01  # allowed fraction of step time
+    share: float = 0.0  # fraction of step time spent after the initial dense sampling
+    seconds: float = 0.0  # in total, the dense sampling included
     sampled_steps: int = 0
     steps: int = 0
     every: int = 1  # steps between two samples at the end
@@ -81,25 +81,25 @@ class Run(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True, eq=False):
     trials: tuple[Trial, ...] = ()
     ranges: tuple[StageRange, ...] = ()
     findings: tuple[Finding, ...] = ()
-    verdict: Verdict = Verdict.INCONCLUSIVE  # of the findings and of what was learned: analysis/verdict.py
-    missing: tuple[Missing, ...] = ()  # what an inconclusive verdict lacks, the most important first
+    verdict: Verdict = Verdict.INCONCLUSIVE  # from findings and learning progress: analysis/verdict.py
+    missing: tuple[Missing, ...] = ()  # evidence that an inconclusive verdict lacks, most important first
     learning: Learning | None = None
     result: dict[str, float] = {}  # test/accuracy, test/loss, best_step, …
     artifacts: dict[str, str] = {}  # model, report: paths
     stop_reason: str = ""
-    crash: Crash | None = None  # what ended a program that crashed
+    crash: Crash | None = None  # the exception that ended the program
     overhead: Overhead | None = None
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """The findings that count: WARNING and ERROR, in rank order."""
+        """Findings of severity WARNING or ERROR, in rank order."""
         return tuple(finding for finding in self.findings if finding.severity != "INFO")
 
     @property
     def root_cause(self) -> Finding | None:
-        """The first alarm that no other explains, or None."""
+        """First alarm that no other explains, or None."""
         return next((finding for finding in self.problems if finding.explained_by is None), None)
 
     def experiment(self, name: str) -> ExperimentResult | None:
-        """The result of that experiment, or None."""
+        """Return the result of an experiment by name, or None."""
         return next((experiment for experiment in self.experiments if experiment.name == name), None)

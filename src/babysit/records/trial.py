@@ -1,4 +1,4 @@
-"""One configuration that the search tried."""
+"""Trials of a hyperparameter search."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import msgspec
 
 
 class TrialState(StrEnum):
-    """How a trial ended."""
+    """State of a trial."""
 
     COMPLETE = "complete"
-    PRUNED = "pruned"  # stopped early, by its reason
+    PRUNED = "pruned"  # stopped early; `reason` says why
     RUNNING = "running"
 
 
@@ -19,37 +19,37 @@ Value = float | int | str | bool
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a trial stood when the trials of its stage were compared."""
+    """Progress of a trial when the trials of its stage were compared."""
 
     epochs: int  # trained so far
     step: int
-    metric: float | None = None  # None for one that had diverged
+    metric: float | None = None  # None if it had diverged
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One configuration, what came of it, and why it ended."""
+    """One configuration, its result, and why it ended."""
 
     number: int
     stage: str  # coarse, fine, …
     parameters: dict[str, Value] = {}
     state: TrialState = TrialState.RUNNING
-    reason: str = ""  # for a pruned trial: "cost above 3x the initial cost", "cost is NaN", …
-    step: int = 0  # training steps it ran
+    reason: str = ""  # why it was pruned
+    step: int = 0  # training steps taken
     metric: float | None = None  # validation accuracy, or minus the loss: higher is better
     initial_cost: float | None = None
-    last_costs: tuple[float, ...] = ()  # the last 20 costs before it ended
+    last_costs: tuple[float, ...] = ()  # the last 20 training losses
     seconds: float = 0.0
     seed: int = 0
-    rungs: tuple[Rung, ...] = ()  # every comparison it took part in; the last one is where it ended
+    rungs: tuple[Rung, ...] = ()  # every comparison it took part in, up to its end
 
     @property
     def level(self) -> int:
-        """How far it was trained, in epochs; metrics are compared at equal level only."""
+        """Epochs trained; metrics are comparable only at equal level."""
         return self.rungs[-1].epochs if self.rungs else 0
 
 
 class StageRange(msgspec.Struct, frozen=True, kw_only=True):
-    """The range of one hyperparameter in one stage, and why it is what it is."""
+    """Range of one hyperparameter in one stage, and the reason for it."""
 
     stage: str
     parameter: str

@@ -1,4 +1,4 @@
-"""Bring records of earlier versions to the names of today."""
+"""Upgrade of records of earlier versions to the current names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SPLITS: Final = {"validation": "val"}
 
 
 def current_name(name: str) -> str:
-    """Return today's name of a field, setting, curve or result."""
+    """Return the current name of a field, setting, curve or result."""
     match = _CURVE.fullmatch(name)
     if match is None:
         return FIELDS.get(name, name)
@@ -37,7 +37,7 @@ def current_name(name: str) -> str:
 
 
 def with_current_names(value: Any) -> Any:
-    """Rename the keys of a record in plain values, at every depth; other values stay as they are."""
+    """Rename the keys of a record in plain values at every depth; other values are unchanged."""
     if isinstance(value, dict):
         renamed = {current_name(key) if isinstance(key, str) else key: item for key, item in value.items()}
         return {key: with_current_names(item) for key, item in renamed.items()}

@@ -45,7 +45,7 @@ def _twice(objective: Objective) -> str:
     # log_softmax before cross_entropy changes nothing: the log-softmax of a log-softmax is itself.
     if last is not None and wants is Wants.SCORES and last.name in {"softmax", "sigmoid"}:
         return f"{last.name}, and {objective.loss} applies {inside} itself"
-    if last is not None and wants is Wants.LOGARITHM_OF_LR and last.name == inside:
+    if last is not None and wants is Wants.LOG_RATES and last.name == inside:
         return f"{last.name}, and {objective.loss} applies {inside} itself (log_input is True)"
     names = [operation.name for operation in drop_shape_ops(objective.output_ops)]
     for before, after in pairwise(names):
@@ -80,7 +80,7 @@ def _outside(objective: Objective, margin: float) -> str:
     """Values that are no probabilities, or no learning rates, where the loss wants them."""
     low, high = objective.prediction.low, objective.prediction.high
     wants, _ = _wanted(objective)
-    limits = {Wants.PROBABILITIES: (0.0, 1.0, "0 to 1"), Wants.LEARNING_RATE: (0.0, math.inf, "never below 0")}
+    limits = {Wants.PROBABILITIES: (0.0, 1.0, "0 to 1"), Wants.RATES: (0.0, math.inf, "never below 0")}
     if wants not in limits or manual_updates(objective):
         return ""
     least, most, word = limits[wants]
@@ -94,7 +94,7 @@ def _advice(objective: Objective) -> str:
     wants, _ = _wanted(objective)
     if wants is Wants.LOGARITHMS and objective.loss != "nll_loss":
         return f"Give {objective.loss} log-probabilities: `log_softmax` over the classes, once."
-    if wants in (Wants.LEARNING_RATE, Wants.LOGARITHM_OF_LR):
+    if wants in (Wants.RATES, Wants.LOG_RATES):
         return f"Give the raw outputs of the last layer to {objective.loss} with log_input=True."
     keep = "binary_cross_entropy_with_logits" if "binary" in objective.loss else "cross_entropy"
     keep = objective.loss if wants is Wants.SCORES else keep
