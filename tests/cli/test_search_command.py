@@ -144,7 +144,7 @@ def test_a_factory_without_defaults_gets_what_the_space_gives(tmp_path: Path):
     ("given", "said"),
     [
         (("digits", "lr=-1..1:linear"), "(lr=-1..1)"),
-        (("digits", "lr_end=2"), "it is the share of the learning rate that is left"),
+        (("digits", "lr_end=2"), "the final fraction of the learning rate"),
         (("digits", "lr=1..0"), "Use 0.001..1"),
         (("mine.nets:build",), "--model package.module:factory"),
     ],

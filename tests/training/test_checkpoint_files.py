@@ -51,7 +51,7 @@ def test_a_full_disk_at_the_start_is_the_users_to_mend(tmp_path: Path, monkeypat
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(UserError, match="no checkpoint can be written"):
+    with pytest.raises(UserError, match="the checkpoint cannot be written"):
         Checkpoints(tmp_path / "taken").begin(STATE)
 
 
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_later_warns_once_and_keeps_the_old_checkpoint(
     checkpoints = Checkpoints(tmp_path)
     checkpoints.begin(STATE)
     monkeypatch.setattr(module, "write_atomically", full_disk)
-    with pytest.warns(UserWarning, match="training goes on"):
+    with pytest.warns(UserWarning, match="training continues"):
         checkpoints.keep(lambda: {"stopping": {}, "weights": torch.zeros(3)}, now=True)
     with warnings.catch_warnings(action="error"):  # saying it once is enough
         checkpoints.keep(lambda: {"stopping": {}, "weights": torch.zeros(3)}, now=True)
@@ -77,7 +77,7 @@ def test_a_full_disk_met_by_torch_itself_is_an_os_error() -> None:
 def test_writing_takes_its_share_of_the_time_only(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.begin(STATE)
-    checkpoints._cost_seconds = 60.0  # a writing that takes a minute is due again after twenty
+    checkpoints._write_seconds = 60.0  # a write that takes a minute is due again after twenty
     checkpoints.keep(lambda: {"stopping": {}, "weights": torch.zeros(3)})
     assert torch.equal(read_checkpoint(tmp_path)["weights"], STATE["weights"])
     checkpoints.keep(lambda: {"stopping": {}, "weights": torch.zeros(3)}, now=True)

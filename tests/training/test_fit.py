@@ -123,7 +123,7 @@ def test_a_loss_that_becomes_nan_stops_restores_and_says_what_to_do(few: Splits,
     assert f"became NaN at step {when + 1} " in run.stop_reason
     assert "learning rate 0.01" in run.stop_reason
     assert "Try 0.001" in run.stop_reason
-    assert ("the first weights are restored" if when == 1 else "the weights of epoch") in run.stop_reason
+    assert ("the initial weights are restored" if when == 1 else "the weights of epoch") in run.stop_reason
     assert all(bool(value.isfinite().all()) for value in model.state_dict().values())
     assert math.isnan(run.curves.get("train/loss").values[-1])
 
@@ -131,7 +131,7 @@ def test_a_loss_that_becomes_nan_stops_restores_and_says_what_to_do(few: Splits,
 def test_a_lr_that_explodes_a_regression_is_stopped(line: Splits) -> None:
     torch.manual_seed(0)
     run, model, _ = fit(mlp(4, 1), line, settings=FitSettings(lr=1e6, optimizer="sgd", epochs=20))
-    assert "almost always the learning rate is too high" in run.stop_reason
+    assert "usually the learning rate is too high" in run.stop_reason
     assert math.isfinite(evaluate(model, line.validation).loss)
 
 
@@ -139,7 +139,7 @@ def test_inputs_with_nan_are_blamed_instead_of_the_lr(few: Splits) -> None:
     x = few.train.x.clone()
     x[5, 5] = math.nan
     run, _, _ = fit(mlp(64, 10), replace(few, train=replace(few.train, x=x)), settings=QUICK)
-    assert "the training inputs hold NaN" in run.stop_reason
+    assert "the training inputs contain NaN" in run.stop_reason
     assert "Try" not in run.stop_reason
 
 
@@ -210,13 +210,14 @@ def test_a_device_that_is_not_there_is_refused(few: Splits, device: str) -> None
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(UserError, match=next(iter(wrong)).replace("_", ".")):
+    name = next(iter(wrong))
+    with pytest.raises(UserError, match="learning rate" if name == "lr" else name.replace("_", ".")):
         FitSettings(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_folder_that_cannot_be_written_is_known_before_training(few: Splits, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(UserError, match="no checkpoint can be written"):
+    with pytest.raises(UserError, match="the checkpoint cannot be written"):
         fit(mlp(64, 10), few, settings=replace(QUICK, folder=tmp_path / "taken"))
 
 

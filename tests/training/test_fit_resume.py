@@ -113,7 +113,7 @@ def test_resuming_what_is_done_trains_no_further(few: Splits, tmp_path: Path) ->
 
 def test_other_settings_other_data_and_another_model_are_refused_by_name(few: Splits, tmp_path: Path) -> None:
     fit(digits_model(few), few, settings=replace(SETTINGS, folder=tmp_path, epochs=1))
-    with pytest.raises(UserError, match=r"learning rate was 0\.01 and is 0\.1"):
+    with pytest.raises(UserError, match=r"lr was 0\.01 and is 0\.1"):
         fit(digits_model(few), few, settings=replace(SETTINGS, lr=0.1), resume=tmp_path)
     other = split(load_data("digits").take(range(300)), seed=1)
     with pytest.raises(UserError, match="other samples"):

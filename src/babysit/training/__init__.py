@@ -1,6 +1,6 @@
-"""The visible training loop.
+"""Training loop.
 
 Purpose: fit, early stopping, checkpoints
-May import: watcher and everything below
+May import: monitor and everything below
 Start at: fit.py
 """

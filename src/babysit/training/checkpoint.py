@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there at all, and load without running code."""
+"""Checkpoints: written atomically and loaded without executing code."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import torch
 from babysit.records.errors import UserError
 
 NAME: Final = "checkpoint.pt"
-FORMAT: Final = 1  # raised when what is inside changes
-SHARE: Final = 0.05  # of the training time that may go into writing checkpoints
+FORMAT: Final = 1  # incremented when the content changes
+SHARE: Final = 0.05  # fraction of the training time allowed for writing checkpoints
 
 
 @final
 class Checkpoints:
-    """The checkpoint of one training: written first at its start, then as often as 5 % of the time allows."""
+    """Checkpoint of one training: written at its start, then as often as 5 % of the time allows."""
 
     def __init__(self, folder: Path | None) -> None:
         self.path = None if folder is None else folder / NAME
-        self.problem = ""  # why the last writing failed
-        self._written = self._cost_seconds = 0.0
+        self.problem = ""  # why the last write failed
+        self._written = self._write_seconds = 0.0
 
     def begin(self, state: dict[str, Any]) -> None:
-        """Write the first one, so that a folder or disk that cannot take it is known before training: UserError."""
+        """Write the first checkpoint. Raises UserError if the folder cannot be written, before any training."""
         if self.path is None:
             return
         try:
@@ -36,14 +36,14 @@ class Checkpoints:
             self._write(state)
         except OSError as problem:
             raise UserError(
-                f"no checkpoint can be written: {problem.strerror or problem}",
+                f"the checkpoint cannot be written: {problem.strerror or problem}",
                 where=str(self.path),
-                do="Give another folder, or make room there",
+                do="Use another folder, or free disk space",
             ) from problem
 
     def keep(self, make_state: Callable[[], dict[str, Any]], *, now: bool = False) -> None:
-        """Write if it is time, or at once; a failure is a warning, and the file from before stays."""
-        due = perf_counter() - self._written >= self._cost_seconds / SHARE
+        """Write if it is due, or `now`; a failure is a warning, and the previous file remains."""
+        due = perf_counter() - self._written >= self._write_seconds / SHARE
         if self.path is None or not (now or due):
             return
         try:
@@ -52,8 +52,8 @@ class Checkpoints:
         except OSError as problem:
             if not self.problem:
                 warnings.warn(
-                    f"the checkpoint {self.path} could not be written ({problem.strerror or problem}); training goes "
-                    "on, and the one from before is still there",
+                    f"the checkpoint {self.path} could not be written ({problem.strerror or problem}); training "
+                    "continues, and the previous checkpoint is still there",
                     stacklevel=2,
                 )
             self.problem = str(problem)
@@ -65,11 +65,11 @@ class Checkpoints:
         start = perf_counter()
         write_atomically(self.path, lambda file: torch.save({"format": FORMAT, **state}, file))
         self._written = perf_counter()
-        self._cost_seconds = self._written - start
+        self._write_seconds = self._written - start
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write beside the file, bring it to the disk, then put it in place: nobody ever sees half a file."""
+    """Write to a temporary file, sync it to disk, then rename it: a partial file is never visible."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -86,8 +86,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 def _write_or_os_error(file: BinaryIO, write: Callable[[BinaryIO], None]) -> None:
     try:
         write(file)
-    except RuntimeError as problem:  # torch's archive writer hides the reason behind its own
-        file.write(bytes(1 << 20))  # a full disk says so itself
+    except RuntimeError as problem:  # torch's archive writer hides the reason
+        file.write(bytes(1 << 20))  # raises OSError on a full disk
         file.flush()
         raise OSError(str(problem).splitlines()[0]) from problem
 
@@ -103,27 +103,30 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU; takes the file or its folder. UserError when it is none."""
+    """Load a checkpoint to the CPU, given its file or folder. Raises UserError if it is none."""
     file = path / NAME if path.is_dir() else path
     state = load_plain(file, what="checkpoint")
     if state.get("format") != FORMAT or "stopping" not in state:
         raise UserError(
-            f"the checkpoint is of format {state.get('format')}, known here: {FORMAT}",
+            f"the checkpoint is of format {state.get('format')}, supported: {FORMAT}",
             where=str(file),
-            do="Go on with the babysit that wrote it, or start anew",
+            do="Resume with the version of babysit that wrote it, or start a new training",
         )
     return state
 
 
 def load_plain(file: Path, *, what: str) -> dict[str, Any]:
-    """A dictionary of tensors and plain values from a file; code inside it is refused, never run."""
+    """Load a dictionary of tensors and plain values; code in the file is refused, never executed.
+
+    Raises UserError if the file is missing or holds anything else.
+    """
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch wonders aloud about files that are no archives
+        with warnings.catch_warnings(action="ignore"):  # torch warns about files that are not archives
             state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as problem:
-        raise UserError(f"there is no {what}", where=str(file), do="Give the path of one that was written") from problem
-    except Exception as problem:  # bytes that are no archive fail in any way (KeyError, UnpicklingError, …)
-        raise UserError(f"this is not a readable {what}", where=str(file), do="Start anew without it") from problem
+        raise UserError(f"there is no {what}", where=str(file), do="Use the path of an existing one") from problem
+    except Exception as problem:  # invalid archives raise any exception (KeyError, UnpicklingError, …)
+        raise UserError(f"this is not a readable {what}", where=str(file), do="Start again without it") from problem
     if not isinstance(state, dict):
-        raise UserError(f"this is not a {what}", where=str(file), do="Give the file that fit() wrote")
+        raise UserError(f"this is not a {what}", where=str(file), do="Use the file that fit() wrote")
     return state

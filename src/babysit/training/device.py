@@ -1,4 +1,4 @@
-"""Where and how precisely to compute, through Lightning Fabric."""
+"""Device and precision, through Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from babysit.training.settings import FitSettings
 
 
 def make_fabric(settings: FitSettings) -> Fabric:
-    """Fabric for one device; UserError when the device is not there or cannot compute that way."""
+    """Create Fabric for one device. Raises UserError if the device is missing or does not support the precision."""
     kind, _, number = settings.device.partition(":")
     if kind not in {"auto", "cpu", "cuda", "mps"} or (number and not number.isdigit()):
-        raise UserError(f"there is no device {settings.device!r}", do="Take auto, cpu, cuda, cuda:1 or mps")
+        raise UserError(f"there is no device {settings.device!r}", do="Use auto, cpu, cuda, cuda:1 or mps")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise UserError(
-            f"the device {settings.device!r} is not here ({torch.cuda.device_count()} CUDA devices found)",
-            do="Take auto or cpu",
+            f"the device {settings.device!r} is not available ({torch.cuda.device_count()} CUDA devices found)",
+            do="Use auto or cpu",
         )
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each choice as news
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # silences a message for each choice
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning_fabric")
@@ -34,5 +34,5 @@ def make_fabric(settings: FitSettings) -> Fabric:
     except (RuntimeError, ValueError) as problem:
         raise UserError(
             f"this machine cannot train on {settings.device!r} with precision {settings.precision!r}: {problem}",
-            do="Take device auto and precision 32-true",
+            do="Use device auto and precision 32-true",
         ) from problem

@@ -1,4 +1,4 @@
-"""How good a model is on samples, without changing it."""
+"""Evaluation of a model without changing it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from babysit.nn.losses import loss_for, score
 
 @final
 class Scores(NamedTuple):
-    """Mean loss, and the score that suits the task: its name (accuracy, r2) and its value, higher is better."""
+    """Mean loss, and name (accuracy, r2) and value of the task's score; higher is better."""
 
     loss: float
     name: str
@@ -26,10 +26,10 @@ class Scores(NamedTuple):
 def evaluate(
     model: nn.Module, samples: Samples, *, batch_size: int = 512, network: Callable[[Tensor], Tensor] | None = None
 ) -> Scores:
-    """Loss and score in eval mode, without dropout and with the running averages of BatchNorm.
+    """Compute loss and score in eval mode: without dropout and with the running averages of BatchNorm.
 
-    `network` is what is called when it is not the model itself (the same model under another precision). Modes of
-    all submodules are as before afterwards.
+    `network` is called in place of the model (the same model under another precision). The modes of all submodules
+    are restored afterwards.
     """
     modes = [(module, module.training) for module in model.modules()]
     call = network or model
@@ -43,6 +43,6 @@ def evaluate(
     finally:
         for module, training in modes:
             module.training = training
-    # Once over all outputs, not batch by batch: r2 is not a mean over batches.
+    # Over all outputs at once: r2 is not a mean over batches.
     name, value = score(samples.task, outputs, samples.y)
     return Scores(float(loss_for(samples.task)(outputs, samples.y)), name, value)

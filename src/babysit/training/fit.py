@@ -1,4 +1,4 @@
-"""The training loop, in sight: epochs over seeded batches, watched, stopped in time, and never lost."""
+"""Watched training loop with seeded batches, early stopping and checkpoints."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from babysit.training.checkpoint import Checkpoints, read_checkpoint
 from babysit.training.device import make_fabric
 from babysit.training.early_stopping import observe, reason_to_stop
 from babysit.training.evaluate import Scores, evaluate
-from babysit.training.not_finite import NotFinite, require_finite, say_why
+from babysit.training.not_finite import NotFinite, explain, require_finite
 from babysit.training.settings import FitSettings
-from babysit.training.state import TrainingState, digest, fixed_part
+from babysit.training.state import TrainingState, digest, fixed_subset
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 
 class FitWriter(RunWriter, Protocol):
-    """Where the records of one run go while it trains; store.writer.Writer is one."""
+    """Writer of one run during training, such as store.writer.Writer."""
 
     run_id: str
 
 
 @final
 class FitResult(NamedTuple):
-    """What a training leaves: the judged run, the model with its best weights, and the checkpoint if one was kept."""
+    """The judged run, the model with its best weights, and the checkpoint if one was written."""
 
     run: Run
     model: nn.Module
@@ -56,14 +56,14 @@ class FitResult(NamedTuple):
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Loop:
-    """What the parts of the loop share."""
+    """State shared by the parts of the loop."""
 
     fabric: Fabric
     network: Callable[[Tensor], Tensor]  # the model as Fabric calls it, in the chosen precision
     optimizer: Any  # the optimizer as Fabric steps it
     state: TrainingState
     splits: Splits
-    mirror: Samples  # as many training samples as there are validation samples, scored in the same way
+    mirror: Samples  # as many training samples as validation samples, scored in the same way
     watch: Watch
     tick: Callable[[str], None]
 
@@ -77,18 +77,18 @@ def fit(
     progress: Progress | None = None,
     resume: Path | None = None,
 ) -> FitResult:
-    """Train the model under watch until it no longer gets better; it ends in eval mode with its best weights.
+    """Train the model under watch until it stops improving; it ends in eval mode with its best weights.
 
-    Training stops after `settings.epochs`, when the validation score or the gap says so (early_stopping.py), or when
-    the loss is no longer a number. Ctrl-C ends it with status `interrupted` and the best weights so far; `resume` (a
-    checkpoint or its folder) goes on and reaches, to the bit, the weights of a training that was never interrupted.
+    Training stops after `settings.epochs`, by early stopping on the validation score or the gap (early_stopping.py),
+    or when the loss is not finite. Ctrl-C ends it with status `interrupted` and the best weights so far; `resume` (a
+    checkpoint or its folder) continues it and reaches, to the bit, the weights of an uninterrupted training.
 
     Raises:
-        UserError: model and samples do not fit, the device is not there, the checkpoint belongs to something else, or
-            the checkpoint folder cannot be written.
+        UserError: model and samples do not match, the device is not available, the checkpoint belongs to another
+            training, or the checkpoint folder cannot be written.
     """
     if len(splits.validation) == 0:
-        raise UserError("there are no validation samples", do="Split some off: without them nothing says when to stop")
+        raise UserError("there are no validation samples", do="Split some off: early stopping needs them")
     check_compatible(model, splits.train)
     with preserve_random_states():
         seed_everything(settings.seed)
@@ -104,7 +104,7 @@ def fit(
         )
         state.keep_best()
         if resume is not None:
-            state.go_on_from(read_checkpoint(resume), where=str(resume))
+            state.load(read_checkpoint(resume), where=str(resume))
         checkpoints = Checkpoints(settings.folder)
         checkpoints.begin(state.capture())
         with watch(model, optimizer, writer=writer) as w:
@@ -116,7 +116,7 @@ def fit(
                 optimizer=stepper,
                 state=state,
                 splits=splits,
-                mirror=fixed_part(splits.train, count=len(splits.validation), seed=settings.seed),
+                mirror=fixed_subset(splits.train, count=len(splits.validation), seed=settings.seed),
                 watch=w,
                 tick=_ticker(progress, state, splits),
             )
@@ -125,13 +125,13 @@ def fit(
 
 
 def _watched(loop: _Loop, checkpoints: Checkpoints) -> Run:
-    """Train to the end, whatever the end is, and close the run."""
+    """Train until any end, restore the best weights and close the run."""
     state, start, status = loop.state, perf_counter(), Status.FINISHED
     loop.watch.note(kind="fit", config=_config(loop), data=profile(loop.splits))
     try:
         reason = _train(loop, checkpoints)
     except NotFinite as problem:
-        reason = say_why(problem, state, loop.splits)
+        reason = explain(problem, state, loop.splits)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
         reason = f"interrupted in epoch {state.epoch + 1}, after step {state.step}"
@@ -144,7 +144,7 @@ def _watched(loop: _Loop, checkpoints: Checkpoints) -> Run:
 
 
 def _train(loop: _Loop, checkpoints: Checkpoints) -> str:
-    """Epoch after epoch; gives the reason for stopping."""
+    """Train epochs until a stopping criterion holds; return the reason."""
     state, settings = loop.state, loop.state.settings
     while state.epoch < settings.epochs:
         reason = reason_to_stop(state.stopping, patience=settings.patience, gap_patience=settings.gap_patience)
@@ -160,7 +160,7 @@ def _train(loop: _Loop, checkpoints: Checkpoints) -> str:
 def _train_epoch(loop: _Loop) -> None:
     state, settings = loop.state, loop.state.settings
     measure = loss_for(loop.splits.train.task)
-    # Reading a loss makes the program wait for the device, so there it is done for 16 at a time.
+    # Reading a loss waits for the accelerator, so there 16 are read at a time.
     unread, most_unread = [], 1 if loop.fabric.device.type == "cpu" else 16
     state.model.train()
     for batch in batches(loop.splits.train, size=settings.batch_size, seed=settings.seed, epoch=state.epoch):
@@ -179,7 +179,7 @@ def _train_epoch(loop: _Loop) -> None:
 
 
 def _score_epoch(loop: _Loop) -> None:
-    """Score both sides after an epoch, and keep the weights if they are the best."""
+    """Score training and validation samples after an epoch, and keep the weights if they are the best."""
     state = loop.state
     validation = _scores(loop, loop.splits.validation)
     train = _scores(loop, loop.mirror)
@@ -201,7 +201,7 @@ def _scores(loop: _Loop, samples: Samples) -> Scores:
 
 
 def _result(loop: _Loop, *, complete: bool) -> dict[str, float]:
-    """Scores of the best weights; those of training and test samples only after a complete training."""
+    """Score the best weights; training and test samples only after a complete training."""
     state, stopping = loop.state, loop.state.stopping
     result = {"steps": float(state.step), "epochs": float(state.epoch)}
     if stopping.best_epoch:
@@ -222,15 +222,15 @@ def _config(loop: _Loop) -> dict[str, float | int | str | bool]:
 
 
 def _ticker(progress: Progress | None, state: TrainingState, splits: Splits) -> Callable[[str], None]:
-    """One tick a batch; with words, one that says them instead."""
+    """Return a callback that advances the progress bar, or sets its description if given one."""
     if progress is None:
-        return lambda words: None
+        return lambda description: None
     per_epoch = len(batch_bounds(len(splits.train), state.settings.batch_size))
     bar = progress.add_task("Training", total=state.settings.epochs * per_epoch, completed=state.epoch * per_epoch)
 
-    def tick(words: str) -> None:
-        if words:
-            progress.update(bar, description=words)
+    def tick(description: str) -> None:
+        if description:
+            progress.update(bar, description=description)
         else:
             progress.advance(bar)
 

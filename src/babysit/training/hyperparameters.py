@@ -1,4 +1,4 @@
-"""Resolve the hyperparameters that the trainer itself reads to numbers."""
+"""Hyperparameters of the training loop as numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from babysit.experiments.optimizers import OPTIMIZERS, make_optimizer
 from babysit.records.errors import UserError
 from babysit.records.trial import Value
 
-# What PyTorch takes by default, but for momentum, which is the lecture's (as in experiments/optimizers.py).
+# PyTorch's defaults, except for momentum, which is the lecture's (as in experiments/optimizers.py).
 _MOMENTUM: Final = {"momentum": 0.9, "nesterov": 0.9}
 _BETA1: Final = 0.9
 _BETA2: Final = {"rmsprop": 0.99}  # named alpha there
@@ -24,7 +24,7 @@ _WITH_MOMENTUM: Final = frozenset({"sgd", "momentum", "nesterov", "rmsprop"})
 
 
 class Configuration(Protocol):
-    """Hyperparameters by name, and for how many epochs they are trained."""
+    """Hyperparameters by name, and the number of epochs."""
 
     @property
     def parameters(self) -> Mapping[str, Value]:
@@ -32,7 +32,7 @@ class Configuration(Protocol):
 
     @property
     def epochs(self) -> int:
-        """Epochs that are planned; 0 when not known."""
+        """Planned epochs; 0 if not known."""
 
 
 class Defaults(Protocol):
@@ -58,39 +58,39 @@ class Defaults(Protocol):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """Numbers that train one configuration. What an optimizer does not have is ignored."""
+    """Hyperparameters of one configuration; those that the optimizer does not have are ignored."""
 
     optimizer: str
     batch_size: int
     lr: float
     weight_decay: float
-    momentum: float | None  # None: no momentum at all, so no buffer for it
+    momentum: float | None  # None: no momentum and no buffer for it
     beta1: float  # of the gradient (Adam)
     beta2: float  # of the squared gradient (Adam, RMSprop)
-    lr_decay: float  # the learning rate is multiplied by it after every epoch
-    warmup_steps: int  # over so many steps the learning rate rises evenly from near zero
-    grad_clip_norm: float  # the largest norm of all gradients together; infinite: never clipped
-    init_scale: float  # what initial weights (not biases or scales) are multiplied by
+    lr_decay: float  # factor of the learning rate after every epoch
+    warmup_steps: int  # steps of a linear warm-up of the learning rate from near zero
+    grad_clip_norm: float  # maximum total norm of the gradients; infinite for no clipping
+    init_scale: float  # factor of the initial weights (not biases or scales)
 
     def lr_at(self, step: int, epoch: int) -> float:
-        """The learning rate of a step, both counted from 0 at the member's beginning."""
+        """Return the learning rate of a step; step and epoch count from 0."""
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         return self.lr * float(self.lr_decay**epoch) * warm
 
 
 def hyperparameters_of(configuration: Configuration, defaults: Defaults) -> Hyperparameters:
-    """Resolve a configuration to numbers; what it leaves out comes from `defaults`.
+    """Resolve a configuration to numbers; missing values come from `defaults`.
 
     Raises:
-        UserError: a number that no training can use, or an unknown optimizer.
+        UserError: an invalid number or an unknown optimizer.
     """
     given = configuration.parameters
     kind = str(given.get("optimizer", defaults.optimizer)).lower()
     if kind not in OPTIMIZERS:
-        raise UserError(f"there is no optimizer {kind!r}", do=f"Take one of {', '.join(OPTIMIZERS)}")
+        raise UserError(f"there is no optimizer {kind!r}", do=f"Use one of {', '.join(OPTIMIZERS)}")
     momentum = given.get("momentum", _MOMENTUM.get(kind)) if kind in _WITH_MOMENTUM else None
     if kind == "nesterov" and momentum == 0:
-        raise UserError("nesterov needs a momentum above 0", do="Search from 0.1, or take sgd")
+        raise UserError("nesterov needs a momentum above 0", do="Search from 0.1, or use sgd")
     return Hyperparameters(
         optimizer=kind,
         batch_size=int(_number(given, "batch_size", defaults.batch_size, low=1)),
@@ -107,21 +107,20 @@ def hyperparameters_of(configuration: Configuration, defaults: Defaults) -> Hype
 
 
 def _decay_to_end(configuration: Configuration) -> float:
-    """The factor after each epoch that leaves `lr_end` of the learning rate in the last epoch that is planned.
+    """Return the decay per epoch that leaves the fraction `lr_end` of the learning rate in the last planned epoch.
 
-    A decay an epoch that suits 5 epochs leaves nothing of the learning rate after 40; this share suits stages of any
-    length.
+    A decay per epoch that suits 5 epochs leaves almost nothing after 40; this fraction suits stages of any length.
     """
-    share = _number(configuration.parameters, "lr_end", 1.0)
-    if share > 1:
-        raise UserError(f"lr_end is {share:g}", do="Give at most 1: it is the share of the learning rate that is left")
-    if share != 1.0 and configuration.epochs < 1:
-        raise UserError("lr_end needs to know for how many epochs is trained", do="Give `epochs`")
-    return float(share ** (1 / max(configuration.epochs - 1, 1)))
+    fraction = _number(configuration.parameters, "lr_end", 1.0)
+    if fraction > 1:
+        raise UserError(f"lr_end is {fraction:g}", do="Use at most 1: the final fraction of the learning rate")
+    if fraction != 1.0 and configuration.epochs < 1:
+        raise UserError("lr_end needs the number of epochs", do="Set `epochs`")
+    return float(fraction ** (1 / max(configuration.epochs - 1, 1)))
 
 
 def optimizer_for(model: nn.Module, hyperparameters: Hyperparameters) -> Optimizer:
-    """Make PyTorch's own optimizer for these hyperparameters; the learning rate is set before every step."""
+    """Create the PyTorch optimizer; the learning rate is set before every step."""
     optimizer = make_optimizer(
         hyperparameters.optimizer, model, lr=hyperparameters.lr, weight_decay=hyperparameters.weight_decay
     )
@@ -136,7 +135,7 @@ def optimizer_for(model: nn.Module, hyperparameters: Hyperparameters) -> Optimiz
 
 
 def scale_weights(model: nn.Module, init_scale: float) -> None:
-    """Multiply the initial weights: parameters with two or more dimensions, so neither biases nor norm scales."""
+    """Scale the initial weights: parameters with two or more dimensions, so neither biases nor norm scales."""
     if init_scale != 1.0:
         with torch.no_grad():
             for parameter in model.parameters():
@@ -150,12 +149,12 @@ def _number(
     try:
         value = float(given.get(name, otherwise))
     except ValueError as problem:
-        raise UserError(f"{name} is {given[name]!r}", do="Give a number") from problem
+        raise UserError(f"{name} is {given[name]!r}", do="Use a number") from problem
     if math.isinf(value) and not math.isinf(otherwise):
-        raise UserError(f"{name} is {value:g}", do="Give a finite number")
+        raise UserError(f"{name} is {value:g}", do="Use a finite number")
     if math.isnan(value) or value < low or (value >= below and below < math.inf):
         limits = f"at least {low:g}" + (f" and below {below:g}" if below < math.inf else "")
-        raise UserError(f"{name} is {value:g}", do=f"Give {limits}")
+        raise UserError(f"{name} is {value:g}", do=f"Use {limits}")
     return value
 
 
@@ -166,6 +165,6 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
 
 
 def clip(model: nn.Module, grad_clip_norm: float) -> None:
-    """Clip the norm of all gradients together."""
+    """Clip the total norm of all gradients."""
     if grad_clip_norm < math.inf:
         torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip_norm)

@@ -1,4 +1,4 @@
-"""A loss that is no longer a number: where it happened, why, and what to do."""
+"""Detection and explanation of a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from babysit.training.state import TrainingState
 
 
 @final
-class NotFinite(Exception):  # noqa: N818  it ends a loop, it is no error of the program
-    """The loss of this step was NaN or infinite."""
+class NotFinite(Exception):  # noqa: N818  it ends the loop and is not an error of the program
+    """Raised when the loss of a step is NaN or infinite."""
 
     def __init__(self, *, step: int, value: float, of: str) -> None:
         super().__init__(step, value, of)
@@ -23,7 +23,7 @@ class NotFinite(Exception):  # noqa: N818  it ends a loop, it is no error of the
 
 
 def require_finite(losses: Sequence[Tensor], *, last_step: int, of: str = "loss") -> None:
-    """Raise NotFinite for the first of the losses of consecutive steps, `last_step` being the newest (from 1)."""
+    """Raise NotFinite at the first loss of consecutive steps that is not finite; `last_step` counts from 1."""
     if not losses:
         return
     for back, value in enumerate(torch.stack(list(losses)).tolist()):
@@ -31,16 +31,14 @@ def require_finite(losses: Sequence[Tensor], *, last_step: int, of: str = "loss"
             raise NotFinite(step=last_step - len(losses) + 1 + back, value=value, of=of)
 
 
-def say_why(problem: NotFinite, state: TrainingState, splits: Splits) -> str:
-    """The cause, what was restored, and what to do, in words; a NaN cost almost always means too high a learning
-    rate.
-    """
+def explain(problem: NotFinite, state: TrainingState, splits: Splits) -> str:
+    """Return cause, restored weights and recommendation as text; the usual cause is too high a learning rate."""
     lr, best = state.settings.lr, state.stopping.best_epoch
     what = "NaN" if math.isnan(problem.value) else "infinite"
-    restored = f"the weights of epoch {best} are restored" if best else "the first weights are restored"
-    told = f"the {problem.of} became {what} at step {problem.step} (epoch {state.epoch + 1}) with learning rate {lr:g}"
+    restored = f"the weights of epoch {best} are restored" if best else "the initial weights are restored"
+    text = f"the {problem.of} became {what} at step {problem.step} (epoch {state.epoch + 1}) with learning rate {lr:g}"
     for samples, name in ((splits.train, "training"), (splits.validation, "validation")):
         if not bool(torch.isfinite(samples.x).all()):
-            return f"{told}: the {name} inputs hold NaN or infinite values. Remove or fill them; {restored}"
-    cause = "almost always the learning rate is too high"
-    return f"{told}: {cause}. Try {lr / 10:g}, or the range that check() suggests; {restored}"
+            return f"{text}: the {name} inputs contain NaN or infinite values. Remove or impute them; {restored}"
+    cause = "usually the learning rate is too high"
+    return f"{text}: {cause}. Try {lr / 10:g}, or the range that check() suggests; {restored}"

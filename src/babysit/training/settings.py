@@ -1,4 +1,4 @@
-"""What a training takes, with usual values."""
+"""Settings of a training, with defaults."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PRECISIONS: Final = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"
 @final
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """What `fit` takes; raises UserError for values that cannot work.
+    """Settings of `fit`. Raises UserError for invalid values.
 
-    The same seed gives the same numbers on the same machine. `folder` is where the checkpoint goes; None keeps none.
+    The same seed gives the same numbers on the same machine. `folder` is the checkpoint folder; None for no checkpoint.
     """
 
     lr: float = 1e-3  # Adam's own default
@@ -26,7 +26,7 @@ class FitSettings:
     batch_size: int = 64
     epochs: int = 50
     patience: int = 8  # epochs without a better validation score before training stops
-    gap_patience: int = 5  # fewer are enough when the gap widened in each of them; early_stopping.py says why 5
+    gap_patience: int = 5  # epochs of a widening gap before training stops; early_stopping.py has the measurement
     seed: int = 0
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     folder: Path | None = None
@@ -35,16 +35,16 @@ class FitSettings:
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "patience", "gap_patience"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}", do="Give a whole number from 1 on")
+                raise UserError(f"{name} is {getattr(self, name)}", do="Use an integer of at least 1")
         if not (self.lr > 0 and math.isfinite(self.lr)):
-            raise UserError(f"the learning rate is {self.lr}", do="Give a number above 0, such as 0.001")
+            raise UserError(f"the learning rate is {self.lr}", do="Use a number above 0, such as 0.001")
         if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
-            raise UserError(f"the weight decay is {self.weight_decay}", do="Give 0 or a small number above it")
+            raise UserError(f"the weight decay is {self.weight_decay}", do="Use 0 or a small positive number")
         if self.seed < 0:
-            raise UserError(f"the seed is {self.seed}", do="Give a whole number from 0 on")
+            raise UserError(f"the seed is {self.seed}", do="Use an integer of at least 0")
         if self.precision not in PRECISIONS:
-            raise UserError(f"there is no precision {self.precision!r}", do=f"Take one of {', '.join(PRECISIONS)}")
+            raise UserError(f"there is no precision {self.precision!r}", do=f"Use one of {', '.join(PRECISIONS)}")
 
     def plain(self) -> dict[str, float | int | str | bool]:
-        """The settings as plain values, without the folder: what a run and a checkpoint keep."""
+        """Return the settings without the folder as plain values, for a run or a checkpoint."""
         return {name: value for name, value in asdict(self).items() if name != "folder"}

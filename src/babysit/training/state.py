@@ -1,4 +1,4 @@
-"""Everything a training needs to go on as if it had never stopped."""
+"""Training state for bit-exact resumption."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from babysit.records.errors import UserError
 from babysit.training.early_stopping import Stopping
 from babysit.training.settings import FitSettings
 
-# These may differ when a training goes on: they decide how long it takes and where, not what is computed.
+# These may differ when a training is resumed: they decide its length and device, not what is computed.
 _FREE: Final = frozenset({"epochs", "patience", "gap_patience", "device"})
 
 
 @final
 @dataclass(kw_only=True, eq=False)
 class TrainingState:
-    """Model, optimizer and counters of one training; the order of the samples follows from seed and epoch."""
+    """Model, optimizer and counters of one training; seed and epoch determine the order of the samples."""
 
     model: nn.Module
     optimizer: Optimizer
@@ -37,15 +37,15 @@ class TrainingState:
     step: int = 0  # optimizer steps taken
     stopping: Stopping = field(default_factory=Stopping)
     best_step: int = 0
-    best: dict[str, Any] = field(default_factory=dict)  # weights after the best epoch; those of the beginning at first
+    best: dict[str, Any] = field(default_factory=dict)  # weights after the best epoch; before it the initial weights
 
     @property
     def epoch(self) -> int:
-        """Whole epochs trained."""
+        """Complete epochs trained."""
         return self.stopping.epochs
 
     def keep_best(self) -> None:
-        """Take the weights as they are now for the best."""
+        """Store the current weights as the best."""
         self.best = {
             name: value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
             for name, value in self.model.state_dict().items()
@@ -53,7 +53,7 @@ class TrainingState:
         self.best_step = self.step
 
     def capture(self) -> dict[str, Any]:
-        """All of it as tensors and plain values, for a checkpoint."""
+        """Return the state as tensors and plain values, for a checkpoint."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -67,8 +67,8 @@ class TrainingState:
             "random": random_states(),
         }
 
-    def go_on_from(self, saved: dict[str, Any], *, where: str) -> None:
-        """Take everything from a checkpoint; UserError when it belongs to another model, data or settings."""
+    def load(self, saved: dict[str, Any], *, where: str) -> None:
+        """Restore the state of a checkpoint. Raises UserError if it has another model, data or settings."""
         _require_same(saved, self.settings.plain(), self.data, where)
         try:
             self.model.load_state_dict(saved["model"])
@@ -78,7 +78,7 @@ class TrainingState:
             raise UserError(
                 f"the checkpoint belongs to another model: {str(problem).splitlines()[-1].strip()}",
                 where=where,
-                do="Build the model as it was, or start anew",
+                do="Build the model with the same architecture, or start a new training",
             ) from problem
         self.step, self.best_step, self.best = saved["step"], saved["best_step"], saved["best"]
         self.stopping = Stopping(**saved["stopping"])
@@ -95,18 +95,18 @@ def _require_same(saved: dict[str, Any], settings: dict[str, Any], data: str, wh
         raise UserError(
             f"the checkpoint was made with other settings: {', '.join(changed)}",
             where=where,
-            do="Give the settings of then, or start anew",
+            do="Use the same settings, or start a new training",
         )
     if saved["data"] != data:
         raise UserError(
             "the checkpoint was made with other samples",
             where=where,
-            do="Give the data and the split seed of then, or start anew",
+            do="Use the same data and split seed, or start a new training",
         )
 
 
 def digest(splits: Splits) -> str:
-    """Changes with any value or the order of the training and validation samples."""
+    """Hash the values and the order of the training and validation samples."""
     found = hashlib.blake2b(digest_size=16)
     for samples in (splits.train, splits.validation):
         for tensor in (samples.x, samples.y):
@@ -115,7 +115,7 @@ def digest(splits: Splits) -> str:
     return found.hexdigest()
 
 
-def fixed_part(samples: Samples, *, count: int, seed: int) -> Samples:
-    """The same `count` samples every time, drawn by the seed."""
+def fixed_subset(samples: Samples, *, count: int, seed: int) -> Samples:
+    """Draw a reproducible subset of `count` samples."""
     generator = torch.Generator().manual_seed(seed)
     return samples.take(torch.randperm(len(samples), generator=generator)[:count])

@@ -150,5 +150,5 @@ def test_of_the_lr_the_wanted_share_is_left_in_the_last_epoch_however_many_there
 
 
 def test_a_share_of_the_lr_at_the_end_needs_an_end():
-    with pytest.raises(UserError, match="for how many epochs"):
+    with pytest.raises(UserError, match="number of epochs"):
         recipe_for({"lr_end": 0.1}, epochs=0)
