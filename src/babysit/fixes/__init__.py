@@ -1,6 +1,6 @@
-"""Measuring a fix.
+"""Measured effects of fixes.
 
-Purpose: train again with each proposed fix, on several seeds, and measure what it brings
+Purpose: retrain with each proposed fix on several seeds and measure its gain
 May import: tuning and everything below
-Start at: treat.py
+Start at: try_fixes.py
 """

@@ -1,4 +1,4 @@
-"""Applies a fix to a training: to its settings, its model or its data."""
+"""Application of a fix to the settings, the model or the data of a training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from babysit.records.finding import Fix
 from babysit.records.model_summary import Task
 from babysit.training.settings import FitSettings
 
-# What follows the last layer by mistake when the loss already does it, or forbids outputs that the target needs.
+# Output activations that a loss already applies, or that exclude outputs the target needs.
 _OUTPUT_ACTIVATIONS: Final = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.ReLU, nn.Softplus)
 
 _WEIGHTED: Final = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -29,7 +29,7 @@ _WEIGHTED: Final = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 @final
 @dataclass(frozen=True)
 class Setup:
-    """A training that has not begun: the model is new and may be changed in place."""
+    """A training before its start; the model is new and may be modified in place."""
 
     model: nn.Module
     settings: FitSettings
@@ -37,10 +37,10 @@ class Setup:
 
 
 def apply(fix: Fix, setup: Setup) -> Setup:
-    """Give the training with the fix in it.
+    """Return the training with the fix applied.
 
     Raises:
-        UserError: this fix has to be made by hand, does not fit this model, or is there already.
+        UserError: the fix must be made manually, does not apply to this model, or is already in place.
     """
     action = ACTIONS.get(fix.action)
     if action is None:
@@ -49,10 +49,10 @@ def apply(fix: Fix, setup: Setup) -> Setup:
 
 
 def number(fix: Fix) -> float:
-    """The fix's value as a number.
+    """Return the fix's value as a number.
 
     Raises:
-        UserError: it has none.
+        UserError: it is not a number.
     """
     if fix.value is None or isinstance(fix.value, str):
         raise UserError(f"{fix.action} needs a number, not {fix.value!r}")
@@ -79,7 +79,7 @@ def _scale_weight_decay(fix: Fix, setup: Setup) -> Setup:
 
 def _set_optimizer(fix: Fix, setup: Setup) -> Setup:
     name = str(fix.value).lower()
-    # A learning rate means another thing to another optimizer; Adam's own default is what rules advise with it.
+    # Learning rates are not comparable between optimizers; rules recommend Adam with its default.
     lr = 1e-3 if name in ("adam", "adamw") and setup.settings.optimizer != name else setup.settings.lr
     return _set(setup, optimizer=name, lr=lr)
 
@@ -107,7 +107,7 @@ def _stop_earlier(fix: Fix, setup: Setup) -> Setup:
 
 
 def _initialize(fix: Fix, setup: Setup) -> Setup:
-    """The whole model by a scheme, all biases to a value, or the last layer small enough to begin near chance."""
+    """Initialize the model by a scheme, all biases to a value, or the last layer small to start near chance level."""
     layers = [layer for layer in setup.model.modules() if isinstance(layer, _WEIGHTED)]
     match fix.target:
         case "bias":
@@ -122,13 +122,13 @@ def _initialize(fix: Fix, setup: Setup) -> Setup:
                 nn.init.zeros_(layers[-1].bias)
         case _:
             scheme = str(fix.value or "auto")
-            # He's rule is proposed against dead units, with the small positive bias that keeps them alive at first.
+            # He initialization is proposed against dead units, with a small positive bias that keeps them active.
             initialize_(setup.model, scheme, relu_bias=0.01 if scheme == "he" else 0.0)
     return setup
 
 
 def _replace_activation(fix: Fix, setup: Setup) -> Setup:
-    """Every activation between layers; the one after the last layer stays."""
+    """Replace every activation between layers; the one after the last layer is unchanged."""
     name = str(fix.value)
     if name in ACTIVATIONS and width_factor(name) != 1:
         raise UserError(f"{name} needs wider layers", do="Build the model with it")
@@ -154,7 +154,7 @@ def _remove_output_activation(fix: Fix, setup: Setup) -> Setup:
 
 def _insert_batch_norm(fix: Fix, setup: Setup) -> Setup:
     del fix
-    # Two samples are the fewest that BatchNorm can average over; they only tell the shapes.
+    # Two samples, the minimum for BatchNorm; they only determine shapes.
     return replace(setup, model=insert_batch_norm(setup.model, x=setup.splits.train.x[:2]))
 
 
@@ -169,7 +169,7 @@ def _center_input(fix: Fix, setup: Setup) -> Setup:
 
 
 def _standardize_target(fix: Fix, setup: Setup) -> Setup:
-    """By the training targets; explained variance, which ranks the fixes, does not depend on their unit."""
+    """Standardize by the training targets; explained variance, which ranks the fixes, is independent of their unit."""
     del fix
     train = setup.splits.train
     if train.task is not Task.REGRESSION:
@@ -198,7 +198,7 @@ def _set_dropout(fix: Fix, setup: Setup) -> Setup:
 
 
 def _leaves(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
-    """Parent, name and module of all modules without children, in the order of registration."""
+    """Return parent, name and module of all modules without children, in order of registration."""
     found = [
         (parent, name, child)
         for parent in model.modules()
@@ -213,7 +213,7 @@ def _leaves(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
 
 
 def _set(setup: Setup, **fields: Any) -> Setup:
-    """Other settings; those that there are already would train the same thing again and prove nothing."""
+    """Change settings. Raises UserError if nothing changes, since that would repeat the same training."""
     settings = replace(setup.settings, **fields)
     if settings == setup.settings:
         had = ", ".join(f"{name.replace('_', ' ')} is {value} already" for name, value in fields.items())
@@ -221,7 +221,7 @@ def _set(setup: Setup, **fields: Any) -> Setup:
     return replace(setup, settings=settings)
 
 
-# The words of records.finding.Fix that a trial can carry out, listed by hand; by_hand.py lists the others.
+# Actions of records.finding.Fix that a trial can apply; manual.py lists the others.
 ACTIONS: Final[dict[str, Callable[[Fix, Setup], Setup]]] = {
     "scale_lr": _scale_lr,
     "set_lr": _set_lr,

@@ -1,4 +1,4 @@
-"""The gain of a fix over the seeds: its interval, its chance, and how many seeds would tell."""
+"""Statistics of a fix's gain over seeds: confidence interval, p-value and required number of seeds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final, final
 
 from scipy.stats import t as student_t
 
-_MOST_SEEDS: Final = 100  # more than anybody trains; no number is promised beyond
+_MOST_SEEDS: Final = 100  # beyond this number no estimate is given
 
 
 @final
 @dataclass(frozen=True)
 class Effect:
-    """Paired differences (with the fix minus without it, seed by seed) in numbers."""
+    """Statistics of the paired differences (with the fix minus without it, per seed)."""
 
     mean: float
     spread: float  # standard deviation of a difference
@@ -26,14 +26,14 @@ class Effect:
 
 
 def paired_effect(before: Sequence[float], after: Sequence[float], *, tail: float, resolution: float = 0.0) -> Effect:
-    """The mean difference with its interval by the t distribution; the seeds are common, so differences are paired.
+    """Compute the mean paired difference with its t confidence interval; both sides use the same seeds.
 
     Args:
         before: finite scores without the fix.
-        after: those of the same seeds with it.
-        tail: probability that is left out at each end of the interval.
-        resolution: the smallest step of a score. Equal differences of rounded scores are no proof that there is no
-            spread: it is taken to be at least one step, unless nothing changed at all.
+        after: scores of the same seeds with it.
+        tail: probability outside each end of the interval.
+        resolution: the smallest step of a score. Rounding can make all differences equal, so the standard deviation
+            is at least one step, unless nothing changed.
     """
     differences = [late - early for early, late in zip(before, after, strict=True)]
     mean, spread = statistics.fmean(differences), statistics.stdev(differences)
@@ -44,7 +44,7 @@ def paired_effect(before: Sequence[float], after: Sequence[float], *, tail: floa
 
 
 def seeds_needed(gain: Effect, *, seeds: int, tail: float, margin: float) -> int | None:
-    """How many seeds leave the interval above zero or below the margin, should mean and spread stay as they are."""
+    """Estimate the number of seeds for an interval above zero or below the margin, at equal mean and deviation."""
     for number in range(seeds + 1, _MOST_SEEDS + 1):
         half = _half_width(gain.spread, number, tail)
         if gain.mean - half > 0 or gain.mean + half < margin:
@@ -57,7 +57,7 @@ def _half_width(spread: float, seeds: int, tail: float) -> float:
 
 
 def _chance(mean: float, spread: float, seeds: int) -> float:
-    """One-sided paired t-test; without any spread the sign decides."""
+    """Return the p-value of a one-sided paired t-test; with zero deviation the sign decides."""
     if spread == 0:
         return 0.0 if mean > 0 else 1.0
     return float(student_t.sf(mean / spread * math.sqrt(seeds), seeds - 1))

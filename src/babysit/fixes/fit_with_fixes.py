@@ -1,4 +1,4 @@
-"""Tries the fixes that findings propose on a training by `fit`."""
+"""Trials of the proposed fixes on a training by `fit`."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def try_fixes_of_fit(
     """Train unchanged and with each fix of the findings, and rank the fixes by the validation score.
 
     Args:
-        model_factory: makes a new, untrained model; its weights are drawn after the seed is set.
+        model_factory: builds a new, untrained model; its weights are drawn after the seed is set.
         splits: trained on `train`, scored on `validation`.
         settings: of the unchanged training; its seed is replaced by each of `seeds`, and nothing is saved.
-        findings: in rank order; their fixes are tried in that order. What has to be made by hand comes last.
+        findings: in rank order; their fixes are tried in that order. Manual fixes come last.
         seeds: three or more.
         progress: shows trainings done.
 
     Raises:
-        UserError: fewer than three seeds, or the unchanged training cannot be carried out.
+        UserError: fewer than three seeds, or the unchanged training fails.
     """
 
     def run_again(fix: Fix | None, seed: int) -> float:
@@ -62,9 +62,7 @@ def try_fixes_of_fit(
             if fix is not None:
                 setup = apply(fix, setup)
             result = fit(setup.model, setup.splits, settings=setup.settings)
-            if (
-                result.run.status == Status.INTERRUPTED
-            ):  # fit ends in order at Ctrl-C; here it must end all the rest too
+            if result.run.status == Status.INTERRUPTED:  # fit returns normally on Ctrl-C; stop the other trials too
                 raise KeyboardInterrupt
             return validation_score(result.model, setup.splits.validation)
 
@@ -88,7 +86,7 @@ def try_fixes_of_fit(
 
 
 def proposed(findings: Sequence[Finding]) -> list[Fix]:
-    """The fixes of the findings in their order; a scaled learning rate also twice over, since it may be off by more."""
+    """Return the fixes of the findings in order; a learning rate factor is also tried squared, in case it is larger."""
     return [fix for finding in findings for fix in finding.fixes for fix in _with_twice(fix)]
 
 
@@ -109,12 +107,12 @@ def _proposed_by(findings: Sequence[Finding]) -> dict[tuple[str, str, object], t
 
 
 def _score_of(samples: Samples) -> tuple[str, float]:
-    """The name of the score, and its smallest step: an accuracy counts targets, anything else is continuous."""
+    """Return the name of the score and its resolution: 1 / targets for an accuracy, 0 for continuous scores."""
     name = "accuracy" if samples.task in _COUNTED else "r2"
     return name, 1 / samples.y.numel() if name == "accuracy" else 0.0
 
 
 def validation_score(model: nn.Module, samples: Samples) -> float:
-    """Accuracy or explained variance; NaN when the model gives anything that is not finite."""
+    """Return accuracy or explained variance; NaN if an output is not finite."""
     scores = evaluate(model, samples)
     return scores.value if math.isfinite(scores.loss) else math.nan

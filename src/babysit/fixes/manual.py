@@ -1,4 +1,4 @@
-"""What rules propose and no trial can carry out: why, for each word."""
+"""Fixes that rules propose but no trial can apply, with the reason for each action."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ _OBJECTIVE: Final = "it changes what is minimized, and a trial keeps the loss of
 _SEARCH: Final = "it is about the search: run `babysit search` with it"
 _CHECK: Final = "it is an experiment, not a change: `babysit check` carries it out"
 
-# Every word of records.finding.Fix that is not in apply.ACTIONS, listed by hand; a test compares both with what
-# the rules propose.
+# Every action of records.finding.Fix that is not in apply.ACTIONS; a test compares both with those the rules propose.
 BY_HAND: Final[dict[str, str]] = {
     "add_step": _CODE,
     "change_code": _CODE,

@@ -1,4 +1,4 @@
-"""Measures what fixes bring by training again, without and with each of them, on several seeds."""
+"""Measurement of fixes by retraining without and with each of them on several seeds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from babysit.records.finding import Fix
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-# Trains from the beginning with a fix (None: without) and a seed, and gives a score, higher when better. Everything
-# random must come from the seed, so that with and without differ by the fix alone (common random numbers).
+# Trains from scratch with a fix (None: without) and a seed, and returns a score; higher is better. All randomness must
+# come from the seed, so that only the fix differs (common random numbers).
 RunAgain = Callable[[Fix | None, int], float]
 
-# The usual level; divided by the number of fixes tried (Bonferroni), because of many useless ones one in twenty looks
-# good. It is left out at each end, so the intervals of all fixes hold together with a probability of 90 %.
+# The usual significance level, divided by the number of fixes tried (Bonferroni). It applies at each end, so the
+# intervals of all fixes hold jointly with a probability of 90 %.
 LEVEL: Final = 0.05
 INTERRUPTED: Final = "interrupted before it was finished"
 
@@ -36,23 +36,23 @@ def try_fixes(
     resolution: float = 0.0,
     progress: Progress | None = None,
 ) -> tuple[FixTrial, ...]:
-    """Try each fix on every seed and rank them by what they brought.
+    """Try each fix on every seed and rank the fixes by their gain.
 
-    A fix has helped when the whole interval of its gain over the unchanged training on the same seeds is above zero,
-    or when it ends divergence on every seed. It did not help when the whole interval is below what another seed alone
-    changes. Otherwise these seeds cannot tell. Only fixes that were really tried widen the intervals. Ctrl-C ends the
-    trials; those not finished then say so in `problem`.
+    A fix helped if the whole confidence interval of its gain over the unchanged training on the same seeds is above
+    zero, or if it ends divergence on every seed. It did not help if the whole interval is below the standard deviation
+    over seeds. Otherwise the result is inconclusive. Only fixes that were tried widen the intervals. Ctrl-C ends the
+    trials; unfinished ones have their `problem` set.
 
     Args:
         run_again: trains and scores; called once for each seed and for each seed and fix.
-        fixes: the fixes; the same one twice is tried once.
+        fixes: the fixes; duplicates are tried once.
         seeds: three or more different ones.
-        score: what `run_again` gives, in a word.
+        score: name of the score of `run_again`.
         resolution: the smallest step of that score, such as 1 / samples for an accuracy; 0 for none.
         progress: shows trainings done.
 
     Raises:
-        UserError: fewer than three seeds; whatever the unchanged training raises is raised as it is.
+        UserError: fewer than three seeds. Exceptions of the unchanged training propagate.
     """
     _require_seeds(seeds)
     fixes = different(fixes)
@@ -79,14 +79,14 @@ def try_fixes(
             break
         except UserError as problem:
             trials.append(replace(trial, problem=str(problem)))
-        except Exception as problem:  # a fix may break the user's model in any way; the others are still tried
+        except Exception as problem:  # a fix may break the user's model in any way; continue with the others
             trials.append(replace(trial, problem=f"{type(problem).__name__}: {problem}"))
     tail = LEVEL / max(1, sum(not trial.problem for trial in trials))
     return ranked([_judged(trial, tail=tail, score=score, resolution=resolution) for trial in trials])
 
 
 def summary(trials: Sequence[FixTrial]) -> str:
-    """What the trials say together, in one or two sentences."""
+    """Summarize the trials in one or two sentences."""
     tried = [trial for trial in trials if not trial.problem]
     helped = [trial for trial in tried if trial.helped]
     if helped:
@@ -104,7 +104,7 @@ def summary(trials: Sequence[FixTrial]) -> str:
 
 
 def different(fixes: Sequence[Fix]) -> list[Fix]:
-    """The first of those that do the same; words and code do not matter."""
+    """Remove fixes that do the same as an earlier one, regardless of description and code."""
     first: dict[tuple[str, str, object], Fix] = {}
     for fix in fixes:
         first.setdefault(identity(fix), fix)
@@ -112,16 +112,16 @@ def different(fixes: Sequence[Fix]) -> list[Fix]:
 
 
 def identity(fix: Fix) -> tuple[str, str, object]:
-    """What two fixes share that do the same."""
+    """Return the key that is equal for fixes that do the same."""
     return fix.action, fix.target, fix.value
 
 
 def ranked(trials: Sequence[FixTrial]) -> tuple[FixTrial, ...]:
-    """Those that helped first, then the open ones, by gain; those that were not tried last."""
+    """Sort by outcome (helped, inconclusive, did not help, not tried), then by gain, and set the ranks."""
     places = (Outcome.HELPED, Outcome.CANNOT_TELL, Outcome.DID_NOT_HELP, Outcome.NOT_TRIED)
 
     def order(trial: FixTrial) -> tuple[int, float]:
-        # A fix that ended divergence has no gain in numbers and still comes before those that only improve.
+        # A fix that ended divergence has no numeric gain but ranks before those that only improve.
         gain = trial.gain if trial.gain is not None else math.inf if trial.helped else -math.inf
         return places.index(trial.outcome), -gain
 
@@ -129,12 +129,12 @@ def ranked(trials: Sequence[FixTrial]) -> tuple[FixTrial, ...]:
 
 
 def not_tried(fix: Fix, problem: str) -> FixTrial:
-    """The trial of a fix that cannot be tried, and why."""
+    """Return the trial of a fix that cannot be tried, with the reason."""
     return FixTrial(fix=fix, problem=problem, say=f"{describe(fix)}: could not be tried: {problem}")
 
 
 def describe(fix: Fix) -> str:
-    """A fix in words: those of the rule that proposes it, or else of its action, target and value."""
+    """Describe a fix by the text of its rule, or else by its action, target and value."""
     if fix.say:
         return fix.say.rstrip(".")
     value = f"{fix.value:g}" if isinstance(fix.value, float | int) else fix.value or ""
@@ -195,7 +195,7 @@ def _verdict(outcome: Outcome, gain: Effect, seeds: int, needed: int | None) -> 
 
 
 def _judged_by_divergence(trial: FixTrial, score: str) -> FixTrial:
-    """Divergence is no number to average: ended on every seed it is a help; as much or more is none."""
+    """Judge a trial with divergence, which has no mean: ended on every seed, it helped; as much or more, it did not."""
     seeds, before, after = len(trial.seeds), _diverged(trial.untreated), _diverged(trial.treated)
     if before == seeds and after == 0:
         outcome, end = Outcome.HELPED, f"helped ({score} {statistics.fmean(trial.treated):.3f})"

@@ -2,5 +2,5 @@
 
 Purpose: one file a issue; from a run to ranked findings
 May import: records, analysis, never torch
-Start at: judge.py
+Start at: engine.py
 """
