@@ -251,7 +251,7 @@ def test_ctrl_c_leaves_a_readable_run_that_can_be_resumed(folder):
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert out == ""
-    assert "is kept and readable; go on with `babysit run --resume" in err
+    assert "is saved; resume with `babysit run --resume" in err
     assert "Traceback" not in err
     babysit = [sys.executable, "-m", "babysit"]
     shown = subprocess.run([*babysit, "runs", "latest"], capture_output=True, text=True, cwd=folder, check=True)

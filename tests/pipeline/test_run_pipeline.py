@@ -99,13 +99,13 @@ def test_interrupted_after_a_stage_it_goes_on_to_the_same_numbers(stage, whole, 
 
     with Store(str(tmp_path)) as store:
         with pytest.raises(KeyboardInterrupt, match=r"--resume \d+"):
-            run_pipeline(settings_for(table, tmp_path), store=store, guidance=Guidance(tell=interrupt))
+            run_pipeline(settings_for(table, tmp_path), store=store, guidance=Guidance(on_stage=interrupt))
         kept = store.load("latest")
         assert kept.status is Status.INTERRUPTED
         assert kept.config["stage"] == stage
         again = []
         finished = run_pipeline(
-            again_of(kept), store=store, resume=kept, guidance=Guidance(tell=lambda name, run: again.append(name))
+            again_of(kept), store=store, resume=kept, guidance=Guidance(on_stage=lambda name, run: again.append(name))
         )
     assert (*told, *again) == STAGES  # no stage is repeated
     assert finished.id == kept.id
@@ -126,7 +126,7 @@ def test_interrupted_within_the_training_it_goes_on_bit_for_bit(whole, table, tm
 
     monkeypatch.setattr(loop, "observe", interrupted_observe)
     with Store(str(tmp_path)) as store:
-        with pytest.raises(KeyboardInterrupt, match="is kept"):
+        with pytest.raises(KeyboardInterrupt, match="is saved"):
             run_pipeline(settings_for(table, tmp_path), store=store)
         kept = store.load("latest")
         assert (kept.status, kept.config["stage"]) == (Status.INTERRUPTED, "searched")
@@ -144,7 +144,7 @@ def test_a_fault_leaves_a_readable_run_that_says_it_crashed(table, tmp_path):
 
     with Store(str(tmp_path)) as store:
         with pytest.raises(ZeroDivisionError):
-            run_pipeline(settings_for(table, tmp_path), store=store, guidance=Guidance(tell=fail))
+            run_pipeline(settings_for(table, tmp_path), store=store, guidance=Guidance(on_stage=fail))
         kept = store.load("latest")
     assert kept.status is Status.CRASHED
     assert kept.stop_reason == "ZeroDivisionError: by nobody"
@@ -170,7 +170,7 @@ def test_only_an_unfinished_run_of_the_method_can_be_resumed(whole):
 
 def test_a_file_where_the_run_folder_should_be_is_a_user_error(table, tmp_path):
     (tmp_path / "file").write_text("")
-    with Store(str(tmp_path)) as store, pytest.raises(UserError, match="folder cannot be made"):
+    with Store(str(tmp_path)) as store, pytest.raises(UserError, match="cannot create the run"):
         run_pipeline(settings_for(table, tmp_path / "file"), store=store)
 
 

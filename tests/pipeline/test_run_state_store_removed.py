@@ -25,16 +25,16 @@ def test_a_run_whose_store_was_removed_is_judged_and_kept_in_a_new_one(tmp_path:
     trained = msgspec.structs.replace(diverging_run(), findings=())
     with Store(str(place)) as store:
         run = begin_run("fit", {"source": "digits"})
-        with RunState(run, store, stages=("prepared", "trained", "concluded")) as journal:
-            journal.finish("prepared")
-            journal.writer.append(curves=trained.curves, layer_metrics=trained.layer_metrics)
-            assert journal.writer.flush()
+        with RunState(run, store, stages=("prepared", "trained", "concluded")) as state:
+            state.finish("prepared")
+            state.writer.append(curves=trained.curves, layer_metrics=trained.layer_metrics)
+            assert state.writer.flush()
             shutil.rmtree(place)
             if emptied:  # a program that looked for it meanwhile left an empty file
                 place.mkdir()
                 (place / "babysit.sqlite").touch()
-            journal.take(trained)
-            finished = finalize(journal, folder=files)
+            state.merge(trained)
+            finished = finalize(state, folder=files)
     assert finished.status is Status.FINISHED
     assert finished.findings
     assert (files / "report.html").is_file()

@@ -59,10 +59,10 @@ def fit(
         run = begin_run("fit", {"source": data, **material.told, **asdict(hyperparameters)})
         fit_settings(run, folder=None)  # values that cannot work are told before anything is kept
         folder = make_folder(run_folder(settings, run.id))
-        with RunState(run, kept, stages=("prepared", "trained", "concluded")) as journal:
-            journal.finish("prepared", data=ready.profile)
-            train(journal, ready, folder=folder, progress=progress)
-            finished = finalize(journal, folder=folder, judge=lambda found: judged(found, settings))
+        with RunState(run, kept, stages=("prepared", "trained", "concluded")) as state:
+            state.finish("prepared", data=ready.profile)
+            train(state, ready, folder=folder, progress=progress)
+            finished = finalize(state, folder=folder, judge=lambda found: judged(found, settings))
     from babysit.cli.render import show_end, show_report
 
     if json:

@@ -75,7 +75,7 @@ def run(
             guidance=Guidance(
                 judge=lambda found: judged(found, settings),
                 progress=progress,
-                tell=_nothing if json else lambda stage, now: show_stage(stage, now, progress),
+                on_stage=_nothing if json else lambda stage, now: show_stage(stage, now, progress),
             ),
         )
     if json:

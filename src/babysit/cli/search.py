@@ -206,8 +206,8 @@ def search(  # noqa: PLR0913  one argument for each group of options
             require_same_data(former, ready.profile)
         run = reopen_run(former, told) if former else begin_run("search", told)
         folder = (run_folder(settings, run.id) / "search").absolute()
-        with RunState(run, kept, stages=("searched",)) as journal:
-            journal.keep(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
+        with RunState(run, kept, stages=("searched",)) as state:
+            state.update(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
             named = f" --model {shlex.quote(material.model)}" if material.model else ""
             again = f"babysit search --resume {run.id}{named}{working.option}{kept.option}"
             with _saying_how_to_go_on(again):
@@ -217,15 +217,15 @@ def search(  # noqa: PLR0913  one argument for each group of options
                     space=wanted,
                     settings=own,
                     executor=working.make(),
-                    writer=journal.writer,
+                    writer=state.writer,
                     progress=progress,
                     folder=folder,
                 )
             reason = "stopped by the user" if found.interrupted else ""
             status = Status.INTERRUPTED if found.interrupted else Status.FINISHED
-            journal.keep(trials=found.trials, ranges=found.ranges, status=status, stop_reason=reason, ended=now())
-            journal.finish("searched", findings=judged(journal.run, settings).findings)
-        run = journal.run
+            state.update(trials=found.trials, ranges=found.ranges, status=status, stop_reason=reason, ended=now())
+            state.finish("searched", findings=judged(state.run, settings).findings)
+        run = state.run
     from babysit.cli.render import show_report, show_search
 
     if json:

@@ -1,6 +1,6 @@
-"""The whole method, start to finish.
+"""End-to-end workflow.
 
-Purpose: carry out on any data what the other rooms can do, in the order of the lecture, so that it can be resumed
+Purpose: run the full workflow (check, search, train, report) on any data, resumably
 May import: reporting, tuning and everything below
-Start at: method.py
+Start at: run_pipeline.py
 """

@@ -1,4 +1,4 @@
-"""Data read, split and measured, and how to build a model for them."""
+"""Preparation: read, split and profile the data, and build models for them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from babysit.records.trial import Value
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-# Hyperparameters that change the model itself; a search hands every one it tries to the builder.
+# Hyperparameters of the architecture; a search passes all of its hyperparameters to the builder.
 SHAPING: Final = frozenset({"activation", "batch_norm", "dropout"})
 
-# Units of a table's mlp, with BatchNorm: chosen on scikit-learn's digits by the mean test accuracy of ten seeds (fixed
-# learning rate 6e-3): 0.983, at least 0.970. With dropout 0.2 in place of BatchNorm, or 64 and 32 units without either:
-# 0.977.
+# Units of the MLP for tables, with BatchNorm: chosen on scikit-learn's digits by the mean test accuracy of ten seeds
+# (fixed learning rate 6e-3): 0.983, at least 0.970. With dropout 0.2 instead of BatchNorm, or 64 and 32 units without
+# either: 0.977.
 HIDDEN: Final = (128, 64)
 CHANNELS: Final = (32, 64)
 
@@ -38,14 +38,14 @@ CHANNELS: Final = (32, 64)
 @final
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Data that are split and measured, and how to build a model for them."""
+    """Split and profiled data with a model builder."""
 
     splits: Splits
     profile: DataProfile
     build: Callable[[dict[str, Value]], nn.Module]  # draws its weights from torch's global generator
 
     def model(self, seed: int) -> nn.Module:
-        """A new model with the weights of that seed; the global generator stays as it was."""
+        """Build a model with the weights of a seed; the global generator is unchanged."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.build({})
@@ -54,10 +54,10 @@ class Prepared:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How the data are read."""
+    """Options for reading the data."""
 
-    skip_invalid: bool = False  # what is damaged or incomplete is left out and counted, not refused
-    progress: Progress | None = None  # where the reading of many images is shown
+    skip_invalid: bool = False  # damaged or incomplete samples are skipped and counted instead of refused
+    progress: Progress | None = None  # shows the reading of many images
 
 
 def prepare(
@@ -69,10 +69,11 @@ def prepare(
     reading: Reading = Reading(),
     example: Mapping[str, Value] | None = None,
 ) -> Prepared:
-    """Read and split the data, and build models that begin with their preprocessing; one is made of the example.
+    """Read and split the data; the models built start with their preprocessing.
 
-    Its statistics are those of the training split alone. Being the model's first layer, it is saved with the model
-    and the same for every split. Raises UserError for data or a model that cannot be used.
+    Preprocessing statistics come from the training split only. As the first layer, preprocessing is saved with the
+    model and the same for every split. A `model` is built once from `example` to validate it. Raises UserError for
+    invalid data or an invalid model.
     """
     samples = load_data(source, target=target or None, skip_invalid=reading.skip_invalid, progress=reading.progress)
     splits = split(samples, seed=seed)
@@ -82,7 +83,7 @@ def prepare(
     def build(parameters: dict[str, Value]) -> nn.Module:
         return nn.Sequential(OrderedDict(preprocessing=copy.deepcopy(fitted), model=core(parameters)))
 
-    if model:  # a model that cannot be made, or does not fit, is told before anything is recorded
+    if model:  # an invalid model is reported before anything is recorded
         with torch.random.fork_rng(devices=[]):
             build(dict(example or {}))
     measured = msgspec.structs.replace(profile(splits), preprocessing=fitted.words)
@@ -90,10 +91,10 @@ def prepare(
 
 
 def preprocessing(train: Samples) -> Center | Standardize:
-    """What suits the data: pixels share a scale and are only centered and divided by one number for all of them.
+    """Choose and fit preprocessing: pixels are centered and divided by one common scale, other features standardized.
 
-    Lecture 6: subtracting the mean is enough for images; other features each get their own scale. Tables of pixels
-    (MNIST's and scikit-learn's digits name their columns so) are images, too.
+    Lecture 6: subtracting the mean is enough for images; other features each get their own scale. Tables whose columns
+    are named as pixels (MNIST, scikit-learn's digits) count as images.
     """
     if train.kind == "image":
         return Center.fit(train.x, per="channel", shared_scale=True)
@@ -103,7 +104,7 @@ def preprocessing(train: Samples) -> Center | Standardize:
 
 
 def _core(samples: Samples, model: str) -> Callable[[dict[str, Value]], nn.Module]:
-    shape, outputs = samples.input_shape, samples.outputs  # not the samples themselves: recipes are sent to workers
+    shape, outputs = samples.input_shape, samples.outputs  # not the samples themselves: the builder is sent to workers
     if model:
         return lambda parameters: import_model(model, shape, outputs, parameters=parameters)
     if samples.kind == "image":
@@ -117,7 +118,7 @@ def _core(samples: Samples, model: str) -> Callable[[dict[str, Value]], nn.Modul
 
 
 def _widths(parameters: dict[str, Value], name: str, usual: tuple[int, int]) -> tuple[int, int]:
-    """The widths of both layers; one number in the space stands for both, in the usual proportion."""
+    """Return the widths of both layers; a number in the space sets the first, at the default ratio."""
     first = int(parameters[name]) if name in parameters else usual[0]
     return first, max(1, first * usual[1] // usual[0])
 

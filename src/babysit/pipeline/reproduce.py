@@ -1,4 +1,4 @@
-"""The training of a kept run, once more: its settings read as data, its data and model as the caller names them."""
+"""Rebuilding the training of a stored run: settings from its record, data and model from the caller."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ from babysit.training.settings import FitSettings
 Settings = TypeVar("Settings")
 
 
-def describe_source(kind: type[Settings], run: Run, **said: Any) -> Settings:
-    """The settings of that kind that a run keeps, each of its type, with what is said here in place of the record's.
+def describe_source(kind: type[Settings], run: Run, **overrides: Any) -> Settings:
+    """Return settings of a kind from a run's record, validated, with overrides.
 
-    Raises UserError when the record does not hold such settings.
+    Raises UserError if the record does not contain valid settings.
     """
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass, as its callers give
-    kept = {name: value for name, value in run.config.items() if name in names}
+    recorded = {name: value for name, value in run.config.items() if name in names}
     try:
-        return msgspec.convert(kept | said, kind)
+        return msgspec.convert(recorded | overrides, kind)
     except msgspec.ValidationError as problem:
         raise UserError(
-            f"the settings that run {run.id} keeps cannot be used: {problem}", do="Begin a new run instead"
+            f"the recorded settings of run {run.id} are invalid: {problem}", do="Start a new run instead"
         ) from problem
 
 
 def require_same_data(run: Run, profile: DataProfile) -> None:
-    """Raise UserError when a run was begun with other data."""
+    """Raise UserError if a run was begun with other data."""
     if run.data is not None and run.data.fingerprint != profile.fingerprint:
         raise UserError(
             "the data have changed since this run began",
             where=profile.source,
-            do="Begin a new run, or bring the former data back",
+            do="Start a new run, or restore the previous data",
         )
 
 
 def rebuild_training(run: Run, *, source: str, model: str) -> tuple[Prepared, FitSettings]:
-    """The data, model and settings that a run was trained with; nothing of it will be saved.
+    """Rebuild the data, model and settings of a run; nothing will be saved.
 
     Args:
-        run: what was trained.
-        source: its data, and
-        model: its model: as the caller names them, since a record must not say what is read or run.
+        run: the run to rebuild.
+        source: its data.
+        model: its model; both come from the caller, since a record must not decide which code or files are loaded.
 
     Raises:
         UserError: the run was not trained by `fit` or `run`, or its data have changed.
     """
     if run.kind not in ("fit", "pipeline") or "source" not in run.config:
         raise UserError(
-            f"run {run.id} is a {run.kind} run: its data and model are not known here",
-            do="Treat one of `babysit fit` or `babysit run`, or call babysit.treat from Python",
+            f"run {run.id} is a {run.kind} run: its data and model are not known",
+            do="Use a run of `babysit fit` or `babysit run`, or call babysit.try_fixes from Python",
         )
     settings = fit_settings(run, folder=None)
-    told = run.config
+    config = run.config
     ready = prepare(
         source,
-        target=str(told.get("target", "")),
+        target=str(config.get("target", "")),
         model=model,
         seed=settings.seed,
-        reading=Reading(skip_invalid=told.get("skip_invalid", False) is True),
+        reading=Reading(skip_invalid=config.get("skip_invalid", False) is True),
     )
     require_same_data(run, ready.profile)
     return ready, settings

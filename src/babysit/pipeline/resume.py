@@ -1,4 +1,4 @@
-"""The pen of a training that goes on where an earlier one stopped."""
+"""Writer and event log of resumed trainings, with offset steps."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from babysit.store.writer import Writer
 
 @final
 class OffsetWriter:
-    """Counts the steps of a training from where it goes on, and leaves the fields of the run to its journal.
+    """Writer for a resumed training: offsets its steps and leaves most fields of the run to RunState.
 
-    A watch counts from 0 each time: that is how it knows to look closely at the beginning. What was recorded after the
-    checkpoint happened in a training that is being done again, and is dropped.
+    A watch counts from 0 each time and samples the first steps densely. Rows recorded after the checkpoint are
+    discarded, since those steps are trained again.
     """
 
     def __init__(self, writer: Writer, first_step: int) -> None:
@@ -27,7 +27,7 @@ class OffsetWriter:
         writer.rewind(first_step - 1)
 
     def append(self, *, curves: Curves | None = None, layer_metrics: LayerMetrics | None = None) -> None:
-        """Add rows, their steps counted from the beginning of the run."""
+        """Append rows, with steps counted from the beginning of the run."""
         self._writer.append(
             curves=None if curves is None else shifted_curves(curves, self._first_step),
             layer_metrics=None
@@ -36,18 +36,18 @@ class OffsetWriter:
         )
 
     def update(self, **fields: Any) -> None:
-        """Keep what is found meanwhile, for those who follow the run; the journal keeps all other fields itself."""
-        meanwhile = {name: fields[name] for name in ("model_summary", "overhead", "findings") if name in fields}
-        self._writer.update(**meanwhile)
+        """Update the fields that live views show; RunState updates all others."""
+        live = {name: fields[name] for name in ("model_summary", "overhead", "findings") if name in fields}
+        self._writer.update(**live)
 
 
 def shifted_curves(curves: Curves, steps: int) -> Curves:
-    """The curves, that many steps later."""
+    """Return the curves with `steps` added to their steps."""
     return Curves(series={name: Series(series.steps + steps, series.values) for name, series in curves.series.items()})
 
 
 def joined_events(before: Events, after: Events, *, first_step: int) -> Events:
-    """What two parts of a training did together; of the first part, what came before `first_step`."""
+    """Join the events of two parts of a training, dropping those of the first part from `first_step` on."""
     kept = tuple(event for event in before.kept if event.step < first_step)
     later = tuple(msgspec.structs.replace(event, step=event.step + first_step) for event in after.kept)
     counts = {

@@ -1,4 +1,4 @@
-"""A run as far as it has come, kept as each stage ends, and whatever way it ends."""
+"""Persistence of a staged run: progress is saved after each stage and on any exit."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from babysit.store.origin import STEERING
 from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
 
-Tell = Callable[[str, Run], None]
+OnStage = Callable[[str, Run], None]
 
 
 def begin_run(kind: str, config: Mapping[str, Value]) -> Run:
-    """A new run of this kind, begun now, with what it was told; `source` gives it its name."""
+    """Create a run of a kind with its settings; `source` gives it its name."""
     return Run(
         id=new_run_id(),
         kind=kind,
@@ -39,47 +39,49 @@ def begin_run(kind: str, config: Mapping[str, Value]) -> Run:
     )
 
 
-def reopen_run(run: Run, told: Mapping[str, Value]) -> Run:
-    """A run that was interrupted, going on now: its former end is forgotten, but not why a finished training ended.
+def reopen_run(run: Run, settings: Mapping[str, Value]) -> Run:
+    """Reopen an interrupted run: reset its end, but keep the stop reason of a finished training.
 
-    It is kept with what it is told now: of what leads to code, files or machines, nothing of the former record stays.
+    Settings that lead to code, files or machines come from `settings` only, never from the record.
     """
     reason = run.stop_reason if run.config.get("stage") == "trained" else ""
     others = {name: value for name, value in run.config.items() if name not in STEERING}
-    config = others | {name: value_without_secrets(name, value) for name, value in told.items()}
+    config = others | {name: value_without_secrets(name, value) for name, value in settings.items()}
     return msgspec.structs.replace(
         run, status=Status.RUNNING, ended="", stop_reason=reason, environment=environment(), config=config
     )
 
 
 def _model_option(run: Run) -> str:
-    """The option that names the model of a run again: no model is taken from a record."""
+    """Return the option that repeats the model of a run, since no model is loaded from a record."""
     model = str(run.config.get("model", ""))
     return f" --model {shlex.quote(model)}" if model else ""
 
 
 def now() -> str:
-    """This moment as ISO 8601, UTC."""
+    """Return the current time as ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @final
 class RunState:
-    """The run as far as it has come; a context that keeps it readable however it is left.
+    """Context manager that saves the progress of a run after each stage and on any exit.
 
     Args:
-        run: a new run, or one to go on with.
-        store: where it is kept.
-        stages: their names, in order; the last one finished is kept as the setting `stage`.
-        tell: called with each stage that ends.
+        run: a new run, or one to resume.
+        store: where it is saved.
+        stages: their names, in order; the last finished one is saved as the setting `stage`.
+        on_stage: called after each stage.
     """
 
-    def __init__(self, run: Run, store: Store, *, stages: Sequence[str], tell: Tell = lambda stage, run: None) -> None:
+    def __init__(
+        self, run: Run, store: Store, *, stages: Sequence[str], on_stage: OnStage = lambda stage, run: None
+    ) -> None:
         self.run = run
         self._store = store
         self._stages = stages
-        self._tell = tell
-        self._rows = run.curves, run.layer_metrics  # for the case that the store loses them
+        self._on_stage = on_stage
+        self._rows = run.curves, run.layer_metrics  # saved again if the store loses them
 
     def __enter__(self) -> Self:
         self.writer = self._store.open_writer(self.run)
@@ -90,9 +92,9 @@ class RunState:
     ) -> None:
         stopped = isinstance(problem, KeyboardInterrupt)
         if problem is not None:
-            self.keep(
+            self.update(
                 status=Status.INTERRUPTED if stopped else Status.CRASHED,
-                # What the training said of its own end tells more.
+                # The stop reason of the training is more specific.
                 stop_reason=self.run.stop_reason
                 or ("stopped by the user" if stopped else f"{type(problem).__name__}: {problem}"),
                 ended=now(),
@@ -100,42 +102,42 @@ class RunState:
         self.writer.close()
         if stopped:
             more = (
-                f"; go on with `babysit run --resume {self.run.id}{_model_option(self.run)}{self._store.option}`"
+                f"; resume with `babysit run --resume {self.run.id}{_model_option(self.run)}{self._store.option}`"
                 if self.run.kind == "pipeline"
                 else ""
             )
-            raise KeyboardInterrupt(f"stopped. Run {self.run.id} is kept and readable{more}") from None
+            raise KeyboardInterrupt(f"stopped. Run {self.run.id} is saved{more}") from None
 
     @property
     def seed(self) -> int:
-        """The seed of everything random in this run."""
+        """Seed of the run."""
         return int(self.run.config.get("seed", 0))
 
     def finished(self, stage: str) -> bool:
-        """Whether that stage was finished, now or before an interruption."""
+        """Check whether a stage was finished, now or before an interruption."""
         last = self.run.config.get("stage")
         return last in self._stages and self._stages.index(str(last)) >= self._stages.index(stage)
 
-    def keep(self, **fields: Any) -> None:
-        """Keep new values of fields of the run."""
+    def update(self, **fields: Any) -> None:
+        """Update and save fields of the run."""
         self.run = msgspec.structs.replace(self.run, **fields)
         self.writer.update(**fields)
 
     def configure(self, **settings: Value) -> None:
-        """Keep more of what the run was told or found out for itself."""
-        self.keep(config={**self.run.config, **settings})
+        """Add settings to the run."""
+        self.update(config={**self.run.config, **settings})
 
     def finish(self, stage: str, **fields: Any) -> None:
-        """Keep what a stage found, and then that it is finished."""
-        self.keep(**fields)
+        """Save the results of a stage and mark it as finished."""
+        self.update(**fields)
         self.configure(stage=stage)
-        self._tell(stage, self.run)
+        self._on_stage(stage, self.run)
 
-    def take(self, trained: Run, *, first_step: int = 0) -> None:
-        """Keep what a watched training recorded beside what the run has; its steps began at `first_step`."""
+    def merge(self, trained: Run, *, first_step: int = 0) -> None:
+        """Merge the records of a watched training into the run; its steps began at `first_step`."""
         later = msgspec.structs.replace(trained.layer_metrics, steps=trained.layer_metrics.steps + first_step)
         self._rows = shifted_curves(trained.curves, first_step), later
-        self.keep(
+        self.update(
             model_summary=trained.model_summary or self.run.model_summary,
             data=self.run.data or trained.data,
             events=joined_events(self.run.events, trained.events, first_step=first_step),
@@ -147,19 +149,16 @@ class RunState:
         )
 
     def reload(self) -> Run:
-        """The run as the store has it, with the rows of curves and layer metrics that others wrote.
+        """Load the run from the store, including curves and layer metrics that others wrote.
 
-        Where the store was removed meanwhile, or cannot be read, the run as it is known here: what was computed is
-        judged and shown all the same, and kept in the store that is made in its place.
+        If the store was removed or cannot be read, return the run in memory and save it to a new store.
         """
         self.writer.flush()
         try:
             self._store.make_ready()
             kept = self._store.load(self.run.id)
         except UserError as problem:
-            warnings.warn(
-                f"the store lost what it had of run {self.run.id} ({problem.what}); it is kept again", stacklevel=2
-            )
+            warnings.warn(f"the store lost run {self.run.id} ({problem.what}); it is saved again", stacklevel=2)
         else:
             if not self.writer.was_replaced:
                 self.run = msgspec.structs.replace(kept, status=Status.RUNNING)

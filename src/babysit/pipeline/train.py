@@ -1,4 +1,4 @@
-"""The training under watch, as a stage of a run that can be interrupted."""
+"""Training stage of the pipeline, resumable from its checkpoint."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
 
 MODEL: Final = "model.pt"
 
-# The settings of a training that a run keeps, so that the same can be trained again.
-_KEPT: Final = ("lr", "weight_decay", "optimizer", "batch_size", "epochs", "patience", "gap_patience", "seed")
+# Settings of the training that are stored with a run, to reproduce it.
+_STORED: Final = ("lr", "weight_decay", "optimizer", "batch_size", "epochs", "patience", "gap_patience", "seed")
 
 
-def train(journal: RunState, prepared: Prepared, *, folder: Path, progress: Progress | None = None) -> None:
-    """Train as the run's settings say, from a checkpoint in the folder if there is one, and save the model.
+def train(state: RunState, prepared: Prepared, *, folder: Path, progress: Progress | None = None) -> None:
+    """Train with the run's settings, from a checkpoint in the folder if there is one, and save the model.
 
-    Raises KeyboardInterrupt when interrupted, after keeping what there is.
+    Raises KeyboardInterrupt on interruption, after saving the progress.
     """
     checkpoint = folder / NAME
     resume = checkpoint if checkpoint.exists() else None
     first_step = int(read_checkpoint(checkpoint)["step"]) if resume else 0
     fitted = fit(
-        prepared.model(journal.seed),
+        prepared.model(state.seed),
         prepared.splits,
-        settings=fit_settings(journal.run, folder=folder),
-        writer=cast("Writer", OffsetWriter(journal.writer, first_step)),
+        settings=fit_settings(state.run, folder=folder),
+        writer=cast("Writer", OffsetWriter(state.writer, first_step)),
         progress=progress,
         resume=resume,
     )
-    journal.take(fitted.run, first_step=first_step)
+    state.merge(fitted.run, first_step=first_step)
     if fitted.run.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
-    path = save_model(folder / MODEL, fitted.model, about={"run": journal.run.id, **journal.run.config})
-    journal.finish("trained", artifacts={**journal.run.artifacts, **fitted.run.artifacts, "model": str(path)})
+    path = save_model(folder / MODEL, fitted.model, about={"run": state.run.id, **state.run.config})
+    state.finish("trained", artifacts={**state.run.artifacts, **fitted.run.artifacts, "model": str(path)})
 
 
 def fit_settings(run: Run, *, folder: Path | None) -> FitSettings:
-    """The settings of the training that a run has done or is about to do."""
-    told = {name: run.config[name] for name in _KEPT if name in run.config}
+    """Return the settings of a run's training. Raises UserError if the record is invalid."""
+    recorded = {name: run.config[name] for name in _STORED if name in run.config}
     try:
-        return replace(msgspec.convert(told, FitSettings), folder=folder)
+        return replace(msgspec.convert(recorded, FitSettings), folder=folder)
     except msgspec.ValidationError as problem:
         raise UserError(
-            f"the settings that run {run.id} keeps cannot be used: {problem}", do="Begin a new run instead"
+            f"the recorded settings of run {run.id} are invalid: {problem}", do="Start a new run instead"
         ) from problem
