@@ -2,7 +2,7 @@
 
 Run with `python benchmarks/search.py`. Every condition trains 64 configurations' worth of the same network on the same
 batches: a plain eager loop with torch.optim (batches taken from one tensor by index, the fastest way; and, to compare,
-from a DataLoader, as most loops do), each form of the population by itself, and the population as a search uses it
+from a DataLoader, as most loops do), each backend of the population by itself, and the population as a search uses it
 (`auto`: calibrated, with its batches, its looks at the costs and the evaluation on validation samples). A round runs
 one block of each in random order; a block's cost is processor time of the process, on one thread, which a busy machine
 disturbs less than the clock. The figure is the ratio to the plain blocks of the same round: median and quartiles over
@@ -62,7 +62,7 @@ class Case:
     batch: int
     steps: int  # of an epoch
     members: int
-    forms: tuple[Backend, ...]
+    backends: tuple[Backend, ...]
     targets: str
 
 
@@ -75,11 +75,11 @@ CASES = {
         50,
         64,
         (
-            Backend(way=SIDE_BY_SIDE, width=64),
-            Backend(way=SHARED_INPUT, width=64),
-            Backend(way=SIDE_BY_SIDE, width=16, compiled=True),
-            Backend(way=SIDE_BY_SIDE, width=64, compiled=True),
-            Backend(way=SHARED_INPUT, width=64, compiled=True),
+            Backend(strategy=SIDE_BY_SIDE, width=64),
+            Backend(strategy=SHARED_INPUT, width=64),
+            Backend(strategy=SIDE_BY_SIDE, width=16, compiled=True),
+            Backend(strategy=SIDE_BY_SIDE, width=64, compiled=True),
+            Backend(strategy=SHARED_INPUT, width=64, compiled=True),
         ),
         "11 in float32",
     ),
@@ -91,13 +91,13 @@ CASES = {
         128,
         8,
         (
-            Backend(way=SIDE_BY_SIDE, width=4),
-            Backend(way=SHARED_INPUT, width=4),
-            Backend(way=SHARED_INPUT, width=4, compiled=True),
-            Backend(way=SHARED_INPUT, width=4, compiled=True, matmul="medium"),
-            Backend(way=SHARED_INPUT, width=8, compiled=True, matmul="medium"),
-            Backend(way=SHARED_INPUT, width=4, compiled=True, bf16=True),
-            Backend(way=SHARED_INPUT, width=8, compiled=True, bf16=True),
+            Backend(strategy=SIDE_BY_SIDE, width=4),
+            Backend(strategy=SHARED_INPUT, width=4),
+            Backend(strategy=SHARED_INPUT, width=4, compiled=True),
+            Backend(strategy=SHARED_INPUT, width=4, compiled=True, matmul="medium"),
+            Backend(strategy=SHARED_INPUT, width=8, compiled=True, matmul="medium"),
+            Backend(strategy=SHARED_INPUT, width=4, compiled=True, bf16=True),
+            Backend(strategy=SHARED_INPUT, width=8, compiled=True, bf16=True),
         ),
         "2.4 in float32, 3.5 in bfloat16",
     ),
@@ -109,13 +109,13 @@ CASES = {
         24,
         2,
         (
-            Backend(way=SIDE_BY_SIDE, width=2),
-            Backend(way=ONE_BY_ONE, width=1),
-            Backend(way=ONE_BY_ONE, width=1, compiled=True),
-            Backend(way=ONE_BY_ONE, width=1, compiled=True, bf16=True),
-            Backend(way=ONE_BY_ONE, width=1, channels_last=True),
-            Backend(way=ONE_BY_ONE, width=1, channels_last=True, bf16=True),
-            Backend(way=ONE_BY_ONE, width=1, channels_last=True, compiled=True, bf16=True),
+            Backend(strategy=SIDE_BY_SIDE, width=2),
+            Backend(strategy=ONE_BY_ONE, width=1),
+            Backend(strategy=ONE_BY_ONE, width=1, compiled=True),
+            Backend(strategy=ONE_BY_ONE, width=1, compiled=True, bf16=True),
+            Backend(strategy=ONE_BY_ONE, width=1, channels_last=True),
+            Backend(strategy=ONE_BY_ONE, width=1, channels_last=True, bf16=True),
+            Backend(strategy=ONE_BY_ONE, width=1, channels_last=True, compiled=True, bf16=True),
         ),
         "1 in float32, 2 in bfloat16",
     ),
@@ -166,9 +166,9 @@ def plain(case: Case, batches: Callable[[], Iterator[tuple[Tensor, Tensor]]]) ->
     return block
 
 
-def engine(case: Case, workload: TrainingTask, form: Backend | None) -> tuple[Block, list[str]]:
+def engine(case: Case, workload: TrainingTask, backend: Backend | None) -> tuple[Block, list[str]]:
     """The population's own epoch; the members go on from block to block."""
-    population = VectorizedExecutor(replace(workload, steps=PLENTY), form=form)
+    population = VectorizedExecutor(replace(workload, steps=PLENTY), backend=backend)
     members = [
         TrialConfig(number=number, parameters={"lr": 1e-3 / (1 + number), "weight_decay": 1e-4}, seed=0)
         for number in range(case.members)
@@ -224,8 +224,8 @@ def measure(case: Case, *, rounds: int, block_seconds: float) -> None:
         "plain PyTorch with a DataLoader": plain(case, loaded(case, workload.train)),
     }
     notes: dict[str, list[str]] = {}
-    for form in case.forms:
-        conditions[str(form)], notes[str(form)] = engine(case, workload, form)
+    for backend in case.backends:
+        conditions[str(backend)], notes[str(backend)] = engine(case, workload, backend)
     for precision in ("32", "auto"):
         name = f"auto, precision {precision}"
         conditions[name], notes[name] = engine(case, replace(workload, precision=precision), None)

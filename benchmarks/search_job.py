@@ -131,8 +131,8 @@ class Timed:
             self.steps += len(result.costs)
             yield result
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        self.inner.forget(numbers)
+    def release(self, numbers: Iterable[int]) -> None:
+        self.inner.release(numbers)
 
     def save(self, folder: Path) -> None:
         self.inner.save(folder)
@@ -302,7 +302,7 @@ def lecture(splits: Splits, seed: int, halving: float) -> None:
         metrics = [trial.metric for trial in result.trials if trial.stage == stage and trial.metric is not None]
         diverged = sum(t.stage == stage and t.reason.startswith("cost ") for t in result.trials)
         print(f"    {stage}: best {max(metrics):.3f} of {len(metrics)}, {diverged} diverged")
-    print(f"    best: {result.best}\n    mean over new seeds {result.mean} ± {result.spread}")
+    print(f"    best: {result.best}\n    mean over new seeds {result.mean} ± {result.std}")
     print(f"    the best on 10,000 test images, which the search never saw: {tested(splits, result):.4f}")
     for note in (*result.plans, *result.notes):
         print(f"    {note}")

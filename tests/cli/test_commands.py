@@ -81,7 +81,7 @@ def test_search_lists_the_best_first_and_says_why_ranges_moved(call, table):
     assert code == 0
     metrics = [float(line.split()[1]) for line in out.splitlines() if line.startswith(("coarse ", "fine ", "final"))]
     assert metrics == sorted(metrics, reverse=True)
-    assert "as asked for" in out
+    assert "as given" in out
     with Store() as store:
         assert store.load("latest").kind == "search"
 

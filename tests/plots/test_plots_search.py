@@ -25,7 +25,7 @@ def halved() -> Run:
                 stage="coarse",
                 parameters={"lr": 10 ** (-5 + number / 2), "optimizer": ("sgd", "adam")[number % 2]},
                 state=TrialState.COMPLETE if done else TrialState.PRUNED,
-                reason="" if done else "cost is NaN" if number == 8 else "not among the best 3 of 9 after 1 epoch",
+                reason="" if done else "loss is NaN" if number == 8 else "not among the best 3 of 9 after 1 epoch",
                 metric=metric,
                 rungs=tuple(rungs),
             )
@@ -34,7 +34,7 @@ def halved() -> Run:
         id="x",
         kind="search",
         trials=tuple(trials),
-        ranges=(StageRange(stage="coarse", parameter="lr", low=1e-5, high=1e-1, why="as asked for"),),
+        ranges=(StageRange(stage="coarse", parameter="lr", low=1e-5, high=1e-1, why="as given"),),
     )
 
 

@@ -45,7 +45,7 @@ def project(tmp_path: Path) -> Path:
 def complaints(project: Path, text: str) -> list[str]:
     page = project / "docs" / "page.md"
     page.write_text(text)
-    return list(documents.untrue(page, project))
+    return list(documents.errors_in(page, project))
 
 
 # -- the pages of this project
@@ -53,7 +53,7 @@ def complaints(project: Path, text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_a_page_links_names_and_types_only_what_there_is(page: Path) -> None:
-    assert list(documents.untrue(page, ROOT)) == []
+    assert list(documents.errors_in(page, ROOT)) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
@@ -158,7 +158,7 @@ def test_the_commit_hooks_call_targets_that_the_makefile_has() -> None:
 def test_written_pages_are_as_the_code_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert documents.main([str(project)]) == 0
     assert documents.main(["--check", str(project)]) == 0
-    assert "pages are as the code is" in capsys.readouterr().out
+    assert "pages are up to date" in capsys.readouterr().out
 
 
 def test_a_changed_a_missing_and_a_left_over_page_are_each_named(
@@ -221,8 +221,8 @@ def test_a_true_page_is_left_in_peace(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[x](nowhere.md)", "the link to nowhere.md leads nowhere"),
-        ("![x](nowhere.png)", "the link to nowhere.png leads nowhere"),
+        ("[x](nowhere.md)", "the link to nowhere.md is broken"),
+        ("![x](nowhere.png)", "the link to nowhere.png is broken"),
         ("[x](../README.md#not-there)", "README.md has no heading #not-there"),
         ("[x](#not-there)", "page.md has no heading #not-there"),
         ("see `src/babysit/gone.py`", "there is no src/babysit/gone.py"),
@@ -231,8 +231,8 @@ def test_a_true_page_is_left_in_peace(project: Path) -> None:
         ("```sh\nbabysit check\n```", "page.md, line 2: `babysit check`"),
         ("```console\n$ make rn\n```", "the Makefile has no target rn"),
         ("```console\n$ python gone.py\n```", "there is no gone.py"),
-        ("```console\n$ rm -rf x\n```", "nothing is known here of rm"),
-        ("- so:\n\n  ```python\n  if x\n  ```", "page.md, line 4: this is not Python"),
+        ("```console\n$ rm -rf x\n```", "unknown program rm"),
+        ("- so:\n\n  ```python\n  if x\n  ```", "page.md, line 4: invalid Python"),
     ],
 )
 def test_an_untrue_page_is_told_in_one_line(project: Path, text: str, complaint: str) -> None:

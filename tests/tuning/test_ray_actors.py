@@ -22,23 +22,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 
 class Lasting:
-    """A crew that is used by one team after the other: beginning a cluster takes seconds."""
+    """A pool that is used by one executor after the other: beginning a cluster takes seconds."""
 
     def __init__(self) -> None:
         pytest.importorskip("ray")
         os.environ.setdefault("RAY_worker_niceness", "0")  # at its usual 15, actors wait for everything else in a suite
-        self.crew = ActorPool(2, address="", own_cpus=2)
+        self.pool = ActorPool(2, address="", own_cpus=2)
         self.size = 2
 
-    def team(self, workload: TrainingTask) -> PoolExecutor:
-        self.crew.begin(workload, SequentialExecutor)
+    def executor(self, workload: TrainingTask) -> PoolExecutor:
+        self.pool.begin(workload, SequentialExecutor)
         return PoolExecutor(self)
 
     def call(self, place: int, what: str, *values: Any) -> Future[Any]:
-        return self.crew.call(place, what, *values)
+        return self.pool.call(place, what, *values)
 
-    def renew(self, place: int) -> None:
-        self.crew.renew(place)
+    def restart(self, place: int) -> None:
+        self.pool.restart(place)
 
     def close(self) -> None:
         pass
@@ -46,41 +46,41 @@ class Lasting:
 
 @pytest.fixture(scope="module")
 def lasting() -> Iterator[Lasting]:
-    crew = Lasting()
-    yield crew
-    crew.crew.close()
+    pool = Lasting()
+    yield pool
+    pool.pool.close()
 
 
 class TestRayActors(ExecutorContract):
     @pytest.fixture(autouse=True)
     def _crew(self, lasting: Lasting) -> None:
-        self.crew = lasting
+        self.pool = lasting
 
     def make(self, workload: TrainingTask) -> Executor:
-        return self.crew.team(workload)
+        return self.pool.executor(workload)
 
 
 def test_a_killed_actor_is_replaced_and_repeats_at_most_one_rung(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
     alone = SequentialExecutor(workload())
     expected = [{r.number: r for r in alone.advance(members, epochs=1)} for _ in range(3)]
-    team = lasting.team(workload())
-    list(team.advance(members, epochs=1))
-    list(team.advance(members, epochs=1))
+    executor = lasting.executor(workload())
+    list(executor.advance(members, epochs=1))
+    list(executor.advance(members, epochs=1))
     victim = lasting.call(0, "process_id").result()
     os.kill(victim, signal.SIGKILL)
-    results = {result.number: result for result in team.advance(members, epochs=1)}
+    results = {result.number: result for result in executor.advance(members, epochs=1)}
     assert all(close(results[number], expected[2][number]) for number in range(4))
-    assert any("worker 0 was replaced" in note for note in team.notes)
+    assert any("worker 0 was replaced" in note for note in executor.notes)
 
 
 def test_an_actor_killed_in_the_middle_of_its_work_changes_no_number(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
     expected = {r.number: r for r in SequentialExecutor(workload()).advance(members, epochs=40)}
-    team = lasting.team(workload())
+    executor = lasting.executor(workload())
     victims = [lasting.call(place, "process_id").result() for place in range(2)]
     results = {}
-    for result in team.advance(members, epochs=40):
+    for result in executor.advance(members, epochs=40):
         if not results:
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)

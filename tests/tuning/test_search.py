@@ -121,7 +121,7 @@ def test_trials_that_diverge_are_kept_with_their_reason_and_the_range_moves_away
     pruned = [trial for trial in result.trials if trial.state == TrialState.PRUNED]
     assert len(pruned) >= 3
     for trial in pruned:
-        assert trial.reason.startswith("cost ")
+        assert trial.reason.startswith("loss ")
         assert trial.metric is None
         assert 0 < len(trial.last_costs) <= 20
         assert trial.initial_cost == pytest.approx(1.1, abs=0.5)
@@ -367,7 +367,7 @@ def test_the_importance_names_the_hyperparameter_that_decides():
     result = search_blobs(Space({"lr": Range(1e-5, 1e-1), "weight_decay": Range(1e-9, 1e-5)}), settings)
     assert next(iter(result.importance)) == "lr"
     assert result.importance["lr"] > 0.8
-    assert any("what decided in the coarse stage: learning rate" in note for note in result.notes)
+    assert any("hyperparameter importance in the coarse stage: learning rate" in note for note in result.notes)
 
 
 def test_the_importance_of_a_hyperparameter_that_only_some_trials_have_is_left_out():
@@ -407,7 +407,7 @@ def test_a_stage_that_brings_no_more_than_seeds_differ_ends_the_search_and_says_
     result = search_blobs(space, SearchSettings(batch_size=16, stages=stages, finalists=0, extra_stages=0))
     names = list(dict.fromkeys(trial.stage for trial in result.trials))
     assert names == ["coarse", "fine", "fine on other seeds"]
-    assert any("is no more than the seeds differ" in note for note in result.notes)
+    assert any("is within the variation over seeds" in note for note in result.notes)
     repeated = [trial for trial in result.trials if trial.stage == "fine on other seeds"]
     assert {trial.seed for trial in repeated} == {1, 2}
 
@@ -422,7 +422,7 @@ def test_a_stage_that_brings_more_than_seeds_differ_is_followed_by_the_next():
 def test_the_winner_of_a_population_is_trained_again_alone_and_compared():
     result = search_blobs(executor=None)
     note = next(note for note in result.notes if note.startswith("trained again alone"))
-    assert "keeps what it promised" in note
+    assert "reproduces its result" in note
     assert result.best is not None
     assert f"accuracy {result.best.metric:.3f} where {result.best.metric:.3f} was recorded" in note
 
@@ -434,7 +434,7 @@ def test_a_schedule_that_ends_with_its_stage_is_the_same_for_finalists_and_alone
     result = search_blobs(space, settings, executor=None)
     assert {"coarse", "fine"} < {trial.stage for trial in result.trials}
     assert not any(trial.reason.startswith("failed") for trial in result.trials)
-    assert any("keeps what it promised" in note for note in result.notes)
+    assert any("reproduces its result" in note for note in result.notes)
 
 
 def test_a_winner_that_does_not_repeat_is_told():
@@ -448,7 +448,7 @@ def test_the_best_asked_together_are_compared_with_the_winner_alone():
     result = search_blobs(settings=settings)
     assert result.ensemble is not None
     assert 0.5 < result.ensemble <= 1.0
-    assert any(note.startswith("the best 3 asked together: accuracy") for note in result.notes)
+    assert any(note.startswith("ensemble of the best 3: accuracy") for note in result.notes)
     # By hand: the mean of the probabilities of the best three, each trained alone.
     executor = SequentialExecutor(TrainingTask(**{**vars(blobs()), "batch_size": 16, "optimizer": "adam"}))
     probabilities = []
@@ -488,7 +488,9 @@ def test_the_plan_is_told_before_a_stage_begins():
     settings = SearchSettings(batch_size=16, stages=(Stage("coarse", 9, 3),), finalists=0, extra_stages=0)
     with Progress(console=console) as progress:
         result = search_blobs(settings=settings, progress=progress)
-    plan = "coarse: 9 trials to epoch 1, the best 3 on to 3; 15 epochs of training in all, 56% of the 27 for all"
+    plan = (
+        "coarse: 9 trials to epoch 1, the best 3 on to 3; 15 epochs of training in total, 56% of the 27 without halving"
+    )
     assert result.plans == (plan,)
     assert plan in console.file.getvalue()  # type: ignore[attr-defined]
     assert [len(trial.rungs) for trial in result.trials].count(2) == 3

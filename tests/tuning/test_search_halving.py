@@ -39,10 +39,10 @@ class Scripted:
                 initial_cost=2.0,
                 metric=None if dead else float(member.parameters["goodness"]),
                 metric_name="accuracy",
-                stopped="cost is NaN" if dead else "",
+                stopped="loss is NaN" if dead else "",
             )
 
-    def forget(self, numbers: Iterable[int]) -> None:
+    def release(self, numbers: Iterable[int]) -> None:
         self.forgotten += numbers
 
     def save(self, folder: Path) -> None:
@@ -71,8 +71,8 @@ def test_the_lectures_stage_is_planned_in_three_rungs_and_says_what_it_costs():
     assert rungs.members == (100, 33, 11)
     assert rungs.cost_epochs == 100 + 33 + 33
     assert str(rungs) == (
-        "coarse: 100 trials to epoch 1, the best 33 on to 2, the best 11 on to 5; 166 epochs of training in all, "
-        "33% of the 500 for all"
+        "coarse: 100 trials to epoch 1, the best 33 on to 2, the best 11 on to 5; 166 epochs of training in total, "
+        "33% of the 500 without halving"
     )
 
 
@@ -123,7 +123,7 @@ def test_those_that_diverge_leave_their_place_to_others():
     ]
     trials, executor = climbed(some)
     assert executor.asked[1] == list(range(3, 12))
-    assert [trial.reason for trial in trials[:3]] == ["cost is NaN"] * 3
+    assert [trial.reason for trial in trials[:3]] == ["loss is NaN"] * 3
     assert all(trial.metric is None for trial in trials[:3])
     assert [rung.metric for rung in trials[0].rungs] == [None]
 
@@ -131,7 +131,7 @@ def test_those_that_diverge_leave_their_place_to_others():
 def test_when_all_diverge_the_stage_ends_there():
     trials, executor = climbed(members([0.5] * 27, dies_at=1.0))
     assert len(executor.asked) == 1
-    assert all(trial.reason == "cost is NaN" for trial in trials)
+    assert all(trial.reason == "loss is NaN" for trial in trials)
 
 
 def test_an_interruption_keeps_where_everyone_stood():

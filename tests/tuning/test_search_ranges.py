@@ -356,7 +356,7 @@ def test_while_no_trial_beats_a_constant_answer_the_training_loss_says_where_to_
     scale = Range(1e-6, 1e-4)
     moved, why = next_range("lr", scale, trials, constant=CHANCE)
     assert isinstance(moved, Range)
-    assert why.startswith(f"{way}: the lowest training losses (no trial beat a constant answer)")
+    assert why.startswith(f"{way}: the lowest training losses (no trial beat a constant prediction)")
     assert moved.high / moved.low > 100
     assert (moved.high == pytest.approx(1e-2)) if sign < 0 else (moved.low == pytest.approx(1e-8))
 
@@ -365,7 +365,7 @@ def test_a_range_is_not_narrowed_around_trials_that_learned_nothing():
     trials = barely_trained(np.geomspace(1e-6, 1e-4, 16), loss=lambda lr: 2.303)
     assert next_range("lr", Range(1e-6, 1e-4), trials, constant=CHANCE) == (
         Range(1e-6, 1e-4),
-        "kept: no trial beat a constant answer, so none of them shows where to look",
+        "unchanged: no trial beat a constant prediction, so none shows where to narrow",
     )
     choice = Categorical((1, 2))
     assert next_range("lr", choice, trials, constant=CHANCE)[0] is choice

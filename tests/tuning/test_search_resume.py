@@ -95,7 +95,7 @@ def test_killed_twice_in_the_middle_it_ends_with_the_same_numbers_as_undisturbed
 
     result = searched(folder, build=counting, settings=settings)
     assert shown(result) == expected
-    assert any(f"went on from {before} results" in note for note in result.notes)
+    assert any(f"resumed from {before} results" in note for note in result.notes)
     # Members of the rung under way are built again, those that had ended are not.
     assert trained < len(expected)
 
@@ -130,9 +130,9 @@ def test_another_space_or_other_data_are_another_search(tmp_path: Path):
 
 
 def test_two_searches_in_one_folder_are_refused(tmp_path: Path):
-    with SearchCheckpoint(tmp_path, asked={}), pytest.raises(UserError, match="another process is searching"):
-        SearchCheckpoint(tmp_path, asked={}).__enter__()
-    with SearchCheckpoint(tmp_path, asked={}):
+    with SearchCheckpoint(tmp_path, spec={}), pytest.raises(UserError, match="another process is searching"):
+        SearchCheckpoint(tmp_path, spec={}).__enter__()
+    with SearchCheckpoint(tmp_path, spec={}):
         pass  # the lock goes with the search
 
 
@@ -181,7 +181,7 @@ def test_a_disk_that_is_really_full_keeps_what_came_before(tmp_path: Path):
         pytest.skip("mounting a small disk is not permitted here")
 
     def fill() -> None:
-        with SearchCheckpoint(small, asked={}) as folder:
+        with SearchCheckpoint(small, spec={}) as folder:
             for _ in range(1000):
                 folder.add(line)
 
@@ -192,10 +192,10 @@ def test_a_disk_that_is_really_full_keeps_what_came_before(tmp_path: Path):
         written = results_in(small)
         assert 1 < written < 1000
         subprocess.run(["mount", "-o", "remount,size=1m", str(small)], check=True)
-        with SearchCheckpoint(small, asked={}) as folder:
+        with SearchCheckpoint(small, spec={}) as folder:
             assert folder.results == [line] * written
             folder.add(line)
-        with SearchCheckpoint(small, asked={}) as folder:
+        with SearchCheckpoint(small, spec={}) as folder:
             assert len(folder.results) == written + 1
     finally:
         subprocess.run(["umount", str(small)], check=True)

@@ -9,7 +9,17 @@ import pytest
 
 from babysit.records.errors import UserError
 from babysit.records.trial import Rung, Trial, TrialState, Value
-from babysit.tuning.sampler import SAMPLERS, ask, carry, grid, holds, learns_from, new_study, tell, turns
+from babysit.tuning.sampler import (
+    SAMPLERS,
+    add_known_trials,
+    grid,
+    holds,
+    learns_from,
+    new_study,
+    propose,
+    report_result,
+    turns,
+)
 from babysit.tuning.settings import SearchSettings, Stage
 from babysit.tuning.space import Categorical, Range, Space
 from babysit.tuning.space_parser import read_space
@@ -25,7 +35,7 @@ def test_every_sampler_draws_inside_the_space_and_the_same_again_for_the_same_se
         study = new_study(SPACE, name, seed=seed, trials=8)
         asked = []
         for _ in range(8):
-            (trial,) = ask(study, SPACE, 1)
+            (trial,) = propose(study, SPACE, 1)
             study.tell(trial, -abs(np.log10(trial.params["lr"]) + 3))
             asked.append(dict(trial.params))
         return asked
@@ -39,7 +49,7 @@ def test_every_sampler_draws_inside_the_space_and_the_same_again_for_the_same_se
 
 def test_random_draws_are_even_per_factor_of_ten():
     study = new_study(SPACE, seed=0, trials=600)
-    lrs = np.log10([trial.params["lr"] for trial in ask(study, SPACE, 600)])
+    lrs = np.log10([trial.params["lr"] for trial in propose(study, SPACE, 600)])
     for low in (-4, -3, -2):
         assert abs(np.mean((lrs >= low) & (lrs < low + 1)) - 1 / 3) < 0.06
 
@@ -56,7 +66,7 @@ def test_the_known_configuration_is_proposed_first():
     known = {"lr": 0.01, "weight_decay": 1e-3, "hidden": 64}
     for name in SAMPLERS:
         study = new_study(SPACE, name, seed=0, trials=4, known=known)
-        assert ask(study, SPACE, 1)[0].params == known
+        assert propose(study, SPACE, 1)[0].params == known
 
 
 def test_an_unknown_sampler_is_named_with_the_known_ones():
@@ -73,7 +83,7 @@ def test_optunas_verbosity_is_left_as_it_was():
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_leaves_out_what_does_not_exist(sampler: str):
     study = new_study(CONDITIONAL, sampler, seed=0, trials=24)
-    asked = ask(study, CONDITIONAL, 24)
+    asked = propose(study, CONDITIONAL, 24)
     assert {trial.params["optimizer"] for trial in asked} == {"sgd", "adam"}
     for trial in asked:
         assert holds(CONDITIONAL, trial.params)
@@ -85,9 +95,9 @@ def test_the_gaussian_process_finds_the_peak_and_refuses_more_trials_than_it_can
     study = new_study(space, "gp", seed=0, trials=24)
     number = 0
     for count in turns("gp", 24, 1):
-        for trial in ask(study, space, count):
+        for trial in propose(study, space, count):
             metric = -abs(math.log10(trial.params["lr"]) + 3)
-            tell(study, trial, ended(number, trial.params, metric))
+            report_result(study, trial, ended(number, trial.params, metric))
             number += 1
     late = [trial.params["lr"] for trial in study.trials[-8:]]
     assert sum(3e-4 < lr < 3e-3 for lr in late) >= 5
@@ -101,7 +111,7 @@ def ended(number: int, parameters: dict[str, Any], metric: float | None, *, leve
         stage="coarse",
         parameters=parameters,
         state=TrialState.PRUNED if metric is None else TrialState.COMPLETE,
-        reason="cost is NaN" if metric is None else "",
+        reason="loss is NaN" if metric is None else "",
         metric=metric,
         rungs=(Rung(epochs=level, step=level, metric=metric),),
     )
@@ -114,17 +124,17 @@ def test_fewer_than_15_percent_of_the_second_generation_diverge(seed: int):
     first = new_study(space, "random", seed=seed, trials=32)
     known = [
         ended(number, dict(trial.params), None if trial.params["lr"] > 0.1 else math.log10(trial.params["lr"]))
-        for number, trial in enumerate(ask(first, space, 32))
+        for number, trial in enumerate(propose(first, space, 32))
     ]
     assert sum(trial.metric is None for trial in known) >= 5
     narrowed, _ = next_space(space, known, known=known)
     second = new_study(narrowed, "tpe", seed=seed, trials=32)
-    carry(second, known, narrowed, level=1)
+    add_known_trials(second, known, narrowed, level=1)
     lrs: list[float] = []
     for count in turns("tpe", 32, 1):
-        for trial in ask(second, narrowed, count):
+        for trial in propose(second, narrowed, count):
             lr = trial.params["lr"]
-            tell(second, trial, ended(32 + len(lrs), dict(trial.params), None if lr > 0.1 else math.log10(lr)))
+            report_result(second, trial, ended(32 + len(lrs), dict(trial.params), None if lr > 0.1 else math.log10(lr)))
             lrs.append(lr)
     assert sum(lr > 0.1 for lr in lrs) / 32 < 0.15
 
@@ -136,7 +146,7 @@ def test_what_is_carried_over_is_comparable_only():
     short = ended(1, {"lr": 1e-3}, 0.9, level=1)
     same = ended(2, {"lr": 1e-2}, 0.8, level=4)
     dead = ended(3, {"lr": 5e-2}, None)
-    carry(study, [outside, short, same, dead], space, level=4)
+    add_known_trials(study, [outside, short, same, dead], space, level=4)
     assert [trial.user_attrs["number"] for trial in study.trials] == [2, 3]
     assert study.trials[0].value == 0.8
     assert study.trials[1].state is optuna.trial.TrialState.PRUNED
@@ -162,9 +172,9 @@ def test_samplers_that_learn_go_by_results_within_the_default_number_of_trials(s
         study = new_study(space, sampler, seed=0, trials=stage.trials)
         found: list[dict[str, Any]] = []
         for count in asked:
-            for trial in ask(study, space, count):
+            for trial in propose(study, space, count):
                 found.append(dict(trial.params))
-                tell(study, trial, ended(len(found), found[-1], sign * math.log10(trial.params["lr"])))
+                report_result(study, trial, ended(len(found), found[-1], sign * math.log10(trial.params["lr"])))
         return found
 
     up, down = proposals(1), proposals(-1)
@@ -200,5 +210,5 @@ def test_a_grid_over_a_moved_range_meets_the_same_numbers_and_trains_the_best_kn
     settings = SearchSettings(sampler="grid", stages=(Stage("fine", 6, 1),))
     (rungs,) = plans(settings.stages[0], space, settings, width=1, known=known)
     study = new_study(space, "grid", seed=0, trials=6, known=known)
-    lrs = [float(trial.params["lr"]) for trial in ask(study, space, rungs.members[0])]
+    lrs = [float(trial.params["lr"]) for trial in propose(study, space, rungs.members[0])]
     assert len({f"{lr:.9g}" for lr in lrs}) == len(lrs) == 5

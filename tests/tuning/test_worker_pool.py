@@ -1,4 +1,4 @@
-"""How a team hands out its members, with workers that are only written down."""
+"""How a executor hands out its members, with workers that are only written down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from babysit.tuning.executors.worker_runtime import with_samples, without_sample
 
 
 class Written:
-    """A crew whose workers train nothing, 64 members at a time."""
+    """A pool whose workers train nothing, 64 members at a time."""
 
     size = 2
 
@@ -31,7 +31,7 @@ class Written:
         future.set_result(answers.get(what))
         return future
 
-    def renew(self, place: int) -> None:
+    def restart(self, place: int) -> None:
         raise AssertionError(place)
 
     def close(self) -> None:
@@ -40,14 +40,14 @@ class Written:
 
 def test_members_that_stay_where_they_are_go_on_together():
     """Cut in two, eight that are trained as cheaply as one would take twice as long."""
-    crew = Written()
-    team = PoolExecutor(crew)
+    pool = Written()
+    executor = PoolExecutor(pool)
     members = [member(number) for number in range(32)]
-    assert len(list(team.advance(members, epochs=1))) == 32
-    assert crew.given == [(0, 16), (1, 16)]
-    crew.given.clear()
-    assert len(list(team.advance(members[:8] + members[16:24], epochs=1))) == 16
-    assert crew.given == [(0, 8), (1, 8)]
+    assert len(list(executor.advance(members, epochs=1))) == 32
+    assert pool.given == [(0, 16), (1, 16)]
+    pool.given.clear()
+    assert len(list(executor.advance(members[:8] + members[16:24], epochs=1))) == 16
+    assert pool.given == [(0, 8), (1, 8)]
 
 
 def test_a_worker_expects_only_its_share_of_the_steps():

@@ -27,43 +27,43 @@ pytestmark = pytest.mark.slow
 
 
 class Lasting:
-    """A crew that is used by one team after the other: beginning a process takes seconds."""
+    """A pool that is used by one executor after the other: beginning a process takes seconds."""
 
     def __init__(self) -> None:
-        self.crew = ProcessPool(2)
+        self.pool = ProcessPool(2)
         self.size = 2
 
-    def team(self, workload: TrainingTask) -> PoolExecutor:
-        self.crew.begin(workload, SequentialExecutor)
+    def executor(self, workload: TrainingTask) -> PoolExecutor:
+        self.pool.begin(workload, SequentialExecutor)
         return PoolExecutor(self)
 
     def call(self, place: int, what: str, *values: Any) -> Future[Any]:
-        return self.crew.call(place, what, *values)
+        return self.pool.call(place, what, *values)
 
-    def renew(self, place: int) -> None:
-        self.crew.renew(place)
+    def restart(self, place: int) -> None:
+        self.pool.restart(place)
 
     def close(self) -> None:
         pass
 
     def kill(self, place: int) -> None:
-        os.kill(self.crew._workers[place]._process.pid, signal.SIGKILL)
+        os.kill(self.pool._workers[place]._process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
 def lasting() -> Iterator[Lasting]:
-    crew = Lasting()
-    yield crew
-    crew.crew.close()
+    pool = Lasting()
+    yield pool
+    pool.pool.close()
 
 
 class TestProcesses(ExecutorContract):
     @pytest.fixture(autouse=True)
     def _crew(self, lasting: Lasting) -> None:
-        self.crew = lasting
+        self.pool = lasting
 
     def make(self, workload: TrainingTask) -> Executor:
-        return self.crew.team(workload)
+        return self.pool.executor(workload)
 
 
 def test_members_are_trained_on_both_and_spread_anew_when_a_rung_left_them_on_one(lasting: Lasting):
@@ -71,37 +71,37 @@ def test_members_are_trained_on_both_and_spread_anew_when_a_rung_left_them_on_on
     alone = SequentialExecutor(workload())
     expected = {result.number: result for result in alone.advance(members, epochs=1)}
     later = {result.number: result for result in alone.advance(members, epochs=1)}
-    team = lasting.team(workload())
-    for result in team.advance(members, epochs=1):
+    executor = lasting.executor(workload())
+    for result in executor.advance(members, epochs=1):
         assert close(result, expected[result.number])
-    assert set(team._homes.values()) == {0, 1}
-    on_one = max(([one for one in members if team._homes[one.number] == place] for place in (0, 1)), key=len)
+    assert set(executor._worker_of.values()) == {0, 1}
+    on_one = max(([one for one in members if executor._worker_of[one.number] == place] for place in (0, 1)), key=len)
     assert len(on_one) >= 2  # which of the two trained more is a matter of who was quicker
-    team.forget([one.number for one in members if one not in on_one])
-    for result in team.advance(on_one, epochs=1):
+    executor.release([one.number for one in members if one not in on_one])
+    for result in executor.advance(on_one, epochs=1):
         assert close(result, later[result.number])
-    assert set(team._homes.values()) == {0, 1}
+    assert set(executor._worker_of.values()) == {0, 1}
 
 
 def test_a_killed_worker_is_replaced_and_repeats_at_most_one_rung(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
     alone = SequentialExecutor(workload())
     expected = [{r.number: r for r in alone.advance(members, epochs=1)} for _ in range(3)]
-    team = lasting.team(workload())
-    list(team.advance(members, epochs=1))
-    list(team.advance(members, epochs=1))
+    executor = lasting.executor(workload())
+    list(executor.advance(members, epochs=1))
+    list(executor.advance(members, epochs=1))
     lasting.kill(0)
-    results = {result.number: result for result in team.advance(members, epochs=1)}
+    results = {result.number: result for result in executor.advance(members, epochs=1)}
     assert all(close(results[number], expected[2][number]) for number in range(4))
-    assert any("worker 0 was replaced: its process ended with signal 9" in note for note in team.notes)
+    assert any("worker 0 was replaced: its process ended with signal 9" in note for note in executor.notes)
 
 
 def test_a_worker_killed_in_the_middle_of_its_work_changes_no_number(lasting: Lasting):
     members = [member(number, 10 ** -(1 + number / 4)) for number in range(4)]
     expected = {r.number: r for r in SequentialExecutor(workload()).advance(members, epochs=40)}
-    team = lasting.team(workload())
+    executor = lasting.executor(workload())
     results = {}
-    for result in team.advance(members, epochs=40):
+    for result in executor.advance(members, epochs=40):
         if not results:
             lasting.kill(0)
             lasting.kill(1)
@@ -118,8 +118,8 @@ def deadly(parameters: dict[str, Any]) -> nn.Module:
 def test_a_configuration_that_kills_every_worker_ends_alone(lasting: Lasting):
     work = workload()
     mortal = TrainingTask(build=deadly, train=work.train, validation=work.validation, batch_size=16, device="cpu")
-    team = lasting.team(mortal)
-    results = {r.number: r for r in team.advance([member(0), member(1, deadly=True), member(2)], epochs=1)}
+    executor = lasting.executor(mortal)
+    results = {r.number: r for r in executor.advance([member(0), member(1, deadly=True), member(2)], epochs=1)}
     assert results[1].stopped.startswith("failed: 3 workers died on it (its process ended with signal 9)")
     assert results[0].metric is not None
     assert results[2].metric is not None
@@ -128,7 +128,7 @@ def test_a_configuration_that_kills_every_worker_ends_alone(lasting: Lasting):
 def test_of_a_chunk_only_the_configuration_that_kills_its_workers_is_given_up(lasting: Lasting):
     work = workload()
     mortal = TrainingTask(build=deadly, train=work.train, validation=work.validation, batch_size=16, device="cpu")
-    lasting.crew.begin(mortal, VectorizedExecutor)
+    lasting.pool.begin(mortal, VectorizedExecutor)
     members = [member(number, **({"deadly": True} if number == 2 else {})) for number in range(4)]
     results = {result.number: result for result in PoolExecutor(lasting).advance(members, epochs=1)}
     assert [number for number, result in results.items() if result.stopped] == [2]
@@ -137,16 +137,16 @@ def test_of_a_chunk_only_the_configuration_that_kills_its_workers_is_given_up(la
 
 
 def test_a_worker_that_dies_with_nothing_to_do_is_replaced(lasting: Lasting):
-    team = lasting.team(workload())
-    list(team.advance([member(0), member(1)], epochs=1))
-    idle = team._homes[1]
+    executor = lasting.executor(workload())
+    list(executor.advance([member(0), member(1)], epochs=1))
+    idle = executor._worker_of[1]
     results = []
-    for result in team.advance([member(0)], epochs=1):
+    for result in executor.advance([member(0)], epochs=1):
         lasting.kill(idle)
         results.append(result)
     assert [result.number for result in results] == [0]
-    assert any(f"worker {idle} was replaced" in note for note in team.notes)
-    assert {result.stopped for result in team.advance([member(0), member(1)], epochs=1)} == {""}
+    assert any(f"worker {idle} was replaced" in note for note in executor.notes)
+    assert {result.stopped for result in executor.advance([member(0), member(1)], epochs=1)} == {""}
 
 
 def test_a_builder_made_inside_a_function_reaches_the_workers(lasting: Lasting):
@@ -158,21 +158,21 @@ def test_a_builder_made_inside_a_function_reaches_the_workers(lasting: Lasting):
         validation=work.validation,
         device="cpu",
     )
-    assert next(iter(lasting.team(inner).advance([member(0)], epochs=1))).stopped == ""
+    assert next(iter(lasting.executor(inner).advance([member(0)], epochs=1))).stopped == ""
 
 
 def test_what_was_saved_by_two_is_loaded_by_one_and_refused_by_others(lasting: Lasting, tmp_path: Path):
     members = [member(number) for number in range(3)]
-    team = lasting.team(workload())
-    list(team.advance(members, epochs=1))
-    team.save(tmp_path)
-    expected = {r.number: r for r in team.advance(members, epochs=1)}
-    again = lasting.team(workload())
+    executor = lasting.executor(workload())
+    list(executor.advance(members, epochs=1))
+    executor.save(tmp_path)
+    expected = {r.number: r for r in executor.advance(members, epochs=1)}
+    again = lasting.executor(workload())
     again.load(tmp_path)
     results = {r.number: r for r in again.advance(members, epochs=1)}
     assert all(close(results[number], expected[number]) for number in range(3))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="not the state of a team"):
+    with pytest.raises(UserError, match="not the state of a executor"):
         again.load(tmp_path / "empty")
 
 
@@ -180,9 +180,9 @@ def test_workers_end_when_the_process_that_began_them_is_killed(tmp_path: Path):
     program = (
         "import time\n"
         "from babysit.tuning.executors.processes import ProcessPool\n"
-        "crew = ProcessPool(1)\n"
-        "crew._workers[0].call('width', ())\n"
-        "print(crew._workers[0]._process.pid, flush=True)\n"
+        "pool = ProcessPool(1)\n"
+        "pool._workers[0].call('width', ())\n"
+        "print(pool._workers[0]._process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     driver = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

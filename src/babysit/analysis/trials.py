@@ -46,12 +46,12 @@ def ranked(trials: Sequence[Trial]) -> list[Ranked]:
     """The configurations that were trained to the end, the best first, each once.
 
     Those that were trained again on new seeds come first, by their mean over these seeds (one that diverged on a seed
-    does not count as trained again), because the best of many is partly luck. Then come the others by `merit`. A trial
-    that was pruned, failed, is under way or has no finite metric is in no place.
+    does not count as trained again), because the best of many is partly luck. Then come the others by `rank_key`. A
+    trial that was pruned, failed, is under way or has no finite metric is in no place.
     """
     repeats = _repeats(trials)
     found: dict[_Configuration, Ranked] = {}
-    for trial in sorted(filter(finished, trials), key=merit, reverse=True):
+    for trial in sorted(filter(finished, trials), key=rank_key, reverse=True):
         key = configuration(trial.parameters)
         if trial.stage != FINALISTS and not trial.stage.endswith(OTHER_SEEDS) and key not in found:
             again = repeats.get(key, ())
@@ -61,7 +61,7 @@ def ranked(trials: Sequence[Trial]) -> list[Ranked]:
     return finalists + [place for place in found.values() if not place.seeds]
 
 
-def merit(trial: Trial) -> tuple[float, float, int]:
+def rank_key(trial: Trial) -> tuple[float, float, int]:
     """What trials are ranked by: metric, then low cost, then the earlier number.
 
     A few hundred validation samples often give two trials the same accuracy; the cost tells them apart.
@@ -70,7 +70,7 @@ def merit(trial: Trial) -> tuple[float, float, int]:
     return metric, -mean_cost(trial), -trial.number
 
 
-def by_cost(trial: Trial) -> tuple[float, int]:
+def loss_key(trial: Trial) -> tuple[float, int]:
     """What trials are ranked by while their metrics are noise: low cost, then the earlier number."""
     return -mean_cost(trial), -trial.number
 

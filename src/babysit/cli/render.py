@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from babysit.analysis.trials import best_trial, finished, merit, ranked
+from babysit.analysis.trials import best_trial, finished, rank_key, ranked
 from babysit.cli.render_experiments import TITLES, measured_and_expected
 from babysit.cli.terminal import err, out, say
 from babysit.plots.names import display_name
@@ -158,7 +158,7 @@ def show_search(run: Run, notes: Sequence[str]) -> None:
     table = Table("trial", "stage", "metric", "hyperparameters", "how it ended", box=None, pad_edge=False)
     shown = [(place.trial, place.stage, f"{place.metric:.4f}") for place in ranked(run.trials)]
     # What did not finish comes after all that did, so that no early metric stands above a final one.
-    stopped = sorted((trial for trial in run.trials if not finished(trial)), key=merit, reverse=True)
+    stopped = sorted((trial for trial in run.trials if not finished(trial)), key=rank_key, reverse=True)
     shown += [(trial, trial.stage, "" if trial.metric is None else f"{trial.metric:.4f}") for trial in stopped]
     for trial, stage, metric in shown[:10]:
         table.add_row(

@@ -33,8 +33,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     stage: str  # coarse, fine, …
     parameters: dict[str, Value] = {}
     state: TrialState = TrialState.RUNNING
-    reason: str = ""  # why it was pruned
-    step: int = 0  # training steps taken
+    reason: str = ""  # for a pruned trial: "loss above 3x the initial loss", "loss is NaN", …
+    step: int = 0  # training steps it ran
     metric: float | None = None  # validation accuracy, or minus the loss: higher is better
     initial_cost: float | None = None
     last_costs: tuple[float, ...] = ()  # the last 20 training losses

@@ -1,6 +1,6 @@
-"""For those who write rules, stores and executors.
+"""Test utilities for authors of rules, stores and executors.
 
-Purpose: contract suites, synthetic runs, checks of the documentation
+Purpose: contract tests, synthetic runs, checks of the documentation
 May import: everything
 Start at: synthetic_runs.py
 """

@@ -1,7 +1,7 @@
-"""Markdown pages as a program reads them: their links, their code, and the commands that they tell the reader to type.
+"""Reads Markdown pages: their links, their code, and the commands that readers are asked to run.
 
-Pages follow GitHub's rules. A comment `<!-- invisible-code-block: python … -->` is code that is not shown, as in Sybil;
-it makes what the rest of the page speaks of.
+Pages follow GitHub's rules. A comment `<!-- invisible-code-block: python … -->` is hidden code, as in Sybil, which
+provides the setup of the other code on the page.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 INVISIBLE: Final = re.compile(r"<!-- invisible-code-block: (\w+)\n(.*?)-->", re.DOTALL)
-# A file of this project, said in passing: it has a folder of ours in front and nothing left open in it.
+# A path in this project mentioned in text: it starts with a known folder and has no placeholders.
 OWN_PATH: Final = re.compile(r"(?:src|tests|docs|examples|benchmarks)/[\w./-]*\w/?")
 
 
 @final
 @dataclass(frozen=True)
 class Block:
-    """One piece of code on a page."""
+    """A block of code on a page."""
 
     page: Path
     line: int  # of its first line of code, from 1
@@ -34,30 +34,30 @@ class Block:
 
     @property
     def where(self) -> str:
-        """`README.md, line 12`."""
+        """Return the location, such as `README.md, line 12`."""
         return f"{self.page.name}, line {self.line}"
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What is typed after `$` or as a line of a `sh` block, without comments."""
+        """Return the commands after `$`, or the lines of a `sh` block, without comments."""
         lines = self.text.splitlines()
         typed = [line[2:] for line in lines if line.startswith("$ ")] if self.language == "console" else lines
         return tuple(words for line in typed if (words := line.partition(" #")[0].strip()) and words[0] != "#")
 
     @property
     def after_change(self) -> str:
-        """What a `diff` leaves behind: its context and what it adds."""
+        """Return the result of a `diff` block: its context and what it adds."""
         return "\n".join(line[1:] for line in self.text.splitlines() if not line.startswith("-"))
 
 
 def pages_of(root: Path) -> tuple[Path, ...]:
-    """The pages of a project: those beside its README and everything in docs, benchmarks and examples."""
+    """Return the pages of a project: those in its root and all in docs, benchmarks and examples."""
     inner = (path for folder in ("docs", "benchmarks", "examples") for path in (root / folder).rglob("*.md"))
     return tuple(sorted([*root.glob("*.md"), *inner]))
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The code of a page in its order, the invisible included."""
+    """Yield the code blocks of a page in order, including invisible ones."""
     for token in _tokens(page):
         first = token.map[0] + 1 if token.map else 1
         if token.type == "fence":
@@ -67,14 +67,14 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def program_of(page: Path) -> str:
-    """All Python of a page as one program: what is not shown first, then blocks and changed loops in their order."""
+    """Return all Python of a page as one program: invisible blocks first, then blocks and diffs in order."""
     pieces = [block for block in blocks(page) if block.language in ("python", "diff")]
-    ordered = sorted(pieces, key=lambda block: block.shown)  # stable: the order of the page holds within each
+    ordered = sorted(pieces, key=lambda block: block.shown)  # stable: keeps the order of the page within each
     return "\n".join(block.after_change if block.language == "diff" else block.text for block in ordered)
 
 
 def links(page: Path) -> Iterator[str]:
-    """Where the links and images of a page lead."""
+    """Yield the targets of the links and images of a page."""
     for token in _inline(page):
         target = token.attrGet("href" if token.type == "link_open" else "src")
         if target:
@@ -82,14 +82,14 @@ def links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> frozenset[str]:
-    """What can stand after `#` in a link to this page."""
+    """Return the anchors of a page, which may follow `#` in a link to it."""
     tokens = _tokens(page)
     titles = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
     return frozenset(re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles)
 
 
 def broken_links(page: Path) -> Iterator[str]:
-    """One sentence for each relative link that leads nowhere, and each file of ours that is named and missing."""
+    """Yield one sentence for each broken relative link, and each path of the project that does not exist."""
     root = _root_of(page)
     for target in links(page):
         if ":" in target.partition("/")[0]:  # https:, mailto:
@@ -97,7 +97,7 @@ def broken_links(page: Path) -> Iterator[str]:
         path, _, anchor = target.partition("#")
         destination = (page.parent / path).resolve() if path else page
         if not destination.exists():
-            yield f"{page.name}: the link to {target} leads nowhere"
+            yield f"{page.name}: the link to {target} is broken"
         elif anchor and anchor not in anchors(destination):
             yield f"{page.name}: {destination.name} has no heading #{anchor}"
     for token in _inline(page):
@@ -106,7 +106,7 @@ def broken_links(page: Path) -> Iterator[str]:
 
 
 def _root_of(page: Path) -> Path:
-    """The folder of the project that a page belongs to: the nearest with a docs folder in it."""
+    """Return the project folder of a page: the nearest parent that contains a docs folder."""
     return next((folder for folder in page.parents if (folder / "docs").is_dir()), page.parent)
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own, for tests and benchmarks: made in a temporary folder, reached by a socket in it, and gone.
+"""A temporary PostgreSQL server for tests and benchmarks, in a temporary folder and reached by a socket in it.
 
 with postgres_server() as server:
     Store(server.empty_database())
@@ -21,30 +21,30 @@ from typing import Final, final
 
 from babysit.records.errors import UserError
 
-# Where Debian and its children put them; elsewhere they are found on the PATH.
+# Where Debian-based systems install the programs; elsewhere they are on the PATH.
 DEBIAN: Final = Path("/usr/lib/postgresql")
 USER: Final = "babysit"
 
-# A server on a busy machine of two cores took 0.3 s; recovery after it was stopped at once takes longer.
+# A server on a busy machine with two cores started in 0.3 s; recovery after an immediate stop takes longer.
 _START_SECONDS: Final = 60.0
 
 
 def postgres_programs() -> Path | None:
-    """The folder of `initdb` and `postgres`, the newest version there is; None where it is not installed."""
+    """Return the folder of `initdb` and `postgres`, newest version first; None if PostgreSQL is not installed."""
     found = [path.parent for path in DEBIAN.glob("*/bin/postgres") if (path.parent / "initdb").exists()]
     if found:
         return max(found, key=lambda folder: float(folder.parent.name))
-    there = shutil.which("postgres")
-    return Path(there).resolve().parent if there and shutil.which("initdb") else None
+    program = shutil.which("postgres")
+    return Path(program).resolve().parent if program and shutil.which("initdb") else None
 
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """A server that runs within this block; raises UserError where PostgreSQL is not installed."""
+    """Run a server within the block. Raises UserError if PostgreSQL is not installed."""
     programs = postgres_programs()
     if programs is None:
         raise UserError("PostgreSQL is not installed", do="On Debian: apt-get install postgresql")
-    # Directly under the system's folder: the path of a socket may not be longer than 107 characters.
+    # Directly in /tmp: the path of a socket may have at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="babysit-postgres-", dir="/tmp"))
     server = PostgresServer(programs, folder)
     try:
@@ -57,21 +57,21 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @final
 class PostgresServer:
-    """One server; it can be stopped and started again, as a server that fails would be."""
+    """A server that can be stopped and restarted, to simulate failures."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
-        # It refuses to run as root, so root lends itself to another user.
+        # PostgreSQL refuses to run as root, so another user is used.
         self._user = _another_user() if os.geteuid() == 0 else None
         if self._user is not None:
             shutil.chown(folder, self._user)
         self._call("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", USER, "--no-sync", "-E", "UTF8")
 
     def start(self) -> None:
-        """Starts it and waits until it answers."""
+        """Start the server and wait until it accepts connections."""
         options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self._folder}", "-c", "fsync=off")
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -82,18 +82,18 @@ class PostgresServer:
                 cwd=self._folder,
             )
         deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
+        while not self._accepts_connections():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self._folder / "log").read_text(errors="replace")[-2000:])
             time.sleep(0.05)
 
     def start_if_stopped(self) -> None:
-        """Starts it unless it runs."""
+        """Start the server unless it is running."""
         if self._process is None or self._process.poll() is not None:
             self.start()
 
     def stop(self) -> None:
-        """Stops it at once, whoever is connected; what was committed is there when it is started again."""
+        """Stop the server immediately, with open connections; committed data is there after a restart."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGQUIT)
@@ -101,7 +101,7 @@ class PostgresServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Within this block it answers nobody, and does not say so: as a machine without a network, or a full disk."""
+        """Suspend the server in the block: connections hang, as without a network or on a full disk."""
         self._signal_all(signal.SIGSTOP)
         try:
             yield
@@ -109,7 +109,7 @@ class PostgresServer:
             self._signal_all(signal.SIGCONT)
 
     def empty_database(self) -> str:
-        """The address of an empty place for tables: a schema of its own, as a database is 7 MB in a thousand files."""
+        """Return the address of an empty schema; a new database would take 7 MB in a thousand files."""
         name = f"store_{next(self._numbers)}"
         self._call("psql", "-q", "-h", str(self._folder), "-U", USER, "-c", f"CREATE SCHEMA {name}", "postgres")
         return f"postgresql+psycopg://{USER}@/postgres?host={self._folder}&options=-csearch_path%3D{name}"
@@ -120,9 +120,9 @@ class PostgresServer:
         for process in (self._process.pid, *map(int, children)):
             os.kill(process, number)
 
-    def _answers(self) -> bool:
-        asked = [str(self._programs / "pg_isready"), "-q", "-h", str(self._folder)]
-        return subprocess.run(asked, check=False, cwd=self._folder).returncode == 0
+    def _accepts_connections(self) -> bool:
+        command = [str(self._programs / "pg_isready"), "-q", "-h", str(self._folder)]
+        return subprocess.run(command, check=False, cwd=self._folder).returncode == 0
 
     def _call(self, program: str, *words: str) -> None:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Runs to keep and to read again: one that holds something in every field, and rows to add to another."""
+"""Sample runs for store tests: one with a value in every field, and rows to append to another."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from babysit.records.verdict import Crash, Learning, Missing, Verdict
 
 
 def losses(first: int, last: int) -> Curves:
-    """A falling training loss for the steps from `first` up to, not including, `last`."""
+    """Return a decreasing training loss for the steps from `first` up to, not including, `last`."""
     steps = np.arange(first, last)
     return Curves(series={TRAIN_LOSS: Series(steps, 2.3 / (1.0 + steps))})
 
 
 def full_run(run_id: str) -> Run:
-    """A run in which every field holds something, NaN and infinities included."""
+    """Return a run with a value in every field, NaN and infinities included."""
     layers = tuple(Layer(name=name, kind="Linear", order=order) for order, name in enumerate(("first", "second")))
     table = np.array([[0.5, np.nan], [-np.inf, -0.0], [1e-40, 3.0]], dtype="float32")
     curve = Series(np.array([0, 1, 2]), np.array([2.3, np.nan, np.inf]))
@@ -59,5 +59,5 @@ def full_run(run_id: str) -> Run:
 
 
 def same(one: Run, other: Run) -> bool:
-    """Whether two runs are equal to the last bit."""
+    """Check whether two runs are equal to the last bit."""
     return to_bytes(one) == to_bytes(other)

@@ -1,4 +1,4 @@
-"""What every store must do, whatever database it is in: a list of checks, each given the address of an empty store.
+"""Contract tests of stores, for any database: a list of checks, each called with the address of an empty store.
 
 @pytest.mark.parametrize("check", STORE_CONTRACT)
 def test_the_store_keeps_the_contract(check, address_of_an_empty_store):
@@ -24,15 +24,15 @@ from babysit.testing.store_contract_hard import (
     a_long_run_stays_within_its_bound,
     a_run_whose_process_ended_is_interrupted,
     an_id_that_could_be_a_path_is_refused,
+    error_text,
     hostile_names_do_no_harm,
     processes_may_open_and_write_at_once,
     threads_may_write_at_once,
-    told,
 )
 
 
 def a_saved_run_comes_back_bit_for_bit(address: str) -> None:
-    """Every field, dtype, NaN and infinity survives, and a second opening sees it."""
+    """Check that fields, dtypes, NaN and infinities survive, also in a second opening."""
     run = full_run(new_run_id())
     with Store(address) as store:
         store.save(run)
@@ -41,7 +41,7 @@ def a_saved_run_comes_back_bit_for_bit(address: str) -> None:
 
 
 def appended_rows_come_back_in_order(address: str) -> None:
-    """Rows added one by one are the rows added at once."""
+    """Check that rows appended one by one equal rows appended together."""
     with Store(address) as store:
         writer = store.open_writer(Run(id=new_run_id()))
         for step in range(20):
@@ -49,15 +49,15 @@ def appended_rows_come_back_in_order(address: str) -> None:
             if step % 7 == 0:
                 writer.flush()
         writer.close()
-        kept = store.load(writer.run_id).curves.get(TRAIN_LOSS)
+        stored = store.load(writer.run_id).curves.get(TRAIN_LOSS)
     expected = losses(0, 20).get(TRAIN_LOSS)
-    assert np.array_equal(kept.steps, expected.steps)
-    assert np.array_equal(kept.values, expected.values)
+    assert np.array_equal(stored.steps, expected.steps)
+    assert np.array_equal(stored.values, expected.values)
     assert writer.problems == ()
 
 
 def a_layer_may_appear_later(address: str) -> None:
-    """Layers and statistics of all pieces are there; what was not measured is NaN."""
+    """Check that layers and metrics of all pieces are merged; what was not measured is NaN."""
     with Store(address) as store:
         writer = store.open_writer(Run(id=new_run_id()))
         one = np.ones((1, 1), dtype="float32")
@@ -77,7 +77,7 @@ def a_layer_may_appear_later(address: str) -> None:
 
 
 def a_field_takes_its_last_value(address: str) -> None:
-    """Updates replace, and the other fields stay."""
+    """Check that updates replace a field and leave the others."""
     run = full_run(new_run_id())
     with Store(address) as store:
         writer = store.open_writer(run)
@@ -85,12 +85,12 @@ def a_field_takes_its_last_value(address: str) -> None:
         writer.flush()
         writer.update(stop_reason="second")
         writer.close()
-        kept = store.load(run.id)
-    assert same(kept, msgspec.structs.replace(run, stop_reason="second", result={"test/accuracy": 0.5}))
+        stored = store.load(run.id)
+    assert same(stored, msgspec.structs.replace(run, stop_reason="second", result={"test/accuracy": 0.5}))
 
 
 def a_resumed_run_has_each_step_once(address: str) -> None:
-    """After `rewind(step)` the rows of later steps are gone and can be written again."""
+    """Check that after `rewind(step)` rows of later steps are gone and can be written again."""
     with Store(address) as store:
         writer = store.open_writer(Run(id=new_run_id()))
         writer.append(curves=losses(0, 10))
@@ -99,14 +99,14 @@ def a_resumed_run_has_each_step_once(address: str) -> None:
         again.rewind(5)
         again.append(curves=losses(6, 12))
         again.close()
-        kept = store.load(writer.run_id).curves.get(TRAIN_LOSS)
+        stored = store.load(writer.run_id).curves.get(TRAIN_LOSS)
         summary = store.list()[0]
-    assert kept.steps.tolist() == list(range(12))
+    assert stored.steps.tolist() == list(range(12))
     assert summary.steps == 12
 
 
 def the_list_is_newest_first_and_says_what_happened(address: str) -> None:
-    """One line a run, from columns alone."""
+    """Check the list of runs, which is built from columns alone."""
     with Store(address) as store:
         ids = [f"run-{number}" for number in (2, 1, 3)]
         for run_id in ids:
@@ -123,22 +123,22 @@ def the_list_is_newest_first_and_says_what_happened(address: str) -> None:
 
 
 def a_run_is_found_by_its_beginning(address: str) -> None:
-    """A beginning that one run has, or `latest`; anything else is told kindly."""
+    """Check that a unique prefix or `latest` finds a run, and that anything else is a clear error."""
     with Store(address) as store:
-        assert "no run" in told(lambda: store.load("latest"))
+        assert "no run" in error_text(lambda: store.load("latest"))
         for run_id in ("amber", "amber-2", "birch_1", "birchx1"):
             store.save(Run(id=run_id, name=run_id))
         assert store.load("amber").name == "amber"
         assert store.load("birch_").name == "birch_1"
         assert store.load("latest").name == "birchx1"
-        assert "amber, " in told(lambda: store.load("am")) or ", amber" in told(lambda: store.load("am"))
-        assert "no run 'cedar'" in told(lambda: store.load("cedar"))
-        assert "no run ''" in told(lambda: store.load(""))
-        assert "no run 'Amber'" in told(lambda: store.load("Amber"))
+        assert "amber, " in error_text(lambda: store.load("am")) or ", amber" in error_text(lambda: store.load("am"))
+        assert "no run 'cedar'" in error_text(lambda: store.load("cedar"))
+        assert "no run ''" in error_text(lambda: store.load(""))
+        assert "no run 'Amber'" in error_text(lambda: store.load("Amber"))
 
 
 def a_deleted_run_stays_deleted(address: str) -> None:
-    """Also when the program that writes it goes on."""
+    """Check that a writer still running does not restore a deleted run."""
     with Store(address) as store:
         store.save(full_run("stays"))
         writer = store.open_writer(full_run("goes"))
@@ -150,13 +150,13 @@ def a_deleted_run_stays_deleted(address: str) -> None:
         writer.close()
         assert [line.id for line in store.list()] == ["stays"]
         assert same(store.load("stays"), full_run("stays"))
-        assert "no run" in told(lambda: store.delete("goes"))
+        assert "no run" in error_text(lambda: store.delete("goes"))
         store.save(Run(id="goes"))
         assert len(store.load("goes").curves.series) == 0
 
 
 def tags_and_notes_stay(address: str) -> None:
-    """They are the user's: keeping the run anew does not touch them."""
+    """Check that saving a run again does not change the user's tags and notes."""
     with Store(address) as store:
         store.save(full_run("tagged"))
         store.annotate("tagged", tags=["best", "paper", "best"], notes="for table 2")
@@ -167,7 +167,7 @@ def tags_and_notes_stay(address: str) -> None:
 
 
 def saving_a_run_that_is_being_written_loses_nothing(address: str) -> None:
-    """The writer goes on after it."""
+    """Check that a writer continues after the run is saved."""
     with Store(address) as store:
         writer = store.open_writer(Run(id="both"))
         writer.append(curves=losses(0, 3))
@@ -180,8 +180,8 @@ def saving_a_run_that_is_being_written_loses_nothing(address: str) -> None:
     assert run.curves.get(TRAIN_LOSS).steps.tolist() == [0, 1, 2, 3, 4]
 
 
-def what_cannot_be_recorded_is_told_and_the_rest_kept(address: str) -> None:
-    """A wrong value costs itself alone, and nothing is raised."""
+def what_cannot_be_recorded_is_reported_and_the_rest_is_stored(address: str) -> None:
+    """Check that an invalid value is dropped alone, and nothing is raised."""
     with Store(address) as store:
         writer = store.open_writer(Run(id="odd"))
         writer.append(curves=losses(0, 2))
@@ -194,13 +194,13 @@ def what_cannot_be_recorded_is_told_and_the_rest_kept(address: str) -> None:
         run = store.load("odd")
     assert run.curves.get(TRAIN_LOSS).steps.tolist() == [0, 1, 2]
     assert (run.stop_reason, run.config, run.model_summary) == ("done", {}, None)
-    told = "\n".join(writer.problems)
+    problems = "\n".join(writer.problems)
     for name in ("broken", "zeros", "config", "colour", "model_summary", "id was", "after the end"):
-        assert name in told, name
+        assert name in problems, name
 
 
-def halves_of_characters_cost_themselves_alone(address: str) -> None:
-    """A name that no file can hold becomes one that it can; everything else of the run is there."""
+def lone_surrogates_are_replaced(address: str) -> None:
+    """Check that text that cannot be encoded is replaced, and the rest of the run is stored."""
     half, whole = "lone \ud800 surrogate", "lone ? surrogate"
     zeros = np.full((1, 1), 0.5, dtype="float32")
     layer_metrics = LayerMetrics(layers=(half,), steps=np.arange(1), values={"zeros": zeros})
@@ -211,9 +211,9 @@ def halves_of_characters_cost_themselves_alone(address: str) -> None:
         writer.update(config={half: half})
         writer.close()
         assert writer.problems == ()
-        for kept in (store.load("half"), store.load("written")):
-            assert (kept.name, kept.layer_metrics.layers, kept.config) == (whole, (whole,), {whole: whole})
-            assert kept.layer_metrics.series("zeros", whole).tolist() == [0.5]
+        for stored in (store.load("half"), store.load("written")):
+            assert (stored.name, stored.layer_metrics.layers, stored.config) == (whole, (whole,), {whole: whole})
+            assert stored.layer_metrics.series("zeros", whole).tolist() == [0.5]
 
 
 STORE_CONTRACT: Final[tuple[Callable[[str], None], ...]] = (
@@ -227,8 +227,8 @@ STORE_CONTRACT: Final[tuple[Callable[[str], None], ...]] = (
     a_deleted_run_stays_deleted,
     tags_and_notes_stay,
     saving_a_run_that_is_being_written_loses_nothing,
-    what_cannot_be_recorded_is_told_and_the_rest_kept,
-    halves_of_characters_cost_themselves_alone,
+    what_cannot_be_recorded_is_reported_and_the_rest_is_stored,
+    lone_surrogates_are_replaced,
     threads_may_write_at_once,
     processes_may_open_and_write_at_once,
     a_run_whose_process_ended_is_interrupted,

@@ -1,4 +1,4 @@
-"""The harder half of what every store must do: many programs at once, programs that die, hostile names, long runs."""
+"""Demanding contract tests of stores: concurrent programs, killed programs, hostile names, long runs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from babysit.store.store import Store
 from babysit.testing.sample_runs import full_run, losses, same
 
 
-def told(action: Callable[[], object]) -> str:
-    """What the user is told when this is done; AssertionError when nothing is."""
+def error_text(action: Callable[[], object]) -> str:
+    """Return the message of the UserError that an action raises. Raises AssertionError if it raises none."""
     try:
         action()
     except UserError as problem:
@@ -34,7 +34,7 @@ def told(action: Callable[[], object]) -> str:
 
 
 def threads_may_write_at_once(address: str) -> None:
-    """Each its own run, in one process."""
+    """Check that threads of one process can write a run each."""
     with Store(address) as store:
         threads = [threading.Thread(target=_write_run, args=(store, f"thread-{n}", 30)) for n in range(4)]
         for thread in threads:
@@ -48,7 +48,7 @@ PROCESSES: Final = 16
 
 
 def processes_may_open_and_write_at_once(address: str) -> None:
-    """Sixteen processes open a store that is not there yet, and each writes two runs: none is late, none is told."""
+    """Check that sixteen processes can create the store together and write two runs each without problems."""
     context = fresh_processes()
     gate = context.Barrier(PROCESSES, timeout=120)
     processes = [
@@ -60,12 +60,12 @@ def processes_may_open_and_write_at_once(address: str) -> None:
         process.join(120)
     assert [process.exitcode for process in processes] == [0] * PROCESSES
     with Store(address) as store:
-        assert store.problems == ()  # nothing had to wait beside the store
+        assert store.problems == ()  # nothing had to be spooled
         _expect_runs(store, [f"process-{number}-{run}" for number in range(PROCESSES) for run in "ab"], 40)
 
 
 def fresh_processes() -> Any:
-    """How to start processes that inherit nothing; where it can be, what they need is imported once for all of them."""
+    """Return a context for processes that inherit nothing, with shared imports where forkserver exists."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -73,7 +73,7 @@ def fresh_processes() -> Any:
     return context
 
 
-def _process_that_may_be_killed(address: str, run_id: str, said: Any) -> None:
+def _process_that_may_be_killed(address: str, run_id: str, sender: Any) -> None:
     with Store(address) as store:
         writer = store.open_writer(Run(id=run_id))
         step = 0
@@ -81,34 +81,34 @@ def _process_that_may_be_killed(address: str, run_id: str, said: Any) -> None:
             writer.append(curves=losses(step, step + 10))
             step += 10
             if writer.flush():
-                said.send(step)
+                sender.send(step)
 
 
 def a_kill_without_warning_loses_nothing_that_was_flushed(address: str) -> None:
-    """Whatever the writer was doing: what `flush` said was kept is there, in order, and the store opens."""
+    """Check that everything `flush` confirmed is stored in order, and that the store opens."""
     killed_at_random_moments(address, kills=4, seed=0)
 
 
 def killed_at_random_moments(address: str, *, kills: int, seed: int) -> int:
-    """Kills that many writing programs, one after the other, and looks at what they left; gives the rows found."""
+    """Kill writing programs one after another and check what they stored; return the number of rows found."""
     context, moments, found = fresh_processes(), random.Random(seed), 0
     for number in range(kills):
-        listening, telling = context.Pipe(duplex=False)
+        receiver, sender = context.Pipe(duplex=False)
         program = context.Process(
-            target=_process_that_may_be_killed, args=(address, f"killed-{number}", telling), daemon=True
+            target=_process_that_may_be_killed, args=(address, f"killed-{number}", sender), daemon=True
         )
         program.start()
-        telling.close()
-        committed = listening.recv()
+        sender.close()
+        committed = receiver.recv()
         deadline = time.monotonic() + moments.uniform(0, 0.6)
         while time.monotonic() < deadline:
-            if listening.poll(0.001):
-                committed = listening.recv()
+            if receiver.poll(0.001):
+                committed = receiver.recv()
         program.kill()
         program.join(60)
-        with suppress(EOFError):  # what it had said before it died
+        with suppress(EOFError):  # what it sent before it was killed
             while True:
-                committed = listening.recv()
+                committed = receiver.recv()
         with Store(address) as store:
             assert store.problems == (), store.problems
             run = store.load(f"killed-{number}")
@@ -121,7 +121,7 @@ def killed_at_random_moments(address: str, *, kills: int, seed: int) -> int:
 
 
 def hostile_names_do_no_harm(address: str) -> None:
-    """Text is text: SQL, markup, paths, control characters, other scripts and very long names come back as they are."""
+    """Check that SQL, markup, paths, control characters and long names are stored unchanged."""
     with Store(address) as store:
         store.save(full_run("neighbour"))
         for number, text in enumerate(HOSTILE):
@@ -143,10 +143,10 @@ def hostile_names_do_no_harm(address: str) -> None:
             writer.append(curves=Curves(series={text: Series(np.array([2]), np.array([0.25]))}))
             writer.close()
             assert writer.problems == (), writer.problems
-            kept = store.load(run.id)
-            assert (kept.name, kept.layer_metrics.layers) == (text, (text,))
-            assert kept.config == {text: value_without_secrets(text, text)}  # "passwd" in a name hides its value
-            assert kept.curves.get(text).steps.tolist() == [0, 1, 2]
+            stored = store.load(run.id)
+            assert (stored.name, stored.layer_metrics.layers) == (text, (text,))
+            assert stored.config == {text: value_without_secrets(text, text)}  # "passwd" in a name hides its value
+            assert stored.curves.get(text).steps.tolist() == [0, 1, 2]
             line = next(line for line in store.list() if line.id == run.id)
             assert line.notes == line.name == text.replace("\0", "")  # PostgreSQL has no NUL
         assert store.problems == ()
@@ -172,20 +172,20 @@ HOSTILE: Final = (
 
 
 def an_id_that_could_be_a_path_is_refused(address: str) -> None:
-    """Ids name folders and are typed; everything else about a run may be any text."""
+    """Check that ids are restricted, because they name folders, while other text is not."""
     with Store(address) as store:
         for run_id in ("", ".", "..", "../up", "a/b", "a\\b", "nul\0", "line\n", "\x1b[1m", "x" * 10_000, " a", "-rf"):
-            assert "is not a valid run ID" in told(lambda run_id=run_id: store.save(Run(id=run_id))), run_id  # type: ignore[misc]
-            assert "is not a valid run ID" in told(lambda run_id=run_id: store.open_writer(Run(id=run_id)))  # type: ignore[misc]
+            assert "cannot be the id" in error_text(lambda run_id=run_id: store.save(Run(id=run_id))), run_id  # type: ignore[misc]
+            assert "cannot be the id" in error_text(lambda run_id=run_id: store.open_writer(Run(id=run_id)))  # type: ignore[misc]
         store.save(Run(id="größer-als_1.5"))
         for tag in ("", "a\nb\x1b", "x" * 101):
-            assert "is not a valid tag" in told(lambda tag=tag: store.annotate("latest", tags=[tag])), tag  # type: ignore[misc]
+            assert "cannot be a tag" in error_text(lambda tag=tag: store.annotate("latest", tags=[tag])), tag  # type: ignore[misc]
         store.annotate("latest", tags=["'; DROP TABLE runs; --", "<b>", "層"])
         assert store.list()[0].tags == ("'; DROP TABLE runs; --", "<b>", "層")
 
 
 def a_long_run_stays_within_its_bound(address: str) -> None:
-    """Rows are left out as it grows; both ends, spikes and the best value stay, and so does what is near an alarm."""
+    """Check that a growing run is downsampled but retains both ends, spikes, the best value and rows near findings."""
     with Store(address, megabytes=0.5) as store:
         writer = store.open_writer(Run(id="long"))
         writer.update(findings=(Finding(code="R301", name="x", severity=Severity.ERROR, first_step=150_000),))
@@ -196,14 +196,14 @@ def a_long_run_stays_within_its_bound(address: str) -> None:
             writer.flush()
         writer.close()
         assert writer.problems == ()
-        kept = store.load("long").curves.get(TRAIN_LOSS)
+        curve = store.load("long").curves.get(TRAIN_LOSS)
         line = store.list()[0]
     assert line.thinned
     assert line.bytes <= 0.5e6
     assert line.steps == 200_000
-    assert (kept.steps[0], kept.steps[-1]) == (0, 199_999)
-    assert {150_000, 195_000} <= set(kept.steps.tolist())
-    assert kept.steps[:500].tolist() == list(range(500))
+    assert (curve.steps[0], curve.steps[-1]) == (0, 199_999)
+    assert {150_000, 195_000} <= set(curve.steps.tolist())
+    assert curve.steps[:500].tolist() == list(range(500))
     with Store(address, megabytes=0) as store:
         store.save(Run(id="whole", curves=losses(0, 200_000)))
         assert len(store.load("whole").curves.get(TRAIN_LOSS)) == 200_000
@@ -236,7 +236,7 @@ def _expect_runs(store: Store, ids: Sequence[str], rows: int) -> None:
 
 
 def a_run_whose_process_ended_is_interrupted(address: str) -> None:
-    """And what it wrote until then is there; a run of a living process runs."""
+    """Check that a run of an ended process is interrupted but readable, and that a live one is running."""
     process = fresh_processes().Process(target=_write_and_end, args=(address,))
     process.start()
     process.join(60)

@@ -1,4 +1,4 @@
-"""What rules would say of the made-up runs, written out."""
+"""Findings of the synthetic runs, written out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DIVERGING: Final = (
         last_step=159,
         layers=("hidden.0", "hidden.1", "hidden.2", "output"),
         evidence={"update_ratio": 0.41, "limit": 0.1, "lr": 1.0},
-        message="Each step changes the weights by 41 % of themselves; about 0.1 % is usual. "
-        "Steps this long jump over every valley, and the loss grows.",
+        message="Each step changes the weights by 41 % of their size; about 0.1 % is usual. "
+        "Steps this large overshoot, and the loss grows.",
         recommendation="Divide the learning rate by 100 (from 1 to 0.01), then look for the best one with `babysit "
         "check`.",
         fixes=(
@@ -40,7 +40,7 @@ DIVERGING: Final = (
         last_step=128,
         evidence={"first": 2.31, "largest": float("inf"), "nan_from": 128},
         message="The loss grew from 2.31 to infinity by step 120 and is NaN from step 128 on.",
-        recommendation="Nothing of its own: mend the learning rate.",
+        recommendation="No separate fix: lower the learning rate.",
     ),
     Finding(
         code="G502",
@@ -68,7 +68,7 @@ DEAD_UNITS: Final = (
         evidence={"dead_share": 0.92, "usual_share": 0.2, "died_at_step": 60},
         message="92 % of the units of hidden.1 are zero on all samples since about step 60, "
         "so they no longer learn. "
-        "They were alive at the start: the learning rate killed them, not the initialization.",
+        "They were alive at the start: the learning rate is the cause, not the initialization.",
         recommendation="Train again with a tenth of the learning rate; if units still die, use a leaky ReLU.",
         fixes=(
             Fix(
@@ -99,7 +99,7 @@ OVERFITTING: Final = (
         last_step=2399,
         evidence={"best_validation": 0.97, "last_validation": 1.96, "gap_accuracy": 0.3},
         message="Since step 520 the training loss falls while the validation loss rises (0.97 to 1.96): "
-        "what is learned no longer holds for new data.",
+        "what is learned no longer generalizes to new data.",
         recommendation="Stop at the lowest validation loss, then add weight decay or dropout, or get more data.",
         fixes=(
             Fix(

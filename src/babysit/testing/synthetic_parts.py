@@ -1,4 +1,4 @@
-"""The parts that made-up runs are put together from: curves, layer metrics, experiments, trials, data."""
+"""The parts of synthetic runs: curves, layer metrics, experiments, trials, data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ENVIRONMENT: Final = Environment(
 
 
 def base(run_id: str, **fields: Any) -> Run:
-    """Return a finished run of that id with these fields and the verdict that they make."""
+    """Return a finished run with this id, these fields and the verdict they imply."""
     times = {"created": "2026-03-01T10:15:00Z", "ended": "2026-03-01T10:16:12Z"}
     config = {"lr": 1e-3, "batch_size": 64, "optimizer": "adam", "seed": 0}
     given = {"status": Status.FINISHED, "environment": _ENVIRONMENT, "config": config, **times, **fields}
@@ -38,31 +38,31 @@ def base(run_id: str, **fields: Any) -> Run:
 
 
 def overhead(steps: int) -> Overhead:
-    """What watching so many steps cost."""
+    """Return the monitoring overhead of this number of steps."""
     return Overhead(
         budget=0.01, share=0.0063, seconds=3.5e-4 * steps, sampled_steps=len(sampled(steps)), steps=steps, every=32
     )
 
 
 def noise(length: int, seed: int) -> Array:
-    """Normal noise of standard deviation one."""
+    """Return Gaussian noise of standard deviation one."""
     return np.random.default_rng(seed).normal(size=length)
 
 
 def falling(steps: int, *, start: float, end: float, seed: int) -> Array:
-    """A loss by step that falls as losses do: fast, then slowly, with the noise of batches."""
+    """Return a loss curve by step: a fast, then slow decrease with batch noise."""
     shape = 1 / (1 + np.arange(steps) / (0.03 * steps)) ** 1.6
     return (end + (start - end) * shape) * np.exp(0.16 * noise(steps, seed) * np.linspace(0.15, 1, steps))
 
 
-def by_epoch(values: Array, steps: int, *, spread: float) -> Series:
-    """One value after each epoch, evenly over the steps."""
+def by_epoch(values: Array, steps: int, *, std: float) -> Series:
+    """Return one value after each epoch, evenly distributed over the steps."""
     after = np.linspace(0, steps, len(values) + 1)[1:].astype("int64") - 1
-    return Series(steps=after, values=values + spread * noise(len(values), len(values)))
+    return Series(steps=after, values=values + std * noise(len(values), len(values)))
 
 
 def curves(losses: Array, more: dict[str, Series] | None = None, *, lr: float = 1e-3) -> Curves:
-    """The training loss, its learning rate and its gradient norm, and other curves by name."""
+    """Return training loss, learning rate and gradient norm, and other curves by name."""
     steps = np.arange(len(losses), dtype="int64")
     series = {
         "train/loss": Series(steps=steps, values=losses),
@@ -73,7 +73,7 @@ def curves(losses: Array, more: dict[str, Series] | None = None, *, lr: float = 
 
 
 def sampled(steps: int) -> Array:
-    """The steps that a watcher samples: the first twenty, then farther and farther apart, at most 32."""
+    """Return the steps that a monitor samples: the first twenty, then at growing distances of at most 32."""
     chosen = list(range(min(20, steps)))
     while chosen and chosen[-1] < steps - 1:
         chosen.append(chosen[-1] + min(32, max(1, int(0.15 * chosen[-1]))))
@@ -81,13 +81,13 @@ def sampled(steps: int) -> Array:
 
 
 def layer_metrics(layers: tuple[str, ...], steps: Array, *, update: float = 1e-3) -> LayerMetrics:
-    """Layer metrics of a net that learns well; `update` is the typical update ratio."""
+    """Return layer metrics of a network that learns well; `update` is the typical update ratio."""
     generator = np.random.default_rng(11)
     shape = (len(steps), len(layers))
 
-    def around(value: float, spread: float) -> Array:
-        own = generator.normal(size=(1, len(layers)))  # each layer keeps its own level
-        return (value * np.exp(spread * (generator.normal(size=shape) * 0.4 + own))).astype("float32")
+    def around(value: float, std: float) -> Array:
+        own = generator.normal(size=(1, len(layers)))  # each layer has its own level
+        return (value * np.exp(std * (generator.normal(size=shape) * 0.4 + own))).astype("float32")
 
     share = np.clip(around(0.05, 0.6), 0, 1)
     fading = (1 / (1 + steps / max(1, steps[-1] if len(steps) else 1) * 4))[:, None].astype("float32")
@@ -96,7 +96,7 @@ def layer_metrics(layers: tuple[str, ...], steps: Array, *, update: float = 1e-3
         "activation_std": around(0.8, 0.3),
         "zeros": np.clip(around(0.5, 0.1), 0, 1),
         "dead": share.copy(),
-        "saturated": np.full(shape, np.nan, dtype="float32"),  # no layer here has a flat part
+        "saturated": np.full(shape, np.nan, dtype="float32"),  # no layer here saturates
         "gradient_rms": around(3e-3, 0.5) * fading,
         "weight_rms": around(0.1, 0.1),
         "update_ratio": around(update, 0.4) * (0.4 + 0.6 * fading),
@@ -106,7 +106,7 @@ def layer_metrics(layers: tuple[str, ...], steps: Array, *, update: float = 1e-3
 
 
 def model_summary(layers: tuple[str, ...], *, lr: float = 1e-3) -> ModelSummary:
-    """A ReLU net of these layers for ten classes, with Adam."""
+    """Return the summary of a ReLU network with these layers for ten classes, with Adam."""
     last = len(layers) - 1
     made = tuple(
         Layer(
@@ -126,7 +126,7 @@ def model_summary(layers: tuple[str, ...], *, lr: float = 1e-3) -> ModelSummary:
 
 
 def digits() -> DataProfile:
-    """The profile of the bundled digits."""
+    """Return the profile of the bundled digits."""
     splits = tuple(
         SplitProfile(
             split=split, samples=samples, input_shape=(64,), low=0.0, high=16.0, mean=4.88, std=6.02,
@@ -141,13 +141,13 @@ def digits() -> DataProfile:
 
 
 def experiments() -> tuple[ExperimentResult, ...]:
-    """The four experiments before training, all as they should be."""
+    """Return the four experiments before training, all passed."""
     tries = np.arange(100)
     lrs = np.logspace(-6, 1, 100)
     fall = 2.31 - 1.9 / (1 + np.exp(-(np.log10(lrs) + 2.4) * 3.2))
     losses = fall + np.where(lrs > 0.3, (lrs / 0.3) ** 2 - 1, 0) + 0.05 * noise(100, 21)
-    kept = losses < 3 * 2.31
-    tries, lrs, losses = tries[kept], lrs[kept], losses[kept]
+    valid = losses < 3 * 2.31
+    tries, lrs, losses = tries[valid], lrs[valid], losses[valid]
     smoothed = np.convolve(np.pad(losses, 4, mode="edge"), np.ones(9) / 9, mode="valid")
     tiny = np.concatenate([2.4 * np.exp(-np.arange(64) / 12.0), [0.011]])
     right = np.minimum(1, 0.1 + np.arange(65) / 40)
@@ -158,7 +158,7 @@ def experiments() -> tuple[ExperimentResult, ...]:
     return (
         ExperimentResult(
             name="initial-loss", outcome=Outcome.PASS, measured={"loss": 2.3112}, expected={"loss": 2.302585},
-            message="initial loss 2.31, chance level ln 10 = 2.303: as expected",
+            message="the loss before training is 2.31; chance level is ln 10 = 2.303",
             seconds=0.02,
         ),
         ExperimentResult(
@@ -168,7 +168,7 @@ def experiments() -> tuple[ExperimentResult, ...]:
         ),
         ExperimentResult(
             name="overfit-tiny", outcome=Outcome.PASS, measured={"loss": 0.011, "score": 1.0, "steps": 64.0},
-            expected={"loss": 0.023, "score": 1.0}, message="20 samples were memorized in 64 steps",
+            expected={"loss": 0.023, "score": 1.0}, message="20 samples are memorized after 64 steps",
             curves={"loss": along(np.arange(65), tiny), "score": along(np.arange(65), right)}, seconds=0.4,
         ),
         ExperimentResult(
@@ -181,7 +181,7 @@ def experiments() -> tuple[ExperimentResult, ...]:
 
 
 def trials(*, best_lr: float = 3e-3) -> tuple[Trial, ...]:
-    """Twenty-four trials in two stages, some of them stopped early; `best_lr` is where the metric peaks."""
+    """Return twenty-four trials in two stages, some stopped early; `best_lr` is where the metric peaks."""
     generator = np.random.default_rng(31)
     made = []
     for number in range(24):
@@ -193,7 +193,7 @@ def trials(*, best_lr: float = 3e-3) -> tuple[Trial, ...]:
             Trial(
                 number=number, stage=stage, parameters={"lr": float(lr), "weight_decay": float(decay)},
                 state=TrialState.PRUNED if failed else TrialState.COMPLETE, metric=None if failed else float(metric),
-                reason="cost above 3x the initial cost" if failed else "", step=7 if failed else 80, initial_cost=2.31,
+                reason="loss above 3x the initial loss" if failed else "", step=7 if failed else 80, initial_cost=2.31,
                 seconds=0.1 if failed else 0.8, rungs=() if failed else rungs(float(metric), generator),
             )
         )  # fmt: skip
@@ -201,17 +201,19 @@ def trials(*, best_lr: float = 3e-3) -> tuple[Trial, ...]:
 
 
 def rungs(metric: float, generator: np.random.Generator) -> tuple[Rung, ...]:
-    """A comparison after one epoch and one at the end."""
+    """Return a rung after one epoch and one at the end."""
     early = metric - 0.1 + 0.02 * float(generator.normal())
     return Rung(epochs=1, step=20, metric=early), Rung(epochs=4, step=80, metric=metric)
 
 
 def ranges() -> tuple[StageRange, ...]:
-    """The ranges of both stages."""
+    """Return the ranges of both stages."""
     narrowed = "narrowed around the best quarter of the coarse stage"
     return (
         StageRange(stage="coarse", parameter="lr", low=1e-4, high=1e-1, why="as given"),
         StageRange(stage="coarse", parameter="weight_decay", low=1e-6, high=1e-2, why="as given"),
         StageRange(stage="fine", parameter="lr", low=8e-4, high=1e-2, why=narrowed),
-        StageRange(stage="fine", parameter="weight_decay", low=1e-6, high=1e-2, why="kept: it hardly matters here"),
+        StageRange(
+            stage="fine", parameter="weight_decay", low=1e-6, high=1e-2, why="unchanged: it hardly matters here"
+        ),
     )

@@ -1,6 +1,6 @@
-"""Runs as they look in life, sick and healthy, built from numbers alone: nothing is trained and torch is not needed.
+"""Synthetic runs, with and without problems, built from numbers alone: nothing is trained and torch is not needed.
 
-They are for tests of whatever reads a run (stores, figures, reports, rules); the same call gives the same run.
+They are for tests of stores, figures, reports and rules; the same call returns the same run.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _DIGITS_LAYERS: Final = ("hidden.0", "hidden.1", "hidden.2", "output")
 
 
 def healthy_run() -> Run:
-    """A whole pipeline on the digits that went well: experiments, search, training, early stop, no finding."""
+    """Return a full pipeline on the digits without problems: experiments, search, training, early stopping."""
     steps = 1200
     losses = parts.falling(steps, start=2.31, end=0.012, seed=1)
-    validation = parts.by_epoch(0.085 + 2.0 * np.exp(-np.arange(30) / 2.2), steps, spread=0.004)
-    accuracy = parts.by_epoch(0.978 - 0.75 * np.exp(-np.arange(30) / 2.0), steps, spread=0.002)
-    train_accuracy = parts.by_epoch(0.999 - 0.76 * np.exp(-np.arange(30) / 1.9), steps, spread=0.001)
+    validation = parts.by_epoch(0.085 + 2.0 * np.exp(-np.arange(30) / 2.2), steps, std=0.004)
+    accuracy = parts.by_epoch(0.978 - 0.75 * np.exp(-np.arange(30) / 2.0), steps, std=0.002)
+    train_accuracy = parts.by_epoch(0.999 - 0.76 * np.exp(-np.arange(30) / 1.9), steps, std=0.001)
     return parts.base(
         "20260301-101500-quiet-otter",
         name="digits",
@@ -54,7 +54,7 @@ def healthy_run() -> Run:
 
 
 def diverging_run() -> Run:
-    """A learning rate far too high: the loss grows, becomes infinite, then NaN."""
+    """Return a run with a far too high learning rate: the loss grows, becomes infinite, then NaN."""
     steps = 160
     growth = 2.31 * np.exp(np.linspace(0, 95, steps)) * np.exp(parts.noise(steps, 2) * 0.6)
     losses = np.where(np.arange(steps) < 120, growth, np.inf)
@@ -81,7 +81,7 @@ def diverging_run() -> Run:
 
 
 def dead_relu_run() -> Run:
-    """Half of a hidden layer's ReLU units die within the first hundred steps."""
+    """Return a run in which half of a hidden layer's ReLU units die within the first hundred steps."""
     steps = 800
     sampled = parts.sampled(steps)
     layer_metrics = parts.layer_metrics(_DIGITS_LAYERS, sampled, update=2e-2)
@@ -102,16 +102,14 @@ def dead_relu_run() -> Run:
 
 
 def overfit_run() -> Run:
-    """Training goes on long after validation turned: a wide and widening gap."""
+    """Return a run that overfits: training continues long after the validation loss rises."""
     steps = 2400
     epochs = np.arange(60)
-    validation = parts.by_epoch(
-        0.9 + 1.4 * np.exp(-epochs / 4.0) + 0.022 * np.maximum(0, epochs - 12), steps, spread=0.02
-    )
+    validation = parts.by_epoch(0.9 + 1.4 * np.exp(-epochs / 4.0) + 0.022 * np.maximum(0, epochs - 12), steps, std=0.02)
     accuracy = parts.by_epoch(
-        0.72 - 0.5 * np.exp(-epochs / 4.0) - 0.0008 * np.maximum(0, epochs - 15), steps, spread=0.006
+        0.72 - 0.5 * np.exp(-epochs / 4.0) - 0.0008 * np.maximum(0, epochs - 15), steps, std=0.006
     )
-    train_accuracy = parts.by_epoch(1.0 - 0.8 * np.exp(-epochs / 7.0), steps, spread=0.004)
+    train_accuracy = parts.by_epoch(1.0 - 0.8 * np.exp(-epochs / 7.0), steps, std=0.004)
     return parts.base(
         "20260301-131500-eager-magpie",
         name="small data, large net",
@@ -130,7 +128,7 @@ def overfit_run() -> Run:
 
 
 def search_run() -> Run:
-    """A search in two stages whose best learning rate lies at the edge of its range."""
+    """Return a search in two stages whose best learning rate lies at the edge of its range."""
     return parts.base(
         "20260301-141500-keen-tern",
         name="search on digits",
@@ -144,12 +142,12 @@ def search_run() -> Run:
 
 
 def hundred_layers_run() -> Run:
-    """A hundred layers watched for ten thousand steps."""
+    """Return a run of a hundred layers monitored for ten thousand steps."""
     return deep_run(layers=100, steps=10_000)
 
 
 def deep_run(*, layers: int, steps: int) -> Run:
-    """A plain net of any depth whose gradient vanishes toward its first layers."""
+    """Return a run of a plain network of any depth whose gradient vanishes toward the first layers."""
     names = tuple(f"blocks.{index // 4}.layer{index % 4}" for index in range(layers))
     sampled = parts.sampled(steps)
     layer_metrics = parts.layer_metrics(names, sampled)
@@ -180,7 +178,7 @@ def deep_run(*, layers: int, steps: int) -> Run:
     )
 
 
-# Names that break pages, terminals, figures and files which do not take care.
+# Names that break pages, terminals, figures and files without proper escaping.
 HOSTILE_NAMES: Final = (
     "</script><script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -200,7 +198,7 @@ HOSTILE_NAMES: Final = (
 
 
 def hostile_names_run() -> Run:
-    """A run whose every free text is hostile: layers, findings, parameters, data, command."""
+    """Return a run in which every free text is hostile: layers, findings, parameters, data, command."""
     nasty = HOSTILE_NAMES[0] + HOSTILE_NAMES[2] + HOSTILE_NAMES[4]
     run = dead_relu_run()
     steps = run.layer_metrics.steps

@@ -1,4 +1,4 @@
-"""Tries the function that builds the model once, before a search spends time on it."""
+"""Checks the function that builds the model before a search uses it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from babysit.tuning.space import Categorical, Dimension, Space
 
 
 def check_build(build: Build, space: Space) -> None:
-    """Builds two models from the middle of the space and throws them away.
+    """Build two models from the middle of the space and discard them.
 
     Raises:
-        UserError: building fails, gives no model or the same one twice, or nothing uses one of the hyperparameters.
+        UserError: building fails, returns no model or the same one twice, or nothing uses one of the hyperparameters.
     """
     tried = [_Noticing(example) for example in space.examples()]
     with torch.random.fork_rng(devices=[]):
@@ -31,7 +31,7 @@ def check_build(build: Build, space: Space) -> None:
     if any(id(weight) in weights for weight in second.parameters()):
         raise UserError(
             "the model builder returned the same weights twice, so trials would train on one another's",
-            do="Build the model anew inside the function",
+            do="Create a new model in the function",
         )
     unused = sorted(set(space.dimensions) - {name for example in tried for name in example.read} - UNDERSTOOD)
     if unused:
@@ -44,10 +44,10 @@ def check_build(build: Build, space: Space) -> None:
 
 
 def check_choices(space: Space, workload: TrainingTask) -> None:
-    """Looks at what the trainer itself is to use: choices, and the ends of ranges, beside each optimizer.
+    """Check the values that the trainer uses: choices and the ends of ranges, with each optimizer.
 
     Raises:
-        UserError: an optimizer that is not known, or a number that no training can use.
+        UserError: an unknown optimizer, or a number with which no training is possible.
     """
     choices = {name: space.dimensions[name] for name in space.ordered if name in UNDERSTOOD}
     optimizers = choices.get("optimizer")
@@ -56,28 +56,28 @@ def check_choices(space: Space, workload: TrainingTask) -> None:
     if unknown:
         raise UserError(f"there is no optimizer {', '.join(unknown)}", do=f"Use one of {', '.join(OPTIMIZERS)}")
     for name, dimension in choices.items():
-        values, said = _tried_of(name, dimension)
+        values, text = _tried_of(name, dimension)
         for value in values:
             for kind in kinds:
                 given: dict[str, Value] = {"optimizer": kind}
                 condition = space.when.get(name)
                 if condition is None or condition.name != "optimizer" or kind in condition.values:
-                    _check_recipe(given | {name: value}, workload, said or f"{name}={value}")
+                    _check_hyperparameters(given | {name: value}, workload, text or f"{name}={value}")
 
 
 def _tried_of(name: str, dimension: Dimension) -> tuple[tuple[Value, ...], str]:
-    """All of a choice, or what lies just inside both ends of a range, and how the range is written."""
+    """Return all values of a choice, or values just inside both ends of a range, and the range as text."""
     if isinstance(dimension, Categorical):
         return dimension.values, ""
     ends = dimension.value(0.001), dimension.value(0.999)
     return ends, f"{name}={dimension.low:g}..{dimension.high:g}"
 
 
-def _check_recipe(given: dict[str, Value], workload: TrainingTask, said: str) -> None:
+def _check_hyperparameters(given: dict[str, Value], workload: TrainingTask, text: str) -> None:
     try:
         hyperparameters_of(TrialConfig(number=0, parameters=given, epochs=1), workload)
     except UserError as problem:
-        raise UserError(problem.what, where=problem.where or said, do=problem.do) from problem
+        raise UserError(problem.what, where=problem.where or text, do=problem.do) from problem
 
 
 def _built(build: Build, parameters: _Noticing) -> nn.Module:
@@ -101,7 +101,7 @@ def _built(build: Build, parameters: _Noticing) -> nn.Module:
 
 @final
 class _Noticing(dict[str, Value]):
-    """A dict that remembers which of its names were read; all of them when it is gone through as a whole."""
+    """A dict that records which names were read; all of them if it is iterated."""
 
     def __init__(self, values: dict[str, Value]) -> None:
         dict.__init__(self, values)

@@ -1,4 +1,4 @@
-"""The course of a search: stage after stage, each where the one before it pointed."""
+"""Runs the stages of a search, each with ranges set by the stage before."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from babysit.tuning.trial_log import TrialLog, in_words
 
 
 def run_stages(space: Space, *, executor: Executor, trial_log: TrialLog, settings: SearchSettings) -> Stage:
-    """Runs the stages, and more of them while the best lie at an edge; gives the last one."""
-    why = dict.fromkeys(space.dimensions, "as asked for")
-    why |= {name: f"as asked for; {warning}" for name, warning in space.warnings.items()}
+    """Run the stages, and extra ones while the best values lie at an edge; return the last stage."""
+    why = dict.fromkeys(space.dimensions, "as given")
+    why |= {name: f"as given; {warning}" for name, warning in space.warnings.items()}
     trial_log.notes += [f"{name}: {warning}" for name, warning in space.warnings.items()]
     stages = list(settings.stages)
     extra = settings.extra_stages
@@ -51,7 +51,7 @@ def run_stages(space: Space, *, executor: Executor, trial_log: TrialLog, setting
     if trial_log.best is None and trial_log.trials:
         trial_log.notes.append(_nothing_finished(trial_log.trials))
     if none_beat(trial_log.trials, trial_log.constant):
-        trial_log.notes.append("no trial beat a constant answer: the best of them is no better than another")
+        trial_log.notes.append("no trial beat a constant prediction, so their ranking is not meaningful")
     return stages[done - 1]
 
 
@@ -64,7 +64,7 @@ def _run(stage: Stage, space: Space, why: dict[str, str], *, order: int, executo
 
 
 def _at_edge(space: Space, trials: Sequence[Trial], trial_log: TrialLog) -> list[str]:
-    """The names whose best values lie at an end, or the learning rate when nothing finished."""
+    """Return the names whose best values lie at an end, or the learning rate if no trial finished."""
     if best_of(trials) is None:
         return ["lr"] if "lr" in space.scales else []
     placed = {
@@ -81,4 +81,6 @@ def _advice(name: str, moved: Space, why: str) -> str:
 
 def _nothing_finished(trials: Sequence[Trial]) -> str:
     reasons = {trial.reason for trial in trials}
-    return f"none of {len(trials)} trials finished ({'; '.join(sorted(reasons))}): {in_words(trials[-1])} was the last"
+    return (
+        f"none of {len(trials)} trials finished ({'; '.join(sorted(reasons))}): {in_words(trials[-1])} was the last one"
+    )

@@ -1,4 +1,4 @@
-"""What a constant answer reaches on the samples of a search."""
+"""The score of the best constant prediction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from babysit.records.model_summary import Task
 
 
 def constant_prediction(train: Samples, validation: Samples) -> Constant | None:
-    """The best answer that does not depend on the input; None for tasks where it is not known."""
+    """Return the score of the best constant prediction; None for tasks where it is unknown."""
     match train.task:
         case Task.CLASSES | Task.SEQUENCE | Task.BINARY:
             return from_counts(_counts(train.y), _counts(validation.y))

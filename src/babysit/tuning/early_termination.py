@@ -1,4 +1,4 @@
-"""When a trial is not worth going on with."""
+"""Early termination of trials that diverge."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Final
 KEPT_COSTS: Final = 20
 # CS231n lecture 6: "if the cost is ever > 3 * original cost, break out early".
 FACTOR: Final = 3.0
-# The lecture's cost is the mean of an epoch; one mini-batch is noisier, so the median of the last five stands for it.
+# The lecture's cost is an epoch mean; a single mini-batch is noisier, so the median of the last five losses is used.
 _JUDGED_COSTS: Final = 5
 
-EXPLODED: Final = "cost above 3x the initial cost"
-NOT_A_NUMBER: Final = "cost is NaN"
-INFINITE: Final = "cost is infinite"
+EXPLODED: Final = "loss above 3x the initial loss"
+NOT_A_NUMBER: Final = "loss is NaN"
+INFINITE: Final = "loss is infinite"
 
 
 def stop_reason(initial_cost: float, last_costs: Sequence[float]) -> str:
-    """Why a trial must stop after the last of these costs, or "" when it may go on.
+    """Return why a trial must stop after the last of these losses, or "" if it may continue.
 
     Args:
-        initial_cost: the data loss of the first batch, before any update; the weight penalty is not part of it, since
-            a large one would hide a loss that explodes.
-        last_costs: the most recent data losses, the newest last.
+        initial_cost: data loss of the first batch, before any update; without weight penalty, since a large penalty
+            would hide a diverging loss.
+        last_costs: the most recent data losses, in order.
     """
     newest = last_costs[-1]
     if math.isnan(newest):

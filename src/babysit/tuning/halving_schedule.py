@@ -1,8 +1,8 @@
-"""Successive halving in step: every trial is trained to the same epoch, then the best part of them goes on.
+"""Synchronous successive halving: all trials are trained to the same epoch, then the best of them are promoted.
 
-Asynchronous rules fit trials that report one by one. Of 64 trials that were trained side by side and reported together,
-Optuna's SuccessiveHalvingPruner kept 21 where 16 were meant, and its MedianPruner all. (The method: Jamieson and
-Talwalkar 2016, Non-stochastic best arm identification.)
+Asynchronous pruners fit trials that report one by one. Of 64 trials trained together and reported together, Optuna's
+SuccessiveHalvingPruner kept 21 where 16 were expected, and its MedianPruner kept all. (Method: Jamieson and Talwalkar
+2016, Non-stochastic best arm identification.)
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from babysit.analysis.trial_positions import rank_correlation
 from babysit.records.trial import Rung, Trial
 from babysit.tuning.settings import Stage
 
-# Below this rank correlation the order at a rung hardly foretells the order at the next.
-_FORETELLS: Final = 0.3
-# Fewer trials than these can have any correlation by chance; fewer than these are not worth advice.
+# Below this rank correlation the order at one rung hardly predicts the order at the next.
+_PREDICTIVE: Final = 0.3
+# With fewer trials any correlation can occur by chance; with fewer than the second number no advice is given.
 _LEAST_TRIALS: Final = 6
 _LEAST_FOR_ADVICE: Final = 10
 
@@ -27,15 +27,15 @@ _LEAST_FOR_ADVICE: Final = 10
 @final
 @dataclass(frozen=True)
 class HalvingSchedule:
-    """To which epoch how many trials are trained, rung by rung, and what it costs."""
+    """The number of trials and the epoch of each rung, and the resulting budget."""
 
     name: str
-    epochs: tuple[int, ...]  # of each rung, counted from the beginning
+    epochs: tuple[int, ...]  # of each rung, counted from the start of training
     members: tuple[int, ...]  # trained to that rung
 
     @property
     def cost_epochs(self) -> int:
-        """Epochs of training in all, when nobody diverges."""
+        """Return the total number of training epochs if no trial diverges."""
         before = (0, *self.epochs)
         return sum(
             count * (epoch - start) for count, epoch, start in zip(self.members, self.epochs, before, strict=False)
@@ -43,20 +43,21 @@ class HalvingSchedule:
 
     @property
     def share(self) -> float:
-        """Of what the same trials would cost without halving."""
+        """Return the fraction of the budget of the same trials without halving."""
         return self.cost_epochs / (self.members[0] * self.epochs[-1])
 
     def __str__(self) -> str:
         first, *more = zip(self.members, self.epochs, strict=True)
-        said = f"{self.name}: {_of(first[0], 'trial')} to epoch {first[1]}"
-        said += "".join(f", the best {members} on to {epochs}" for members, epochs in more)
+        text = f"{self.name}: {_of(first[0], 'trial')} to epoch {first[1]}"
+        text += "".join(f", the best {members} on to {epochs}" for members, epochs in more)
         full = self.members[0] * self.epochs[-1]
         if not more:
-            return f"{said}; {_of(full, 'epoch')} of training in all"
-        return f"{said}; {_of(self.cost_epochs, 'epoch')} of training in all, {self.share:.0%} of the {full:,} for all"
+            return f"{text}; {_of(full, 'epoch')} of training in total"
+        budget = f"{_of(self.cost_epochs, 'epoch')} of training in total"
+        return f"{text}; {budget}, {self.share:.0%} of the {full:,} without halving"
 
 
-# Rungs closer together than a quarter are no rungs: a factor just above 1 asks for as many as there are numbers.
+# Minimum reduction factor: a factor just above 1 would give a very large number of rungs.
 _LEAST_FACTOR: Final = 1.25
 
 
@@ -65,9 +66,9 @@ def _of(count: int, what: str) -> str:
 
 
 def halving_schedule(stage: Stage, trials: int, *, factor: float) -> HalvingSchedule:
-    """The rungs for that many trials of a stage: at each, about one in `factor` goes on to `factor` times the epochs.
+    """Return the rungs for the trials of a stage: each promotes about 1 in `factor` to `factor` times the epochs.
 
-    Nobody is dropped before one epoch is over (the grace rung), and at least `factor` reach the end. Without halving
+    No trial is pruned before one epoch (the grace rung), and at least `factor` trials reach the end. Without halving
     (a factor near 1, too few trials, too few epochs) there is a single rung.
     """
     if factor < _LEAST_FACTOR or trials < factor**2 or stage.epochs < factor:
@@ -80,8 +81,8 @@ def halving_schedule(stage: Stage, trials: int, *, factor: float) -> HalvingSche
 
 
 def correlations(trials: Sequence[Trial]) -> list[str]:
-    """How well each rung foretold the next, in words: one sentence for a stage with halving, or none."""
-    said, weak = [], False
+    """Describe how well each rung predicted the next: one sentence for a stage with halving, or none."""
+    parts, weak = [], False
     levels = sorted({rung.epochs for trial in trials for rung in trial.rungs})
     for early, late in itertools.pairwise(levels):
         pairs = [pair for trial in trials if (pair := (_at(trial, early), _at(trial, late))) != (None, None)]
@@ -89,14 +90,14 @@ def correlations(trials: Sequence[Trial]) -> list[str]:
         if len(both) < _LEAST_TRIALS:
             continue
         correlation = rank_correlation([first for first, _ in both], [second for _, second in both])
-        said.append(f"{correlation:+.2f} from epoch {early} to {late} ({len(both)} trials)")
-        weak = weak or (correlation < _FORETELLS and len(both) >= _LEAST_FOR_ADVICE)
-    if not said:
+        parts.append(f"{correlation:+.2f} from epoch {early} to {late} ({len(both)} trials)")
+        weak = weak or (correlation < _PREDICTIVE and len(both) >= _LEAST_FOR_ADVICE)
+    if not parts:
         return []
     recommendation = (
-        "; early ranks foretell little here: halve less (--halving 1 trains all to the end)" if weak else ""
+        "; early ranks predict later ones poorly: use a smaller factor (--halving 1 disables halving)" if weak else ""
     )
-    return [f"{trials[0].stage}: rank correlation {', '.join(said)}{recommendation}"]
+    return [f"{trials[0].stage}: rank correlation {', '.join(parts)}{recommendation}"]
 
 
 def _at(trial: Trial, epochs: int) -> float | None:

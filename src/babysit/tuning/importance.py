@@ -1,4 +1,4 @@
-"""How much each hyperparameter decided in a stage."""
+"""Hyperparameter importance in a stage."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from babysit.records.trial import Trial
 from babysit.tuning.sampler import distributions, quiet
 from babysit.tuning.space import Space
 
-# On draws whose metric depended on one of two hyperparameters, fANOVA gave that one 0.86 or more from 16 trials on, and
-# 0.51 to 0.86 with 8. Optuna's default, PED-ANOVA, compares the best tenth with the rest, which 16 trials do not have.
+# On samples whose metric depended on one of two hyperparameters, fANOVA gave that one 0.86 or more with 16 trials or
+# more, and 0.51 to 0.86 with 8. Optuna's default, PED-ANOVA, compares the best tenth with the rest, which needs more
+# trials.
 _LEAST_TRIALS: Final = 12
 
 
 def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
-    """The share of each hyperparameter in telling the better trials from the others, greatest first.
+    """Return the importance of each hyperparameter (fANOVA: Hutter et al. 2014), greatest first.
 
-    Empty when there are fewer than two hyperparameters or too few finished trials. Only finished trials speak: what
-    made the others diverge is told by the ranges. Hyperparameters that only some trials have (momentum with some
-    optimizers) are left out: they were not compared with those of all. (fANOVA: Hutter et al. 2014.)
+    Empty for fewer than two hyperparameters or too few finished trials. Only finished trials are used: divergence is
+    handled by the ranges. Conditional hyperparameters (momentum with some optimizers) are left out, since they were not
+    compared across all trials.
     """
     finished = [trial for trial in trials if trial.metric is not None]
     if len(finished) < _LEAST_TRIALS or len(space.dimensions) < 2 or len({trial.metric for trial in finished}) < 2:
@@ -36,7 +37,7 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
 
 
 def _in_full(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
-    """A finished trial with the ranges of the hyperparameters that it has."""
+    """Convert a finished trial, with the distributions of the hyperparameters it has."""
     known = distributions(space)
     return optuna.trial.create_trial(
         value=trial.metric,
@@ -46,8 +47,8 @@ def _in_full(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
 
 
 def in_a_sentence(shares: dict[str, float], stage: str) -> str:
-    """What decided, in words; "" when nothing is known."""
+    """Format the importances as one sentence; "" if there are none."""
     if not shares:
         return ""
     listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-    return f"what decided in the {stage} stage: {listed}"
+    return f"hyperparameter importance in the {stage} stage: {listed}"

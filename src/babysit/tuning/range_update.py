@@ -1,4 +1,4 @@
-"""How one stage's results set the next stage's ranges: narrowed around the best, moved when the best lie at an edge."""
+"""Sets the ranges of the next stage: narrowed around the best trials, or moved if the best lie at an edge."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from babysit.analysis.trial_positions import PositionedTrials, edge, position_tr
 from babysit.records.trial import Trial
 from babysit.tuning.space import Categorical, Dimension, Range
 
-_NARROWEST: Final = 1 / 3  # the lecture's own step: three factors of ten for the learning rate, then one
-_MARGIN: Final = 1.25  # around the best trials, since three or four of them do not mark the end of what is good
-_BLIND: Final = "kept: no trial beat a constant answer, so none of them shows where to look"
-_WHOLE: Final = 0.9  # a narrowed range of at least this share of the old one is the old one
+_NARROWEST: Final = 1 / 3  # as in the lecture: three decades of the learning rate, then one
+_MARGIN: Final = 1.25  # around the best trials: three or four of them do not mark the end of the good region
+_BLIND: Final = "unchanged: no trial beat a constant prediction, so none shows where to narrow"
+_WHOLE: Final = 0.9  # a narrowed range of at least this fraction of the old one is left unchanged
 
 
 def next_range(
@@ -26,15 +26,15 @@ def next_range(
     *,
     constant: Constant | None = None,
 ) -> tuple[Dimension, str]:
-    """The range of the next stage, and in words why it is what it is.
+    """Return the range of the next stage and the reason for it.
 
     Args:
-        name: the hyperparameter.
+        name: name of the hyperparameter.
         dimension: its range in the stage that has ended.
-        trials: of that stage.
-        known: every trial of the search, to keep away from what is known to diverge.
-        constant: what a constant answer reaches. While no trial beats it, the training losses say where to move, and
-            nothing is narrowed.
+        trials: trials of that stage.
+        known: all trials of the search, to avoid regions that are known to diverge.
+        constant: score of a constant prediction. While no trial beats it, ranges move by the training losses and are
+            not narrowed.
     """
     blind = none_beat(trials, constant)
     if isinstance(dimension, Categorical):
@@ -61,12 +61,15 @@ def _narrowed(scale: Range, placed: PositionedTrials) -> tuple[Range, str]:
     low, high = max(placed.median - half, 0.0), min(placed.median + half, 1.0)
     remark = ""
     if placed.highest < high and math.isfinite(placed.ceiling):
-        # Not up to where divergence began: samplers crowd at the end of a range toward which results improve.
+        # Not up to where divergence began: samplers concentrate at the end of a range toward which results improve.
         high = placed.highest
         remark = _diverged_from(scale, placed)
     count, top = len(placed.finished), len(placed.top)
     if high - low >= _WHOLE:
-        return scale, f"kept: the best {top} of {count} trials lie all over it, so it matters little here"
+        return (
+            scale,
+            f"unchanged: the best {top} of {count} trials are spread over all of it, so it matters little here",
+        )
     ends = f"{scale.value(min(placed.top)):.2g} to {scale.value(max(placed.top)):.2g}"
     return _between(scale, low, high), f"narrowed around the best {top} of {count} trials ({ends}){remark}"
 
@@ -77,51 +80,49 @@ def _diverged_from(scale: Range, placed: PositionedTrials) -> str:
 
 
 def _moved(name: str, scale: Range, placed: PositionedTrials, side: Literal["low", "high"]) -> tuple[Range, str]:
-    """Keeps what was best and extends past the end by half the new width.
+    """Extend the range past its end by half the new width; the best values stay inside.
 
-    Where no trial beat a constant answer the optimum is far away: by the whole old width then, from the best ones on.
+    Where no trial beat a constant prediction the optimum is far away: the range then moves by its whole width.
     """
     half = 1.0 if placed.blind else _half_width(placed)
     remark = ""
     if side == "high":
         low, high = min(placed.top) if placed.blind else min(placed.median - half, *placed.top), 1 + half
-        if (1 + placed.ceiling) / 2 < high:  # half the way to what diverged
+        if (1 + placed.ceiling) / 2 < high:  # halfway to what diverged
             high, remark = (1 + placed.ceiling) / 2, _diverged_from(scale, placed)
     else:
         low, high = -half, max(placed.top) if placed.blind else max(placed.median + half, *placed.top)
     moved = _within(_between(scale, low, high), name, scale)
     if moved.low == scale.low and moved.high == scale.high:
-        return scale, f"kept: the best lie at its {side} end, and {name} cannot go beyond"
-    where, way = ("upper", "higher") if side == "high" else ("lower", "lower")
-    best = "lowest training losses (no trial beat a constant answer)" if placed.blind else "best"
+        return scale, f"unchanged: the best lie at its {side} end, which is the limit of {name}"
+    end, direction = ("upper", "higher") if side == "high" else ("lower", "lower")
+    best = "lowest training losses (no trial beat a constant prediction)" if placed.blind else "best"
     return moved, (
         f"moved {'up' if side == 'high' else 'down'}: the {best} of {scale.low:.2g} to {scale.high:.2g} lie toward its "
-        f"{where} end (best {scale.value(placed.finished[0]):.2g}, rank correlation {placed.correlation:+.2f}), "
-        f"so a {way} value may be better still{remark}"
+        f"{end} end (best {scale.value(placed.finished[0]):.2g}, rank correlation {placed.correlation:+.2f}), "
+        f"so {direction} values may be better{remark}"
     )
 
 
 def _after_nothing_finished(name: str, scale: Range, placed: PositionedTrials) -> tuple[Range, str]:
-    """All diverged: the learning rate goes below the lowest tried, as wide as before; other ranges had no chance to
-    speak.
-    """
+    """Update a range when all trials diverged: lower the learning rate by the range's width, leave others unchanged."""
     if name == "lr" and placed.stopped and not scale.linear:
         lowest = min(placed.stopped)
         return _between(scale, lowest - 1, lowest), (
             f"moved down: all {len(placed.stopped)} trials diverged, even at {scale.value(lowest):.2g}"
         )
-    return scale, "kept: no trial finished, so nothing is known of it"
+    return scale, "unchanged: no trial finished"
 
 
 def _next_choice(name: str, choice: Categorical, trials: Sequence[Trial]) -> tuple[Categorical, str]:
-    """Drops the values that no trial of the better half has."""
+    """Drop the values that no trial of the better half has."""
     finished = sorted(
         (trial for trial in trials if trial.metric is not None and name in trial.parameters),
         key=lambda trial: -(trial.metric or 0.0),
     )
     better = {trial.parameters[name] for trial in finished[: math.ceil(len(finished) / 2)]}
     tried = {trial.parameters[name] for trial in finished}
-    # A value that was never tried stays: nothing is known of it.
+    # An untried value stays, since nothing is known about it.
     left = tuple(value for value in choice.values if value in better or value not in tried)
     if len(left) == len(choice.values) or not better:
         return choice, ""
@@ -130,7 +131,7 @@ def _next_choice(name: str, choice: Categorical, trials: Sequence[Trial]) -> tup
 
 
 def _between(scale: Range, low: float, high: float) -> Range:
-    """The part of a scale between two positions; a position that is an end keeps that end's exact number."""
+    """Return the part of a range between two positions; a position at an end keeps that end's exact number."""
     return Range(
         scale.low if low == 0 else scale.value(low),
         scale.high if high == 1 else scale.value(high),
@@ -139,13 +140,13 @@ def _between(scale: Range, low: float, high: float) -> Range:
 
 
 def _within(moved: Range, name: str, before: Range) -> Range:
-    """A moved scale inside what its name can mean."""
+    """Clip a moved range to the valid values of its hyperparameter."""
     least, most = bounds(name, before.low, whole=before.whole)
     return Range(max(moved.low, least), min(moved.high, most), linear=moved.linear)
 
 
 def _rounded(scale: Range, name: str, before: Range) -> Range:
-    """What counts something goes on from one whole number to another, so that the next stage knows it too."""
+    """Round a range of counts to integers, so that the next stage treats it as one of counts too."""
     if not (before.whole and is_count(name, whole=True)):
         return scale
     return Range(math.floor(scale.low), math.ceil(scale.high), linear=scale.linear)

@@ -1,4 +1,4 @@
-"""What a search gives back."""
+"""The result of a search."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from babysit.records.trial import StageRange, Trial, Value
 @final
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """What a search tried and found."""
+    """Trials, ranges and the best configuration of a search."""
 
     trials: tuple[Trial, ...]
     ranges: tuple[StageRange, ...]
     best: Trial | None  # None when no trial finished
     metric_name: str = ""
-    mean: float | None = None  # the metric of the best over the seeds it was trained on again
-    spread: float | None = None  # and its standard deviation
-    ensemble: float | None = None  # the metric of the best ones asked together, when that was wanted
-    importance: dict[str, float] = field(default_factory=dict)  # share of each hyperparameter in the first stage
-    plans: tuple[str, ...] = ()  # what each stage was going to do, one sentence each
-    notes: tuple[str, ...] = ()  # what the user should know, one sentence each
+    mean: float | None = None  # mean metric of the best configuration over the new seeds
+    std: float | None = None  # its standard deviation
+    ensemble: float | None = None  # metric of the ensemble, if one was requested
+    importance: dict[str, float] = field(default_factory=dict)  # by hyperparameter, in the first stage
+    plans: tuple[str, ...] = ()  # the plan of each stage, one sentence each
+    notes: tuple[str, ...] = ()  # one sentence each
     interrupted: bool = False
     seconds: float = 0.0
 
     def records(self) -> list[dict[str, Value | None]]:
-        """The trials as rows for a table: `pandas.DataFrame(result.records())`.
+        """Return the trials as rows for a table: `pandas.DataFrame(result.records())`.
 
-        Hyperparameters have columns of their own names; one named like another column is called `parameter_…`.
+        Each hyperparameter has its own column; one named like another column is called `parameter_…`.
         """
         rows: list[dict[str, Value | None]] = []
         for trial in self.trials:

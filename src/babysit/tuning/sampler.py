@@ -1,4 +1,4 @@
-"""Who proposes the next configurations: Optuna's samplers behind ask and tell, one study a stage, in memory."""
+"""Proposes configurations: Optuna's samplers behind ask-and-tell, one in-memory study per stage."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from babysit.records.errors import UserError
 from babysit.records.trial import Trial, TrialState, Value
 from babysit.tuning.space import Categorical, Dimension, Range, Space
 
-# Random first: when few hyperparameters matter it beats a grid, and it needs no results to go on (CS231n lecture 6).
+# Random is the default: when few hyperparameters matter it beats a grid, and it needs no earlier results (CS231n
+# lecture 6).
 SAMPLERS: Final = ("random", "grid", "qmc", "tpe", "gp")
 
 LEARNING: Final = ("tpe", "gp")
-# Samplers that learn are asked for a stage's trials in so many turns, each of at least so many trials: the later ones
-# profit from what came of the earlier. Where trials are trained side by side a turn may fill the machine, and yet takes
-# half of them at most, so that there is always a later one.
+# Adaptive samplers propose the trials of a stage in up to this many batches, each of at least `_LEAST_TURN` trials, so
+# that later batches use earlier results. Where trials are trained together a batch may fill the machine, but takes at
+# most half of the trials, so that there is always a later one.
 _TURNS: Final = 4
 _LEAST_TURN: Final = 4
-# Drawn at random before a sampler learns: Optuna's own ten, and no more than half of the trials.
+# Startup trials drawn at random: Optuna's default of ten, and at most half of the trials.
 _RANDOM_FIRST: Final = 10
 # Proposing 64 trials took the Gaussian process 8.3 s and TPE 0.08 s: it pays only where a trial takes long.
 _GP_MOST: Final = 64
@@ -34,40 +35,40 @@ _GP_MOST: Final = 64
 def new_study(
     space: Space, sampler: str = "random", *, seed: int, trials: int, known: Mapping[str, Value] | None = None
 ) -> optuna.Study:
-    """A study to maximize, which proposes at most `trials` configurations when its sampler is a grid.
+    """Create a study to maximize, which proposes at most `trials` configurations if its sampler is a grid.
 
-    It is kept in memory: with SQLite, asking for and telling of a trial takes longer than training a small model.
+    It is kept in memory: with SQLite, ask-and-tell takes longer than training a small model.
 
     Args:
-        space: what to draw from.
+        space: the search space.
         sampler: random, grid, qmc, tpe or gp.
         seed: the same seed proposes the same configurations.
-        trials: how many will be asked for.
+        trials: number of trials that will be proposed.
         known: a configuration to propose first.
 
     Raises:
-        UserError: there is no such sampler, or it cannot cope with so many trials.
+        UserError: the sampler does not exist or is too slow for the number of trials.
     """
     if sampler not in SAMPLERS:
         raise UserError(f"there is no sampler {sampler!r}", do=f"Use one of {', '.join(SAMPLERS)}")
     if sampler == "gp" and trials > _GP_MOST:
         raise UserError(
             f"the Gaussian process is too slow for {trials} trials",
-            do=f"Ask for at most {_GP_MOST}, or use the sampler tpe",
+            do=f"Use at most {_GP_MOST} trials, or use the sampler tpe",
         )
     with quiet():
         study = optuna.create_study(sampler=_sampler(sampler, seed, random_first(trials)), direction="maximize")
         if known is not None:
             study.enqueue_trial(dict(known))
         if sampler == "grid":
-            # Optuna's own GridSampler ends by stopping study.optimize(), which is an error for ask and tell.
+            # Optuna's GridSampler finishes by calling study.stop(), which is an error with ask-and-tell.
             for point in grid(space, trials - len(study.trials), known):
                 study.enqueue_trial(point)
     return study
 
 
 def turns(sampler: str, trials: int, width: int) -> list[int]:
-    """How many trials to ask for at a time: all at once of samplers that do not learn."""
+    """Split the trials into batches proposed at a time; one batch for samplers that are not adaptive."""
     if sampler not in LEARNING:
         return [trials]
     side_by_side = min(width, math.ceil(trials / 2)) if sampler == "tpe" else 1
@@ -76,22 +77,22 @@ def turns(sampler: str, trials: int, width: int) -> list[int]:
 
 
 def random_first(trials: int) -> int:
-    """How many of a stage's trials a sampler that learns draws at random before it goes by results."""
+    """Return how many of a stage's trials an adaptive sampler draws at random first."""
     return min(_RANDOM_FIRST, math.ceil(trials / 2))
 
 
 def learns_from(turns: Sequence[int]) -> int | None:
-    """The first trial of a stage, counted from 1, that is proposed from the results of others; None when none is."""
+    """Return the first trial of a stage, from 1, that is proposed from earlier results; None if there is none."""
     begun = itertools.accumulate(turns[:-1])
-    return next((told + 1 for told in begun if told >= random_first(sum(turns))), None)
+    return next((seen + 1 for seen in begun if seen >= random_first(sum(turns))), None)
 
 
-def ask(study: optuna.Study, space: Space, count: int) -> list[optuna.Trial]:
-    """The next configurations; a hyperparameter whose condition does not hold is left out."""
+def propose(study: optuna.Study, space: Space, count: int) -> list[optuna.Trial]:
+    """Propose the next configurations, without hyperparameters whose condition does not hold."""
     trials = []
     with quiet():
         for _ in range(count):
-            # With everything given at once, samplers see the whole space; conditions can only be gone through in turn.
+            # With the full space given, samplers see all of it; conditions can only be resolved one by one.
             trial = study.ask({} if space.when else distributions(space))
             for name in space.ordered if space.when else ():
                 if space.active(name, trial.params):
@@ -100,26 +101,27 @@ def ask(study: optuna.Study, space: Space, count: int) -> list[optuna.Trial]:
     return trials
 
 
-def tell(study: optuna.Study, asked: optuna.Trial, ended: Trial) -> None:
-    """What came of a trial.
+def report_result(study: optuna.Study, proposed: optuna.Trial, ended: Trial) -> None:
+    """Report the result of a trial to the study.
 
-    FAIL would hide a diverged trial from TPE, which then proposes the same bad region again; a pruned trial whose last
-    report is NaN counts as the worst. One that was not promoted counts by how far it came, then by its metric.
+    FAIL would hide a diverged trial from TPE, which would then propose the same bad region again; a pruned trial whose
+    last report is NaN counts as the worst. A trial that was not promoted is ranked by its last rung, then by its
+    metric.
     """
     with quiet():
         for rung in ended.rungs:
-            asked.report(math.nan if rung.metric is None else rung.metric, step=rung.epochs)
+            proposed.report(math.nan if rung.metric is None else rung.metric, step=rung.epochs)
         if ended.state is TrialState.COMPLETE and ended.metric is not None:
-            study.tell(asked, ended.metric)
+            study.tell(proposed, ended.metric)
         else:
-            study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+            study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
 
 
-def carry(study: optuna.Study, trials: Sequence[Trial], space: Space, *, level: int) -> None:
-    """Tells a study of a new stage what is known from former ones: trials inside its ranges that were trained as long.
+def add_known_trials(study: optuna.Study, trials: Sequence[Trial], space: Space, *, level: int) -> None:
+    """Add trials of earlier stages to a new study: those inside its ranges that were trained as long.
 
-    Of shorter ones only those that diverged, which longer training does not mend; metrics after fewer epochs would
-    make everything known look bad.
+    Of shorter trials only those that diverged are added, which longer training does not change; metrics after fewer
+    epochs would make all known trials look bad.
     """
     with quiet():
         for trial in trials:
@@ -129,7 +131,7 @@ def carry(study: optuna.Study, trials: Sequence[Trial], space: Space, *, level: 
 
 
 def frozen(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
-    """A trial that has ended, as Optuna keeps it."""
+    """Convert an ended trial to Optuna's FrozenTrial."""
     complete = trial.state is TrialState.COMPLETE and trial.metric is not None
     attributes: dict[str, Any] = {"number": trial.number, "seed": trial.seed, "reason": trial.reason}
     if not complete:
@@ -146,7 +148,7 @@ def frozen(trial: Trial, space: Space) -> optuna.trial.FrozenTrial:
 
 
 def holds(space: Space, parameters: Mapping[str, Value]) -> bool:
-    """Whether a configuration lies in the space."""
+    """Check whether a configuration lies in the space."""
     wanted = {name for name in space.dimensions if space.active(name, parameters)}
     return wanted == set(parameters) and all(
         _holds(space.dimensions[name], value) for name, value in parameters.items()
@@ -154,14 +156,14 @@ def holds(space: Space, parameters: Mapping[str, Value]) -> bool:
 
 
 def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
-    """The space in Optuna's words."""
+    """Convert the space to Optuna's distributions."""
     return {name: _distribution(dimension) for name, dimension in space.dimensions.items()}
 
 
 def grid(space: Space, trials: int, known: Mapping[str, Value] | None = None) -> list[dict[str, Value]]:
-    """The points of the finest even grid with at most this many points, ends included; a lone point lies mid-range.
+    """Return the finest even grid with at most this many points, ends included; a single point lies mid-range.
 
-    A point that is the known configuration is left out: that one is trained anyway.
+    The known configuration is left out, since it is trained in any case.
     """
     counts = {
         name: len(dimension.values) if isinstance(dimension, Categorical) else 1
@@ -186,12 +188,12 @@ def grid(space: Space, trials: int, known: Mapping[str, Value] | None = None) ->
 
 
 def _existing(point: Mapping[str, Value], space: Space) -> dict[str, Value]:
-    """The point without the hyperparameters that do not exist there."""
-    kept: dict[str, Value] = {}
+    """Return the point without the hyperparameters that do not exist there."""
+    existing_values: dict[str, Value] = {}
     for name in space.ordered:
-        if space.active(name, kept):
-            kept[name] = point[name]
-    return kept
+        if space.active(name, existing_values):
+            existing_values[name] = point[name]
+    return existing_values
 
 
 def _product(counts: Mapping[str, int]) -> int:
@@ -215,7 +217,7 @@ def _sampler(name: str, seed: int, random_first: int) -> optuna.samplers.BaseSam
         case "qmc":
             return optuna.samplers.QMCSampler(scramble=True, seed=seed)
         case "tpe":
-            # Group: hyperparameters that exist only together are modelled together.
+            # group=True models conditional hyperparameters together.
             return optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=random_first, multivariate=True, group=True, constant_liar=True
             )
@@ -246,7 +248,7 @@ def _holds(dimension: Dimension, value: Value) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Optuna announces each study and warns of names that it may change; neither is news to the user."""
+    """Silence Optuna's messages about new studies and its experimental warnings."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

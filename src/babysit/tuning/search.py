@@ -52,25 +52,25 @@ def search(
     progress: Progress | None = None,
     folder: Path | str | None = None,
 ) -> SearchResult:
-    """Searches the space on the training samples and ranks by the validation samples; the test samples stay unseen.
+    """Search the space on the training samples and rank by the validation samples; the test samples are not used.
 
-    The same seed gives the same trials. Ctrl-C ends the search and keeps every trial that had ended.
+    The same seed gives the same trials. Ctrl-C ends the search; trials that have ended are preserved.
 
     Args:
-        build: makes a new model for given hyperparameters, preprocessing included.
+        build: builds a new model for given hyperparameters, preprocessing included.
         splits: training and validation samples.
-        space: the ranges to begin with.
+        space: the initial ranges.
         settings: stages, sampler, seed.
-        executor: who trains; None trains members of one shape as one, in this process. Others: `InProcess` (one by one
-            in plain PyTorch), `processes(workers)`, `ray_actors(workers)`.
-        writer: where trials and ranges are kept as they come.
-        progress: where trials and the best so far are shown.
-        folder: where the search is written down, so that it can go on after any interruption: call again with the same
-            folder. It also gets the studies for optuna-dashboard.
+        executor: creates the executor; None trains members of the same structure as one, in this process. Others:
+            `SequentialExecutor` (one by one in plain PyTorch), `processes(workers)`, `ray_actors(workers)`.
+        writer: receives trials and ranges during the search.
+        progress: shows the trials and the best result so far.
+        folder: stores the search, so that it can be resumed after any interruption: call again with the same folder. It
+            also contains the Optuna studies for optuna-dashboard.
 
     Raises:
-        UserError: the model cannot be built or trained, the space holds a name that nothing uses, or the folder cannot
-            be written or holds another search.
+        UserError: the model cannot be built or trained, the space has a name that nothing uses, or the folder cannot be
+            written or belongs to another search.
     """
     settings = settings or SearchSettings()
     workload = _workload(build, splits, space, settings)
@@ -78,31 +78,33 @@ def search(
     check_build(build, space)
     began = time.perf_counter()
     with ExitStack() as stack:
-        kept, study_file = None, None
+        checkpoint, study_file = None, None
         if folder is not None:
-            kept = stack.enter_context(SearchCheckpoint(folder, asked=_asked(workload, space, settings)))
-            study_file = StudyFile(kept.path / STUDY, name=kept.path.resolve().parent.name or "search")
+            checkpoint = stack.enter_context(SearchCheckpoint(folder, spec=_spec(workload, space, settings)))
+            study_file = StudyFile(checkpoint.path / STUDY, name=checkpoint.path.resolve().parent.name or "search")
         trial_log = TrialLog(writer=writer, progress=progress, study_file=study_file)
         trial_log.constant = constant_prediction(workload.train, workload.validation)
-        trainer = executor(workload) if executor else VectorizedExecutor(workload, told=trial_log.tick)
+        trainer = executor(workload) if executor else VectorizedExecutor(workload, on_progress=trial_log.tick)
         stack.callback(trainer.close)
-        if kept is not None:
-            trainer = remembered = CachingExecutor(trainer, kept)
-            if remembered.known_at_first:
-                trial_log.notes.append(f"went on from {remembered.known_at_first} results written down in {kept.path}")
+        if checkpoint is not None:
+            trainer = cache = CachingExecutor(trainer, checkpoint)
+            if cache.known_at_first:
+                trial_log.notes.append(f"resumed from {cache.known_at_first} results stored in {checkpoint.path}")
         end = _End()
         try:
             last = run_stages(space, executor=trainer, trial_log=trial_log, settings=settings)
             end.finalists = run_finalists(last.epochs, executor=trainer, trial_log=trial_log, settings=settings)
-            end.replayed = _replayed(
-                end, trial_log, workload, settings=settings, plainly=executor is SequentialExecutor
+            end.verification = _verified(
+                end, trial_log, workload, settings=settings, is_plain=executor is SequentialExecutor
             )
-            if kept is not None:
-                kept.finished()
+            if checkpoint is not None:
+                checkpoint.finished()
         except KeyboardInterrupt:
             end.interrupted = True
-            again = "" if kept is None else f"; the same search in {kept.path} goes on from there"
-            trial_log.notes.append(f"interrupted after {len(trial_log.trials)} trials; what had ended is kept{again}")
+            again = "" if checkpoint is None else f"; run the same search in {checkpoint.path} to resume it"
+            trial_log.notes.append(
+                f"interrupted after {len(trial_log.trials)} trials; finished trials are saved{again}"
+            )
         trial_log.notes += trainer.notes
     return _result(end, trial_log, space, settings=settings, seconds=time.perf_counter() - began)
 
@@ -110,14 +112,14 @@ def search(
 @final
 @dataclass
 class _End:
-    """How a search came to its end."""
+    """Results that are set at the end of a search."""
 
     finalists: tuple[Finalist, ...] = ()
-    replayed: Verification = field(default_factory=Verification)
+    verification: Verification = field(default_factory=Verification)
     interrupted: bool = False
 
     def best(self, trial_log: TrialLog) -> Trial | None:
-        """The winner on new seeds, else the best of all."""
+        """Return the winner on new seeds, else the best trial."""
         return trial_log.best
 
 
@@ -125,18 +127,18 @@ def _result(end: _End, trial_log: TrialLog, space: Space, *, settings: SearchSet
     winner = end.finalists[0] if end.finalists else None
     first = settings.stages[0].name
     shares = importance(trial_log.of(first), space)
-    said = (*trial_log.notes, in_a_sentence(shares, first), note_on(end.finalists))
+    text = (*trial_log.notes, in_a_sentence(shares, first), note_on(end.finalists))
     return SearchResult(
         trials=tuple(trial_log.trials),
         ranges=tuple(trial_log.ranges),
         best=end.best(trial_log),
         metric_name=trial_log.metric_name,
         mean=winner.mean if winner else None,
-        spread=winner.spread if winner else None,
-        ensemble=end.replayed.ensemble,
+        std=winner.std if winner else None,
+        ensemble=end.verification.ensemble,
         importance=shares,
         plans=tuple(trial_log.plans),
-        notes=tuple(note for note in (*said, end.replayed.note, end.replayed.ensemble_note) if note),
+        notes=tuple(note for note in (*text, end.verification.note, end.verification.ensemble_note) if note),
         interrupted=end.interrupted,
         seconds=seconds,
     )
@@ -158,14 +160,14 @@ def _workload(build: Build, splits: Splits, space: Space, settings: SearchSettin
 
 
 def _steps(splits: Splits, space: Space, settings: SearchSettings) -> int:
-    """About how many steps of training the planned stages take."""
+    """Estimate the number of training steps of the planned stages."""
     rungs = [rung for stage in settings.stages for rung in plans(stage, space, settings, width=1)]
     epochs = sum(rung.cost_epochs for rung in rungs)
     return epochs * len(batch_bounds(len(splits.train), settings.batch_size))
 
 
-def _asked(workload: TrainingTask, space: Space, settings: SearchSettings) -> dict[str, Any]:
-    """What makes a search this one: another space, setting or set of data is another search."""
+def _spec(workload: TrainingTask, space: Space, settings: SearchSettings) -> dict[str, Any]:
+    """Return what identifies a search: its space, settings and data."""
     train, validation = workload.train, workload.validation
     return {
         "space": text_of(space),
@@ -178,12 +180,12 @@ def _checksum(tensor: Tensor) -> int:
     return zlib.crc32(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
-def _replayed(
-    end: _End, trial_log: TrialLog, workload: TrainingTask, *, settings: SearchSettings, plainly: bool
+def _verified(
+    end: _End, trial_log: TrialLog, workload: TrainingTask, *, settings: SearchSettings, is_plain: bool
 ) -> Verification:
-    """The winner alone, unless it was trained so, and the best together when they are wanted."""
+    """Train the winner alone, unless that is how it was trained, and evaluate the ensemble if one was requested."""
     best = end.best(trial_log)
-    compare = bool(end.finalists) and not plainly
+    compare = bool(end.finalists) and not is_plain
     if best is None or not (compare or settings.ensemble > 1):
         return Verification()
     known = best_configurations(trial_log.trials, settings.ensemble)

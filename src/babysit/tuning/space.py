@@ -1,4 +1,4 @@
-"""What is searched: one range or one list of choices for every hyperparameter."""
+"""Search spaces: a range or a list of choices for each hyperparameter."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from babysit.records.trial import Value
 @final
 @dataclass(frozen=True)
 class Range:
-    """A range of numbers, tried evenly per factor of ten unless it says `linear`.
+    """A range of numbers, sampled logarithmically unless `linear`.
 
-    Learning rates, penalties and sizes act by factors, so 1e-4 to 1e-3 deserves as many trials as 1e-3 to 1e-2 (CS231n
-    lecture 6: `10 ** uniform(-5, -3)`).
+    Learning rates, penalties and sizes act multiplicatively, so 1e-4 to 1e-3 deserves as many trials as 1e-3 to 1e-2
+    (CS231n lecture 6: `10 ** uniform(-5, -3)`).
 
     Raises:
         UserError: the ends are not finite, not in order, or not positive on a logarithmic scale.
@@ -30,7 +30,7 @@ class Range:
     linear: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuses a range that nothing can be drawn from."""
+        """Validate the ends."""
         shown = f"{self.low:g}..{self.high:g}"
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise UserError("the ends of a range must be finite numbers", where=shown, do="Use e.g. 1e-4..1e-1")
@@ -49,16 +49,16 @@ class Range:
 
     @property
     def _least(self) -> float:
-        """A low end for a range that was given the wrong way round."""
+        """Return a low end to suggest for a range whose ends are swapped."""
         return self.high if self.linear or self.high > 0 else self.low / 1000
 
     @property
     def whole(self) -> bool:
-        """Whether both ends were given as whole numbers (32, not 32.0)."""
+        """Check whether both ends are integers (32, not 32.0)."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def position(self, value: float) -> float:
-        """Where a value lies: 0 at the low end, 1 at the high end, beyond them outside the range."""
+        """Return the relative position of a value: 0 at the low end, 1 at the high end, outside [0, 1] beyond them."""
         low, high, here = (
             (self.low, self.high, value)
             if self.linear
@@ -67,9 +67,9 @@ class Range:
         return (here - low) / (high - low)
 
     def value(self, position: float) -> float:
-        """The number at a position; the inverse of `position`.
+        """Return the number at a position; the inverse of `position`.
 
-        Without the digits that are rounding errors: a number reached from two ranges is the same number.
+        Rounded to drop digits that are rounding errors: a number reached from two ranges is the same number.
         """
         if self.linear:
             exact = self.low + position * (self.high - self.low)
@@ -84,13 +84,13 @@ class Categorical:
     """A list of values to choose from.
 
     Raises:
-        UserError: there are none, one of them twice, or one that is not a number.
+        UserError: the list is empty, has duplicates or contains NaN.
     """
 
     values: tuple[Value, ...]
 
     def __post_init__(self) -> None:
-        """Refuses an empty list and doubles."""
+        """Validate the values."""
         object.__setattr__(self, "values", tuple(self.values))
         if not self.values:
             raise UserError("a choice needs at least one value")
@@ -113,7 +113,7 @@ class Condition:
     values: tuple[Value, ...]
 
     def __post_init__(self) -> None:
-        """Takes any sequence of values."""
+        """Convert the values to a tuple."""
         object.__setattr__(self, "values", tuple(self.values))
 
     def __str__(self) -> str:
@@ -123,20 +123,21 @@ class Condition:
 @final
 @dataclass(frozen=True)
 class Space:
-    """The hyperparameters to search, by name, and which of them exist only beside a certain choice of another.
+    """The hyperparameters to search, by name, and the conditions under which some of them exist.
 
-    The trainer itself understands some names (learning rate, weight_decay, optimizer, …: `babysit search --help`);
-    every name is also handed to the function that builds the model.
+    The trainer uses some names (lr, weight_decay, optimizer, …: `babysit search --help`); every name is also passed to
+    the function that builds the model.
 
     Raises:
-        UserError: it is empty, a range leaves what its name can mean (a dropout above 1), or a condition cannot hold.
+        UserError: it is empty, a range exceeds the valid values of its name (a dropout above 1), or a condition cannot
+            hold.
     """
 
     dimensions: Mapping[str, Dimension]
     when: Mapping[str, Condition] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuses an empty space and impossible ranges."""
+        """Validate the ranges and conditions."""
         object.__setattr__(self, "dimensions", dict(self.dimensions))
         if not self.dimensions:
             raise UserError("there is nothing to search", do="Give at least one range, e.g. lr=1e-4..1e-1")
@@ -152,7 +153,7 @@ class Space:
 
     @property
     def ordered(self) -> list[str]:
-        """The names, each after the one that its condition is about."""
+        """Return the names, each after the one that its condition refers to."""
         placed: list[str] = []
         waiting = list(self.dimensions)
         while waiting:
@@ -162,30 +163,30 @@ class Space:
         return placed
 
     def active(self, name: str, parameters: Mapping[str, Value]) -> bool:
-        """Whether a hyperparameter exists beside these values of the others."""
+        """Check whether a hyperparameter exists given the values of the others."""
         condition = self.when.get(name)
         return condition is None or parameters.get(condition.name) in condition.values
 
     def narrowed(self, dimensions: Mapping[str, Dimension]) -> Space:
-        """The same hyperparameters with these ranges; one whose condition can no longer hold falls away."""
-        kept = dict(dimensions)
+        """Return the space with these ranges, without hyperparameters whose condition can no longer hold."""
+        remaining = dict(dimensions)
         when: dict[str, Condition] = {}
         for name in self.ordered:
             condition = self.when.get(name)
             if condition is None:
                 continue
-            parent = kept.get(condition.name)
+            parent = remaining.get(condition.name)
             values = tuple(
                 value for value in condition.values if isinstance(parent, Categorical) and value in parent.values
             )
             if values:
                 when[name] = Condition(condition.name, values)
             else:
-                del kept[name]
-        return Space(kept, when)
+                del remaining[name]
+        return Space(remaining, when)
 
     def examples(self) -> list[dict[str, Value]]:
-        """A configuration from the middle of the space, and one more for each that exists only by a condition."""
+        """Return a configuration from the middle of the space, and one for each conditional hyperparameter."""
         found: list[dict[str, Value]] = []
         for conditional in ("", *self.when):
             forced: dict[str, Value] = {}
@@ -204,15 +205,15 @@ class Space:
 
     @property
     def scales(self) -> dict[str, Range]:
-        """The hyperparameters that have a range."""
+        """Return the hyperparameters that have a range."""
         return {name: dimension for name, dimension in self.dimensions.items() if isinstance(dimension, Range)}
 
     @property
     def warnings(self) -> dict[str, str]:
-        """By name, what is legal and yet unwise: a scale over two or more decades that is searched linearly."""
+        """Return warnings by name: ranges over two or more decades that are sampled linearly."""
         return {
-            name: f"a linear search over {scale.low:g} to {scale.high:g} hardly tries the small values: nine in ten "
-            f"trials lie above {scale.value(0.1):g}; a logarithmic range tries every size alike"
+            name: f"a linear range from {scale.low:g} to {scale.high:g} rarely samples small values: 90 % of the "
+            f"trials lie above {scale.value(0.1):g}; a logarithmic range samples every order of magnitude equally"
             for name, scale in self.scales.items()
             # Two decades: below that, linear and logarithmic draws differ little.
             if scale.linear and math.isinf(valid(name)[1]) and (scale.low == 0 or scale.high / scale.low >= 100)
@@ -220,9 +221,9 @@ class Space:
 
 
 def _check_condition(name: str, condition: Condition, space: Space) -> None:
-    said = f"{name}@{condition}"
+    text = f"{name}@{condition}"
     if name not in space.dimensions:
-        raise UserError(f"there is no {name} in the search space", where=said, do="Give it a range or choices")
+        raise UserError(f"there is no {name} in the search space", where=text, do="Give it a range or choices")
     parent = space.dimensions.get(condition.name)
     if not isinstance(parent, Categorical):
         known = (
@@ -230,18 +231,18 @@ def _check_condition(name: str, condition: Condition, space: Space) -> None:
         )
         raise UserError(
             f"{name} depends on {condition.name}, which is not one of the choices ({known})",
-            where=said,
+            where=text,
             do=f"Give the choices of {condition.name} too, e.g. {condition.name}=a,b",
         )
     missing = [str(value) for value in condition.values if value not in parent.values]
     if missing or not condition.values:
         raise UserError(
             f"{condition.name} is never {', '.join(missing) or 'anything'}",
-            where=said,
+            where=text,
             do=f"Use one of {', '.join(map(str, parent.values))}",
         )
     seen = [name]
     while condition := space.when.get(seen[-1]):  # type: ignore[assignment]  # None ends it
         if condition.name in seen:
-            raise UserError("hyperparameters depend on each other in a circle", where=" -> ".join(seen))
+            raise UserError("hyperparameters have circular conditions", where=" -> ".join(seen))
         seen.append(condition.name)

@@ -1,4 +1,4 @@
-"""A search space as it is typed: `lr=1e-4..1e-1 weight_decay=1e-6..1e-2 hidden=32,64`."""
+"""Parses and formats search spaces: `lr=1e-4..1e-1 weight_decay=1e-6..1e-2 hidden=32,64`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from babysit.records.errors import UserError
 from babysit.records.trial import Value
 from babysit.tuning.space import Categorical, Condition, Dimension, Range, Space
 
-# Shares of something: they add up rather than multiply, and zero is one of their values.
+# Fractions: they act additively rather than multiplicatively, and zero is a valid value.
 _SHARES: Final = frozenset({"dropout", "momentum", "label_smoothing", "beta1", "beta2", "lr_decay"})
 _EXAMPLE: Final = "Write e.g. lr=1e-4..1e-1 dropout=0..0.5:linear hidden=32,64"
-# Between two hyperparameters: a space, or a comma before the next `name=`.
+# Separates two hyperparameters: white space, or a comma before the next `name=`.
 _BETWEEN: Final = re.compile(r"\s+|,(?=[A-Za-z_]\w*=)")
 
 
 def read_space(text: str | Iterable[str]) -> Space:
-    """A space from its text form, given as one text or as a list of parts, separated by spaces or commas.
+    """Parse a space from its text form: one text or a list of parts, separated by spaces or commas.
 
-    `name=low..high` is a range, logarithmic unless `:linear` follows (shares such as dropout or momentum are linear by
-    themselves; `:log` overrides); `name=a,b,c` is a choice and `name=a` a fixed value. With `@other=a,b` behind
-    it a hyperparameter exists only where the other one is a or b: `momentum=0.5..0.99@optimizer=sgd`.
+    `name=low..high` is a range, logarithmic unless `:linear` follows (fractions such as dropout or momentum default to
+    linear; `:log` overrides); `name=a,b,c` is a choice and `name=a` a fixed value. With `@other=a,b` appended, a
+    hyperparameter exists only where the other one is a or b: `momentum=0.5..0.99@optimizer=sgd`.
 
     Raises:
-        UserError: a part cannot be read; the message holds it.
+        UserError: a part cannot be parsed; the message contains it.
     """
     items = [text] if isinstance(text, str) else text
     dimensions: dict[str, Dimension] = {}
@@ -34,9 +34,9 @@ def read_space(text: str | Iterable[str]) -> Space:
         given, at, condition = part.partition("@")
         name, equals, values = given.partition("=")
         if not (name and equals and values):
-            raise UserError("this is not a hyperparameter and its values", where=part, do=_EXAMPLE)
+            raise UserError("expected name=values", where=part, do=_EXAMPLE)
         if not name.isidentifier():
-            raise UserError("this is not a name for a hyperparameter", where=name, do=_EXAMPLE)
+            raise UserError("not a valid hyperparameter name", where=name, do=_EXAMPLE)
         if name in dimensions:
             raise UserError(f"{name} is given twice", where=part, do="Give each hyperparameter once")
         dimensions[name] = _dimension(name, values, part)
@@ -48,12 +48,14 @@ def read_space(text: str | Iterable[str]) -> Space:
 def _condition(text: str, part: str) -> Condition:
     name, equals, values = text.partition("=")
     if not (name and equals and values):
-        raise UserError("behind @ stands no condition", where=part, do="Write e.g. momentum=0.5..0.99@optimizer=sgd")
+        raise UserError(
+            "expected a condition (name=value) after @", where=part, do="Write e.g. momentum=0.5..0.99@optimizer=sgd"
+        )
     return Condition(name, tuple(_value(item.strip()) for item in values.split(",")))
 
 
 def text_of(space: Space) -> str:
-    """The text form of a space; `read_space` gives the same space again."""
+    """Return the text form of a space, the inverse of `read_space`."""
     return " ".join(_part(name, dimension, space.when.get(name)) for name, dimension in space.dimensions.items())
 
 
@@ -67,19 +69,19 @@ def _part(name: str, dimension: Dimension, condition: Condition | None) -> str:
 
 def _dimension(name: str, values: str, part: str) -> Dimension:
     if ".." in values:
-        return _scale(name, values, part)
+        return _range(name, values, part)
     if any(not item.strip() for item in values.split(",")):
-        raise UserError("a value is missing between two commas", where=part, do=_EXAMPLE)
+        raise UserError("empty value between two commas", where=part, do=_EXAMPLE)
     return Categorical(tuple(_value(item.strip()) for item in values.split(",")))
 
 
-def _scale(name: str, values: str, part: str) -> Range:
+def _range(name: str, values: str, part: str) -> Range:
     ends, _, kind = values.partition(":")
     if kind not in ("", "linear", "log"):
         raise UserError(f"a range is linear or log, not {kind!r}", where=part, do=_EXAMPLE)
     low, _, high = ends.partition("..")
     try:
-        if high.startswith("."):  # three dots: "1e-4...1e-1" would be read as 1e-4 to .1e-1
+        if high.startswith("."):  # "1e-4...1e-1" would be parsed as 1e-4 to .1e-1
             raise ValueError(high)
         bounds = _bound(low), _bound(high)
     except ValueError as problem:
@@ -92,7 +94,7 @@ def _scale(name: str, values: str, part: str) -> Range:
 
 
 def _bound(text: str) -> float:
-    """Whole numbers stay whole: what is searched from 16 to 256 counts something."""
+    """Parse a number; integers stay integers, since a range from 16 to 256 is one of counts."""
     try:
         return int(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Trains configurations rung by rung; at each rung the best go on, the others end with their reason."""
+"""Trains configurations rung by rung; the best of each rung are promoted, the others end with a reason."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from babysit.tuning.executors.base import Executor, TrainResult, TrialConfig
 from babysit.tuning.halving_schedule import HalvingSchedule
 from babysit.tuning.trial_log import TrialLog, in_words
 
-# So many failures at the very start, and nothing else, are a mistake in the program, not a bad configuration.
+# This many failures at the start, and nothing else, indicate a bug in the program rather than a bad configuration.
 _FAILURES: Final = 3
 
 
 @final
 @dataclass(kw_only=True)
 class _TrialState:
-    """A member on its way."""
+    """Progress of one trial in a bracket."""
 
     member: TrialConfig
     stage: str
@@ -30,15 +30,15 @@ class _TrialState:
     seconds: float = 0.0
     last: TrainResult | None = None
 
-    def took(self, advance: TrainResult, epochs: int) -> None:
-        self.last = advance
-        self.costs = (*self.costs, *advance.costs)[-KEPT_COSTS:]
-        self.seconds += advance.seconds
-        metric = None if advance.stopped else advance.metric
-        self.rungs.append(Rung(epochs=epochs, step=advance.step, metric=metric))
+    def record(self, result: TrainResult, epochs: int) -> None:
+        self.last = result
+        self.costs = (*self.costs, *result.costs)[-KEPT_COSTS:]
+        self.seconds += result.seconds
+        metric = None if result.stopped else result.metric
+        self.rungs.append(Rung(epochs=epochs, step=result.step, metric=metric))
 
     def trial(self, reason: str = "") -> Trial:
-        """Its record; pruned for this reason, or complete."""
+        """Convert to a trial record: pruned with this reason, or complete."""
         assert self.last is not None
         why = self.last.stopped or reason
         return Trial(
@@ -60,47 +60,47 @@ class _TrialState:
 def run_bracket(
     members: Sequence[TrialConfig], plan: HalvingSchedule, *, executor: Executor, trial_log: TrialLog
 ) -> list[Trial]:
-    """Trains the members as the plan says and frees them; each is in the trial log as soon as it has ended.
+    """Train the members by the schedule and release them; each is added to the trial log as soon as it has ended.
 
-    Interrupted, those that had reached some rung are kept as well.
+    On interruption, members that have reached some rung are logged as well.
 
     Raises:
-        UserError: the first trials of a search cannot be trained at all.
+        UserError: none of the first trials can be trained.
     """
     alive = {member.number: _TrialState(member=member, stage=plan.name) for member in members}
     ended: list[Trial] = []
 
-    def end(climber: _TrialState, reason: str = "") -> None:
-        ended.append(climber.trial(reason))
+    def end(state: _TrialState, reason: str = "") -> None:
+        ended.append(state.trial(reason))
         trial_log.add(ended[-1])
-        del alive[climber.member.number]
+        del alive[state.member.number]
 
-    with _freed(executor, members), _kept_when_interrupted(alive, trial_log):
-        for place, epochs in enumerate(plan.epochs):
-            further = epochs - (plan.epochs[place - 1] if place else 0)
-            last = place + 1 == len(plan.epochs)
-            trial_log.rung(place + 1, len(plan.epochs), len(alive))
-            going = [climber.member for climber in alive.values()]
-            failing: list[_TrialState] = []  # while nothing else has reported
-            for advance in executor.advance(going, epochs=further):
-                climber = alive[advance.number]
-                climber.took(advance, epochs)
-                if _nothing_works([*trial_log.trials, climber.trial()]):
-                    failing.append(climber)
-                elif last or advance.stopped:
-                    end(climber)
-                trial_log.advanced(advance, further)
-            # Only now: others may have been healthy and slower.
+    with _released(executor, members), _logged_on_interrupt(alive, trial_log):
+        for index, epochs in enumerate(plan.epochs):
+            further = epochs - (plan.epochs[index - 1] if index else 0)
+            last = index + 1 == len(plan.epochs)
+            trial_log.rung(index + 1, len(plan.epochs), len(alive))
+            going = [state.member for state in alive.values()]
+            failing: list[_TrialState] = []  # as long as no other trial has succeeded
+            for result in executor.advance(going, epochs=further):
+                state = alive[result.number]
+                state.record(result, epochs)
+                if _nothing_works([*trial_log.trials, state.trial()]):
+                    failing.append(state)
+                elif last or result.stopped:
+                    end(state)
+                trial_log.advanced(result, further)
+            # Only now: slower members may have succeeded.
             _refuse_if_nothing_works(failing, [*trial_log.trials, *_reported(alive)], len(members))
-            for climber in failing:
-                end(climber)
+            for state in failing:
+                end(state)
             if not last:
-                keep, tried = plan.members[place + 1], len(going)
+                keep, tried = plan.members[index + 1], len(going)
                 key = trial_log.ranking(_reported(alive))
-                ranked = sorted(alive.values(), key=lambda climber: key(climber.trial()), reverse=True)
-                for climber in ranked[keep:]:
-                    end(climber, f"not among the best {keep} of {tried} after {epochs} epoch{'s' * (epochs != 1)}")
-                executor.forget([member.number for member in going if member.number not in alive])
+                ranked = sorted(alive.values(), key=lambda state: key(state.trial()), reverse=True)
+                for state in ranked[keep:]:
+                    end(state, f"not among the best {keep} of {tried} after {epochs} epoch{'s' * (epochs != 1)}")
+                executor.release([member.number for member in going if member.number not in alive])
             trial_log.rung_over()
             if not alive:
                 break
@@ -108,27 +108,27 @@ def run_bracket(
 
 
 @contextmanager
-def _freed(executor: Executor, members: Sequence[TrialConfig]) -> Iterator[None]:
+def _released(executor: Executor, members: Sequence[TrialConfig]) -> Iterator[None]:
     try:
         yield
     finally:
-        executor.forget([member.number for member in members])
+        executor.release([member.number for member in members])
 
 
 @contextmanager
-def _kept_when_interrupted(alive: dict[int, _TrialState], trial_log: TrialLog) -> Iterator[None]:
+def _logged_on_interrupt(alive: dict[int, _TrialState], trial_log: TrialLog) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        for climber in alive.values():
-            if climber.rungs:
-                epochs = climber.rungs[-1].epochs
-                trial_log.add(climber.trial(f"interrupted after {epochs} epoch{'s' * (epochs != 1)}"))
+        for state in alive.values():
+            if state.rungs:
+                epochs = state.rungs[-1].epochs
+                trial_log.add(state.trial(f"interrupted after {epochs} epoch{'s' * (epochs != 1)}"))
         raise
 
 
 def _reported(alive: Mapping[int, _TrialState]) -> list[Trial]:
-    return [climber.trial() for climber in alive.values() if climber.last is not None]
+    return [state.trial() for state in alive.values() if state.last is not None]
 
 
 def _nothing_works(trials: Sequence[Trial]) -> bool:
@@ -136,11 +136,11 @@ def _nothing_works(trials: Sequence[Trial]) -> bool:
 
 
 def _refuse_if_nothing_works(failing: Sequence[_TrialState], trials: Sequence[Trial], members: int) -> None:
-    """A model that cannot even be tried is a mistake to mend, not a hyperparameter to avoid."""
+    """Raise if no trial can be trained: a bug to fix, not a hyperparameter to avoid."""
     if failing and _nothing_works(trials) and len(trials) >= min(_FAILURES, members):
         first = failing[0].trial()
         raise UserError(
             f"no trial could be trained: {first.reason.removeprefix('failed: ')}",
             where=in_words(first),
-            do="Mend the function that builds the model, or the space",
+            do="Fix the function that builds the model, or the space",
         )

@@ -1,4 +1,4 @@
-"""Which form is taken, and what is said of the others."""
+"""Which backend is taken, and what is said of the others."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def chosen(count=8, **changes):
 
 def test_little_work_is_not_worth_compiling():
     choice, notes, backends = chosen()
-    assert not any(tried.form.compiled for tried in choice.tried)
-    assert backends == {str(choice.form)}
+    assert not any(tried.backend.compiled for tried in choice.tried)
+    assert backends == {str(choice.backend)}
     assert "times as fast" in notes[0]
 
 
@@ -46,75 +46,75 @@ def test_a_machine_without_a_compiler_is_told_and_goes_on_uncompiled(monkeypatch
 
     monkeypatch.setattr(autotune, "compiled_step", compiled_step)
     choice, notes, _ = chosen(steps=PLENTY)
-    assert any(tried.form.compiled for tried in choice.tried)
-    assert not choice.form.compiled
+    assert any(tried.backend.compiled for tried in choice.tried)
+    assert not choice.backend.compiled
     assert "g++ was not found" in notes[0]
 
 
 def test_a_compiled_program_with_other_costs_is_refused(monkeypatch):
-    def compiled_step(form, plan, _stack, _batch):
-        step = train_step_of(form, plan)
+    def compiled_step(backend, plan, _stack, _batch):
+        step = train_step_of(backend, plan)
         return lambda stack, batch: step(stack, batch._replace(x=batch.x * 1.01))
 
     monkeypatch.setattr(autotune, "compiled_step", compiled_step)
     choice, notes, _ = chosen(steps=PLENTY)
-    assert not choice.form.compiled
+    assert not choice.backend.compiled
     assert "where plain PyTorch gives" in notes[0]
 
 
 def test_a_moment_of_other_work_does_not_decide(monkeypatch):
-    """Another process slows what is timed first; forms are timed in turns, so that it hits none of them alone."""
+    """Another process slows what is timed first; backends are timed in turns, so that it hits none of them alone."""
     real, seen = autotune._seconds, set()
 
-    def seconds(form, step, bench):
-        disturbed = form not in seen
-        seen.add(form)
-        return real(form, step, bench) + disturbed * (1 + len(seen))
+    def seconds(backend, step, bench):
+        disturbed = backend not in seen
+        seen.add(backend)
+        return real(backend, step, bench) + disturbed * (1 + len(seen))
 
     monkeypatch.setattr(autotune, "_seconds", seconds)
     choice, _, _ = chosen()
-    assert choice.form.width > 1
+    assert choice.backend.width > 1
     assert all(tried.seconds < 1 for tried in choice.tried)
 
 
 def test_a_form_that_fails_in_a_later_turn_is_left(monkeypatch):
     real, times = autotune._seconds, {}
 
-    def seconds(form, step, bench):
-        times[form] = times.get(form, 0) + 1
-        if form.way == SHARED_INPUT and times[form] > 1:
+    def seconds(backend, step, bench):
+        times[backend] = times.get(backend, 0) + 1
+        if backend.strategy == SHARED_INPUT and times[backend] > 1:
             raise MemoryError("not enough memory")
-        return real(form, step, bench)
+        return real(backend, step, bench)
 
     monkeypatch.setattr(autotune, "_seconds", seconds)
     choice, notes, _ = chosen()
-    assert choice.form.way != SHARED_INPUT
+    assert choice.backend.strategy != SHARED_INPUT
     assert "MemoryError: not enough memory" in notes[0]
 
 
 def test_the_shared_input_is_compiled_first_and_at_the_good_width_that_is_wider():
     def tried(way, width, seconds):
-        return autotune.Candidate(Backend(way=way, width=width), seconds)
+        return autotune.Candidate(Backend(strategy=way, width=width), seconds)
 
     eager = [
         *(tried(ONE_BY_ONE, 1, 1.0), tried(SHARED_INPUT, 4, 1.1), tried(SIDE_BY_SIDE, 4, 1.2)),
         *(tried(SHARED_INPUT, 8, 1.4), tried(SIDE_BY_SIDE, 8, 1.7)),
     ]
     assert calibrate._worth_compiling(eager) == [
-        Backend(way=SHARED_INPUT, width=8),
-        Backend(way=ONE_BY_ONE, width=1),
-        Backend(way=SIDE_BY_SIDE, width=4),
+        Backend(strategy=SHARED_INPUT, width=8),
+        Backend(strategy=ONE_BY_ONE, width=1),
+        Backend(strategy=SIDE_BY_SIDE, width=4),
     ]
     assert calibrate._worth_compiling([tried(ONE_BY_ONE, 1, 1.0), tried(SHARED_INPUT, 4, 2.1)]) == [
-        Backend(way=ONE_BY_ONE, width=1)
+        Backend(strategy=ONE_BY_ONE, width=1)
     ]
 
 
 def test_bfloat16_is_tried_only_when_it_is_allowed():
     exact, _, _ = chosen()
-    assert not any(tried.form.bf16 for tried in exact.tried)
+    assert not any(tried.backend.bf16 for tried in exact.tried)
     half, _, backends = chosen(precision="bf16")
-    assert half.form.bf16
+    assert half.backend.bf16
     assert all("bfloat16" in backend for backend in backends)
 
 

@@ -1,4 +1,4 @@
-"""Every form of a step gives the costs of plain PyTorch, alone and in company."""
+"""Every backend of a step gives the costs of plain PyTorch, alone and in company."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from babysit.tuning.vectorized.eligibility import check_vectorizable
 from babysit.tuning.vectorized.executor import VectorizedExecutor
 
 EAGER = [
-    Backend(way=SIDE_BY_SIDE, width=8),
-    Backend(way=SIDE_BY_SIDE, width=3),
-    Backend(way=SHARED_INPUT, width=8),
-    Backend(way=SHARED_INPUT, width=8, matmul="medium"),
-    Backend(way=ONE_BY_ONE, width=1),
+    Backend(strategy=SIDE_BY_SIDE, width=8),
+    Backend(strategy=SIDE_BY_SIDE, width=3),
+    Backend(strategy=SHARED_INPUT, width=8),
+    Backend(strategy=SHARED_INPUT, width=8, matmul="medium"),
+    Backend(strategy=ONE_BY_ONE, width=1),
 ]
 COMPILED = [
-    Backend(way=SIDE_BY_SIDE, width=8, compiled=True),
-    Backend(way=SHARED_INPUT, width=8, compiled=True),
-    Backend(way=ONE_BY_ONE, width=1, compiled=True),
+    Backend(strategy=SIDE_BY_SIDE, width=8, compiled=True),
+    Backend(strategy=SHARED_INPUT, width=8, compiled=True),
+    Backend(strategy=ONE_BY_ONE, width=1, compiled=True),
 ]
 
 
@@ -39,48 +39,48 @@ def furthest(found, expected):
     )
 
 
-def trained(workload, members, form, epochs=3):
-    population = VectorizedExecutor(workload, form=form)
+def trained(workload, members, backend, epochs=3):
+    population = VectorizedExecutor(workload, backend=backend)
     found = {advance.number: advance for advance in population.advance(members, epochs=epochs)}
-    assert {advance.backend for advance in found.values()} == {str(form)}, population.notes
+    assert {advance.backend for advance in found.values()} == {str(backend)}, population.notes
     population.close()
     return found
 
 
-def check(form, workload, members, plainly):
-    found = trained(workload, members, form)
+def check(backend, workload, members, plainly):
+    found = trained(workload, members, backend)
     assert furthest(found, plainly) < 1e-5
     for number, advance in found.items():
         assert advance.step == plainly[number].step
         assert advance.initial_cost == pytest.approx(plainly[number].initial_cost, rel=1e-6)
         assert advance.metric == plainly[number].metric
     # The same kernels and the same width: what stands beside a member changes not one bit of it.
-    alone = trained(workload, members[3:4], form)
+    alone = trained(workload, members[3:4], backend)
     assert alone[3].costs == found[3].costs
 
 
-@pytest.mark.parametrize("form", EAGER, ids=str)
-def test_a_form_gives_what_plain_pytorch_gives(form, rich_workload, rich_members, plainly):
-    check(form, rich_workload, rich_members, plainly)
+@pytest.mark.parametrize("backend", EAGER, ids=str)
+def test_a_form_gives_what_plain_pytorch_gives(backend, rich_workload, rich_members, plainly):
+    check(backend, rich_workload, rich_members, plainly)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", COMPILED, ids=str)
-def test_a_compiled_form_gives_what_plain_pytorch_gives(form, rich_workload, rich_members, plainly):
-    check(form, rich_workload, rich_members, plainly)
+@pytest.mark.parametrize("backend", COMPILED, ids=str)
+def test_a_compiled_form_gives_what_plain_pytorch_gives(backend, rich_workload, rich_members, plainly):
+    check(backend, rich_workload, rich_members, plainly)
 
 
 @pytest.mark.parametrize("way", [SHARED_INPUT, ONE_BY_ONE])
 def test_bfloat16_differs_by_its_rounding_and_no_more(way, rich_workload, rich_members, plainly):
-    form = Backend(way=way, width=4 if way == SHARED_INPUT else 1, bf16=True)
-    difference = furthest(trained(rich_workload, rich_members[:4], form), {n: plainly[n] for n in range(4)})
+    backend = Backend(strategy=way, width=4 if way == SHARED_INPUT else 1, bf16=True)
+    difference = furthest(trained(rich_workload, rich_members[:4], backend), {n: plainly[n] for n in range(4)})
     assert 1e-5 < difference < 0.05
 
 
 def test_the_switches_of_the_process_are_put_back(rich_workload, rich_members):
     torch.set_float32_matmul_precision("high")
     try:
-        trained(rich_workload, rich_members[:4], Backend(way=SHARED_INPUT, width=4, matmul="medium"), epochs=1)
+        trained(rich_workload, rich_members[:4], Backend(strategy=SHARED_INPUT, width=4, matmul="medium"), epochs=1)
         assert torch.get_float32_matmul_precision() == "high"
         assert not torch.is_autocast_enabled("cpu")
         assert torch.is_grad_enabled()
@@ -88,7 +88,7 @@ def test_the_switches_of_the_process_are_put_back(rich_workload, rich_members):
         torch.set_float32_matmul_precision("highest")
 
 
-IMAGES = Backend(way=ONE_BY_ONE, width=1, channels_last=True)
+IMAGES = Backend(strategy=ONE_BY_ONE, width=1, channels_last=True)
 
 
 def convolutions(parameters):
@@ -173,6 +173,6 @@ def test_inputs_kept_in_bfloat16_cost_no_more_than_their_rounding(compiled, buil
     given = replace(given, build=build) if build is not None else given
     members = [TrialConfig(number=number, parameters={"lr": 10.0 ** -(2 + number)}, seed=3) for number in range(2)]
     expected = {advance.number: advance for advance in SequentialExecutor(given).advance(members, epochs=2)}
-    form = Backend(way=SHARED_INPUT, width=4, bf16=True, compiled=compiled)
-    assert furthest(trained(given, members, form, epochs=2), expected) < 0.05
+    backend = Backend(strategy=SHARED_INPUT, width=4, bf16=True, compiled=compiled)
+    assert furthest(trained(given, members, backend, epochs=2), expected) < 0.05
     assert given.train.x.dtype is torch.float32

@@ -33,10 +33,10 @@ def members(*lrs):
     return [TrialConfig(number=number, parameters={"lr": lr}, seed=7) for number, lr in enumerate(lrs)]
 
 
-def both(given, alike, form=None):
+def both(given, alike, backend=None):
     """What plain PyTorch and a population make of the members, and what the latter says."""
     group._KNOWN.clear()
-    population = VectorizedExecutor(given, form=form)
+    population = VectorizedExecutor(given, backend=backend)
     found = {advance.number: advance for advance in population.advance(alike, epochs=1)}
     expected = {advance.number: advance for advance in SequentialExecutor(given).advance(alike, epochs=1)}
     group._KNOWN.clear()
@@ -99,7 +99,7 @@ class Renewed(Network):
 @pytest.mark.parametrize("kind", [Rare, Often, Experts, Listing, Growing, Renewed])
 def test_what_only_a_later_batch_trains_or_changes_is_as_in_plain_pytorch(kind):
     given = replace(with_outlier(), build=lambda _: kind(), optimizer="adam", weight_decay=0.1)
-    found, expected, notes = both(given, members(0.01, 0.02, 0.03, 0.04), Backend(way=SIDE_BY_SIDE, width=4))
+    found, expected, notes = both(given, members(0.01, 0.02, 0.03, 0.04), Backend(strategy=SIDE_BY_SIDE, width=4))
     same(found, expected)
     assert ("branches on the values" in notes) is (kind not in (Growing, Renewed))
 
@@ -162,11 +162,13 @@ def hooked(_given):
     return model
 
 
-@pytest.mark.parametrize("form", [None, Backend(way=SHARED_INPUT, width=4), Backend(way=ONE_BY_ONE, width=1)])
-def test_a_hook_on_a_gradient_is_left_to_plain_pytorch(form):
+@pytest.mark.parametrize(
+    "backend", [None, Backend(strategy=SHARED_INPUT, width=4), Backend(strategy=ONE_BY_ONE, width=1)]
+)
+def test_a_hook_on_a_gradient_is_left_to_plain_pytorch(backend):
     """A copy of the model does not have it, and it may do something only later."""
     given = replace(workload(), build=hooked, optimizer="sgd")
-    found, expected, notes = both(given, members(1e-7, 1e-7, 0.3, 0.1), form)
+    found, expected, notes = both(given, members(1e-7, 1e-7, 0.3, 0.1), backend)
     same(found, expected)
     assert "a parameter has a hook on its gradient" in notes
 
@@ -174,8 +176,8 @@ def test_a_hook_on_a_gradient_is_left_to_plain_pytorch(form):
 def test_gradients_are_compared_where_the_lr_is_too_small_to_move_the_cost(monkeypatch):
     real = autotune.step_of
 
-    def step_of(form, plan):
-        step = real(form, plan)
+    def step_of(backend, plan):
+        step = real(backend, plan)
 
         def too_short(stack, batch):
             before = {name: tensor.clone() for name, tensor in stack.parameters.items()}
@@ -184,7 +186,7 @@ def test_gradients_are_compared_where_the_lr_is_too_small_to_move_the_cost(monke
                 tensor.lerp_(before[name], 0.8)
             return losses
 
-        return step if form.way == ONE_BY_ONE else too_short
+        return step if backend.strategy == ONE_BY_ONE else too_short
 
     monkeypatch.setattr(autotune, "train_step_of", step_of)
     found, expected, notes = both(replace(workload(), optimizer="sgd"), members(1e-7, 1e-7, 0.3, 0.1))
@@ -198,18 +200,18 @@ def test_right_gradients_are_found_right_with_every_optimizer(optimizer):
         return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
 
     given = replace(workload(), build=build, optimizer=optimizer, weight_decay=0.1)
-    form = Backend(way=SHARED_INPUT, width=4)
-    found, expected, notes = both(given, members(1e-7, 1e-7, 0.01, 0.02), form)
+    backend = Backend(strategy=SHARED_INPUT, width=4)
+    found, expected, notes = both(given, members(1e-7, 1e-7, 0.01, 0.02), backend)
     same(found, expected)
-    assert {advance.backend for advance in found.values()} == {str(form)}, notes
+    assert {advance.backend for advance in found.values()} == {str(backend)}, notes
 
 
 def test_inputs_in_bfloat16_are_kept_only_while_they_are_read():
-    half = Backend(way=SHARED_INPUT, width=4, bf16=True)
+    half = Backend(strategy=SHARED_INPUT, width=4, bf16=True)
     given = replace(workload(), build=lambda _: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)))
-    for form, kept in ((half, True), (Backend(way=SHARED_INPUT, width=4), False)):
+    for backend, kept in ((half, True), (Backend(strategy=SHARED_INPUT, width=4), False)):
         group._KNOWN.clear()
-        population = VectorizedExecutor(given, form=form)
+        population = VectorizedExecutor(given, backend=backend)
         population._shared.train_in(half=True)
         list(population.advance(members(0.01, 0.02, 0.03, 0.04), epochs=1))
         assert bool(population._shared._halves) is kept

@@ -324,18 +324,18 @@ def noticed(_module, _inputs, _outputs):
 def test_a_program_that_breaks_in_the_middle_is_replaced_and_nothing_is_lost(monkeypatch):
     given = replace(workload(), build=lambda _: with_norm())
     expected = by_number(SequentialExecutor(given), members(), epochs=3)
-    population = VectorizedExecutor(given, form=Backend(way=SIDE_BY_SIDE, width=4))
+    population = VectorizedExecutor(given, backend=Backend(strategy=SIDE_BY_SIDE, width=4))
     calls = 0
-    true_look = chunk._Watch.look
+    true_check = chunk._LossMonitor.check
 
-    def look(self, pending):
+    def check(self, pending):
         nonlocal calls
         calls += 1
         if calls == 2:
             raise RuntimeError("a kernel broke")
-        true_look(self, pending)
+        true_check(self, pending)
 
-    monkeypatch.setattr(chunk._Watch, "look", look)
+    monkeypatch.setattr(chunk._LossMonitor, "check", check)
     same(by_number(population, members(), epochs=3), expected)
     assert any("a kernel broke" in note and "nothing was lost" in note for note in population.notes)
 
@@ -353,7 +353,7 @@ def test_when_memory_is_short_half_as_many_are_trained_at_once(monkeypatch):
         return true_stacked(lanes, fixed, parts, **given)
 
     monkeypatch.setattr(chunk, "stacked", stacked)
-    population = VectorizedExecutor(given, form=Backend(way=SIDE_BY_SIDE, width=8))
+    population = VectorizedExecutor(given, backend=Backend(strategy=SIDE_BY_SIDE, width=8))
     same(by_number(population, members(8)), expected)
     assert widths == [8, 4, 2, 2, 2, 2]
     assert "2 wide" in population.notes[-1]

@@ -16,7 +16,7 @@ from babysit.tuning.vectorized import calibrate, chunk, group
 from babysit.tuning.vectorized.backends import ONE_BY_ONE, SIDE_BY_SIDE, Backend
 from babysit.tuning.vectorized.executor import VectorizedExecutor
 
-FORM = Backend(way=SIDE_BY_SIDE, width=4)
+BACKEND = Backend(strategy=SIDE_BY_SIDE, width=4)
 
 
 def dense(_):
@@ -41,7 +41,7 @@ def given():
 
 def test_each_member_dies_at_the_very_step_at_which_it_would_die_alone(given):
     members = at_lrs(0.01, 1e6, 3.0, 30.0, 0.1, 1e12, 10.0, 1e-4)
-    found = by_number(VectorizedExecutor(given, form=FORM), members, 3)
+    found = by_number(VectorizedExecutor(given, backend=BACKEND), members, 3)
     expected = by_number(SequentialExecutor(given), members, 3)
     died = [number for number, advance in expected.items() if advance.stopped]
     assert 2 <= len(died) <= 6
@@ -57,7 +57,7 @@ def test_costs_of_the_epoch_before_are_judged_with_those_of_this_one(given):
     few = replace(given, train=given.train.take(torch.arange(48)))
     members = at_lrs(*(0.5 * 1.3**power for power in range(16)), lr_decay=0.3)
     expected = {}
-    alone, together = SequentialExecutor(few), VectorizedExecutor(few, form=FORM)
+    alone, together = SequentialExecutor(few), VectorizedExecutor(few, backend=BACKEND)
     for _ in range(4):
         expected |= by_number(alone, members, 1)
         found = by_number(together, members, 1)
@@ -67,15 +67,15 @@ def test_costs_of_the_epoch_before_are_judged_with_those_of_this_one(given):
 
 
 def test_a_calm_cost_after_high_ones_can_be_the_one_that_stops(given):
-    executor = VectorizedExecutor(given, form=FORM)
+    executor = VectorizedExecutor(given, backend=BACKEND)
     list(executor.advance(at_lrs(0.01), epochs=1))
     _, one = executor._learned[0]
     one.initial_cost = 1.0
     one.last_costs.extend([5.0, 5.0, 5.0, 5.0])
-    watch = chunk._Watch([one], bf16=False)
-    watch.look([torch.tensor([1.0])])
-    assert watch.stopped == [EXPLODED]
-    assert watch.costs == [[1.0]]
+    monitor = chunk._LossMonitor([one], bf16=False)
+    monitor.check([torch.tensor([1.0])])
+    assert monitor.stopped == [EXPLODED]
+    assert monitor.costs == [[1.0]]
 
 
 def test_the_living_are_packed_closer_after_every_epoch(given, monkeypatch):
@@ -88,7 +88,7 @@ def test_the_living_are_packed_closer_after_every_epoch(given, monkeypatch):
 
     monkeypatch.setattr(group, "run_epoch", run_epoch)
     members = at_lrs(*[1e9, 0.01] * 6)
-    found = by_number(VectorizedExecutor(given, form=FORM), members, 2)
+    found = by_number(VectorizedExecutor(given, backend=BACKEND), members, 2)
     assert sum(not advance.stopped for advance in found.values()) == 6
     assert sizes == [4, 4, 4, 4, 2]
 
@@ -96,7 +96,7 @@ def test_the_living_are_packed_closer_after_every_epoch(given, monkeypatch):
 def test_an_advance_that_was_left_in_the_middle_is_gone_on_with(given):
     members = at_lrs(0.01, 0.02, 0.03, 0.04, 0.05, 0.06)
     whole = by_number(SequentialExecutor(given), members, 2)
-    population = VectorizedExecutor(given, form=FORM)
+    population = VectorizedExecutor(given, backend=BACKEND)
     begun = population.advance(members, epochs=1)
     first = {next(begun).number}
     begun.close()
@@ -111,11 +111,11 @@ def test_an_advance_that_was_left_in_the_middle_is_gone_on_with(given):
 
 def test_it_tells_how_far_it_is(given):
     heard = []
-    population = VectorizedExecutor(given, form=FORM, told=heard.append)
+    population = VectorizedExecutor(given, backend=BACKEND, on_progress=heard.append)
     by_number(population, at_lrs(0.01, 1e9, 0.02, 0.03, 0.04), 2)
     assert [progress.alive for progress in heard] == [4, 4, 4]
     assert [progress.steps for progress in heard][-1] > 8 * 2 * 4
-    assert all(progress.form == str(FORM) for progress in heard)
+    assert all(progress.backend == str(BACKEND) for progress in heard)
     assert heard[-1].seconds > 0
 
 
@@ -126,7 +126,7 @@ def test_other_batch_sizes_optimizers_and_seeds_are_trained_apart(given):
             [(16, "sgd", 0), (16, "adam", 0), (8, "sgd", 0), (16, "sgd", 1), (16, "sgd", 0)]
         )
     ]
-    found = by_number(VectorizedExecutor(given, form=FORM), members, 2)
+    found = by_number(VectorizedExecutor(given, backend=BACKEND), members, 2)
     expected = by_number(SequentialExecutor(given), members, 2)
     for number, advance in expected.items():
         assert found[number].costs == pytest.approx(advance.costs, rel=1e-5)
@@ -164,14 +164,14 @@ def test_what_is_remembered_is_bounded(given, monkeypatch):
     group._KNOWN.clear()
     monkeypatch.setattr(group, "_KEPT_CHOICES", 2)
     for width in (2, 3, 4):
-        by_number(VectorizedExecutor(given, form=Backend(way=SIDE_BY_SIDE, width=width)), at_lrs(0.01, 0.02), 1)
+        by_number(VectorizedExecutor(given, backend=Backend(strategy=SIDE_BY_SIDE, width=width)), at_lrs(0.01, 0.02), 1)
     assert len(group._KNOWN) == 2
 
 
-@pytest.mark.parametrize("form", [FORM, Backend(way=ONE_BY_ONE, width=1)], ids=str)
-def test_the_outputs_of_a_member_are_those_of_its_network(given, form):
+@pytest.mark.parametrize("backend", [BACKEND, Backend(strategy=ONE_BY_ONE, width=1)], ids=str)
+def test_the_outputs_of_a_member_are_those_of_its_network(given, backend):
     members = at_lrs(0.01, 0.02)
-    population, plain = VectorizedExecutor(given, form=form), SequentialExecutor(given)
+    population, plain = VectorizedExecutor(given, backend=backend), SequentialExecutor(given)
     by_number(population, members, 2)
     by_number(plain, members, 2)
     for number in (0, 1):

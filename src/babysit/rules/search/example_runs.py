@@ -43,7 +43,7 @@ def trial_of(number: int, parameters: Mapping[str, float], metric: float | None,
         stage=stage,
         parameters=dict(parameters),
         state=TrialState.PRUNED if metric is None else TrialState.COMPLETE,
-        reason="cost is NaN" if metric is None else "",
+        reason="loss is NaN" if metric is None else "",
         metric=metric,
     )
 

@@ -1,8 +1,8 @@
-"""Who trains the members of a search: one Protocol for this process, worker processes, a population or a cluster.
+"""The executor protocol: trains the members of a search in this process, in worker processes, vectorized or on Ray.
 
-A member is plain data (number, hyperparameters, seed), so it can be sent anywhere; what it has learned stays with the
-executor, which is asked to advance members by some epochs and gives back costs and a validation metric. That is all a
-search knows, so members may be trained one by one, side by side in one tensor, or on other machines.
+A member is plain data (number, hyperparameters, seed), so it can be sent anywhere; its weights stay with the executor,
+which advances members by some epochs and returns losses and a validation metric. A search uses nothing else, so members
+may be trained one by one, vectorized, or on other machines.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from babysit.data.samples import Samples
 
-# What a member's own trainer reads, the rest of `fit`'s settings by the same names; every other hyperparameter must be
-# used by the function that builds the model.
-# What each of them means: training/hyperparameters.py.
+# Hyperparameters that the trainer itself uses, named as in the settings of `fit`; every other one must be used by the
+# function that builds the model. Their meaning: training/hyperparameters.py.
 UNDERSTOOD: Final = frozenset(
     {
         *("lr", "weight_decay", "optimizer", "batch_size", "momentum", "beta1", "beta2"),
@@ -29,83 +28,83 @@ UNDERSTOOD: Final = frozenset(
     }
 )
 
-# Builds a new, untrained model for these hyperparameters; its weights are drawn from torch's seeded generator.
+# Builds a new, untrained model for these hyperparameters, with weights from torch's seeded generator.
 Build = Callable[[dict[str, Value]], "nn.Module"]
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class TrainingTask:
-    """What every member of a search shares."""
+    """The settings shared by all members of a search."""
 
     build: Build
     train: Samples
     validation: Samples
-    optimizer: str = "adam"  # used when the space has none
+    optimizer: str = "adam"  # if not in the space
     lr: float = 1e-3  # likewise
     weight_decay: float = 0.0  # likewise
     batch_size: int = 64  # likewise
     device: str = "auto"
-    precision: str = "32"  # 32; auto: bfloat16 products where that is right and faster; bf16: wherever it is right
-    steps: int = 0  # how many lie ahead, of all members together, where that is known: whether preparing much pays
+    precision: str = "32"  # 32; auto: bfloat16 products where accurate and faster; bf16: where accurate
+    steps: int = 0  # expected total over all members, 0 if unknown; decides whether compiling pays off
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """One configuration to train. Members of the same seed begin with the same draws and see the same data order."""
+    """One configuration to train. Members of the same seed start from the same draws and see the same data order."""
 
-    number: int  # its name; the same number means the same member, trained further
+    number: int  # identifies the member: the same number continues its training
     parameters: Mapping[str, Value]
     seed: int = 0
-    epochs: int = 0  # how many it would be trained for in all, where that is planned: `lr_end` is reached by then
+    epochs: int = 0  # planned total, if known: the schedule reaches `lr_end` by then
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What came of training one member further."""
+    """The result of training one member for some more epochs."""
 
     number: int
-    step: int  # optimizer steps since its beginning
-    costs: tuple[float, ...]  # the data loss of every batch of this advance, before its update; at least one
-    initial_cost: float  # the first cost of all
+    step: int  # total optimizer steps
+    costs: tuple[float, ...]  # data loss of each batch, before its update; at least one
+    initial_cost: float  # loss of the first batch
     metric: float | None = None  # on the validation samples, higher is better; None for a stopped member
     metric_name: str = ""  # accuracy or r2
-    stopped: str = ""  # why it must not go on (tuning/early_termination.py), or "failed: …" when its code raised
+    stopped: str = ""  # why it was stopped (tuning/early_termination.py), or "failed: …" if its code raised
     seconds: float = 0.0
-    backend: str = ""  # how it was trained, where an executor has several ways
+    backend: str = ""  # how it was trained, for executors with several backends
 
 
 class Executor(Protocol):
-    """Trains members. Results do not depend on which members are trained beside each other, or in which order.
+    """Trains members. Results do not depend on which members are trained together, or on their order.
 
-    The suite for an executor of your own: `babysit.testing.executor_contract`.
+    Contract tests for custom executors: `babysit.testing.executor_contract`.
     """
 
     @property
     def width(self) -> int:
-        """How many members to hand over at a time: it can train that many as cheaply as one."""
+        """Return how many members to pass at a time: that many can be trained as cheaply as one."""
         ...
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the user should know of how it trained, one sentence each."""
+        """Return notes for the user on how members were trained, one sentence each."""
         ...
 
     def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
-        """Trains each member for some more epochs and yields one result for each, in any order.
+        """Train each member for some more epochs and yield one result for each, in any order.
 
-        A number not seen before begins from its seed. A member stopped earlier gives its last result again.
+        A new number starts from its seed. A member stopped earlier yields its last result again.
         """
         ...
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Frees what these members hold; unknown numbers are no error."""
+    def release(self, numbers: Iterable[int]) -> None:
+        """Free the state of these members; unknown numbers are ignored."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Writes all members it holds into an existing folder, each file atomically.
+        """Save all members into an existing folder, each file atomically.
 
         Raises:
             OSError: the folder cannot be written.
@@ -113,13 +112,13 @@ class Executor(Protocol):
         ...
 
     def load(self, folder: Path) -> None:
-        """Takes up the members that were saved there, beside those it holds; they go on to the same numbers.
+        """Load the members saved there, in addition to those present; training continues bit-identically.
 
         Raises:
-            UserError: what lies there cannot be read.
+            UserError: the files cannot be read.
         """
         ...
 
     def close(self) -> None:
-        """Frees everything; may be called twice."""
+        """Free all resources; may be called twice."""
         ...

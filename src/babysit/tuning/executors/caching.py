@@ -1,7 +1,7 @@
-"""An executor that writes down what another one finds, and knows it again when the search goes on.
+"""Executor wrapper that caches results on disk, so that a search can be resumed.
 
-A search draws the same configurations again from the same seeds. So to go on, it is run from its beginning: what is
-written down is answered at once, and only the rest is trained. At most the rung that was under way is trained again.
+A search proposes the same configurations again from the same seeds. To resume, it runs from its beginning: stored
+results are returned immediately, and only the rest is trained. At most the current rung is trained again.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from babysit.tuning.early_termination import KEPT_COSTS
 from babysit.tuning.executors.base import Executor, TrainResult, TrialConfig
 from babysit.tuning.search_checkpoint import Result, SearchCheckpoint, put, result_of
 
-_EPOCHS: Final = "epochs.json"  # beside the members of a checkpoint: how far each was trained
+_EPOCHS: Final = "epochs.json"  # in a checkpoint: epochs that each member was trained for
 
 
 @final
 class CachingExecutor:
-    """An `Executor` around another, with a folder to go on from."""
+    """An `Executor` that wraps another one and stores its results in a folder."""
 
     def __init__(self, inner: Executor, folder: SearchCheckpoint) -> None:
         self._inner = inner
@@ -32,23 +32,23 @@ class CachingExecutor:
         }
         self.known_at_first = len(self._known)
         self._problems: list[str] = []
-        self._reached: dict[int, int] = {}  # epochs that the search has asked for, by number
+        self._reached: dict[int, int] = {}  # epochs requested by the search, by number
         self._held: dict[int, int] = {}  # epochs that the inner executor has trained
         if (checkpoint := folder.checkpoint()) is not None:
             self._load(checkpoint)
 
     @property
     def width(self) -> int:
-        """That of the other."""
+        """Return the width of the wrapped executor."""
         return self._inner.width
 
     @property
     def notes(self) -> Sequence[str]:
-        """Those of the other, and what could not be written down or read."""
+        """Return the notes of the wrapped executor, and errors of reading or writing checkpoints."""
         return [*self._inner.notes, *self._problems]
 
     def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
-        """What is known, then what the other finds of the rest."""
+        """Yield the stored results, then train the rest."""
         goals = {member.number: self._reached.get(member.number, 0) + epochs for member in members}
         self._reached.update(goals)
         missing = []
@@ -68,24 +68,24 @@ class CachingExecutor:
                 yield advance
             self._folder.sync()
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Frees what these members hold; what came of them stays written down."""
+    def release(self, numbers: Iterable[int]) -> None:
+        """Free the state of these members; stored results remain."""
         numbers = list(numbers)
         for number in numbers:
             self._reached.pop(number, None)
             self._held.pop(number, None)
-        self._inner.forget(numbers)
+        self._inner.release(numbers)
 
     def save(self, folder: Path) -> None:
-        """As the other does."""
+        """Save the members of the wrapped executor."""
         self._inner.save(folder)
 
     def load(self, folder: Path) -> None:
-        """As the other does."""
+        """Load members into the wrapped executor."""
         self._inner.load(folder)
 
     def close(self) -> None:
-        """Closes the other."""
+        """Close the wrapped executor."""
         self._inner.close()
 
     def _note(self, member: TrialConfig, advance: TrainResult, epochs: int) -> None:
@@ -95,7 +95,7 @@ class CachingExecutor:
         self._folder.add(result)
 
     def _save(self, members: Sequence[TrialConfig]) -> None:
-        """A checkpoint before members go on to another rung: so at most that rung is trained twice."""
+        """Save a checkpoint before members are promoted, so that at most one rung is trained twice."""
         if not any(self._held.get(member.number) for member in members):
             return
         try:
@@ -104,31 +104,31 @@ class CachingExecutor:
                 held = msgspec.json.encode({str(number): epochs for number, epochs in self._held.items()})
                 put(folder / _EPOCHS, held)
         except OSError as problem:
-            said = (
+            note = (
                 f"the members in training could not be saved in {self._folder.path} ({problem.strerror or problem}); "
-                "after an interruption they would be trained from their beginning"
+                "after an interruption they would be trained from the start"
             )
-            if said not in self._problems:
-                self._problems.append(said)
+            if note not in self._problems:
+                self._problems.append(note)
 
     def _load(self, checkpoint: Path) -> None:
         found = msgspec.json.decode((checkpoint / _EPOCHS).read_bytes(), type=dict[str, int])
         held = {int(number): epochs for number, epochs in found.items()}
         try:
             self._inner.load(checkpoint)
-        except UserError as problem:  # of another kind of executor, or damaged: training again gives the same
-            self._problems.append(f"members are trained again from their beginning: {problem}")
-            self._inner.forget(held)  # those that were taken up before it was seen
+        except UserError as problem:  # another kind of executor, or damaged: retraining gives the same results
+            self._problems.append(f"members are trained again from the start: {problem}")
+            self._inner.release(held)  # those loaded before the error
             return
         self._held = held
 
     def _catch_up(self, members: Sequence[TrialConfig], goals: dict[int, int], epochs: int) -> None:
-        """Trains members up to where the search believes them: their results are known, their weights were lost."""
+        """Train members whose results are stored, but whose weights were lost, up to their stored epoch."""
         behind: dict[int, list[TrialConfig]] = {}
         for member in members:
             lacking = goals[member.number] - epochs - self._held.get(member.number, 0)
-            if lacking < 0:  # a checkpoint from after this rung: its result was not written any more
-                self._inner.forget([member.number])
+            if lacking < 0:  # a checkpoint from after this rung, whose result was not written
+                self._inner.release([member.number])
                 lacking = goals[member.number] - epochs
             if lacking:
                 behind.setdefault(lacking, []).append(member)
@@ -140,7 +140,6 @@ class CachingExecutor:
 def _require_same(result: Result, member: TrialConfig) -> None:
     if result.parameters != dict(member.parameters) or result.seed != member.seed:
         raise UserError(
-            f"trial {member.number} would be another one than before ({result.parameters}, now "
-            f"{dict(member.parameters)})",
-            do="The program or its libraries have changed since: begin anew in another folder",
+            f"trial {member.number} differs from the stored one ({result.parameters}, now {dict(member.parameters)})",
+            do="The program or its libraries have changed: start a new search in another folder",
         )

@@ -27,36 +27,36 @@ from babysit.tuning.executors.worker_runtime import Inner, unwrap, without_sampl
 
 
 def processes(workers: int = 0, *, inner: Inner = SequentialExecutor) -> Callable[[TrainingTask], Executor]:
-    """An executor that spreads members over processes: `search(…, executor=processes(4))`.
+    """Return a factory of executors that distribute members over processes: `search(…, executor=processes(4))`.
 
-    The processes are new interpreters, not copies of this one: scripts need no `if __name__ == "__main__"`. What builds
-    the model may be any function, also one made in another.
+    The processes are new interpreters, not forks: scripts need no `if __name__ == "__main__"`. The model builder may be
+    any function, also a local one.
 
     Args:
-        workers: how many; 0 for one a core.
-        inner: who trains in each of them.
+        workers: number of processes; 0 for one per core.
+        inner: executor in each process.
     """
 
-    def team(workload: TrainingTask) -> Executor:
-        crew = ProcessPool(workers or usable_cores())
+    def create(workload: TrainingTask) -> Executor:
+        pool = ProcessPool(workers or usable_cores())
         try:
-            crew.begin(workload, inner)
-            return PoolExecutor(crew)
+            pool.begin(workload, inner)
+            return PoolExecutor(pool)
         except BaseException:
-            crew.close()
+            pool.close()
             raise
 
-    return team
+    return create
 
 
 def usable_cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 @final
 class ProcessPool:
-    """A `Crew` of processes, which can be given one workload after the other."""
+    """A `WorkerPool` of processes, which can be given one task after another."""
 
     def __init__(self, workers: int) -> None:
         self.size = workers
@@ -64,29 +64,29 @@ class ProcessPool:
         self._workers = [_Worker() for _ in range(workers)]
 
     def begin(self, workload: TrainingTask, inner: Inner) -> None:
-        """Gives all of them this workload; what they held is gone.
+        """Start this task in all workers; their former state is discarded.
 
-        The samples go through a file that all workers map into memory: they hold them once between them.
+        The samples are shared through a file that all workers map into memory.
         """
         bare, samples = without_samples(workload, self.size)
-        (self._folder / SAMPLES).unlink(missing_ok=True)  # workers may still map the former one
+        (self._folder / SAMPLES).unlink(missing_ok=True)  # workers may still map the old file
         torch.save(samples, self._folder / SAMPLES)
         (self._folder / WORKLOAD).write_bytes(cloudpickle.dumps((bare, inner)))
         for worker in self._workers:
             worker.call("begin", (str(self._folder),))
 
-    def call(self, place: int, what: str, *values: Any) -> Future[Any]:
-        """Asks the process at that place."""
-        return self._workers[place].call(what, values)
+    def call(self, index: int, what: str, *values: Any) -> Future[Any]:
+        """Send a request to the process at that index."""
+        return self._workers[index].call(what, values)
 
-    def renew(self, place: int) -> None:
-        """Begins another process there."""
-        self._workers[place].end()
-        self._workers[place] = _Worker()
-        self._workers[place].call("begin", (str(self._folder),))
+    def restart(self, index: int) -> None:
+        """Replace the process at that index."""
+        self._workers[index].end()
+        self._workers[index] = _Worker()
+        self._workers[index].call("begin", (str(self._folder),))
 
     def close(self) -> None:
-        """Ends the processes and removes the samples' file."""
+        """End the processes and remove the file of samples."""
         for worker in self._workers:
             worker.end()
         self._workers = []
@@ -95,7 +95,7 @@ class ProcessPool:
 
 @final
 class _Worker:
-    """One process, and a thread that hears what it answers."""
+    """One process, and a thread that receives its replies."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -121,7 +121,7 @@ class _Worker:
                 return future
             self._waiting[number] = future
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has died; the listening thread sees that too and tells all who wait
+        with contextlib.suppress(OSError):  # it has died; the listening thread fails all pending requests
             pickle.dump((number, what, values), self._process.stdin)
             self._process.stdin.flush()
         return future
@@ -131,7 +131,7 @@ class _Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # of what was not sent any more
+                with contextlib.suppress(OSError):  # unsent data
                     pipe.close()
 
     def _listen(self) -> None:
@@ -150,6 +150,6 @@ class _Worker:
         code = self._process.wait()
         with self._lock:
             self._dead = f"its process ended with signal {-code}" if code < 0 else f"its process ended with code {code}"
-            left, self._waiting = list(self._waiting.values()), {}
-        for future in left:
+            pending, self._waiting = list(self._waiting.values()), {}
+        for future in pending:
             future.set_exception(WorkerDiedError(self._dead))

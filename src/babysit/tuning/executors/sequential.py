@@ -1,4 +1,4 @@
-"""Trains the members one after another in this process, in plain eager PyTorch."""
+"""Trains members one after another in this process, in eager PyTorch."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _SAVED: Final = "members.pt"
 
 @final
 @dataclass(kw_only=True)
-class _Learner:
+class _TrialState:
     """A member under training."""
 
     member: TrialConfig
     model: nn.Module
     optimizer: torch.optim.Optimizer
     hyperparameters: Hyperparameters
-    random_state: list[Tensor]  # of its own, so that dropout does not depend on who is trained beside it
+    random_state: list[Tensor]  # its own, so that dropout does not depend on other members
     epoch: int = 0
     step: int = 0
     initial_cost: float = 0.0
@@ -67,53 +67,53 @@ class SequentialExecutor:
         self._loss = loss_for(workload.train.task)
         self._train = _moved(workload.train, self._device)
         self._validation = _moved(workload.validation, self._device)
-        self._learners: dict[int, _Learner] = {}
+        self._states: dict[int, _TrialState] = {}
         self._ended: dict[int, TrainResult] = {}
 
     def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
-        """Trains each member for some more epochs, in the order given."""
+        """Train each member for some more epochs, in the order given."""
         for member in members:
             if member.number not in self._ended:
                 result = self._advance(member, epochs)
                 if result.stopped:
-                    self._learners.pop(member.number, None)
+                    self._states.pop(member.number, None)
                     self._ended[member.number] = result
                 yield result
             else:
                 yield self._ended[member.number]
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Frees what these members hold."""
+    def release(self, numbers: Iterable[int]) -> None:
+        """Free the state of these members."""
         for number in numbers:
-            self._learners.pop(number, None)
+            self._states.pop(number, None)
             self._ended.pop(number, None)
 
     def save(self, folder: Path) -> None:
-        """Writes all members into `members.pt` there."""
-        state = {
-            "learners": [_state_of(learner) for learner in self._learners.values()],
+        """Save all members into `members.pt` in the folder."""
+        content = {
+            "states": [_state_of(state) for state in self._states.values()],
             "ended": [asdict(advance) for advance in self._ended.values()],
         }
-        write_atomically(folder / _SAVED, lambda file: torch.save(state, file))
+        write_atomically(folder / _SAVED, lambda file: torch.save(content, file))
 
     def load(self, folder: Path) -> None:
-        """Builds the members saved there anew and gives each its weights, moments and random numbers back."""
-        state = load_plain(folder / _SAVED, what="state of a search")
-        for saved in state["learners"]:
+        """Rebuild the saved members and restore their weights, optimizer state and random state."""
+        content = load_plain(folder / _SAVED, what="state of a search")
+        for saved in content["states"]:
             with _own_randomness(self._device):
-                learner = self._learner(TrialConfig(**saved["member"]))
-            learner.model.load_state_dict(saved["model"])
-            learner.optimizer.load_state_dict(saved["optimizer"])
-            learner.random_state = saved["random_state"]
-            learner.epoch, learner.step, learner.initial_cost = saved["epoch"], saved["step"], saved["initial_cost"]
-            learner.last_costs.extend(saved["last_costs"])
-        for saved in state["ended"]:
+                state = self._state(TrialConfig(**saved["member"]))
+            state.model.load_state_dict(saved["model"])
+            state.optimizer.load_state_dict(saved["optimizer"])
+            state.random_state = saved["random_state"]
+            state.epoch, state.step, state.initial_cost = saved["epoch"], saved["step"], saved["initial_cost"]
+            state.last_costs.extend(saved["last_costs"])
+        for saved in content["ended"]:
             advance = TrainResult(**{**saved, "costs": tuple(saved["costs"])})
             self._ended[advance.number] = advance
 
     def outputs(self, number: int) -> Tensor:
-        """What the network of a member under training gives for the validation samples, in eval mode."""
-        model = self._learners[number].model
+        """Return the outputs of a member's network for the validation samples, in eval mode."""
+        model = self._states[number].model
         with _one_thread(), _own_randomness(self._device), torch.no_grad():
             model.eval()
             try:
@@ -123,100 +123,100 @@ class SequentialExecutor:
         return torch.cat(parts).float().cpu()
 
     def close(self) -> None:
-        """Frees everything."""
-        self._learners.clear()
+        """Free all members."""
+        self._states.clear()
         self._ended.clear()
 
     def _advance(self, member: TrialConfig, epochs: int) -> TrainResult:
         began = time.perf_counter()
         costs: list[float] = []
-        learner: _Learner | None = None
+        state: _TrialState | None = None
         metric: float | None = None
         metric_name = ""
         with _one_thread(), _own_randomness(self._device):
             try:
-                learner = self._learner(member)
-                _set_random_state(learner.random_state, self._device)
-                stopped = self._train_epochs(learner, member, epochs, costs)
-                learner.random_state = _random_state(self._device)
+                state = self._state(member)
+                _set_random_state(state.random_state, self._device)
+                stopped = self._train_epochs(state, member, epochs, costs)
+                state.random_state = _random_state(self._device)
                 if not stopped:
-                    loss, metric_name, metric = evaluate(learner.model, self._validation)
-                    stopped = stop_reason(learner.initial_cost, [loss])
+                    loss, metric_name, metric = evaluate(state.model, self._validation)
+                    stopped = stop_reason(state.initial_cost, [loss])
             except UserError:
                 raise
-            except Exception as problem:  # the user's model may raise anything; one bad configuration ends alone
-                stopped = f"failed: {type(problem).__name__}: {problem}{_place(problem)}"
+            except Exception as problem:  # user code may raise anything; only this configuration ends
+                stopped = f"failed: {type(problem).__name__}: {problem}{_location(problem)}"
         return TrainResult(
             number=member.number,
-            step=learner.step if learner else 0,
+            step=state.step if state else 0,
             costs=tuple(costs),
-            initial_cost=learner.initial_cost if learner else float("nan"),
+            initial_cost=state.initial_cost if state else float("nan"),
             metric=None if stopped else metric,
             metric_name=metric_name,
             stopped=stopped,
             seconds=time.perf_counter() - began,
         )
 
-    def _learner(self, member: TrialConfig) -> _Learner:
-        learner = self._learners.get(member.number)
-        if learner is None:
+    def _state(self, member: TrialConfig) -> _TrialState:
+        state = self._states.get(member.number)
+        if state is None:
             torch.manual_seed(member.seed)
             hyperparameters = hyperparameters_of(member, self._workload)
             model = self._workload.build(dict(member.parameters))
             scale_weights(model, hyperparameters.init_scale)
             model.to(self._device)
-            learner = _Learner(
+            state = _TrialState(
                 member=member,
                 model=model,
                 optimizer=optimizer_for(model, hyperparameters),
                 hyperparameters=hyperparameters,
                 random_state=_random_state(self._device),
             )
-            self._learners[member.number] = learner
-        return learner
+            self._states[member.number] = state
+        return state
 
-    def _train_epochs(self, learner: _Learner, member: TrialConfig, epochs: int, costs: list[float]) -> str:
-        """Trains, filling `costs` as it goes; says why it stopped, or ""."""
-        model, optimizer = learner.model, learner.optimizer
+    def _train_epochs(self, state: _TrialState, member: TrialConfig, epochs: int, costs: list[float]) -> str:
+        """Train and append to `costs`; return why it stopped, or ""."""
+        model, optimizer = state.model, state.optimizer
         model.train()
-        for epoch in range(learner.epoch, learner.epoch + epochs):
-            for x, y in batches(self._train, size=learner.hyperparameters.batch_size, seed=member.seed, epoch=epoch):
+        for epoch in range(state.epoch, state.epoch + epochs):
+            for x, y in batches(self._train, size=state.hyperparameters.batch_size, seed=member.seed, epoch=epoch):
                 loss = self._loss(model(x), y)
                 cost = loss.item()
-                if not learner.last_costs:
-                    learner.initial_cost = cost
+                if not state.last_costs:
+                    state.initial_cost = cost
                 costs.append(cost)
-                learner.last_costs.append(cost)
-                stopped = stop_reason(learner.initial_cost, learner.last_costs)
+                state.last_costs.append(cost)
+                stopped = stop_reason(state.initial_cost, state.last_costs)
                 if stopped:
                     return stopped
-                set_lr(optimizer, learner.hyperparameters.lr_at(learner.step, epoch))
+                set_lr(optimizer, state.hyperparameters.lr_at(state.step, epoch))
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
-                clip(model, learner.hyperparameters.grad_clip_norm)
+                clip(model, state.hyperparameters.grad_clip_norm)
                 optimizer.step()
-                learner.step += 1
-        learner.epoch += epochs
+                state.step += 1
+        state.epoch += epochs
         return ""
 
 
-def _state_of(learner: _Learner) -> dict[str, Any]:
-    """A member as plain values and tensors, which load without running code."""
-    member = learner.member
+def _state_of(state: _TrialState) -> dict[str, Any]:
+    """Convert a member to plain values and tensors, which load without running code."""
+    member = state.member
     return {
         "member": {**asdict(member), "parameters": dict(member.parameters)},
-        "model": learner.model.state_dict(),
-        "optimizer": learner.optimizer.state_dict(),
-        "random_state": learner.random_state,
-        "epoch": learner.epoch,
-        "step": learner.step,
-        "initial_cost": learner.initial_cost,
-        "last_costs": list(learner.last_costs),
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "random_state": state.random_state,
+        "epoch": state.epoch,
+        "step": state.step,
+        "initial_cost": state.initial_cost,
+        "last_costs": list(state.last_costs),
     }
 
 
-def _place(problem: Exception) -> str:
-    """File and line of the user's own code that raised, as far as it can be told from torch's."""
+def _location(problem: Exception) -> str:
+    """Return file and line of the user code that raised, or ""."""
     frames = traceback.extract_tb(problem.__traceback__)
     ours = Path(__file__).parents[1]
     for frame in reversed(frames):
@@ -248,7 +248,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _own_randomness(device: torch.device) -> Iterator[None]:
-    """The caller's random numbers go on afterwards as if nothing had been drawn."""
+    """Preserve the caller's random state."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 

@@ -1,7 +1,6 @@
-"""The program of a worker process: `python -m babysit.tuning.executors.worker PATH…`, told what to do on standard
-input.
+"""The program of a worker process: `python -m babysit.tuning.executors.worker PATH…`, with requests on standard input.
 
-It ends with the process that began it, however that ends: its standard input is closed then.
+It exits when its standard input is closed, that is, when its parent process ends.
 """
 
 from __future__ import annotations
@@ -17,35 +16,35 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 if TYPE_CHECKING:
     from babysit.tuning.executors.worker_runtime import WorkerRuntime
 
-# The files of a workload, in the folder that a worker is told to begin with.
+# The files of a task, in the folder given with the request `begin`.
 SAMPLES: Final = "samples.pt"
 WORKLOAD: Final = "workload.pkl"
 
 
 def main() -> None:
-    """Takes calls from standard input, one after the other, and writes each answer to standard output."""
+    """Read requests from standard input, one by one, and write each reply to standard output."""
     sys.path[:] = sys.argv[1:]
-    # What the user's code prints goes to standard error: standard output carries answers.
-    answers = os.fdopen(os.dup(1), "wb")
+    # Output of user code goes to standard error, since standard output carries replies.
+    replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     calls: queue.SimpleQueue[tuple[int, str, tuple[Any, ...]]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, calls), daemon=True).start()
     from babysit.records.errors import UserError
     from babysit.tuning.executors.worker_runtime import handle, start
 
-    host: Any = UserError("the worker has not begun")
+    runtime: Any = UserError("the worker has not been started")
     while True:
         number, what, values = calls.get()
         if what == "begin":
-            host = start(lambda folder=Path(values[0]): _host(folder))  # type: ignore[misc]
+            runtime = start(lambda folder=Path(values[0]): _runtime(folder))  # type: ignore[misc]
             reply: tuple[str, Any] = ("done", None)
         else:
-            reply = handle(host, what, values)
-        pickle.dump((number, reply), answers)
-        answers.flush()
+            reply = handle(runtime, what, values)
+        pickle.dump((number, reply), replies)
+        replies.flush()
 
 
-def _host(folder: Path) -> WorkerRuntime:
+def _runtime(folder: Path) -> WorkerRuntime:
     import torch
 
     from babysit.tuning.executors.worker_runtime import WorkerRuntime, with_samples

@@ -1,4 +1,4 @@
-"""Several workers as one executor: members are spread over them, and a worker that dies is replaced."""
+"""Several workers as one executor: members are distributed over them, and a worker that dies is replaced."""
 
 from __future__ import annotations
 
@@ -17,235 +17,240 @@ from babysit.records.errors import UserError
 from babysit.tuning.executors.base import TrainResult, TrialConfig
 from babysit.tuning.search_checkpoint import put
 
-# A configuration that ends its worker so often while it is trained alone (out of memory, a crash in native code) is to
-# blame.
+# A configuration that ends its worker this often while trained alone (out of memory, a crash in native code) is given
+# up.
 _DEATHS: Final = 3
-_HOMES: Final = "team.json"
+_ASSIGNMENT: Final = "workers.json"
 
 
 class WorkerDiedError(Exception):
-    """A worker ended before it had answered; how, in words."""
+    """A worker ended before it replied; the message says how."""
 
 
 class WorkerPool(Protocol):
-    """The workers, wherever they are. Each hosts one executor (tuning/executors/worker_runtime.py) and answers one call
-    after the other.
-    """
+    """Workers, each with one executor (tuning/executors/worker_runtime.py) that handles one request after another."""
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """Return the number of workers."""
         ...
 
-    def call(self, place: int, what: str, *values: Any) -> Future[Any]:
-        """Asks one for something; the future raises WorkerDiedError when it ends instead."""
+    def call(self, index: int, what: str, *values: Any) -> Future[Any]:
+        """Send a request; the future raises WorkerDiedError if the worker ends instead."""
         ...
 
-    def renew(self, place: int) -> None:
-        """Puts a new worker, which holds nothing, in the place of one that died."""
+    def restart(self, index: int) -> None:
+        """Replace a worker that died by a new one without state."""
         ...
 
     def close(self) -> None:
-        """Ends all of them, whatever they are doing; may be called twice."""
+        """End all workers immediately; may be called twice."""
         ...
 
 
 @final
 @dataclass
 class _WorkerState:
-    """What is known of the worker at one place."""
+    """The saved state of one worker."""
 
-    packed: list[Mapping[str, bytes]] = field(default_factory=list)  # what to begin again from
-    since: list[tuple[tuple[TrialConfig, ...], int]] = field(default_factory=list)  # trained since then
+    packed: list[Mapping[str, bytes]] = field(default_factory=list)  # serialized members to restore
+    since: list[tuple[tuple[TrialConfig, ...], int]] = field(default_factory=list)  # work done since
 
 
 @final
 class PoolExecutor:
-    """An `Executor` over a crew.
+    """An `Executor` over a pool of workers.
 
-    Members stay where they began, since that is where their weights are. Before they are trained further, what each
-    worker holds is fetched: a worker that dies is replaced, gets that back and repeats what it did since, which is at
-    most one rung. Members are moved when a rung has left them unevenly spread.
+    Members stay on their worker, which holds their weights. Before they are trained further, the members of each worker
+    are
+    serialized: a worker that dies is replaced, restored and repeats at most one rung. Members are moved when a rung has
+    left them unevenly distributed.
     """
 
-    def __init__(self, crew: WorkerPool) -> None:
-        self._crew = crew
-        self._posts = [_WorkerState() for _ in range(crew.size)]
-        self._homes: dict[int, int] = {}
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._states = [_WorkerState() for _ in range(pool.size)]
+        self._worker_of: dict[int, int] = {}
         self._notes: list[str] = []
-        self._each = int(self._ask(0, "width"))
+        self._each = int(self._request(0, "width"))
 
     @property
     def width(self) -> int:
-        """That of all workers together."""
-        return self._each * self._crew.size
+        """Return the width of all workers together."""
+        return self._each * self._pool.size
 
     @property
     def notes(self) -> Sequence[str]:
-        """Those of the workers, each once, and which of them died."""
+        """Return the notes of the workers, each once, and which of them died."""
         return self._notes
 
     def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
-        """Trains members on all workers at once; results come as they are ready."""
-        held = [member for member in members if member.number in self._homes]
+        """Train members on all workers in parallel; yield results as they complete."""
+        held = [member for member in members if member.number in self._worker_of]
         if held:
             self._pack()
-            self._spread(held)
-        yield from _Round(self._crew, self._posts, self._homes, self._notes, self._each).run(members, epochs)
+            self._rebalance(held)
+        yield from _Round(self._pool, self._states, self._worker_of, self._notes, self._each).run(members, epochs)
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Frees what these members hold."""
-        homes = [(number, self._homes.pop(number)) for number in list(numbers) if number in self._homes]
-        for place in range(self._crew.size):
-            if gone := [number for number, home in homes if home == place]:
-                self._crew.call(place, "forget", gone)
+    def release(self, numbers: Iterable[int]) -> None:
+        """Free the state of these members."""
+        worker_of = [(number, self._worker_of.pop(number)) for number in list(numbers) if number in self._worker_of]
+        for index in range(self._pool.size):
+            if gone := [number for number, home in worker_of if home == index]:
+                self._pool.call(index, "release", gone)
 
     def save(self, folder: Path) -> None:
-        """Writes what every worker holds into a folder of its own there."""
+        """Save the members of each worker into a folder of its own."""
         self._pack()
         for former in folder.glob("worker-*"):
             shutil.rmtree(former)
-        for place, post in enumerate(self._posts):
-            for order, files in enumerate(post.packed):
-                part = folder / f"worker-{place}-{order}"
+        for index, state in enumerate(self._states):
+            for order, files in enumerate(state.packed):
+                part = folder / f"worker-{index}-{order}"
                 part.mkdir()
                 for name, content in files.items():
                     put(part / name, content)
-        put(folder / _HOMES, msgspec.json.encode({str(number): place for number, place in self._homes.items()}))
+        put(
+            folder / _ASSIGNMENT, msgspec.json.encode({str(number): index for number, index in self._worker_of.items()})
+        )
 
     def load(self, folder: Path) -> None:
-        """Hands out what was saved there, also when it was saved by more workers or fewer."""
-        if not (folder / _HOMES).exists():
-            raise UserError("this is not the state of a team of workers", where=str(folder), do="Start anew without it")
-        homes = msgspec.json.decode((folder / _HOMES).read_bytes(), type=dict[str, int])
-        self._homes.update({int(number): place % self._crew.size for number, place in homes.items()})
+        """Load the saved members, also if they were saved by more or fewer workers."""
+        if not (folder / _ASSIGNMENT).exists():
+            raise UserError(
+                "not the saved state of a worker pool", where=str(folder), do="Start a new search without it"
+            )
+        worker_of = msgspec.json.decode((folder / _ASSIGNMENT).read_bytes(), type=dict[str, int])
+        self._worker_of.update({int(number): index % self._pool.size for number, index in worker_of.items()})
         for part in sorted(folder.glob("worker-*")):
-            place = int(part.name.split("-")[1]) % self._crew.size
+            index = int(part.name.split("-")[1]) % self._pool.size
             files = {file.name: file.read_bytes() for file in part.iterdir()}
-            self._ask(place, "unpack", files)
-            self._posts[place].packed.append(files)
+            self._request(index, "unpack", files)
+            self._states[index].packed.append(files)
 
     def close(self) -> None:
-        """Ends the workers."""
-        self._crew.close()
-        self._homes.clear()
+        """End the workers."""
+        self._pool.close()
+        self._worker_of.clear()
 
-    def _ask(self, place: int, what: str, *values: Any) -> Any:
+    def _request(self, index: int, what: str, *values: Any) -> Any:
         try:
-            return self._crew.call(place, what, *values).result()
+            return self._pool.call(index, what, *values).result()
         except WorkerDiedError as problem:
-            self._replace(place, problem)
-            return self._crew.call(place, what, *values).result()
+            self._replace(index, problem)
+            return self._pool.call(index, what, *values).result()
 
-    def _replace(self, place: int, problem: WorkerDiedError) -> None:
-        self._notes.append(f"worker {place} was replaced: {problem}")
-        _revive(self._crew, place, self._posts[place], self._homes)
+    def _replace(self, index: int, problem: WorkerDiedError) -> None:
+        self._notes.append(f"worker {index} was replaced: {problem}")
+        _restore(self._pool, index, self._states[index], self._worker_of)
 
     def _pack(self) -> None:
-        """Fetches what the workers hold, unless nothing was trained since the last time."""
-        changed = [place for place, post in enumerate(self._posts) if post.since or len(post.packed) > 1]
-        asked = {place: self._crew.call(place, "pack") for place in changed}
-        for place, future in asked.items():
-            post = self._posts[place]
+        """Fetch the members of the workers, unless nothing was trained since the last time."""
+        changed = [index for index, state in enumerate(self._states) if state.since or len(state.packed) > 1]
+        asked = {index: self._pool.call(index, "pack") for index in changed}
+        for index, future in asked.items():
+            state = self._states[index]
             try:
-                post.packed = [future.result()]
+                state.packed = [future.result()]
             except WorkerDiedError as problem:
-                self._replace(place, problem)
-                post.packed = [self._ask(place, "pack")]
-            post.since = []
+                self._replace(index, problem)
+                state.packed = [self._request(index, "pack")]
+            state.since = []
 
-    def _spread(self, held: Sequence[TrialConfig]) -> None:
-        """Moves members from places that have too many of these to such as have too few."""
-        by_place: dict[int, list[int]] = {place: [] for place in range(self._crew.size)}
+    def _rebalance(self, held: Sequence[TrialConfig]) -> None:
+        """Move members from workers that have too many of them to workers that have too few."""
+        by_worker: dict[int, list[int]] = {index: [] for index in range(self._pool.size)}
         for member in held:
-            by_place[self._homes[member.number]].append(member.number)
-        fair = -(-len(held) // self._crew.size)
-        for giver, numbers in by_place.items():
-            for taker in range(self._crew.size):
-                others = by_place[taker]
+            by_worker[self._worker_of[member.number]].append(member.number)
+        fair = -(-len(held) // self._pool.size)
+        for source, numbers in by_worker.items():
+            for target in range(self._pool.size):
+                others = by_worker[target]
                 count = min(len(numbers) - fair, fair - len(others))
-                if giver == taker or count <= 0:
+                if source == target or count <= 0:
                     continue
                 moved = numbers[-count:]
-                staying = [number for number, place in self._homes.items() if place == giver and number not in moved]
-                for files in self._posts[giver].packed:
-                    self._ask(taker, "unpack", files)
-                    self._posts[taker].packed.append(files)
-                self._ask(taker, "forget", staying)
-                self._ask(giver, "forget", moved)
-                self._homes.update(dict.fromkeys(moved, taker))
+                staying = [
+                    number for number, index in self._worker_of.items() if index == source and number not in moved
+                ]
+                for files in self._states[source].packed:
+                    self._request(target, "unpack", files)
+                    self._states[target].packed.append(files)
+                self._request(target, "release", staying)
+                self._request(source, "release", moved)
+                self._worker_of.update(dict.fromkeys(moved, target))
                 others.extend(moved)
                 del numbers[-count:]
 
 
 @final
 class _Round:
-    """One advance: every worker has one chunk under way until all members have been trained."""
+    """One call of `advance`: each worker has one chunk in progress until all members have been trained."""
 
     def __init__(
-        self, crew: WorkerPool, posts: list[_WorkerState], homes: dict[int, int], notes: list[str], each: int
+        self, pool: WorkerPool, states: list[_WorkerState], worker_of: dict[int, int], notes: list[str], each: int
     ) -> None:
-        self._crew, self._posts, self._homes, self._notes, self._each = crew, posts, homes, notes, each
+        self._pool, self._states, self._worker_of, self._notes, self._each = pool, states, worker_of, notes, each
         self._under_way: dict[Future[Any], tuple[int, tuple[TrialConfig, ...]]] = {}
         self._deaths: Counter[int] = Counter()  # by member, while it was trained alone
         self._given_up, self._any_result = 0, False
 
     def run(self, members: Sequence[TrialConfig], epochs: int) -> Iterator[TrainResult]:
-        """Trains them; results come as they are ready."""
+        """Train the members; yield results as they complete."""
         own: list[deque[tuple[TrialConfig, ...]]] = [
-            self._chunks([member for member in members if self._homes.get(member.number) == place], 1)
-            for place in range(self._crew.size)
+            self._chunks([member for member in members if self._worker_of.get(member.number) == index], 1)
+            for index in range(self._pool.size)
         ]
-        new = self._chunks([member for member in members if member.number not in self._homes], self._crew.size)
-        for place in range(self._crew.size):
-            self._give(place, own[place], new, epochs)
+        new = self._chunks([member for member in members if member.number not in self._worker_of], self._pool.size)
+        for index in range(self._pool.size):
+            self._give(index, own[index], new, epochs)
         try:
             while self._under_way:
                 done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
                 for future in done:
-                    place, chunk = self._under_way.pop(future)
+                    index, chunk = self._under_way.pop(future)
                     try:
-                        results = self._taken(future, place, chunk, epochs)
+                        results = self._taken(future, index, chunk, epochs)
                     except WorkerDiedError as problem:
-                        results = self._after_death(place, chunk, own[place], problem)
-                    self._give(place, own[place], new, epochs)
+                        results = self._after_death(index, chunk, own[index], problem)
+                    self._give(index, own[index], new, epochs)
                     yield from results
-        except GeneratorExit:  # nobody wants the rest, but it has been trained
-            for future, (place, chunk) in self._under_way.items():
-                with self._replacing(place):
-                    self._taken(future, place, chunk, epochs)
+        except GeneratorExit:  # the caller stops, but the work in progress completes
+            for future, (index, chunk) in self._under_way.items():
+                with self._replacing(index):
+                    self._taken(future, index, chunk, epochs)
             raise
-        for place in range(self._crew.size):
-            with self._replacing(place):  # also one that had nothing to do can die
-                self._notes += [note for note in self._crew.call(place, "notes").result() if note not in self._notes]
+        for index in range(self._pool.size):
+            with self._replacing(index):  # an idle worker can die too
+                self._notes += [note for note in self._pool.call(index, "notes").result() if note not in self._notes]
 
-    def _taken(self, future: Future[Any], place: int, chunk: tuple[TrialConfig, ...], epochs: int) -> list[TrainResult]:
-        """What a worker has found, written down before it is told."""
+    def _taken(self, future: Future[Any], index: int, chunk: tuple[TrialConfig, ...], epochs: int) -> list[TrainResult]:
+        """Collect the results of a chunk and record the chunk for restoring the worker."""
         results: list[TrainResult] = future.result()
         self._any_result = True
-        self._posts[place].since.append((chunk, epochs))
-        self._homes.update({member.number: place for member in chunk})
+        self._states[index].since.append((chunk, epochs))
+        self._worker_of.update({member.number: index for member in chunk})
         return results
 
     def _chunks(self, members: Sequence[TrialConfig], workers: int) -> deque[tuple[TrialConfig, ...]]:
-        """Parts of a size that a worker trains as cheaply as one member, smaller where workers would have none."""
+        """Split members into chunks that a worker trains as cheaply as one member, smaller if workers would be idle."""
         size = max(1, min(self._each, -(-len(members) // workers)))
         return deque(tuple(members[start : start + size]) for start in range(0, len(members), size))
 
     def _give(
-        self, place: int, own: deque[tuple[TrialConfig, ...]], new: deque[tuple[TrialConfig, ...]], epochs: int
+        self, index: int, own: deque[tuple[TrialConfig, ...]], new: deque[tuple[TrialConfig, ...]], epochs: int
     ) -> None:
         waiting = own or new
         if waiting:
             chunk = waiting.popleft()
-            self._under_way[self._crew.call(place, "advance", chunk, epochs)] = (place, chunk)
+            self._under_way[self._pool.call(index, "advance", chunk, epochs)] = (index, chunk)
 
     def _after_death(
-        self, place: int, chunk: tuple[TrialConfig, ...], own: deque[tuple[TrialConfig, ...]], problem: WorkerDiedError
+        self, index: int, chunk: tuple[TrialConfig, ...], own: deque[tuple[TrialConfig, ...]], problem: WorkerDiedError
     ) -> list[TrainResult]:
-        """Replaces the worker; the chunk waits for it in halves until the guilty one is alone, which is given up."""
-        self._replace(place, problem)
-        # Where nothing ever comes back it is not the configuration, and to try each of them alone takes long.
+        """Replace the worker; bisect its chunk until the failing configuration is alone, which is given up."""
+        self._replace(index, problem)
+        # If no worker ever returned a result, the configuration is not the cause, and trying each alone takes long.
         hopeless = self._given_up >= _DEATHS and not self._any_result
         if len(chunk) > 1 and not hopeless:
             half = len(chunk) // 2
@@ -256,45 +261,45 @@ class _Round:
             own.appendleft(chunk)
             return []
         self._given_up += len(chunk)
-        said = "its worker died, as did those of all others" if hopeless else f"{_DEATHS} workers died on it"
+        reason = "its worker died, as did all others" if hopeless else f"{_DEATHS} workers died on it"
         for member in chunk:
-            self._homes.pop(member.number, None)
-        stopped = f"failed: {said} ({problem})"
+            self._worker_of.pop(member.number, None)
+        stopped = f"failed: {reason} ({problem})"
         return [
             TrainResult(number=member.number, step=0, costs=(), initial_cost=float("nan"), stopped=stopped)
             for member in chunk
         ]
 
     @contextmanager
-    def _replacing(self, place: int) -> Iterator[None]:
-        """A worker that dies meanwhile is replaced; what was asked of it is left undone."""
+    def _replacing(self, index: int) -> Iterator[None]:
+        """Replace a worker that dies in the block; its request is dropped."""
         try:
             yield
         except WorkerDiedError as problem:
-            self._replace(place, problem)
+            self._replace(index, problem)
 
-    def _replace(self, place: int, problem: WorkerDiedError) -> None:
-        self._notes.append(f"worker {place} was replaced: {problem}")
-        _revive(self._crew, place, self._posts[place], self._homes)
+    def _replace(self, index: int, problem: WorkerDiedError) -> None:
+        self._notes.append(f"worker {index} was replaced: {problem}")
+        _restore(self._pool, index, self._states[index], self._worker_of)
 
 
-def _revive(crew: WorkerPool, place: int, post: _WorkerState, homes: Mapping[int, int]) -> None:
-    """A new worker that holds what the one before held: what was packed last, and what it has trained since."""
+def _restore(pool: WorkerPool, index: int, state: _WorkerState, worker_of: Mapping[int, int]) -> None:
+    """Restart a worker and restore its members: load the serialized ones and repeat the work done since."""
     why = ""
     for _ in range(_DEATHS):
-        crew.renew(place)
+        pool.restart(index)
         try:
-            for files in post.packed:
-                crew.call(place, "unpack", files).result()
-            for members, epochs in post.since:
-                living = tuple(member for member in members if homes.get(member.number) == place)
+            for files in state.packed:
+                pool.call(index, "unpack", files).result()
+            for members, epochs in state.since:
+                living = tuple(member for member in members if worker_of.get(member.number) == index)
                 if living:
-                    crew.call(place, "advance", living, epochs).result()
+                    pool.call(index, "advance", living, epochs).result()
         except WorkerDiedError as problem:
             why = str(problem)
         else:
             return
     raise UserError(
-        f"{_DEATHS} workers ended while they were given back what they had trained ({why})",
-        do="There may be too little memory: use fewer workers, then go on with the same search",
+        f"{_DEATHS} workers ended while their members were restored ({why})",
+        do="There may be too little memory: use fewer workers, then resume the search",
     )

@@ -1,4 +1,4 @@
-"""What lives in a worker, on this machine or another: an executor, and its members as bytes."""
+"""The runtime of a worker, on this machine or another: an executor, and serialization of its members."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ Inner = Callable[[TrainingTask], Executor]
 
 @final
 class WorkerRuntime:
-    """One executor on one thread; what it holds can be packed up and taken elsewhere."""
+    """One executor on one thread; its members can be serialized and moved to another worker."""
 
     def __init__(self, workload: TrainingTask, inner: Inner) -> None:
-        # Workers share the cores of their machine; two threads each would get in each other's way.
+        # Workers share the cores of their machine; more threads would compete for them.
         torch.set_num_threads(1)
         self._executor = inner(workload)
 
     def process_id(self) -> int:
-        """The operating system's number of the worker."""
+        """Return the process id of the worker."""
         return os.getpid()
 
     def width(self) -> int:
-        """That of the executor."""
+        """Return the width of the executor."""
         return self._executor.width
 
     def notes(self) -> list[str]:
-        """Those of the executor."""
+        """Return the notes of the executor."""
         return list(self._executor.notes)
 
     def advance(self, members: Sequence[TrialConfig], epochs: int) -> list[TrainResult]:
-        """One result for each member."""
+        """Train members; return one result for each."""
         return list(self._executor.advance(members, epochs=epochs))
 
-    def forget(self, numbers: Sequence[int]) -> None:
-        """Frees what these members hold."""
-        self._executor.forget(numbers)
+    def release(self, numbers: Sequence[int]) -> None:
+        """Free the state of these members."""
+        self._executor.release(numbers)
 
     def pack(self) -> dict[str, bytes]:
-        """All members it holds, as files by name."""
+        """Serialize all members as files by name."""
         with tempfile.TemporaryDirectory(prefix="babysit-") as folder:
             self._executor.save(Path(folder))
             return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
     def unpack(self, files: Mapping[str, bytes]) -> None:
-        """Takes up packed members beside those it holds."""
+        """Load serialized members, in addition to those present."""
         with tempfile.TemporaryDirectory(prefix="babysit-") as folder:
             for name, content in files.items():
                 (Path(folder) / name).write_bytes(content)
             self._executor.load(Path(folder))
 
     def close(self) -> None:
-        """Closes the executor."""
+        """Close the executor."""
         self._executor.close()
 
 
@@ -70,7 +70,7 @@ Tensors = Mapping[str, tuple[Tensor, Tensor]]
 
 
 def without_samples(workload: TrainingTask, workers: int) -> tuple[TrainingTask, dict[str, tuple[Tensor, Tensor]]]:
-    """What one of so many workers has ahead, small without its samples, and their inputs and targets by name."""
+    """Return the task of one worker without samples, and the inputs and targets by name."""
     parts = {"train": workload.train, "validation": workload.validation}
     bare = {name: replace(part, x=torch.empty(0), y=torch.empty(0)) for name, part in parts.items()}
     share = -(-workload.steps // workers)
@@ -79,7 +79,7 @@ def without_samples(workload: TrainingTask, workers: int) -> tuple[TrainingTask,
 
 
 def with_samples(workload: TrainingTask, tensors: Tensors) -> TrainingTask:
-    """The inverse of `without_samples`."""
+    """Restore the samples; the inverse of `without_samples`."""
     train, validation = (
         replace(part, x=tensors[name][0], y=tensors[name][1])
         for name, part in (("train", workload.train), ("validation", workload.validation))
@@ -88,24 +88,24 @@ def with_samples(workload: TrainingTask, tensors: Tensors) -> TrainingTask:
 
 
 def start(begin: Callable[[], WorkerRuntime]) -> WorkerRuntime | UserError:
-    """The host, or why there is none, which is then the answer to everything."""
+    """Create the runtime; on failure return the error to raise for every request."""
     try:
         return begin()
     except UserError as problem:
         return problem
     except Exception as problem:
         return UserError(
-            f"a worker could not begin: {type(problem).__name__}: {problem}",
-            do="Workers must be able to import what builds the model; or search with --executor inprocess",
+            f"a worker could not start: {type(problem).__name__}: {problem}",
+            do="Workers must be able to import the model builder; or search with --executor inprocess",
         )
 
 
-def handle(host: WorkerRuntime | UserError, what: str, values: Sequence[Any]) -> tuple[str, Any]:
-    """Does what is asked: ("done", the result), ("mistake", parts of a UserError), or ("failed", a traceback)."""
+def handle(runtime: WorkerRuntime | UserError, what: str, values: Sequence[Any]) -> tuple[str, Any]:
+    """Handle a request: return ("done", result), ("mistake", parts of a UserError), or ("failed", traceback)."""
     try:
-        if isinstance(host, UserError):
-            raise host
-        return "done", getattr(host, what)(*values)
+        if isinstance(runtime, UserError):
+            raise runtime
+        return "done", getattr(runtime, what)(*values)
     except UserError as problem:
         return "mistake", (problem.what, problem.where, problem.do)
     except Exception:
@@ -113,7 +113,7 @@ def handle(host: WorkerRuntime | UserError, what: str, values: Sequence[Any]) ->
 
 
 def unwrap(reply: tuple[str, Any]) -> Any:
-    """The result of an answer, or the exception that it stands for."""
+    """Return the result of a reply, or raise the exception in it."""
     kind, value = reply
     if kind == "mistake":
         what, where, do = value

@@ -1,6 +1,6 @@
-"""Trains members of one shape as one: their weights, moments and buffers stacked, one step for all of them.
+"""Vectorized training: members of the same structure are trained with stacked weights, moments and buffers.
 
-Purpose: the `Executor` for many small networks on one core; calibrated, checked against plain PyTorch, never wrong.
+Purpose: the `Executor` for many small networks on one core; calibrated and checked against eager PyTorch.
 May import: what tuning may import.
-Start at: population.py, then forms.py (the steps) and calibrate.py (which one is taken).
+Start at: executor.py, then backends.py (the steps) and calibrate.py (which one is used).
 """

@@ -1,4 +1,4 @@
-"""Tries forms: whether one gives what plain PyTorch gives, and how long its step takes."""
+"""Autotuning: checks whether a backend matches eager PyTorch, and times its step."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from babysit.tuning.vectorized.eligibility import error_location, first_line
 from babysit.tuning.vectorized.gradients import gradient_difference
 from babysit.tuning.vectorized.init import clock
 
-# Two programs that are both right differ by rounding: 20 times what a disturbance by one rounding does, and no less
-# than 1e-4. Measured on MLPs and a CNN: right ones differ by up to 2e-6; a forgotten decay or bias correction by 1e-2.
+# Two correct programs differ by rounding: tolerate 20 times the effect of perturbing the weights by one rounding, at
+# least 1e-4. Measured on MLPs and a CNN: correct ones differ by up to 2e-6; a missing decay or bias correction by 1e-2.
 _FLOOR: Final = 1e-4
 _ROUNDINGS: Final = 20
-# Costs in bfloat16 may differ by this: measured 5e-4 after 30 steps of an MLP.
+# Tolerance of losses in bfloat16: measured 5e-4 after 30 steps of an MLP.
 _BF16_TOLERANCE: Final = 2e-2
-# A form is timed in so many turns, each until its fastest step has been seen in so many seconds.
-_TURNS: Final = 3
+# Each backend is timed in this many rounds, each measuring the fastest step within this many seconds.
+_ROUNDS: Final = 3
 _TIMED_SECONDS: Final = 0.04
 
 
 class Candidate(NamedTuple):
-    """What came of a form."""
+    """The result of trying a backend."""
 
-    form: Backend
-    seconds: float  # of a step of one member; infinite when it cannot be used
+    backend: Backend
+    seconds: float  # per step and member; infinite if it cannot be used
     reason: str = ""  # why it cannot be used
 
 
 @final
 class Candidates:
-    """What was tried so far, and the steps that can be used."""
+    """The backends tried so far, and the steps of the usable ones."""
 
     def __init__(self, bench: BenchmarkSet) -> None:
         self._bench = bench
@@ -46,84 +46,86 @@ class Candidates:
 
     @property
     def tried(self) -> list[Candidate]:
-        """Everything, in the order in which it was tried."""
+        """Return all candidates in the order they were tried."""
         return list(self._tried.values())
 
     @property
     def usable(self) -> list[Candidate]:
-        """What gives what plain PyTorch gives; the fastest first."""
+        """Return the candidates that match eager PyTorch, fastest first."""
         return sorted((one for one in self._tried.values() if not one.reason), key=lambda one: one.seconds)
 
-    def attempt(self, form: Backend, made: Step | None = None) -> None:
-        """Makes a form ready, with the step that was `made` for it already or a new one, and compares and times it."""
-        self._tried[form] = Candidate(form, math.inf)
-        with self._refusing(form):
-            step, reason = _compared(form, self._bench, made)
+    def attempt(self, backend: Backend, made: Step | None = None) -> None:
+        """Prepare a backend with the step `made` for it or a new one, then check and time it."""
+        self._tried[backend] = Candidate(backend, math.inf)
+        with self._refusing(backend):
+            step, reason = _compared(backend, self._bench, made)
             if reason:
-                self._tried[form] = Candidate(form, math.inf, reason)
+                self._tried[backend] = Candidate(backend, math.inf, reason)
             else:
-                self.ready[form] = step
-                self._time(form)
+                self.ready[backend] = step
+                self._time(backend)
 
-    def in_turns(self, forms: Iterable[Backend]) -> None:
-        """Times these again, one after the other and once more.
+    def retime(self, backends: Iterable[Backend]) -> None:
+        """Time these backends again in rounds.
 
-        Other work on the machine comes and goes within seconds: a form that is timed once only may be thought slow.
+        Other load on the machine varies within seconds: a backend timed only once may appear slow.
         """
-        for form in list(forms) * (_TURNS - 1):
-            if form in self.ready:
-                with self._refusing(form):
-                    self._time(form)
+        for backend in list(backends) * (_ROUNDS - 1):
+            if backend in self.ready:
+                with self._refusing(backend):
+                    self._time(backend)
 
-    def _time(self, form: Backend) -> None:
-        seconds = _seconds(form, self.ready[form], self._bench)
-        self._tried[form] = Candidate(form, min(seconds, self._tried[form].seconds))
+    def _time(self, backend: Backend) -> None:
+        seconds = _seconds(backend, self.ready[backend], self._bench)
+        self._tried[backend] = Candidate(backend, min(seconds, self._tried[backend].seconds))
 
     @contextmanager
-    def _refusing(self, form: Backend) -> Iterator[None]:
-        """The user's model may hold anything, and so may the compiler."""
+    def _refusing(self, backend: Backend) -> Iterator[None]:
+        """Record any exception of model code or compiler as the reason why a backend cannot be used."""
         try:
             yield
         except Exception as problem:
-            told = error_location(problem, self._bench.plan.template) if not form.compiled else first_line(problem)
-            self._tried[form] = Candidate(form, math.inf, told)
-            self.ready.pop(form, None)
+            reason = error_location(problem, self._bench.plan.template) if not backend.compiled else first_line(problem)
+            self._tried[backend] = Candidate(backend, math.inf, reason)
+            self.ready.pop(backend, None)
 
 
-def _compared(form: Backend, bench: BenchmarkSet, made: Step | None) -> tuple[Step, str]:
-    """The step of a form, and where its results are not those of plain PyTorch, or ""."""
-    stack, batches = bench.inputs(form)
+def _compared(backend: Backend, bench: BenchmarkSet, made: Step | None) -> tuple[Step, str]:
+    """Return the step of a backend, and the difference of its results from eager PyTorch, or ""."""
+    stack, batches = bench.inputs(backend)
     first = next(batches)
     if made is not None:
         step = made
     else:
-        step = compiled_step(form, bench.plan, stack, first) if form.compiled else train_step_of(form, bench.plan)
-    with torch.no_grad(), matmul_precision(form.matmul):
+        step = (
+            compiled_step(backend, bench.plan, stack, first) if backend.compiled else train_step_of(backend, bench.plan)
+        )
+    with torch.no_grad(), matmul_precision(backend.matmul):
         rows = [step(stack, first).tolist()] + [step(stack, batch).tolist() for batch in batches]
-    return step, _difference(rows, form, bench) or gradient_difference(step, form, bench)
+    return step, _difference(rows, backend, bench) or gradient_difference(step, backend, bench)
 
 
-def _difference(rows: list[list[float]], form: Backend, bench: BenchmarkSet) -> str:
-    """Where the costs are not those of plain PyTorch, or ""."""
-    for lane in range(min(form.width, COMPARED_MEMBERS, len(bench.measures))):
+def _difference(rows: list[list[float]], backend: Backend, bench: BenchmarkSet) -> str:
+    """Describe the first loss that differs from eager PyTorch, or return ""."""
+    for lane in range(min(backend.width, COMPARED_MEMBERS, len(bench.measures))):
         measure = bench.measures[lane]
-        for step, (expected, spread) in enumerate(zip(measure.costs, measure.spread, strict=True)):
+        for step, (expected, sensitivity) in enumerate(zip(measure.costs, measure.sensitivity, strict=True)):
             if not math.isfinite(expected) or expected > 3 * measure.costs[0]:
-                break  # it diverges, and rounding decides how fast
-            allowed = max(_BF16_TOLERANCE if form.bf16 else _FLOOR, _ROUNDINGS * spread)
+                break  # it diverges, at a rate that depends on rounding
+            allowed = max(_BF16_TOLERANCE if backend.bf16 else _FLOOR, _ROUNDINGS * sensitivity)
             found = rows[step][lane]
             if not abs(found - expected) <= allowed * max(abs(expected), 1e-3 * measure.costs[0]):
-                return f"cost {found:.6g} at step {step} where plain PyTorch gives {expected:.6g}"
+                return f"loss {found:.6g} at step {step}, but {expected:.6g} in eager PyTorch"
     return ""
 
 
-def _seconds(form: Backend, step: Step, bench: BenchmarkSet) -> float:
-    """The fastest of several steps, a member, with the gathering of each batch, which a chunk does once."""
-    stack, batches = bench.inputs(form)
+def _seconds(backend: Backend, step: Step, bench: BenchmarkSet) -> float:
+    """Return the fastest time of a step per member, including gathering its batch, which is done once per chunk."""
+    stack, batches = bench.inputs(backend)
     batch = next(batches)
-    coming = bench.coming(half=reads_half(form, bench.plan))
+    coming = bench.coming(half=reads_half(backend, bench.plan))
     fastest, spent = math.inf, 0.0
-    with torch.no_grad(), matmul_precision(form.matmul):
+    with torch.no_grad(), matmul_precision(backend.matmul):
         step(stack, batch)
         next(coming)  # the first also shuffles
         for _ in range(100):
@@ -134,4 +136,4 @@ def _seconds(form: Backend, step: Step, bench: BenchmarkSet) -> float:
             fastest, spent = min(fastest, took), spent + took
             if spent > _TIMED_SECONDS:
                 break
-    return fastest / form.width
+    return fastest / backend.width

@@ -1,4 +1,4 @@
-"""Where forms are tried: some members at their beginning, their first batches, and plain PyTorch's costs."""
+"""The benchmark set of autotuning: initial members, their first batches, and reference losses of eager PyTorch."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from babysit.tuning.vectorized.state import MemberState, stacked
 
 COMPARED_STEPS: Final = 5
 COMPARED_MEMBERS: Final = 2
-# How far a member's first cost may be from what its own module gives, relatively: beyond rounding it means that the
-# members do not compute the same function. bfloat16 keeps 8 bits (4e-3), float32 24.
-_SAME_COST: Final = 1e-3
-_SAME_COST_BF16: Final = 5e-2
+# Relative tolerance of a member's first loss against its own module; beyond rounding, the members do not compute the
+# same function. bfloat16 has 8 bits (4e-3), float32 24.
+_SAME_LOSS: Final = 1e-3
+_SAME_LOSS_BF16: Final = 5e-2
 
 
 @final
 @dataclass(kw_only=True)
 class BenchmarkSet:
-    """Some members of one group, and what plain PyTorch makes of the first of them."""
+    """Some members of one group, and reference runs of the first of them."""
 
     plan: Plan
     shared: SharedSettings
@@ -44,19 +44,19 @@ class BenchmarkSet:
         self.batches = list(islice(self.coming(half=False), COMPARED_STEPS))
 
     def coming(self, *, half: bool) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of the first member, without end; in bfloat16 or as they are."""
+        """Yield the batches of the first member endlessly, in bfloat16 or unchanged."""
         first = self.members[0]
         return endless(self.shared.train_in(half=half), first.hyperparameters, first.member.seed)
 
     def lanes(self, width: int) -> list[MemberState]:
-        """The members, again and again."""
+        """Return `width` members, repeating those that are compared."""
         compared = self.members[:COMPARED_MEMBERS] if width >= COMPARED_MEMBERS else self.members[:1]
-        return [compared[place % len(compared)] for place in range(width)]
+        return [compared[lane % len(compared)] for lane in range(width)]
 
-    def inputs(self, form: Backend) -> tuple[Stack, Iterator[Batch]]:
-        """A new stack of the members at their beginning, and their first steps."""
-        lanes, half = self.lanes(form.width), reads_half(form, self.plan)
-        stack = stacked(lanes, self.fixed, self.plan.traits.parts, channels_last=form.channels_last)
+    def inputs(self, backend: Backend) -> tuple[Stack, Iterator[Batch]]:
+        """Return a new stack of initial members, and the inputs of their first steps."""
+        lanes, half = self.lanes(backend.width), reads_half(backend, self.plan)
+        stack = stacked(lanes, self.fixed, self.plan.traits.parts, channels_last=backend.channels_last)
         table = coefficients([one.hyperparameters for one in lanes], step=0, epoch=0, steps=COMPARED_STEPS)
         numbers = torch.from_numpy(table.astype(np.float32)).to(self.shared.device)
         sites = self.plan.traits.sites
@@ -73,7 +73,7 @@ class BenchmarkSet:
 
 
 def same_function(one: MemberState, plan: Plan, fixed: dict[str, Tensor], shared: SharedSettings) -> bool:
-    """Whether the group's module with this member's tensors gives what the member's own module gave at first."""
+    """Check whether the group's module with this member's tensors gives the first loss of the member's own module."""
     x, y = next(endless(shared.train, one.hyperparameters, one.member.seed))
     sites = plan.traits.sites
     masks = DropoutMasks([one], sites, shared.device).draw(len(x), own=False) if sites else {}
@@ -81,20 +81,20 @@ def same_function(one: MemberState, plan: Plan, fixed: dict[str, Tensor], shared
     values = {**one.parameters, **moving, **fixed, **{f"{name}.noise": mask for name, mask in masks.items()}}
     with torch.no_grad():
         cost = float(plan.loss(functional_call(plan.template, values, (x,)), y))
-    return same_cost(cost, one.own_cost)
+    return same_loss(cost, one.own_cost)
 
 
-def same_cost(one: float, other: float, *, bf16: bool = False) -> bool:
-    """Whether two members' first costs say that they compute the same function."""
+def same_loss(one: float, other: float, *, bf16: bool = False) -> bool:
+    """Check whether two first losses are equal up to rounding."""
     if not (math.isfinite(one) and math.isfinite(other)):
         return math.isfinite(one) == math.isfinite(other)
-    return abs(one - other) <= (_SAME_COST_BF16 if bf16 else _SAME_COST) * max(abs(other), 1e-6)
+    return abs(one - other) <= (_SAME_LOSS_BF16 if bf16 else _SAME_LOSS) * max(abs(other), 1e-6)
 
 
 def benchmark_set_of(
     plan: Plan, shared: SharedSettings, members: Sequence[MemberState], fixed: dict[str, Tensor]
 ) -> BenchmarkSet:
-    """A bench for these members, all at their beginning; trains two of them in plain PyTorch for some steps."""
+    """Build the benchmark set of these initial members; trains two of them for some steps in eager PyTorch."""
     compared: list[TrialConfig] = [one.member for one in members[:COMPARED_MEMBERS]]
     measures = [reference_run(member, shared, steps=COMPARED_STEPS) for member in compared]
     return BenchmarkSet(plan=plan, shared=shared, members=members, fixed=fixed, measures=measures)

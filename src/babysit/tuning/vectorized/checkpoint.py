@@ -1,4 +1,4 @@
-"""The state of a population's members in a file: plain values and tensors, which load without running code."""
+"""Saves and loads the state of members as plain values and tensors, which load without running code."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from babysit.tuning.executors.base import TrainResult, TrialConfig
 from babysit.tuning.vectorized.state import MemberState
 
 SAVED: Final = "population.pt"
-_FORMAT: Final = 1  # raised when what is inside changes
+_FORMAT: Final = 1  # incremented when the contents change
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What a file holds."""
+    """The contents of a file."""
 
     members: list[tuple[TrialConfig, dict[str, Any]]]
     ended: list[TrainResult]
@@ -31,7 +31,7 @@ class Checkpoint:
 def save(
     folder: Path, *, learned: Iterable[MemberState], ended: Iterable[TrainResult], left_to_plain: Iterable[int]
 ) -> None:
-    """Writes everything into one file, whole or not at all."""
+    """Save everything into one file, atomically."""
     state = {
         "format": _FORMAT,
         "learned": [_state_of(one) for one in learned],
@@ -42,14 +42,14 @@ def save(
 
 
 def load(folder: Path) -> Checkpoint:
-    """Reads what was written; UserError when that cannot be."""
+    """Load the checkpoint. Raises UserError if it cannot be read."""
     path = folder / SAVED
     state = load_plain(path, what="state of a population")
     if state.get("format") != _FORMAT:
         raise UserError(
             f"the state is of format {state.get('format')}, known here: {_FORMAT}",
             where=str(path),
-            do="Go on with the babysit that wrote it, or start anew",
+            do="Resume with the babysit version that wrote it, or start a new search",
         )
     return Checkpoint(
         members=[(TrialConfig(**saved.pop("member")), saved) for saved in state["learned"]],
@@ -59,13 +59,13 @@ def load(folder: Path) -> Checkpoint:
 
 
 def load_into(one: MemberState, saved: dict[str, Any], *, where: Path) -> None:
-    """Gives a member built anew what it had learned; UserError when it is another network now."""
+    """Restore a rebuilt member's state. Raises UserError if its network has changed."""
     same = _shapes(one.parameters) == _shapes(saved["parameters"]) and one.moments.keys() == saved["moments"].keys()
     if not same:
         raise UserError(
-            f"member {one.member.number} is another network than the one that was saved",
+            f"member {one.member.number} differs from the saved network",
             where=str(where),
-            do="Go on with the code that wrote it, or start anew",
+            do="Resume with the code that wrote it, or start a new search",
         )
     device = next(iter(one.parameters.values())).device
     one.parameters = {name: tensor.to(device) for name, tensor in saved["parameters"].items()}

@@ -1,4 +1,4 @@
-"""Turns a step into one compiled program."""
+"""Compiles a step into one program."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from torch import Tensor
 
 from babysit.tuning.vectorized.backends import Backend, Batch, Plan, Stack, Step, train_step_of
 
-# Products of float32 that are off by more than this are not float32 (bfloat16: 3e-3, TF32: 1e-4, float32: 1e-6).
+# float32 products with a larger error are not true float32 (bfloat16: 3e-3, TF32: 1e-4, float32: 1e-6).
 _TRUE_FLOAT32: Final = 1e-5
 
 
-def compiled_step(form: Backend, plan: Plan, stack: Stack, batch: Batch) -> Step:
-    """The step of this form for tensors of exactly these shapes; stack and batch are only looked at.
+def compiled_step(backend: Backend, plan: Plan, stack: Stack, batch: Batch) -> Step:
+    """Compile the step of this backend for tensors of exactly these shapes; stack and batch are only inspected.
 
-    The step is traced to single operations and given to Inductor. `torch.compile` would do the same behind guards: on
-    a network of 2,400 weights it took 11 s instead of 2 to compile and ran half as fast, because its guards look at
-    every tensor in every step. What guards are for cannot change here: shapes are fixed, and the first steps are
-    compared with plain PyTorch before a program is used.
+    The step is traced to single operations and passed to Inductor. `torch.compile` would do the same with guards: on a
+    network of 2,400 weights it took 11 s instead of 2 s to compile and ran half as fast, because guards check every
+    tensor in every step. What guards protect against cannot change here: shapes are fixed, and the first steps are
+    compared with eager PyTorch before a program is used.
 
     Raises:
-        Exception: whatever tracing or compiling raises; no C++ compiler, for one.
+        Exception: any error of tracing or compiling, such as a missing C++ compiler.
     """
-    # Imported here, since it takes a second that only those who compile should wait.
+    # Imported lazily: it takes a second.
     import torch._inductor
     from torch._inductor import config
     from torch.fx.experimental.proxy_tensor import make_fx
 
     names = _names(stack, batch)
-    step = train_step_of(form, plan)
+    step = train_step_of(backend, plan)
 
     def flat(*tensors: Tensor) -> Tensor:
         return step(*_gathered(names, tensors))
 
     arguments = _flat(stack, batch)
-    # One thread compiles: a pool of compiling processes would outlive the search in the user's program.
+    # Compile on one thread: a pool of compile processes would outlive the search in the user's program.
     with torch.no_grad(), config.patch(compile_threads=1):
         graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
         program = torch._inductor.compile(graph, list(arguments))
@@ -74,22 +74,22 @@ def _flat(stack: Stack, batch: Batch) -> tuple[Tensor, ...]:
 
 
 def _gathered(names: _Names, tensors: Sequence[Tensor]) -> tuple[Stack, Batch]:
-    left = iter(tensors)
+    remaining = iter(tensors)
     parameters, slots, moving, fixed, noise = names
     stack = Stack(
-        parameters={name: next(left) for name in parameters},
-        moments={slot: {name: next(left) for name in of} for slot, of in slots.items()},
-        moving={name: next(left) for name in moving},
-        fixed={name: next(left) for name in fixed},
+        parameters={name: next(remaining) for name in parameters},
+        moments={slot: {name: next(remaining) for name in of} for slot, of in slots.items()},
+        moving={name: next(remaining) for name in moving},
+        fixed={name: next(remaining) for name in fixed},
     )
-    masks = {name: next(left) for name in noise}
-    numbers, x, y = left
+    masks = {name: next(remaining) for name in noise}
+    numbers, x, y = remaining
     return stack, Batch(numbers=numbers, noise=masks, x=x, y=y)
 
 
 @contextmanager
 def matmul_precision(name: str) -> Iterator[None]:
-    """Torch's float32 matmul precision for a while; it is a switch of the whole process, so it is put back."""
+    """Set torch's global float32 matmul precision for the block."""
     if not name:
         yield
         return
@@ -103,7 +103,7 @@ def matmul_precision(name: str) -> Iterator[None]:
 
 @lru_cache(maxsize=4)
 def true_float32(matmul: str) -> bool:
-    """Whether float32 products under this setting are as exact as float32 is; measured, since processors differ."""
+    """Check by measurement whether float32 products under this setting have float32 accuracy."""
     generator = torch.Generator().manual_seed(0)
     one, other = (torch.randn(256, 256, generator=generator) for _ in range(2))
     exact = one.double() @ other.double()

@@ -1,4 +1,4 @@
-"""Whether a forward pass looks at the values of tensors, so that another batch may take another way through it."""
+"""Detects forward passes that read tensor values, so that another batch may take another code path."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Ways out of torch that no operation tells of.
+# Ways to read values that dispatch no operation.
 _OUT: Final = frozenset({"numpy", "tolist", "__array__", "__dlpack__"})
 
 
 @final
 class DataDependentError(Exception):
-    """A forward pass looked at the values of a tensor."""
+    """A forward pass read the values of a tensor."""
 
 
 def find_data_dependent_ops(model: nn.Module, x: Tensor) -> None:
-    """Runs the model and raises ReadsValuesError at the operation that reads values, or whose shape depends on them."""
-    # Most models catch nothing; what one that does has swallowed is raised here.
+    """Run the model. Raises DataDependentError at an operation that reads values or whose shape depends on them."""
+    # If the model caught the exception, it is raised here.
     found: list[DataDependentError] = []
     with torch.enable_grad(), _Calls(found), _Operations(found):
         model(x)
@@ -36,7 +36,7 @@ def _read(found: list[DataDependentError]) -> DataDependentError:
 
 @final
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for it
-    """Sees every operation that torch does."""
+    """Intercepts every dispatched operation."""
 
     def __init__(self, found: list[DataDependentError]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
@@ -45,7 +45,7 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Passes on what reads nothing."""
+        """Run the operation unless it reads values."""
         reads = torch.Tag.data_dependent_output in func.tags
         if torch.Tag.dynamic_output_shape in func.tags:
             reads = reads or func.overloadpacket is not torch.ops.aten.index or _by_mask(args[1])
@@ -56,7 +56,7 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
 
 @final
 class _Calls(TorchFunctionMode):
-    """Sees every call of torch."""
+    """Intercepts every call of a torch function."""
 
     def __init__(self, found: list[DataDependentError]) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Calls(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Passes on what stays within torch."""
+        """Run the function unless it leaves torch."""
         if getattr(func, "__name__", "") in _OUT:
             raise _read(self._found)
         return func(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""What a model does in one training step, as far as it decides how many of it can be trained at once."""
+"""Eligibility: determines whether a model can be vectorized, by running copies of it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from babysit.tuning.vectorized.signature import Parts, make_template, noted_drop
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 _GENERATORS: Final = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
-# So often a batch is tried: a layer left out by chance half of the time is seen with 15 of 16.
+# Number of passes over a batch: a layer skipped at random half of the time is detected in 15 of 16 cases.
 _PASSES: Final = 5
-_SAME_COST: Final = 1e-5  # far above what a sum in another order makes of it, where a device does that
+_SAME_LOSS: Final = 1e-5  # far above the rounding of another order of summation, on devices where it varies
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A mask that dropout draws: of which module, and its shape without the batch."""
+    """A dropout mask: its module, and its shape without the batch."""
 
     name: str
     shape: tuple[int, ...]
@@ -38,55 +38,55 @@ class Site:
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelTraits:
-    """What was found out about a model by running it once."""
+    """Properties of a model, found by running it once."""
 
-    template: nn.Module  # in train mode, its dropout prepared; its own tensors are only read
+    template: nn.Module  # in train mode, with prepared dropout; its tensors are only read
     parts: Parts
     sites: tuple[Site, ...]  # in the order in which the masks are drawn
-    first_dense: str = ""  # the dense layer that alone sees the inputs, so that all members' can be one product
-    fed_directly: bool = False  # it sees them as they are, and nothing else in the model reads them
+    first_dense: str = ""  # the dense layer that alone reads the inputs: its product can be shared
+    fed_directly: bool = False  # it reads them unchanged, and no other layer does
 
 
 @final
 class NotVectorizableError(Exception):
-    """Why a model can be trained in no other way than by itself; the text names the operation."""
+    """The model can be trained only alone; the message names the operation."""
 
 
 Sample = tuple[Tensor, Tensor]
 
 
 def check_vectorizable(model: nn.Module, x: Tensor, y: Tensor, loss: Loss, *, odd: Sample | None = None) -> ModelTraits:
-    """Runs copies of the model on a batch; the model is left as it was.
+    """Run copies of the model on a batch; the model is not changed.
 
-    The caller looks after torch's random state.
+    The caller preserves torch's random state.
 
     Args:
         model: in any mode.
         x: inputs of a batch.
-        y: its targets.
-        loss: of outputs and targets.
-        odd: another batch, of the other size that batches of an epoch have.
+        y: targets of the batch.
+        loss: loss of outputs and targets.
+        odd: a batch of the size of the last batch of an epoch, if different.
 
     Raises:
-        OnlyPlainError: the model keeps a state or draws random numbers that members could not share, or does not train
-            the same tensors in batches of both sizes.
+        NotVectorizableError: the model has state or random numbers that members cannot share, or trains different
+            tensors in batches of the two sizes.
     """
     try:
         twin = copy.deepcopy(model).train()
         template = make_template(model).train()
-    except Exception as problem:  # anything may go wrong inside a user's __deepcopy__
+    except Exception as problem:  # a user's __deepcopy__ may raise anything
         raise NotVectorizableError(f"the model cannot be copied: {first_line(problem)}") from problem
     if any(parameter._backward_hooks or _accumulate_hooks(parameter) for parameter in model.parameters()):
         raise NotVectorizableError("a parameter has a hook on its gradient")
     if generator := _generator(model):
         raise NotVectorizableError(f"{generator} draws random numbers of its own")
-    _look_for_reads(model, x.clone())
+    _refuse_data_dependence(model, x.clone())
     parts = _parts(twin, x.clone(), y, loss)
     sites = _sites(template, x, batch=len(x))
-    _look_for_memory(model, x, y, loss)
-    _look_at_eval(model, x)
+    _refuse_hidden_state(model, x, y, loss)
+    _refuse_changes_in_eval(model, x)
     if odd is not None:
-        _look_at_odd(model, parts, odd, loss)
+        _refuse_batch_size_dependence(model, parts, odd, loss)
         if _sites(template, odd[0], batch=len(odd[0])) != sites:
             raise NotVectorizableError("which dropout is used depends on the size of the batch")
     dense = find_first_dense(template, x, parts=parts)
@@ -95,7 +95,7 @@ def check_vectorizable(model: nn.Module, x: Tensor, y: Tensor, loss: Loss, *, od
 
 
 def first_line(problem: BaseException) -> str:
-    """The kind of a problem and the first sentence of what it says."""
+    """Return the type of an exception and the first sentence of its message."""
     lines = str(problem).strip().splitlines() or [""]
     text = lines[0].split(". ")[0]
     if isinstance(problem, DataDependentError) or (text.startswith("vmap:") and ".item()" in text):
@@ -104,32 +104,32 @@ def first_line(problem: BaseException) -> str:
 
 
 def error_location(problem: BaseException, template: nn.Module) -> str:
-    """Which module was running when it happened, and the line of the user's own code: for people to read."""
+    """Return the module that was running and the line of user code, for display."""
     names = {id(module): name for name, module in template.named_modules()}
-    place, line = "", ""
+    module, line = "", ""
     for frame, number in traceback.walk_tb(problem.__traceback__):
         running = frame.f_locals.get("self")
         if isinstance(running, nn.Module) and id(running) in names:
             name = names[id(running)]
-            place = f"{type(running).__name__} {name!r}" if name else type(running).__name__
+            module = f"{type(running).__name__} {name!r}" if name else type(running).__name__
         path = Path(frame.f_code.co_filename)
         if "site-packages" not in path.parts and Path(__file__).parents[2] not in path.parents and path.exists():
             line = f" ({path.name}, line {number})"
-    return f"{place or 'the model'}{line}: {first_line(problem)}"
+    return f"{module or 'the model'}{line}: {first_line(problem)}"
 
 
-def _look_for_reads(model: nn.Module, x: Tensor) -> None:
-    """Refuses what decides by the values it is given: one batch would not tell which tensors others train or change."""
+def _refuse_data_dependence(model: nn.Module, x: Tensor) -> None:
+    """Refuse models that branch on tensor values: one batch does not show which tensors others train or change."""
     twin = copy.deepcopy(model).train()
     try:
         find_data_dependent_ops(twin, x)
-    except Exception as problem:  # torch may not be able to look into everything that a user's model does
+    except Exception as problem:  # torch may not be able to trace all that user code does
         raise NotVectorizableError(error_location(problem, twin)) from problem
 
 
 def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
     held = tensors_of(twin)
-    before = _remembered(held)
+    before = _snapshot(held)
     settings, drawn = _settings(twin), _other_random_state()
     version = x._version
     with torch.enable_grad():
@@ -145,7 +145,7 @@ def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
     trained = tuple(name for name, parameter in parameters.items() if parameter.grad is not None)
     after = tensors_of(twin)
     if new := after.keys() - before.keys():
-        raise NotVectorizableError(f"{min(new)} is made in the forward pass")
+        raise NotVectorizableError(f"{min(new)} is created in the forward pass")
     moving = tuple(name for name in after if name not in parameters and _written(after[name], *before[name]))
     if not trained:
         raise NotVectorizableError("no parameter gets a gradient")
@@ -154,7 +154,7 @@ def _parts(twin: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> Parts:
 
 
 def _generator(model: nn.Module) -> str:
-    """A source of random numbers that the model holds, which every member has in a state of its own; or ""."""
+    """Return a random generator that the model holds (every member has its own state of it), or ""."""
     for module in model.modules():
         for key, value in vars(module).items():
             held = value if isinstance(value, list | tuple) else [value]
@@ -167,27 +167,29 @@ def _accumulate_hooks(parameter: nn.Parameter) -> bool:
     return bool(getattr(parameter, "_post_accumulate_grad_hooks", None))
 
 
-def _look_for_memory(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> None:
-    """The same weights, batch and random numbers must give the same cost, again and again."""
+def _refuse_hidden_state(model: nn.Module, x: Tensor, y: Tensor, loss: Loss) -> None:
+    """Refuse models whose loss varies for the same weights, batch and random state."""
     twin = copy.deepcopy(model).train()
     before = {name: tensor.clone() for name, tensor in tensors_of(twin).items()}
-    costs = []
+    losses = []
     for _ in range(_PASSES):
         for name, tensor in tensors_of(twin).items():
             if name in before:
                 tensor.copy_(before[name])
         with torch.random.fork_rng([x.device] if x.is_cuda else []), torch.no_grad():
             torch.manual_seed(0)
-            costs.append(float(loss(twin(x.clone()), y)))
-    # Where a network gives no number, the first steps tell.
-    if np.isfinite(costs).all() and np.ptp(costs) > _SAME_COST * max(abs(costs[0]), 1e-6):
-        raise NotVectorizableError("the same batch gives another cost: it keeps a state, or random numbers, of its own")
+            losses.append(float(loss(twin(x.clone()), y)))
+    # Losses that are not finite are compared in the first steps.
+    if np.isfinite(losses).all() and np.ptp(losses) > _SAME_LOSS * max(abs(losses[0]), 1e-6):
+        raise NotVectorizableError(
+            "the same batch gives another loss: the model has hidden state or its own random numbers"
+        )
 
 
-def _look_at_eval(model: nn.Module, x: Tensor) -> None:
-    """Evaluation must change nothing: members are evaluated with one module, and not always one by one."""
+def _refuse_changes_in_eval(model: nn.Module, x: Tensor) -> None:
+    """Refuse models that change in eval mode: members are evaluated with one module, and not always one by one."""
     twin = copy.deepcopy(model).train()
-    before = _remembered(tensors_of(twin))
+    before = _snapshot(tensors_of(twin))
     settings, drawn = _settings(twin), (torch.get_rng_state(), _other_random_state())
     with torch.no_grad():
         twin.eval()(x.clone())
@@ -201,22 +203,22 @@ def _look_at_eval(model: nn.Module, x: Tensor) -> None:
         raise NotVectorizableError(f"{changed[0]} changes in eval mode")
 
 
-def _look_at_odd(model: nn.Module, parts: Parts, odd: Sample, loss: Loss) -> None:
-    """PyTorch's optimizers leave alone what a batch has not used; a stack of members cannot."""
+def _refuse_batch_size_dependence(model: nn.Module, parts: Parts, odd: Sample, loss: Loss) -> None:
+    """Refuse models whose trained tensors depend on the batch size: optimizers skip unused ones, a stack cannot."""
     others = _parts(copy.deepcopy(model).train(), *odd, loss)
     for kind in ("trained", "moving"):
         for name in sorted({*getattr(parts, kind)} ^ {*getattr(others, kind)}):
             raise NotVectorizableError(f"whether {name} is used depends on the size of the batch")
 
 
-def _remembered(tensors: dict[str, Tensor]) -> dict[str, tuple[Tensor, int, int]]:
-    """Values, places and versions, by which `_written` sees what happens to them."""
+def _snapshot(tensors: dict[str, Tensor]) -> dict[str, tuple[Tensor, int, int]]:
+    """Return values, data pointers and versions, with which `_written` detects changes."""
     return {name: (tensor.clone(), tensor.data_ptr(), tensor._version) for name, tensor in tensors.items()}
 
 
-def _written(tensor: Tensor, value: Tensor, place: int, version: int) -> bool:
-    """Whether something was written there or put in its place, were it the same as before."""
-    return tensor.data_ptr() != place or tensor._version != version or not torch.equal(tensor, value)
+def _written(tensor: Tensor, value: Tensor, pointer: int, version: int) -> bool:
+    """Check whether a tensor was written or replaced, even by the same values."""
+    return tensor.data_ptr() != pointer or tensor._version != version or not torch.equal(tensor, value)
 
 
 def _settings(model: nn.Module) -> dict[str, str]:
@@ -235,7 +237,7 @@ def _other_random_state() -> tuple[object, ...]:
 
 
 def _sites(template: nn.Module, x: Tensor, *, batch: int) -> tuple[Site, ...]:
-    """Runs the template without masks, taking notes of them, and sees whether anything else draws."""
+    """Run the template without masks and list them; refuse other random draws."""
     notes: list[tuple[str, tuple[int, ...]]] = []
     drawing: list[str] = []
     with noted_dropout(template, notes), _draws(template, drawing), torch.no_grad():
@@ -253,14 +255,14 @@ def _sites(template: nn.Module, x: Tensor, *, batch: int) -> tuple[Site, ...]:
 
 @contextmanager
 def _draws(template: nn.Module, drawing: list[str]) -> Iterator[None]:
-    """Names the innermost modules that change torch's random state; the model itself when no module of it does."""
-    begun: list[Tensor] = []
+    """Name the innermost modules that change torch's random state, or the model itself."""
+    states: list[Tensor] = []
 
     def before(_module: nn.Module, _inputs: Any) -> None:
-        begun.append(torch.get_rng_state())
+        states.append(torch.get_rng_state())
 
     def after(module: nn.Module, _inputs: Any, _outputs: Any) -> None:
-        if not torch.equal(begun.pop(), torch.get_rng_state()):
+        if not torch.equal(states.pop(), torch.get_rng_state()):
             drawing.append(type(module).__name__)
 
     handles = [

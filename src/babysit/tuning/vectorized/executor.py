@@ -1,4 +1,4 @@
-"""An executor that trains members of one shape as one."""
+"""The vectorized executor: trains members of the same structure together."""
 
 from __future__ import annotations
 
@@ -36,41 +36,45 @@ from babysit.tuning.vectorized.signature import tensors_of
 from babysit.tuning.vectorized.state import MemberState
 from babysit.tuning.vectorized.validation import outputs
 
-_PLAINLY: Final = "one by one in plain PyTorch"
+_PLAIN_BACKEND: Final = "one by one in plain PyTorch"
 _DIFFERENT: Final = (
-    "some members are trained one by one in plain PyTorch: their costs are not those of the others' module with their "
-    "weights, so their code differs in something that cannot be seen from outside"
+    "some members are trained one by one in plain PyTorch: with their weights the shared module does not give their "
+    "loss, so their code differs in a way that inspection cannot detect"
 )
 
 
 @final
 @dataclass(kw_only=True)
 class _Kind:
-    """What is known of all members of one signature."""
+    """The traits and groups of all members of one signature."""
 
-    traits: ModelTraits | None  # None: only plain PyTorch can train them
-    groups: dict[str, Group] = field(default_factory=dict)  # by the contents of their fixed tensors
+    traits: ModelTraits | None  # None: not vectorizable
+    groups: dict[str, Group] = field(default_factory=dict)  # by hash of their fixed tensors
 
 
 @final
 class VectorizedExecutor:
-    """An `Executor` for many small networks: members of one shape advance as one step.
+    """An `Executor` for many small networks: members of the same structure advance as one step.
 
-    How (`forms.py`) is found out by trying, and told in `notes`. Members that cannot be trained so are trained one by
-    one in plain PyTorch. Members alike in everything but their numbers share a group; other shapes, batch sizes or
-    optimizers make other groups.
+    The backend (`backends.py`) is chosen by calibration and reported in `notes`. Members that cannot be vectorized are
+    trained one by one in eager PyTorch. Members that differ only in numeric hyperparameters share a group; other
+    shapes, batch sizes or optimizers make other groups.
 
     Args:
-        workload: what the members share.
-        form: take this way of doing a step instead of calibrating; for tests and for runs that must repeat bit for
-            bit, since another form rounds differently.
-        told: called after every epoch of a chunk.
+        workload: settings shared by the members.
+        backend: use this backend instead of calibrating; for tests and for runs that must repeat bit for bit, since
+            another backend rounds differently.
+        on_progress: called after every epoch of a chunk.
     """
 
-    width: int = 64  # more members at a time were measured to be no faster each
+    width: int = 64  # measured: more members at a time are not faster per member
 
     def __init__(
-        self, workload: TrainingTask, *, form: Backend | None = None, told: Callable[[Progress], None] | None = None
+        self,
+        workload: TrainingTask,
+        *,
+        backend: Backend | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         device = _device(workload.device)
         self._shared = SharedSettings(
@@ -79,106 +83,106 @@ class VectorizedExecutor:
             train=_moved(workload.train, device),
             validation=_moved(workload.validation, device),
         )
-        self._form = form
-        self._told = told
+        self._backend = backend
+        self._on_progress = on_progress
         self._plain = SequentialExecutor(workload)
         self._kinds: dict[str, _Kind] = {}
-        self._learned: dict[int, tuple[Group, MemberState]] = {}
-        self._left_to_plain: set[int] = set()
+        self._members: dict[int, tuple[Group, MemberState]] = {}
+        self._eager_only: set[int] = set()
         self._ended: dict[int, TrainResult] = {}
         self.notes: list[str] = []
 
     def advance(self, members: Sequence[TrialConfig], *, epochs: int) -> Iterator[TrainResult]:
-        """Trains each member for some more epochs; those that die are given back first."""
+        """Train each member for some more epochs; results of stopped members come first."""
         groups: dict[tuple[int, int, int], tuple[Group, list[MemberState]]] = {}
         for member in members:
             if member.number in self._ended:
                 yield self._ended[member.number]
                 continue
-            failed = self._prepared(member)
+            failed = self._prepare(member)
             if failed is not None:
                 yield self._end(failed)
-            elif member.number in self._left_to_plain:
-                yield from self._plainly(member, epochs)
+            elif member.number in self._eager_only:
+                yield from self._train_eager(member, epochs)
             else:
-                group, one = self._learned[member.number]
+                group, one = self._members[member.number]
                 groups.setdefault((id(group), one.member.seed, one.epoch), (group, []))[1].append(one)
         for group, alike in groups.values():
-            yield from self._trained(group, alike, epochs)
+            yield from self._train_group(group, alike, epochs)
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Frees what these members hold."""
+    def release(self, numbers: Iterable[int]) -> None:
+        """Free the state of these members."""
         for number in list(numbers):
-            self._learned.pop(number, None)
+            self._members.pop(number, None)
             self._ended.pop(number, None)
-            self._left_to_plain.discard(number)
-            self._plain.forget([number])
+            self._eager_only.discard(number)
+            self._plain.release([number])
 
     def close(self) -> None:
-        """Frees everything but what was compiled, which another population of the same models can use."""
-        self._learned.clear()
+        """Free everything except compiled steps, which other executors for the same models can reuse."""
+        self._members.clear()
         self._ended.clear()
         self._kinds.clear()
-        self._left_to_plain.clear()
+        self._eager_only.clear()
         self._shared.drop_half()
         self._plain.close()
 
     def save(self, folder: Path) -> None:
-        """Writes all members there: into `population.pt`, and those left to plain PyTorch as that executor does."""
+        """Save all members: into `population.pt`, and those of the sequential executor as it does."""
         self._plain.save(folder)
         checkpoint.save(
             folder,
-            learned=[one for _, one in self._learned.values()],
+            learned=[one for _, one in self._members.values()],
             ended=self._ended.values(),
-            left_to_plain=self._left_to_plain,
+            left_to_plain=self._eager_only,
         )
 
     def load(self, folder: Path) -> None:
-        """Takes up the members saved there."""
-        kept = checkpoint.load(folder)
+        """Load the members saved there."""
+        saved_state = checkpoint.load(folder)
         self._plain.load(folder)
-        self._left_to_plain.update(kept.left_to_plain)
-        self._ended |= {advance.number: advance for advance in kept.ended}
-        for member, saved in kept.members:
-            failed = self._prepared(member)
-            if failed is not None or member.number not in self._learned:
+        self._eager_only.update(saved_state.left_to_plain)
+        self._ended |= {advance.number: advance for advance in saved_state.ended}
+        for member, saved in saved_state.members:
+            failed = self._prepare(member)
+            if failed is not None or member.number not in self._members:
                 raise UserError(
-                    f"member {member.number} cannot be built again as it was",
+                    f"member {member.number} cannot be rebuilt identically",
                     where=str(folder),
-                    do="Go on with the code that wrote it, or start anew",
+                    do="Resume with the code that wrote it, or start a new search",
                 )
-            checkpoint.load_into(self._learned[member.number][1], saved, where=folder)
+            checkpoint.load_into(self._members[member.number][1], saved, where=folder)
 
     def outputs(self, number: int) -> Tensor:
-        """What the network of a member under training gives for the validation samples, in eval mode."""
-        if number in self._left_to_plain:
+        """Return the outputs of a member's network for the validation samples, in eval mode."""
+        if number in self._eager_only:
             return self._plain.outputs(number)
-        group, one = self._learned[number]
+        group, one = self._members[number]
         with isolated_process(self._shared.device):
             return outputs(one, group.traits.template, group.fixed, self._shared)
 
-    def _prepared(self, member: TrialConfig) -> TrainResult | None:
-        """Sees to it that the member is known; its last result when it cannot even be built."""
-        if member.number in self._learned or member.number in self._left_to_plain:
+    def _prepare(self, member: TrialConfig) -> TrainResult | None:
+        """Build a new member; return a failed result if it cannot be built."""
+        if member.number in self._members or member.number in self._eager_only:
             return None
         with isolated_process(self._shared.device):
             try:
                 one = build(member, self._shared)
-                self._sort(one)
+                self._assign(one)
             except UserError:
                 raise
-            except Exception as problem:  # the user's model may raise anything; one bad configuration ends alone
+            except Exception as problem:  # user code may raise anything; only this configuration ends
                 return _failed(member, problem)
         return None
 
-    def _sort(self, one: InitialState) -> None:
-        """Puts a new member into the group of its likes, or leaves it to plain PyTorch."""
+    def _assign(self, one: InitialState) -> None:
+        """Assign a new member to its group, or to the sequential executor."""
         number = one.member.number
         kind = self._kinds.get(one.signature)
         if kind is None:
             kind = self._kinds[one.signature] = _Kind(traits=self._traits(one))
         if kind.traits is None:
-            self._left_to_plain.add(number)
+            self._eager_only.add(number)
             return
         contents = fixed_contents(one, kind.traits)
         if contents not in kind.groups:
@@ -189,15 +193,15 @@ class VectorizedExecutor:
                 fixed=fixed,
                 shared=self._shared,
                 signature=f"{one.signature} {contents}",
-                form=self._form,
+                backend=self._backend,
                 notes=self.notes,
             )
         group, found = kind.groups[contents], to_state(one, kind.traits, self._shared)
         if is_equivalent(one, found, kind.traits, group.fixed, self._shared):
-            self._learned[number] = (group, found)
+            self._members[number] = (group, found)
         else:
             self._note(_DIFFERENT)
-            self._left_to_plain.add(number)
+            self._eager_only.add(number)
 
     def _traits(self, one: InitialState) -> ModelTraits | None:
         x, y = first_batch(one, self._shared)
@@ -205,58 +209,60 @@ class VectorizedExecutor:
             return check_vectorizable(one.model, x, y, self._shared.loss, odd=odd_batch(one, self._shared))
         except NotVectorizableError as problem:
             self._note(f"trained one by one in plain PyTorch: {problem}")
-        except Exception as problem:  # by itself in plain PyTorch it is seen whether the model can be trained
+        except Exception as problem:  # the sequential executor shows whether it can be trained
             self._note(f"trained one by one in plain PyTorch: {error_location(problem, one.model)}")
         return None
 
-    def _trained(self, group: Group, alike: list[MemberState], epochs: int) -> Iterator[TrainResult]:
-        """Trains the members of a group that are of one seed and epoch."""
+    def _train_group(self, group: Group, alike: list[MemberState], epochs: int) -> Iterator[TrainResult]:
+        """Train members of a group that have the same seed and epoch."""
         before = alike[0].epoch
         with isolated_process(self._shared.device):
             ready = group.ready(alike, epochs)
         if not ready:
             for one in alike:
-                yield from self._begin_plainly(one.member, epochs, before=before)
+                yield from self._fall_back(one.member, epochs, before=before)
             return
         record = Record(alike)
         alive = list(alike)
-        for left in reversed(range(epochs)):
+        for remaining in reversed(range(epochs)):
             done = group.epoch(alive)
             while True:
-                # Entered anew for every chunk: between two results the caller's threads and numbers are its own.
+                # Entered per chunk: between two results, threads and random state are the caller's.
                 with isolated_process(self._shared.device):
                     part = next(done, None)
-                    ended = record.of(part, group, self._shared, last=left == 0) if part is not None else []
+                    ended = record.of(part, group, self._shared, last=remaining == 0) if part is not None else []
                 if part is None:
                     break
-                gone = {advance.number for advance in ended if advance.stopped}
+                stopped = {advance.number for advance in ended if advance.stopped}
                 reasons = zip(part.members, part.outcome.stopped, strict=True)
                 for_plain = {one.member.number: why for one, why in reasons if why.startswith(FOR_PLAIN)}
-                alive = [one for one in alive if one.member.number not in gone.union(for_plain)]
-                if self._told is not None:
-                    self._told(record.progress(len(alive), part.form))
+                alive = [one for one in alive if one.member.number not in stopped.union(for_plain)]
+                if self._on_progress is not None:
+                    self._on_progress(record.progress(len(alive), part.backend))
                 for advance in ended:
                     yield self._end(advance) if advance.stopped else advance
                 for one in part.members:
                     if why := for_plain.get(one.member.number):
-                        told = why.removeprefix(FOR_PLAIN)
-                        self._note(_DIFFERENT if why == DIFFERS else f"some members are trained {_PLAINLY}: {told}")
-                        yield from self._begin_plainly(one.member, epochs, before=before)
+                        reason = why.removeprefix(FOR_PLAIN)
+                        self._note(
+                            _DIFFERENT if why == DIFFERS else f"some members are trained {_PLAIN_BACKEND}: {reason}"
+                        )
+                        yield from self._fall_back(one.member, epochs, before=before)
 
-    def _begin_plainly(self, member: TrialConfig, epochs: int, *, before: int) -> Iterator[TrainResult]:
-        """From its beginning; what it did `before` is known already, and is done again without a word."""
-        self._learned.pop(member.number, None)
-        self._left_to_plain.add(member.number)
+    def _fall_back(self, member: TrialConfig, epochs: int, *, before: int) -> Iterator[TrainResult]:
+        """Restart a member in eager PyTorch and fast-forward `before` epochs silently."""
+        self._members.pop(member.number, None)
+        self._eager_only.add(member.number)
         if before:
             list(self._plain.advance([member], epochs=before))
-        yield from self._plainly(member, epochs)
+        yield from self._train_eager(member, epochs)
 
-    def _plainly(self, member: TrialConfig, epochs: int) -> Iterator[TrainResult]:
+    def _train_eager(self, member: TrialConfig, epochs: int) -> Iterator[TrainResult]:
         for advance in self._plain.advance([member], epochs=epochs):
-            yield replace(advance, backend=_PLAINLY)
+            yield replace(advance, backend=_PLAIN_BACKEND)
 
     def _end(self, advance: TrainResult) -> TrainResult:
-        self._learned.pop(advance.number, None)
+        self._members.pop(advance.number, None)
         self._ended[advance.number] = advance
         return advance
 
@@ -271,13 +277,13 @@ def _failed(member: TrialConfig, problem: Exception) -> TrainResult:
         step=0,
         costs=(),
         initial_cost=float("nan"),
-        stopped=f"failed: {type(problem).__name__}: {problem}{place(problem)}",
-        backend=_PLAINLY,
+        stopped=f"failed: {type(problem).__name__}: {problem}{code_location(problem)}",
+        backend=_PLAIN_BACKEND,
     )
 
 
-def place(problem: Exception) -> str:
-    """File and line of the user's own code that raised, as far as it can be told from torch's."""
+def code_location(problem: Exception) -> str:
+    """Return file and line of the user code that raised, or ""."""
     ours = Path(__file__).parents[2]
     for frame in reversed(traceback.extract_tb(problem.__traceback__)):
         path = Path(frame.filename)

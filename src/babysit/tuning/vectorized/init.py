@@ -1,4 +1,4 @@
-"""Members at their beginning: built from their seed, and trained for a few steps in plain PyTorch as the measure."""
+"""Initial members: built from their seed, and reference runs of their first steps in eager PyTorch."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from babysit.training.hyperparameters import (
 )
 from babysit.tuning.executors.base import TrainingTask, TrialConfig
 from babysit.tuning.vectorized.eligibility import Loss, ModelTraits
-from babysit.tuning.vectorized.signature import content_hash, dropout_shares, signature, tensors_of
+from babysit.tuning.vectorized.signature import content_hash, dropout_probabilities, signature, tensors_of
 from babysit.tuning.vectorized.state import MemberState, new_moments
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SharedSettings:
-    """What all members of a search train on and with."""
+    """Data and settings shared by all members of a search."""
 
     workload: TrainingTask
     device: torch.device
@@ -43,11 +43,11 @@ class SharedSettings:
 
     @property
     def loss(self) -> Loss:
-        """The loss of the task."""
+        """Return the loss function of the task."""
         return loss_for(self.train.task)
 
     def train_in(self, *, half: bool) -> Samples:
-        """The training samples; with their inputs in bfloat16, which are kept from the first time on."""
+        """Return the training samples, optionally with inputs in bfloat16, which are cached."""
         if not half:
             return self.train
         if not self._halves:
@@ -55,7 +55,7 @@ class SharedSettings:
         return self._halves[""]
 
     def drop_half(self) -> None:
-        """Frees the inputs in bfloat16; they are made anew when they are asked for."""
+        """Free the cached bfloat16 inputs."""
         self._halves.clear()
 
 
@@ -70,7 +70,7 @@ class InitialState(NamedTuple):
 
 
 def build(member: TrialConfig, shared: SharedSettings) -> InitialState:
-    """Builds a member from its seed, as the plain executor does; changes torch's random state."""
+    """Build a member from its seed, as the sequential executor does; changes torch's random state."""
     hyperparameters = hyperparameters_of(member, shared.workload)
     torch.manual_seed(member.seed)
     model = shared.workload.build(dict(member.parameters))
@@ -80,23 +80,23 @@ def build(member: TrialConfig, shared: SharedSettings) -> InitialState:
 
 
 def first_batch(one: InitialState, shared: SharedSettings) -> tuple[Tensor, Tensor]:
-    """The first batch that the member sees."""
+    """Return the first batch of a member."""
     return next(batches(shared.train, size=one.hyperparameters.batch_size, seed=one.member.seed))
 
 
 def odd_batch(one: InitialState, shared: SharedSettings) -> tuple[Tensor, Tensor] | None:
-    """As many samples as the last batch of an epoch has, where that is another number."""
+    """Return a batch of the size of the last batch of an epoch, or None if that is the usual size."""
     bounds = batch_bounds(len(shared.train), one.hyperparameters.batch_size)
     sizes = [stop - start for start, stop in bounds]
     return None if sizes[-1] == sizes[0] else (shared.train.x[: sizes[-1]].clone(), shared.train.y[: sizes[-1]].clone())
 
 
 def to_state(one: InitialState, traits: ModelTraits, shared: SharedSettings) -> MemberState:
-    """The member as its tensors; its model is not used any more and may have moved."""
+    """Convert to a MemberState; the model is not used afterwards and may have changed."""
     tensors = tensors_of(one.model)
     parameters = {name: tensors[name].clone() for name in traits.parts.trained}
     moving = {name: tensors[name].clone() for name in traits.parts.moving}
-    shares = dropout_shares(one.model)
+    shares = dropout_probabilities(one.model)
     set_random_state(one.random_state, shared.device)
     x, y = first_batch(one, shared)
     began = clock(shared.device)
@@ -116,52 +116,54 @@ def to_state(one: InitialState, traits: ModelTraits, shared: SharedSettings) -> 
 
 
 def fixed_contents(one: InitialState, traits: ModelTraits) -> str:
-    """Equal for members whose fixed tensors are equal."""
+    """Return a hash that is equal for members with equal fixed tensors."""
     tensors = tensors_of(one.model)
     return content_hash({name: tensors[name] for name in traits.parts.fixed})
 
 
 class ReferenceRun(NamedTuple):
-    """What plain PyTorch makes of a member's first steps."""
+    """Reference results of the first steps in eager PyTorch."""
 
     costs: list[float]
-    spread: list[float]  # by how much, relatively, each cost moves when the weights are moved by one rounding
-    seconds: float  # of one step, with the gathering of its batch
-    gradients: dict[str, Tensor]  # of the first step, as the optimizer gets them
-    gradient_spread: dict[str, float]  # by how much, relatively, each moves when the weights are moved by one rounding
+    sensitivity: list[float]  # relative change of each loss when the weights are perturbed by one rounding
+    seconds: float  # per step, including gathering its batch
+    gradients: dict[str, Tensor]  # of the first step, as passed to the optimizer
+    gradient_sensitivity: dict[
+        str, float
+    ]  # by how much, relatively, each moves when the weights are moved by one rounding
 
 
-# One float32 rounding is 6e-8; about ten of them are what another order of summation makes of a weight in a step.
-_DISTURBANCE: Final = 1e-6
+# One float32 rounding is 6e-8; another order of summation changes a weight by about ten of them per step.
+_PERTURBATION: Final = 1e-6
 _TIMED_SECONDS, _TIMED_STEPS = 0.12, 200
 
 
 def reference_run(member: TrialConfig, shared: SharedSettings, *, steps: int) -> ReferenceRun:
-    """Trains a member for some steps in plain PyTorch, twice: as it is, and with its weights disturbed."""
-    costs, seconds, gradients = _plain_costs(member, shared, steps=steps, disturbance=0.0)
-    others, _, moved = _plain_costs(member, shared, steps=steps, disturbance=_DISTURBANCE)
-    spread = [
+    """Train a member for some steps in eager PyTorch, twice: as it is, and with perturbed weights."""
+    costs, seconds, gradients = _plain_costs(member, shared, steps=steps, perturbation=0.0)
+    others, _, moved = _plain_costs(member, shared, steps=steps, perturbation=_PERTURBATION)
+    sensitivity = [
         abs(one - other) / max(abs(one), 1e-12) if math.isfinite(one) and math.isfinite(other) else math.inf
         for one, other in zip(costs, others, strict=True)
     ]
-    gradient_spread = {
+    gradient_sensitivity = {
         name: float((gradient - moved[name]).norm() / gradient.norm().clamp(min=1e-30))
         for name, gradient in gradients.items()
     }
-    return ReferenceRun(costs, spread, seconds, gradients, gradient_spread)
+    return ReferenceRun(costs, sensitivity, seconds, gradients, gradient_sensitivity)
 
 
 def _plain_costs(
-    member: TrialConfig, shared: SharedSettings, *, steps: int, disturbance: float
+    member: TrialConfig, shared: SharedSettings, *, steps: int, perturbation: float
 ) -> tuple[list[float], float, dict[str, Tensor]]:
     one = build(member, shared)
     optimizer = optimizer_for(one.model, one.hyperparameters)
-    if disturbance:
+    if perturbation:
         own = torch.Generator(shared.device).manual_seed(0)
         with torch.no_grad():
             for parameter in one.model.parameters():
                 noise = torch.randn(parameter.shape, generator=own, device=shared.device)
-                parameter.mul_(1 + disturbance * noise)
+                parameter.mul_(1 + perturbation * noise)
     set_random_state(one.random_state, shared.device)
     costs: list[float] = []
     gradients: dict[str, Tensor] = {}
@@ -182,14 +184,14 @@ def _plain_costs(
         optimizer.step()
         took = clock(shared.device) - began
         fastest, spent = min(fastest, took), spent + took
-        # More steps than are compared, since the first ones are slow.
-        if len(costs) >= steps and (disturbance or spent > _TIMED_SECONDS or len(costs) >= _TIMED_STEPS):
+        # Time more steps than are compared, since the first ones are slow.
+        if len(costs) >= steps and (perturbation or spent > _TIMED_SECONDS or len(costs) >= _TIMED_STEPS):
             break
     return costs[:steps], fastest, gradients
 
 
 def endless(samples: Samples, hyperparameters: Hyperparameters, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of full size, epoch after epoch."""
+    """Yield batches of full size endlessly, epoch after epoch."""
     full = min(hyperparameters.batch_size, len(samples))
     for epoch in range(1_000_000):
         for x, y in batches(samples, size=hyperparameters.batch_size, seed=seed, epoch=epoch):
@@ -198,7 +200,7 @@ def endless(samples: Samples, hyperparameters: Hyperparameters, seed: int) -> It
 
 
 def clock(device: torch.device) -> float:
-    """Seconds of work: processor time of this thread on a CPU, which a busy machine does not disturb."""
+    """Return a clock in seconds; CPU time of this thread on a CPU, which is independent of other load."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return time.perf_counter()
@@ -206,12 +208,12 @@ def clock(device: torch.device) -> float:
 
 
 def random_state(device: torch.device) -> Tensor:
-    """The state of the generator that a forward pass on this device draws from."""
+    """Return the state of the generator that a forward pass on this device uses."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 def set_random_state(state: Tensor, device: torch.device) -> None:
-    """Puts it back."""
+    """Set the state of the generator."""
     if device.type == "cuda":
         torch.cuda.set_rng_state(state, device)
     else:
@@ -220,10 +222,10 @@ def set_random_state(state: Tensor, device: torch.device) -> None:
 
 @contextmanager
 def isolated_process(device: torch.device) -> Iterator[None]:
-    """One thread and own random numbers; the caller's go on afterwards as if nothing had been drawn.
+    """Use one thread and preserve the caller's random state in the block.
 
-    One thread, because small models lose to thread switching: on a busy two-core machine two threads were measured
-    60 times slower than one.
+    One thread, because small models are slowed by thread switching: on a busy two-core machine two threads were
+    measured 60 times slower than one.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Which learning rates make the loss go down: each tried by itself, all side by side."""
+"""Learning rate trials: trains a model at several learning rates, vectorized, and compares the losses."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from babysit.tuning.vectorized.executor import VectorizedExecutor
 
 @final
 class LRTrial(NamedTuple):
-    """What a learning rate made of the model."""
+    """The losses at one learning rate."""
 
     lr: float
-    costs: tuple[float, ...]  # of every batch, before its update; shorter when it died
-    stopped: str  # why it ended early (tuning/early_termination.py), or ""
+    costs: tuple[float, ...]  # per batch, before its update; shorter if it was stopped
+    stopped: str  # why it was stopped (tuning/early_termination.py), or ""
 
 
 def run_lr_trials(
@@ -37,22 +37,21 @@ def run_lr_trials(
     steps: int = 100,
     seed: int = 0,
 ) -> list[LRTrial]:
-    """Trains a copy of the model for some steps at each learning rate, on the same batches; the model is left as it
-    was.
+    """Train copies of the model for some steps at each learning rate, on the same batches.
 
-    A sweep that raises the learning rate from step to step tests each learning rate on weights that the learning rates
-    before have moved; here each begins where the model is.
+    The model is not changed. An LR range test raises the learning rate from step to step, so that each is tested on
+    weights that earlier ones have changed; here each starts from the same weights.
 
     Raises:
-        UserError: no learning rates, or a learning rate that is not a positive number.
+        UserError: no learning rates, or one that is not a positive number.
     """
     wrong = [lr for lr in lrs if not 0 < lr < math.inf]
     if wrong or not lrs:
         raise UserError(
             f"the learning rates to try are {list(lrs)}", do="Give positive numbers, such as 1e-4 1e-3 1e-2"
         )
-    places = shuffled(len(samples), seed=seed, epoch=0)[: steps * batch_size]
-    train = samples.take(places)
+    indices = shuffled(len(samples), seed=seed, epoch=0)[: steps * batch_size]
+    train = samples.take(indices)
     epochs = max(1, round(steps * min(batch_size, len(train)) / len(train)))
 
     def build(_: dict[str, Value]) -> nn.Module:
@@ -66,10 +65,10 @@ def run_lr_trials(
         batch_size=batch_size,
         device=str(next((parameter.device for parameter in model.parameters()), torch.device("cpu"))),
     )
-    members = [TrialConfig(number=place, parameters={"lr": float(lr)}, seed=seed) for place, lr in enumerate(lrs)]
+    members = [TrialConfig(number=number, parameters={"lr": float(lr)}, seed=seed) for number, lr in enumerate(lrs)]
     population = VectorizedExecutor(workload)
     try:
         found = {advance.number: advance for advance in population.advance(members, epochs=epochs)}
     finally:
         population.close()
-    return [LRTrial(float(lr), found[place].costs, found[place].stopped) for place, lr in enumerate(lrs)]
+    return [LRTrial(float(lr), found[number].costs, found[number].stopped) for number, lr in enumerate(lrs)]

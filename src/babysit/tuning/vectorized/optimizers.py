@@ -1,8 +1,8 @@
-"""The optimizers for many members at once: every coefficient is a number per member.
+"""Optimizers for many members at once: every coefficient is a vector over members.
 
-PyTorch's optimizers take one learning rate for all. These work on stacked tensors (members, …) in place, with the
-formulas and the names of PyTorch's, so that a member's state can go from one to the other. Everything that depends on
-the step (schedules, bias corrections) is computed beforehand in float64 for a whole epoch: `coefficients`.
+PyTorch's optimizers take one learning rate for all. These update stacked tensors (members, …) in place, with PyTorch's
+formulas and state names, so that a member's state can be exchanged with them. Everything that depends on the step
+(schedules, bias corrections) is computed in float64 for an epoch in advance: `coefficients`.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Moments = Mapping[str, Tensors]  # by PyTorch's name of the state, then by param
 
 _SMALL: Final = {"adam": 1e-8, "adamw": 1e-8, "rmsprop": 1e-8, "adagrad": 1e-10}  # PyTorch's eps
 _CLIP_SMALL: Final = 1e-6  # added to the norm by clip_grad_norm_
-# So large a sum that Adagrad divides by its root alone, whatever the gradient.
+# A sum so large that Adagrad divides by its root alone, whatever the gradient.
 PLAIN_SUM: Final = 1e12
 
 # The rows of `coefficients`, in their order.
 ROWS: Final = (
     *("lr", "weight_decay", "momentum", "grad_clip_norm"),
-    # What is left of 1 is taken in float64: 1 - 0.999 in float32 is off by 1.3e-5.
+    # 1 - beta is computed in float64: 1 - 0.999 in float32 is off by 1.3e-5.
     *("beta1", "rest1", "beta2", "rest2", "step_size", "root", "keep"),
 )
 
 
 def slots(hyperparameters: Hyperparameters) -> tuple[str, ...]:
-    """What is kept for every parameter, by PyTorch's names."""
+    """Return the names of the optimizer state per parameter, as in PyTorch."""
     momentum = () if hyperparameters.momentum is None else ("momentum_buffer",)
     return {
         "adam": ("exp_avg", "exp_avg_sq"),
@@ -45,17 +45,17 @@ def slots(hyperparameters: Hyperparameters) -> tuple[str, ...]:
     }.get(hyperparameters.optimizer, momentum)
 
 
-def coefficients(recipes: Sequence[Hyperparameters], *, step: int, epoch: int, steps: int) -> NDArray[np.float64]:
-    """The numbers of the next steps of an epoch: (steps, rows, members), rows as in ROWS.
+def coefficients(configs: Sequence[Hyperparameters], *, step: int, epoch: int, steps: int) -> NDArray[np.float64]:
+    """Return the coefficients of the next steps of an epoch: (steps, rows, members), rows as in ROWS.
 
     Args:
-        recipes: one a member, of one kind of optimizer.
-        step: how many steps the members have done.
-        epoch: how many epochs.
-        steps: for how many steps.
+        configs: one per member, all of one kind of optimizer.
+        step: number of steps done.
+        epoch: number of epochs done.
+        steps: number of steps to compute.
     """
-    table = np.empty((steps, len(ROWS), len(recipes)))
-    for place, hyperparameters in enumerate(recipes):
+    table = np.empty((steps, len(ROWS), len(configs)))
+    for index, hyperparameters in enumerate(configs):
         lrs = np.array([hyperparameters.lr_at(step + i, epoch) for i in range(steps)])
         count = step + 1 + np.arange(steps)
         rows = {
@@ -72,23 +72,23 @@ def coefficients(recipes: Sequence[Hyperparameters], *, step: int, epoch: int, s
             "keep": 1 - lrs * hyperparameters.weight_decay,
         }
         for row, name in enumerate(ROWS):
-            table[:, row, place] = rows[name]
+            table[:, row, index] = rows[name]
     return table
 
 
 def plain_descent(hyperparameters: Hyperparameters, numbers: Tensor) -> Tensor:
-    """Numbers of a first step that take the (clipped) gradient itself off each parameter, whatever the optimizer.
+    """Return coefficients with which a first step subtracts the (clipped) gradient itself, for any optimizer.
 
     Args:
-        hyperparameters: the kind.
-        numbers: (rows, members), those of the first step; only the limit of the gradients is kept. Adagrad's sum must
-            be PLAIN_SUM beforehand.
+        hyperparameters: the kind of optimizer.
+        numbers: (rows, members), those of the first step; only the gradient norm limit is used. Adagrad's sum must be
+            PLAIN_SUM.
     """
     small = _SMALL.get(hyperparameters.optimizer, 1.0)
     lr = {"rmsprop": small, "adagrad": math.sqrt(PLAIN_SUM)}.get(hyperparameters.optimizer, 1.0)
-    # Nothing of the squared gradients comes in, so that what is divided by is PyTorch's eps alone.
-    told = {"lr": lr, "beta2": 1.0, "rest1": 1.0, "step_size": small, "root": 1.0, "keep": 1.0}
-    table = torch.tensor([told.get(name, 0.0) for name in ROWS])[:, None].to(numbers).expand_as(numbers).clone()
+    # The squared gradients get weight 0, so that the divisor is PyTorch's eps alone.
+    values = {"lr": lr, "beta2": 1.0, "rest1": 1.0, "step_size": small, "root": 1.0, "keep": 1.0}
+    table = torch.tensor([values.get(name, 0.0) for name in ROWS])[:, None].to(numbers).expand_as(numbers).clone()
     table[ROWS.index("grad_clip_norm")] = numbers[ROWS.index("grad_clip_norm")]
     return table
 
@@ -96,10 +96,10 @@ def plain_descent(hyperparameters: Hyperparameters, numbers: Tensor) -> Tensor:
 def update(
     hyperparameters: Hyperparameters, numbers: Tensor, *, parameters: Tensors, gradients: Tensors, moments: Moments
 ) -> None:
-    """One step of all members, in place.
+    """Update all members by one step, in place.
 
     Args:
-        hyperparameters: the kind: which optimizer, whether there is momentum and clipping. Its numbers are not read.
+        hyperparameters: the kind of optimizer, and whether there is momentum and clipping. Its numbers are not used.
         numbers: (rows, members), one step of `coefficients`.
         parameters: (members, …) each.
         gradients: likewise.
@@ -110,19 +110,19 @@ def update(
         gradients = _clipped(gradients, row["grad_clip_norm"])
     for name, parameter in parameters.items():
         wide = {key: value.reshape(-1, *[1] * (parameter.dim() - 1)) for key, value in row.items()}
-        kept = {slot: moments[slot][name] for slot in moments}
-        _update_one(hyperparameters, wide, parameter, gradients[name], kept)
+        state = {slot: moments[slot][name] for slot in moments}
+        _update_one(hyperparameters, wide, parameter, gradients[name], state)
 
 
 def _clipped(gradients: Tensors, grad_clip_norm: Tensor) -> dict[str, Tensor]:
-    """Each member's gradients made shorter where their norm is above its own limit."""
+    """Scale each member's gradients down where their norm exceeds its limit."""
     squares = torch.stack([gradient.square().reshape(len(gradient), -1).sum(1) for gradient in gradients.values()])
     shrink = (grad_clip_norm / (squares.sum(0).sqrt() + _CLIP_SMALL)).clamp(max=1.0)
     return {name: gradient * shrink.reshape(-1, *[1] * (gradient.dim() - 1)) for name, gradient in gradients.items()}
 
 
 def _update_one(
-    hyperparameters: Hyperparameters, row: Tensors, parameter: Tensor, gradient: Tensor, kept: Tensors
+    hyperparameters: Hyperparameters, row: Tensors, parameter: Tensor, gradient: Tensor, state: Tensors
 ) -> None:
     kind = hyperparameters.optimizer
     if kind == "adamw":
@@ -130,26 +130,26 @@ def _update_one(
     else:
         gradient = gradient + row["weight_decay"] * parameter
     if kind in {"adam", "adamw"}:
-        first, second = kept["exp_avg"], kept["exp_avg_sq"]
+        first, second = state["exp_avg"], state["exp_avg_sq"]
         first.add_((gradient - first) * row["rest1"])
         second.mul_(row["beta2"]).add_(gradient * gradient * row["rest2"])
         parameter.sub_(row["step_size"] * first / (second.sqrt() / row["root"] + _SMALL[kind]))
     elif kind == "rmsprop":
-        second = kept["square_avg"]
+        second = state["square_avg"]
         second.mul_(row["beta2"]).add_(gradient * gradient * row["rest2"])
         direction = gradient / (second.sqrt() + _SMALL[kind])
-        parameter.sub_(row["lr"] * _with_momentum(direction, row, kept))
+        parameter.sub_(row["lr"] * _with_momentum(direction, row, state))
     elif kind == "adagrad":
-        total = kept["sum"]
+        total = state["sum"]
         total.add_(gradient * gradient)
         parameter.sub_(row["lr"] * gradient / (total.sqrt() + _SMALL[kind]))
     else:
-        direction = _with_momentum(gradient, row, kept)
+        direction = _with_momentum(gradient, row, state)
         if kind == "nesterov":
             direction = gradient + row["momentum"] * direction
         parameter.sub_(row["lr"] * direction)
 
 
-def _with_momentum(direction: Tensor, row: Tensors, kept: Tensors) -> Tensor:
-    buffer = kept.get("momentum_buffer")
+def _with_momentum(direction: Tensor, row: Tensors, state: Tensors) -> Tensor:
+    buffer = state.get("momentum_buffer")
     return direction if buffer is None else buffer.mul_(row["momentum"]).add_(direction)

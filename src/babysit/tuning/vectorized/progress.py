@@ -1,4 +1,4 @@
-"""What members did in one advance, and how far it is."""
+"""Collects the results of one `advance`, and its progress."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from babysit.tuning.vectorized.validation import ValidationResult, validate
 @final
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far an advance is."""
+    """Progress of one `advance`."""
 
-    alive: int  # members of the present group that train on
-    steps: int  # steps of all members in this advance so far
+    alive: int  # members of the current group still in training
+    steps: int  # total over all members so far
     seconds: float
-    form: str  # how they are trained
+    backend: str  # how they are trained
 
 
 @final
 class Record:
-    """What members did in one advance."""
+    """Collects losses and times of the members in one `advance`."""
 
     def __init__(self, members: Sequence[MemberState]) -> None:
         self._costs: dict[int, list[float]] = {one.member.number: [] for one in members}
@@ -38,29 +38,29 @@ class Record:
         self._began = time.perf_counter()
 
     def of(self, part: EpochResult, group: Group, shared: SharedSettings, *, last: bool) -> list[TrainResult]:
-        """Takes in an epoch of a chunk and gives the members that have ended: died, or come to the `last` epoch."""
+        """Add an epoch of a chunk; return results of members that stopped or, if it is the `last` epoch, finished."""
         live = [
-            one for place, one in enumerate(part.members) if not part.outcome.stopped[place] and last
+            one for index, one in enumerate(part.members) if not part.outcome.stopped[index] and last
         ]  # fmt: skip
-        scores = validate(live, group.traits.template, group.fixed, part.form, shared) if live else []
+        scores = validate(live, group.traits.template, group.fixed, part.backend, shared) if live else []
         by_number = {one.member.number: found for one, found in zip(live, scores, strict=True)}
         ended = []
-        for place, one in enumerate(part.members):
-            number, stopped = one.member.number, part.outcome.stopped[place]
-            self._costs[number] += part.outcome.costs[place]
+        for index, one in enumerate(part.members):
+            number, stopped = one.member.number, part.outcome.stopped[index]
+            self._costs[number] += part.outcome.costs[index]
             self._seconds[number] += part.outcome.seconds / len(part.members)
             found = by_number.get(number)
             if not stopped.startswith(FOR_PLAIN) and (stopped or found is not None):
                 stopped = stopped or (stop_reason(one.initial_cost, [found.loss]) if found else "")
-                ended.append(self._advance(one, stopped, found, part.form))
+                ended.append(self._advance(one, stopped, found, part.backend))
         return ended
 
-    def progress(self, alive: int, form: Backend) -> Progress:
-        """How far it is."""
+    def progress(self, alive: int, backend: Backend) -> Progress:
+        """Return the progress."""
         steps = sum(len(costs) for costs in self._costs.values())
-        return Progress(alive=alive, steps=steps, seconds=time.perf_counter() - self._began, form=str(form))
+        return Progress(alive=alive, steps=steps, seconds=time.perf_counter() - self._began, backend=str(backend))
 
-    def _advance(self, one: MemberState, stopped: str, found: ValidationResult | None, form: Backend) -> TrainResult:
+    def _advance(self, one: MemberState, stopped: str, found: ValidationResult | None, backend: Backend) -> TrainResult:
         number = one.member.number
         return TrainResult(
             number=number,
@@ -71,5 +71,5 @@ class Record:
             metric_name=found.name if found else "",
             stopped=stopped,
             seconds=self._seconds[number],
-            backend=str(form),
+            backend=str(backend),
         )

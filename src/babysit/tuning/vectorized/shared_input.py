@@ -1,4 +1,4 @@
-"""The dense layer that alone sees the inputs: that of all members can be one product."""
+"""Finds a dense layer that alone reads the inputs: the products of all members can be computed as one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from babysit.tuning.vectorized.signature import Parts, PreparedDropout, noted_dr
 
 @final
 class _ReachedError(Exception):
-    """Thrown by the dense layer when its input is known."""
+    """Raised by a hook of the dense layer when its input is known."""
 
 
 def input_of(template: nn.Module, name: str, values: dict[str, Tensor], x: Tensor) -> Tensor:
-    """What the named layer of the template gets for these inputs; nothing behind it runs."""
+    """Return the input of the named layer for these inputs; later layers do not run."""
     found: list[Tensor] = []
 
     def reached(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -35,7 +35,7 @@ def input_of(template: nn.Module, name: str, values: dict[str, Tensor], x: Tenso
 
 
 def find_first_dense(template: nn.Module, x: Tensor, *, parts: Parts) -> str:
-    """The first dense layer, when what it sees depends on the inputs alone; else ""."""
+    """Return the first dense layer if its input depends on the model's inputs alone, else ""."""
     names = {id(module): name for name, module in template.named_modules()}
     seen: list[tuple[str, bool]] = []
 
@@ -53,7 +53,7 @@ def find_first_dense(template: nn.Module, x: Tensor, *, parts: Parts) -> str:
         for handle in handles:
             handle.remove()
     order = [name for name, _ in seen]
-    for place, (name, plain) in enumerate(seen):
+    for position, (name, plain) in enumerate(seen):
         module = template.get_submodule(name)
         if type(module) is nn.Linear:
             weights = [id(weight) for _, weight in template.named_parameters(remove_duplicate=False)]
@@ -61,27 +61,27 @@ def find_first_dense(template: nn.Module, x: Tensor, *, parts: Parts) -> str:
             alone = alone and f"{name}.weight" in parts.trained
             return name if plain and alone and name else ""
         moves = any(buffer.rpartition(".")[0] == name for buffer in parts.moving)
-        if moves or isinstance(module, PreparedDropout) or place > 8:
+        if moves or isinstance(module, PreparedDropout) or position > 8:
             return ""
     return ""
 
 
 def is_fed_directly(template: nn.Module, name: str, x: Tensor) -> bool:
-    """Whether a dense layer sees the batch itself, and the model gives the same when nobody else sees it."""
-    if not x.is_floating_point():  # numbers of words or classes are looked up, not multiplied
+    """Check whether a dense layer reads the batch unchanged and no other layer affects the result by reading it."""
+    if not x.is_floating_point():  # token or class indices are looked up, not multiplied
         return False
     seen: list[Tensor] = []
 
     def before(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         seen.append(inputs[0])
-        return (seen[0],)  # in the second pass what it saw in the first
+        return (seen[0],)  # in the second pass, the input of the first
 
     try:
-        own = copy.deepcopy(template)  # what a forward pass keeps of such inputs must stay with nobody
+        own = copy.deepcopy(template)  # the forward pass may store such inputs
         own.get_submodule(name).register_forward_pre_hook(before)
         with torch.no_grad(), noted_dropout(own, []):
             one, other = own(x), own(torch.full_like(x, torch.nan))
-    except Exception:  # an index made of the inputs, or a check that they are finite: somebody else reads them
+    except Exception:  # indexing by the inputs or a check that they are finite: something else reads them
         return False
     same = isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
     return same and seen[0].data_ptr() == x.data_ptr() and seen[0].shape == x.flatten(1).shape

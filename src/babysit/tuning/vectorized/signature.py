@@ -1,4 +1,4 @@
-"""What makes two members alike enough to be trained as one: the same modules, shapes and constants."""
+"""Signatures: members with the same modules, shapes and constants can be trained as one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from torch.utils.hooks import RemovableHandle
 
 from babysit.training.hyperparameters import Hyperparameters
 
-# Modules whose random numbers are one draw of a mask, so that it can be drawn beforehand and shared.
-_WHOLE: Final = (nn.Dropout,)
+# Modules whose random numbers are a single mask, so that it can be drawn in advance and shared.
+_ELEMENTWISE: Final = (nn.Dropout,)
 _BY_CHANNEL: Final = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _LONG: Final = 100  # a longer list holds data, not settings
 _PLAIN: Final = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.Size)
@@ -27,9 +27,9 @@ _PLAIN: Final = (bool, int, float, complex, str, bytes, type(None), torch.dtype,
 
 @final
 class PreparedDropout(nn.Module):
-    """Dropout whose mask is given: `noise` is 0 where a value is dropped and 1 / (1 - p) elsewhere.
+    """Dropout with a given mask: `noise` is 0 where a value is dropped and 1 / (1 - p) elsewhere.
 
-    So p may differ from member to member, and the same draws serve every way of training.
+    So p may differ between members, and all backends use the same draws.
     """
 
     noise: Tensor
@@ -38,15 +38,15 @@ class PreparedDropout(nn.Module):
         super().__init__()
         self.by_channel = kind in _BY_CHANNEL
         self.register_buffer("noise", torch.ones(()))
-        self.asked: list[tuple[int, ...]] | None = None  # the shapes of the masks, while somebody takes notes
+        self.requested: list[tuple[int, ...]] | None = None  # shapes of the masks, while recorded
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input times the mask; untouched in eval mode."""
+        """Multiply the input by the mask; the identity in eval mode."""
         if not self.training:
             return x
         shape = (*x.shape[:2], *[1] * (x.dim() - 2)) if self.by_channel else tuple(x.shape)
-        if self.asked is not None:
-            self.asked.append(shape)
+        if self.requested is not None:
+            self.requested.append(shape)
             return x
         if self.noise.dim() and tuple(self.noise.shape) != shape:
             raise RuntimeError(f"dropout of shape {tuple(x.shape)} with a mask of shape {tuple(self.noise.shape)}")
@@ -54,31 +54,31 @@ class PreparedDropout(nn.Module):
 
 
 def make_template(model: nn.Module) -> nn.Module:
-    """A copy of the model whose dropout takes its masks as buffers; raises what copying it raises."""
+    """Copy the model with dropout that takes its masks as buffers; raises any error of copying."""
     template = copy.deepcopy(model)
     replaced: dict[int, PreparedDropout] = {}
     for module in list(template.modules()):
         for name, child in list(module.named_children()):
-            if type(child) in (*_WHOLE, *_BY_CHANNEL):
+            if type(child) in (*_ELEMENTWISE, *_BY_CHANNEL):
                 module_for = replaced.setdefault(id(child), PreparedDropout(type(child)))
                 module_for.train(child.training)
                 setattr(module, name, module_for)
     return template
 
 
-def dropout_shares(model: nn.Module) -> dict[str, float]:
-    """By module name, the share that each replaceable dropout drops."""
+def dropout_probabilities(model: nn.Module) -> dict[str, float]:
+    """Return the drop probability of each replaceable dropout by module name."""
     return {
         name: float(module.p)
         for name, module in model.named_modules()
-        if type(module) in (*_WHOLE, *_BY_CHANNEL) and isinstance(module.p, float | int)
+        if type(module) in (*_ELEMENTWISE, *_BY_CHANNEL) and isinstance(module.p, float | int)
     }
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """A model's tensors by what becomes of them in training."""
+    """Names of a model's tensors by their role in training."""
 
     trained: tuple[str, ...]  # parameters that get a gradient
     moving: tuple[str, ...]  # buffers that a forward pass changes
@@ -86,16 +86,16 @@ class Parts:
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, without their gradients; a shared one under its first name only."""
+    """Return parameters and buffers by name, detached; shared ones under their first name only."""
     return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
 
 
 def signature(model: nn.Module, hyperparameters: Hyperparameters) -> str:
-    """Equal for models that compute the same function of their trained weights, as far as can be seen.
+    """Return a hash that is equal for models computing the same function of their trained weights, by inspection.
 
-    Names, shapes, kinds and settings of the modules, which parameters are shared or frozen, and the words that change
-    the step itself: batch size, optimizer, whether there is momentum or clipping. What cannot be seen (a global that
-    changes, a number inside an object of C) is found by running both: likeness.py.
+    Includes names, shapes, types and settings of the modules, shared or frozen parameters, and what changes the step:
+    batch size, optimizer, momentum and clipping. What cannot be inspected (a global that changes, a number inside a C
+    object) is found by running both: equivalence.py.
     """
     facts: list[object] = [
         hyperparameters.batch_size,
@@ -105,9 +105,9 @@ def signature(model: nn.Module, hyperparameters: Hyperparameters) -> str:
     ]
     names: dict[int, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        dropout = type(module) in (*_WHOLE, *_BY_CHANNEL)
+        dropout = type(module) in (*_ELEMENTWISE, *_BY_CHANNEL)
         facts.append((name, type(module).__module__, type(module).__qualname__, stable_repr(type(module).forward)))
-        facts.append(_class_shown(type(module)))
+        facts.append(_class_contents(type(module)))
         facts.append(
             sorted((key, stable_repr(value)) for key, value in _settings(module) if not (dropout and key == "p"))
         )
@@ -120,7 +120,7 @@ def signature(model: nn.Module, hyperparameters: Hyperparameters) -> str:
 
 
 def content_hash(tensors: Mapping[str, Tensor]) -> str:
-    """Equal for equal values."""
+    """Return a hash of the values."""
     digest = hashlib.sha256()
     for name, tensor in tensors.items():
         digest.update(name.encode())
@@ -129,7 +129,7 @@ def content_hash(tensors: Mapping[str, Tensor]) -> str:
 
 
 def stable_repr(value: object, depth: int = 4) -> str:
-    """A setting of a module as text: plain values by value, tensors by content, functions by their code."""
+    """Convert a setting of a module to text: plain values by value, tensors by content, functions by code."""
     if isinstance(value, _PLAIN):
         return repr(value)
     if isinstance(value, Tensor):
@@ -138,16 +138,16 @@ def stable_repr(value: object, depth: int = 4) -> str:
         return f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
     if isinstance(value, type | types.BuiltinFunctionType):
         return f"{value.__module__}.{value.__qualname__}"
-    if isinstance(value, nn.Module | RemovableHandle) or depth == 0:  # modules are looked at by themselves
+    if isinstance(value, nn.Module | RemovableHandle) or depth == 0:  # modules are inspected separately
         return type(value).__qualname__
     if isinstance(value, tuple | list | dict | set | frozenset):
-        return _collection_shown(value, depth - 1)
+        return _collection_repr(value, depth - 1)
     if isinstance(value, functools.partial | types.MethodType | types.FunctionType):
-        return _function_shown(value, depth - 1)
+        return _function_repr(value, depth - 1)
     return f"{type(value).__qualname__}{stable_repr([getattr(value, '__dict__', None), _slots(value)], depth)}"
 
 
-def _collection_shown(value: Collection[object], depth: int) -> str:
+def _collection_repr(value: Collection[object], depth: int) -> str:
     if len(value) > _LONG:
         return f"{type(value).__qualname__} of {len(value)}"
     if isinstance(value, dict):
@@ -156,27 +156,25 @@ def _collection_shown(value: Collection[object], depth: int) -> str:
     return f"[{', '.join(sorted(parts) if isinstance(value, set | frozenset) else parts)}]"
 
 
-def _function_shown(value: functools.partial[object] | types.MethodType | types.FunctionType, depth: int) -> str:
+def _function_repr(value: functools.partial[object] | types.MethodType | types.FunctionType, depth: int) -> str:
     if isinstance(value, functools.partial):
         return stable_repr([value.func, list(value.args), value.keywords], depth)
     if isinstance(value, types.MethodType):
         return stable_repr([value.__func__, value.__self__], depth)
     closed = [cell.cell_contents for cell in value.__closure__ or () if not _is_empty(cell)]
     held = stable_repr([closed, value.__defaults__, value.__kwdefaults__], depth)
-    return f"{value.__module__}.{value.__qualname__}{_code_shown(value.__code__)}{held}"
+    return f"{value.__module__}.{value.__qualname__}{_code_hash(value.__code__)}{held}"
 
 
 @functools.lru_cache(maxsize=1024)
-def _code_shown(code: types.CodeType) -> str:
-    """Equal for the same instructions, wherever they stand."""
-    parts: list[str] = [
-        _code_shown(part) if isinstance(part, types.CodeType) else repr(part) for part in code.co_consts
-    ]
+def _code_hash(code: types.CodeType) -> str:
+    """Return a hash that is equal for the same instructions, wherever they are defined."""
+    parts: list[str] = [_code_hash(part) if isinstance(part, types.CodeType) else repr(part) for part in code.co_consts]
     return hashlib.sha256(repr((code.co_code, parts, code.co_names)).encode()).hexdigest()
 
 
 def _slots(value: object) -> dict[str, object]:
-    """What an object keeps outside of a __dict__, by name."""
+    """Return the attributes of an object outside its __dict__, by name."""
     found: dict[str, object] = {}
     for kind in type(value).__mro__:
         names = vars(kind).get("__slots__", ())
@@ -186,8 +184,8 @@ def _slots(value: object) -> dict[str, object]:
     return found
 
 
-def _class_shown(kind: type) -> list[tuple[str, str]]:
-    """The code and the constants of a user's class: one made inside a function can differ from call to call."""
+def _class_contents(kind: type) -> list[tuple[str, str]]:
+    """Return the code and constants of a user's class: one defined in a function can differ from call to call."""
     return [
         (name, stable_repr(value))
         for base in kind.__mro__
@@ -200,14 +198,14 @@ def _class_shown(kind: type) -> list[tuple[str, str]]:
 def _is_empty(cell: types.CellType) -> bool:
     try:
         _ = cell.cell_contents
-    except ValueError:  # a name that was never given a value
+    except ValueError:  # a name that was never assigned
         return True
     return False
 
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:
     hidden = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
-    # Hooks are filed under numbers that torch counts up for all modules of a process; only the hooks themselves speak.
+    # Hooks are stored under numbers that torch increments for all modules of a process; only the hooks matter.
     return [
         (key, list(value.values()) if "_hooks" in key and isinstance(value, dict) else value)
         for key, value in vars(module).items()
@@ -217,20 +215,20 @@ def _settings(module: nn.Module) -> list[tuple[str, object]]:
 
 @contextmanager
 def noted_dropout(template: nn.Module, notes: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
-    """While it lasts, prepared dropout lets everything through and writes down the mask that it would have needed."""
+    """Make prepared dropout the identity in the block and record the masks it would need."""
     prepared = [(name, module) for name, module in template.named_modules() if isinstance(module, PreparedDropout)]
     for name, module in prepared:
-        module.asked = _Labelled(name, notes)
+        module.requested = _NamedList(name, notes)
     try:
         yield
     finally:
         for _, module in prepared:
-            module.asked = None
+            module.requested = None
 
 
 @final
-class _Labelled(list[tuple[int, ...]]):
-    """A list that passes what is appended on, with a name."""
+class _NamedList(list[tuple[int, ...]]):
+    """A list that forwards appended items with a name."""
 
     def __init__(self, name: str, notes: list[tuple[str, tuple[int, ...]]]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a member has learned so far, and how several of them become one stack and members again."""
+"""The state of members, and stacking and unstacking of several of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from babysit.tuning.vectorized.signature import Parts
 @final
 @dataclass(kw_only=True, eq=False)
 class MemberState:
-    """A member under training. Its tensors are its own; a stack holds copies while it trains."""
+    """A member in training. It owns its tensors; a stack holds copies while it trains."""
 
     member: TrialConfig
     hyperparameters: Hyperparameters
@@ -29,9 +29,9 @@ class MemberState:
     moments: dict[str, dict[str, Tensor]]  # by PyTorch's name of the state, then by parameter
     moving: dict[str, Tensor]  # buffers that training changes
     random_state: Tensor
-    dropped: tuple[float, ...]  # the share that each mask drops, in the order of the sites
-    own_cost: float  # of the first batch, by its own module in plain PyTorch
-    forward_seconds: float  # what that took
+    dropped: tuple[float, ...]  # drop probability of each mask, in the order of the sites
+    own_cost: float  # loss of the first batch, by its own module in eager PyTorch
+    forward_seconds: float  # duration of that forward pass
     epoch: int = 0
     step: int = 0
     initial_cost: float = float("nan")
@@ -40,14 +40,14 @@ class MemberState:
 
 
 def new_moments(hyperparameters: Hyperparameters, parameters: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Zeros for everything that the optimizer keeps."""
+    """Return the initial optimizer state, all zeros."""
     return {
         slot: {name: torch.zeros_like(tensor) for name, tensor in parameters.items()} for slot in slots(hyperparameters)
     }
 
 
 def stacked(members: Sequence[MemberState], fixed: dict[str, Tensor], parts: Parts, *, channels_last: bool) -> Stack:
-    """One stack of copies, in this order; the kernels of a single member perhaps with the channels innermost."""
+    """Stack copies of the members in this order; convolutions of a single member optionally channels last."""
     first = members[0]
 
     def together(tensors: Sequence[Tensor]) -> Tensor:
@@ -67,17 +67,17 @@ def stacked(members: Sequence[MemberState], fixed: dict[str, Tensor], parts: Par
 
 
 def unstack_into(stack: Stack, members: Sequence[MemberState]) -> None:
-    """Copies what the stack has become into the members; rows beyond them are filling and are left."""
-    for place, one in enumerate(members):
-        one.parameters = {name: tensor[place].clone() for name, tensor in stack.parameters.items()}
+    """Unstack into the members; padding rows are ignored."""
+    for index, one in enumerate(members):
+        one.parameters = {name: tensor[index].clone() for name, tensor in stack.parameters.items()}
         one.moments = {
-            slot: {name: tensor[place].clone() for name, tensor in tensors.items()}
+            slot: {name: tensor[index].clone() for name, tensor in tensors.items()}
             for slot, tensors in stack.moments.items()
         }
-        one.moving = {name: tensor[place].clone() for name, tensor in stack.moving.items()}
+        one.moving = {name: tensor[index].clone() for name, tensor in stack.moving.items()}
 
 
-def bytes_each(learned: MemberState) -> int:
-    """How much memory a member takes while it trains: weights, gradients and moments."""
-    weights = sum(tensor.nbytes for tensor in learned.parameters.values())
-    return weights * (2 + len(learned.moments)) + sum(tensor.nbytes for tensor in learned.moving.values())
+def bytes_each(member: MemberState) -> int:
+    """Return the memory of a member in training: weights, gradients and moments."""
+    weights = sum(tensor.nbytes for tensor in member.parameters.values())
+    return weights * (2 + len(member.moments)) + sum(tensor.nbytes for tensor in member.moving.values())

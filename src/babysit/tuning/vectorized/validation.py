@@ -1,4 +1,4 @@
-"""How good members are on the validation samples, several at once."""
+"""Evaluates members on the validation samples, several at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BATCH = 512  # as in training/evaluate.py
 
 
 class ValidationResult(NamedTuple):
-    """Mean loss, and the score that suits the task."""
+    """Mean loss, and the metric of the task."""
 
     loss: float
     name: str
@@ -28,17 +28,21 @@ class ValidationResult(NamedTuple):
 
 
 def validate(
-    members: Sequence[MemberState], template: nn.Module, fixed: dict[str, Tensor], form: Backend, shared: SharedSettings
+    members: Sequence[MemberState],
+    template: nn.Module,
+    fixed: dict[str, Tensor],
+    backend: Backend,
+    shared: SharedSettings,
 ) -> list[ValidationResult]:
-    """Loss and score of each member in eval mode, in the order given.
+    """Evaluate loss and metric of each member in eval mode, in the order given.
 
-    Members trained side by side are evaluated so, when that gives what the first of them gives by itself.
+    Members trained side by side are evaluated so, if that matches the first of them evaluated alone.
     """
     alone = _alone(members[0], template, fixed, shared)
-    if form.way != ONE_BY_ONE and len(members) > 1:
+    if backend.strategy != ONE_BY_ONE and len(members) > 1:
         try:
             found = _together(members, template, fixed, shared)
-        except RuntimeError:  # an operation in eval mode that torch.vmap does not know
+        except RuntimeError:  # an operation in eval mode that torch.vmap does not support
             found = []
         if found and abs(found[0].loss - alone.loss) <= 1e-4 * max(abs(alone.loss), 1e-6):
             return [alone, *found[1:]]
@@ -46,7 +50,7 @@ def validate(
 
 
 def outputs(one: MemberState, template: nn.Module, fixed: dict[str, Tensor], shared: SharedSettings) -> Tensor:
-    """What the member's network gives for the validation samples, in eval mode."""
+    """Return the outputs of a member's network for the validation samples, in eval mode."""
     module = _loaded(one, template, fixed).eval()
     try:
         with torch.no_grad():
@@ -61,7 +65,7 @@ def _alone(one: MemberState, template: nn.Module, fixed: dict[str, Tensor], shar
 
 
 def _loaded(one: MemberState, template: nn.Module, fixed: dict[str, Tensor]) -> nn.Module:
-    """The template with the member's tensors in it."""
+    """Copy the member's tensors into the template."""
     values = {**one.parameters, **one.moving, **fixed}
     with torch.no_grad():
         for name, tensor in (*template.named_parameters(), *template.named_buffers()):
