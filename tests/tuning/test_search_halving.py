@@ -161,6 +161,6 @@ def test_rank_correlation_between_rungs_is_told_and_weak_ones_come_with_advice()
     strong = [trial(number, number / 10, 0.5 + number / 10) for number in range(12)]
     assert correlations(strong) == ["coarse: rank correlation +1.00 from epoch 1 to 3 (12 trials)"]
     weak = [trial(number, number / 10, math.sin(7.0 * number)) for number in range(12)]
-    assert "halve less" in correlations(weak)[0]
+    assert "use a smaller factor" in correlations(weak)[0]
     assert correlations([trial(number, 0.1) for number in range(12)]) == []
     assert correlations(strong[:4]) == []  # four of them can be in order by chance

@@ -123,9 +123,9 @@ def test_a_finished_search_is_answered_from_its_folder_without_training(tmp_path
 
 def test_another_space_or_other_data_are_another_search(tmp_path: Path):
     searched(tmp_path)
-    with pytest.raises(UserError, match="begun with another space"):
+    with pytest.raises(UserError, match="started with another space"):
         searched(tmp_path, space=read_space("lr=1e-3..1e2"))
-    with pytest.raises(UserError, match="begun with another settings"):
+    with pytest.raises(UserError, match="started with another settings"):
         searched(tmp_path, settings=SearchSettings(batch_size=16, stages=(Stage("coarse", 4, 1),)))
 
 
@@ -165,10 +165,10 @@ def test_a_full_disk_is_told_in_one_line_and_the_search_goes_on_later(tmp_path: 
 
     with monkeypatch.context() as patch:
         patch.setattr(SearchCheckpoint, "__enter__", on_a_small_disk)
-        with pytest.raises(UserError, match="cannot be written down: No space left on device") as told:
+        with pytest.raises(UserError, match="cannot write the search: No space left on device") as told:
             searched(tmp_path)
     assert str(tmp_path) in str(told.value)
-    assert "goes on from there" in str(told.value)
+    assert "the search resumes from them" in str(told.value)
     assert results_in(tmp_path) == 17  # and half a line
     assert shown(searched(tmp_path)) == expected
 
@@ -215,7 +215,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_costs_nothing_else(
 
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written down"):
+    with pytest.raises(UserError, match="cannot write the search"):
         searched(tmp_path / "file" / "search")
 
 
@@ -239,7 +239,7 @@ def test_members_of_a_checkpoint_that_cannot_be_read_whole_are_not_trained_twice
         assert searched(tmp_path).interrupted
     monkeypatch.setattr(SequentialExecutor, "load", half)
     again = searched(tmp_path)
-    assert any("trained again from their beginning: the rest cannot be read" in note for note in again.notes)
+    assert any("trained again from the start: the rest cannot be read" in note for note in again.notes)
     assert shown(again) == shown(searched(None))
 
 
@@ -255,7 +255,7 @@ def test_ctrl_c_and_then_the_same_folder_again_give_all_of_it(tmp_path: Path):
 
     first = searched(tmp_path, build=interrupting)
     assert first.interrupted
-    assert any("goes on from there" in note for note in first.notes)
+    assert any("to resume it" in note for note in first.notes)
     assert shown(searched(tmp_path)) == shown(searched(None))
 
 

@@ -190,11 +190,9 @@ def test_the_plan_says_when_a_sampler_begins_to_learn():
     space = read_space("lr=1e-5..1e-1")
     settings = SearchSettings(sampler="tpe")
     rungs = plans(settings.stages[0], space, settings, width=64)
-    assert plan_in_words(rungs, sampler="tpe").endswith("; tpe goes by results from trial 9 of the stage on")
+    assert plan_in_words(rungs, sampler="tpe").endswith("; tpe uses earlier results from trial 9 of the stage on")
     few = plans(Stage("few", 3, 1), space, settings, width=64)
-    assert plan_in_words(few, sampler="tpe").endswith(
-        "; tpe goes by results for none of them: there are too few trials"
-    )
+    assert plan_in_words(few, sampler="tpe").endswith("; tpe uses earlier results for no trial: the stage has too few")
     assert "results" not in plan_in_words(rungs)
 
 

@@ -46,9 +46,9 @@ def test_the_text_form_gives_log_ranges_choices_and_linear_shares():
     ("text", "words"),
     [
         ("", "nothing to search"),
-        ("lr", "not a hyperparameter"),
-        ("lr=", "not a hyperparameter"),
-        ("=1..2", "not a hyperparameter"),
+        ("lr", "expected name=values"),
+        ("lr=", "expected name=values"),
+        ("=1..2", "expected name=values"),
         ("lr=1e-4..", "two numbers"),
         ("lr=low..high", "two numbers"),
         ("lr=1e-4...1e-1", "two numbers"),
@@ -57,10 +57,10 @@ def test_the_text_form_gives_log_ranges_choices_and_linear_shares():
         ("lr=0..1", "lr=0..1:linear"),
         ("lr=1..2:quadratic", "linear or log"),
         ("lr=1..2 lr=3..4", "given twice"),
-        ("hidden=32,,64", "missing between two commas"),
+        ("hidden=32,,64", "empty value between two commas"),
         ("hidden=32,32", "same value twice"),
         ("dropout=0..1.5", "between 0 and 0.95"),
-        ("my-lr=1..2", "not a name"),
+        ("my-lr=1..2", "not a valid hyperparameter name"),
     ],
 )
 def test_a_mistyped_space_is_one_clear_line(text: str, words: str):
@@ -82,7 +82,7 @@ def test_whole_ends_stay_whole_and_a_batch_has_a_sample():
 def test_a_scale_searched_linearly_over_decades_is_warned_about():
     space = Space({"lr": Range(1e-4, 1e-1, linear=True), "dropout": Range(0, 0.5, linear=True), "b": Range(1, 9)})
     assert set(space.warnings) == {"lr"}
-    assert "nine in ten trials lie above 0.01" in space.warnings["lr"]
+    assert "90 % of the trials lie above 0.01" in space.warnings["lr"]
 
 
 @given(
@@ -130,8 +130,8 @@ def test_a_space_in_one_word_is_read_with_commas_between_its_parts():
     [
         ("momentum=0.5..0.9@optimizer=sgd", "depends on optimizer, which is not one of the choices"),
         ("optimizer=adam,sgd momentum=0.5..0.9@optimizer=sdg", "optimizer is never sdg"),
-        ("optimizer=adam,sgd momentum=0.5..0.9@optimizer", "behind @ stands no condition"),
-        ("a=1,2@b=1 b=1,2@a=1", "in a circle"),
+        ("optimizer=adam,sgd momentum=0.5..0.9@optimizer", "expected a condition"),
+        ("a=1,2@b=1 b=1,2@a=1", "circular conditions"),
     ],
 )
 def test_a_condition_that_cannot_hold_is_refused_in_one_line(text: str, words: str):

@@ -172,7 +172,7 @@ def test_what_was_saved_by_two_is_loaded_by_one_and_refused_by_others(lasting: L
     results = {r.number: r for r in again.advance(members, epochs=1)}
     assert all(close(results[number], expected[number]) for number in range(3))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="not the state of a executor"):
+    with pytest.raises(UserError, match="not the saved state of a worker pool"):
         again.load(tmp_path / "empty")
 
 

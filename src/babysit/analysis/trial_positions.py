@@ -159,8 +159,8 @@ def value_in(piece: StageRange) -> Callable[[float], float]:
 
 
 def diverged(trial: Trial) -> bool:
-    """The trial was stopped because of its cost (not by the user, nor by an error in the model)."""
-    return trial.state == TrialState.PRUNED and trial.reason.startswith("cost ")
+    """Check whether the trial was stopped because of its loss (not by the user, nor by an error in the model)."""
+    return trial.state == TrialState.PRUNED and trial.reason.startswith("loss ")
 
 
 def edge(placed: PositionedTrials) -> Edge:

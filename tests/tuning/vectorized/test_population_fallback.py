@@ -337,7 +337,7 @@ def test_a_program_that_breaks_in_the_middle_is_replaced_and_nothing_is_lost(mon
 
     monkeypatch.setattr(chunk._LossMonitor, "check", check)
     same(by_number(population, members(), epochs=3), expected)
-    assert any("a kernel broke" in note and "nothing was lost" in note for note in population.notes)
+    assert any("a kernel broke" in note and "no results were lost" in note for note in population.notes)
 
 
 def test_when_memory_is_short_half_as_many_are_trained_at_once(monkeypatch):

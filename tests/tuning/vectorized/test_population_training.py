@@ -155,7 +155,7 @@ def test_that_plain_pytorch_is_the_fastest_is_found_out_once(given, monkeypatch)
         population = VectorizedExecutor(given)
         found = by_number(population, at_lrs(*lrs), 1)
         assert {advance.backend for advance in found.values()} == {"one by one in plain PyTorch"}
-        assert "no other way is faster" in population.notes[0]
+        assert "no backend is faster" in population.notes[0]
     assert calls == [1]
     group._KNOWN.clear()
 
