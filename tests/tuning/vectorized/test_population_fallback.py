@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import random
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -158,11 +159,11 @@ NETWORKS = {
     "following": (lambda _: Following(), ""),
     "tied": (lambda _: Tied(), ""),
     "hidden": (lambda given: Hidden(1 + 50 * given["lr"]), ""),
-    "boxed": (lambda given: Boxed(1 + 50 * given["lr"]), "cannot be seen from outside"),
+    "boxed": (lambda given: Boxed(1 + 50 * given["lr"]), "inspection cannot detect"),
     "headless": (bent, ""),
     "headless, in C": (
         lambda given: Headless(operator.methodcaller("relu" if given["lr"] > 0.01 else "tanh")),
-        "cannot be seen from outside",
+        "inspection cannot detect",
     ),
     "rising": (lambda given: Rising(1 + 50 * given["lr"]), ""),
     "cumulative norm": (lambda _: with_norm(momentum=None), "BatchNorm1d '1'"),
@@ -379,7 +380,7 @@ def test_a_form_that_rounds_its_way_to_other_costs_is_refused(monkeypatch):
     population = VectorizedExecutor(given)
     found = by_number(population, [TrialConfig(number=n, parameters={"lr": 0.05 + n / 100}) for n in range(4)])
     same(found, expected)
-    assert "where plain PyTorch gives" in population.notes[0]
+    assert re.search(r"loss \S+ at step \d, but \S+ in plain PyTorch", population.notes[0])
 
 
 class InPlace(nn.Module):

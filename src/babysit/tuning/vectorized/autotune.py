@@ -115,7 +115,7 @@ def _difference(rows: list[list[float]], backend: Backend, bench: BenchmarkSet) 
             allowed = max(_BF16_TOLERANCE if backend.bf16 else _FLOOR, _ROUNDINGS * sensitivity)
             found = rows[step][lane]
             if not abs(found - expected) <= allowed * max(abs(expected), 1e-3 * measure.costs[0]):
-                return f"loss {found:.6g} at step {step}, but {expected:.6g} in eager PyTorch"
+                return f"loss {found:.6g} at step {step}, but {expected:.6g} in plain PyTorch"
     return ""
 
 
