@@ -61,8 +61,7 @@ class _WorkerState:
 class PoolExecutor:
     """An `Executor` over a pool of workers.
 
-    Members stay on their worker, which holds their weights. Before they are trained further, the members of each worker
-    are
+    Members stay on their worker, which holds their weights. Before they are trained further, each worker's members are
     serialized: a worker that dies is replaced, restored and repeats at most one rung. Members are moved when a rung has
     left them unevenly distributed.
     """
@@ -94,9 +93,9 @@ class PoolExecutor:
 
     def release(self, numbers: Iterable[int]) -> None:
         """Free the state of these members."""
-        worker_of = [(number, self._worker_of.pop(number)) for number in list(numbers) if number in self._worker_of]
+        owners = [(number, self._worker_of.pop(number)) for number in list(numbers) if number in self._worker_of]
         for index in range(self._pool.size):
-            if gone := [number for number, home in worker_of if home == index]:
+            if gone := [number for number, owner in owners if owner == index]:
                 self._pool.call(index, "release", gone)
 
     def save(self, folder: Path) -> None:
@@ -147,8 +146,8 @@ class PoolExecutor:
     def _pack(self) -> None:
         """Fetch the members of the workers, unless nothing was trained since the last time."""
         changed = [index for index, state in enumerate(self._states) if state.since or len(state.packed) > 1]
-        asked = {index: self._pool.call(index, "pack") for index in changed}
-        for index, future in asked.items():
+        requests = {index: self._pool.call(index, "pack") for index in changed}
+        for index, future in requests.items():
             state = self._states[index]
             try:
                 state.packed = [future.result()]
@@ -191,7 +190,7 @@ class _Round:
         self, pool: WorkerPool, states: list[_WorkerState], worker_of: dict[int, int], notes: list[str], each: int
     ) -> None:
         self._pool, self._states, self._worker_of, self._notes, self._each = pool, states, worker_of, notes, each
-        self._under_way: dict[Future[Any], tuple[int, tuple[TrialConfig, ...]]] = {}
+        self._in_progress: dict[Future[Any], tuple[int, tuple[TrialConfig, ...]]] = {}
         self._deaths: Counter[int] = Counter()  # by member, while it was trained alone
         self._given_up, self._any_result = 0, False
 
@@ -203,28 +202,30 @@ class _Round:
         ]
         new = self._chunks([member for member in members if member.number not in self._worker_of], self._pool.size)
         for index in range(self._pool.size):
-            self._give(index, own[index], new, epochs)
+            self._submit(index, own[index], new, epochs)
         try:
-            while self._under_way:
-                done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
+            while self._in_progress:
+                done, _ = wait(self._in_progress, return_when=FIRST_COMPLETED)
                 for future in done:
-                    index, chunk = self._under_way.pop(future)
+                    index, chunk = self._in_progress.pop(future)
                     try:
-                        results = self._taken(future, index, chunk, epochs)
+                        results = self._collect(future, index, chunk, epochs)
                     except WorkerDiedError as problem:
                         results = self._after_death(index, chunk, own[index], problem)
-                    self._give(index, own[index], new, epochs)
+                    self._submit(index, own[index], new, epochs)
                     yield from results
         except GeneratorExit:  # the caller stops, but the work in progress completes
-            for future, (index, chunk) in self._under_way.items():
+            for future, (index, chunk) in self._in_progress.items():
                 with self._replacing(index):
-                    self._taken(future, index, chunk, epochs)
+                    self._collect(future, index, chunk, epochs)
             raise
         for index in range(self._pool.size):
             with self._replacing(index):  # an idle worker can die too
                 self._notes += [note for note in self._pool.call(index, "notes").result() if note not in self._notes]
 
-    def _taken(self, future: Future[Any], index: int, chunk: tuple[TrialConfig, ...], epochs: int) -> list[TrainResult]:
+    def _collect(
+        self, future: Future[Any], index: int, chunk: tuple[TrialConfig, ...], epochs: int
+    ) -> list[TrainResult]:
         """Collect the results of a chunk and record the chunk for restoring the worker."""
         results: list[TrainResult] = future.result()
         self._any_result = True
@@ -237,13 +238,13 @@ class _Round:
         size = max(1, min(self._each, -(-len(members) // workers)))
         return deque(tuple(members[start : start + size]) for start in range(0, len(members), size))
 
-    def _give(
+    def _submit(
         self, index: int, own: deque[tuple[TrialConfig, ...]], new: deque[tuple[TrialConfig, ...]], epochs: int
     ) -> None:
         waiting = own or new
         if waiting:
             chunk = waiting.popleft()
-            self._under_way[self._pool.call(index, "advance", chunk, epochs)] = (index, chunk)
+            self._in_progress[self._pool.call(index, "advance", chunk, epochs)] = (index, chunk)
 
     def _after_death(
         self, index: int, chunk: tuple[TrialConfig, ...], own: deque[tuple[TrialConfig, ...]], problem: WorkerDiedError

@@ -44,7 +44,7 @@ def save(
 def load(folder: Path) -> Checkpoint:
     """Load the checkpoint. Raises UserError if it cannot be read."""
     path = folder / SAVED
-    state = load_plain(path, what="state of a population")
+    state = load_plain(path, what="state of a search")
     if state.get("format") != _FORMAT:
         raise UserError(
             f"the state is of format {state.get('format')}, known here: {_FORMAT}",

@@ -45,7 +45,7 @@ _DIFFERENT: Final = (
 
 @final
 @dataclass(kw_only=True)
-class _Kind:
+class _SignatureGroups:
     """The traits and groups of all members of one signature."""
 
     traits: ModelTraits | None  # None: not vectorizable
@@ -86,7 +86,7 @@ class VectorizedExecutor:
         self._backend = backend
         self._on_progress = on_progress
         self._plain = SequentialExecutor(workload)
-        self._kinds: dict[str, _Kind] = {}
+        self._signatures: dict[str, _SignatureGroups] = {}
         self._members: dict[int, tuple[Group, MemberState]] = {}
         self._eager_only: set[int] = set()
         self._ended: dict[int, TrainResult] = {}
@@ -122,7 +122,7 @@ class VectorizedExecutor:
         """Free everything except compiled steps, which other executors for the same models can reuse."""
         self._members.clear()
         self._ended.clear()
-        self._kinds.clear()
+        self._signatures.clear()
         self._eager_only.clear()
         self._shared.drop_half()
         self._plain.close()
@@ -178,9 +178,9 @@ class VectorizedExecutor:
     def _assign(self, one: InitialState) -> None:
         """Assign a new member to its group, or to the sequential executor."""
         number = one.member.number
-        kind = self._kinds.get(one.signature)
+        kind = self._signatures.get(one.signature)
         if kind is None:
-            kind = self._kinds[one.signature] = _Kind(traits=self._traits(one))
+            kind = self._signatures[one.signature] = _SignatureGroups(traits=self._traits(one))
         if kind.traits is None:
             self._eager_only.add(number)
             return

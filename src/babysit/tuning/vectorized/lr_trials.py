@@ -66,9 +66,9 @@ def run_lr_trials(
         device=str(next((parameter.device for parameter in model.parameters()), torch.device("cpu"))),
     )
     members = [TrialConfig(number=number, parameters={"lr": float(lr)}, seed=seed) for number, lr in enumerate(lrs)]
-    population = VectorizedExecutor(workload)
+    executor = VectorizedExecutor(workload)
     try:
-        found = {advance.number: advance for advance in population.advance(members, epochs=epochs)}
+        found = {advance.number: advance for advance in executor.advance(members, epochs=epochs)}
     finally:
-        population.close()
+        executor.close()
     return [LRTrial(float(lr), found[number].costs, found[number].stopped) for number, lr in enumerate(lrs)]
