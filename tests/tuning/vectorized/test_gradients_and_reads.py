@@ -174,7 +174,7 @@ def test_a_hook_on_a_gradient_is_left_to_plain_pytorch(backend):
 
 
 def test_gradients_are_compared_where_the_lr_is_too_small_to_move_the_cost(monkeypatch):
-    real = autotune.step_of
+    real = autotune.train_step_of
 
     def step_of(backend, plan):
         step = real(backend, plan)

@@ -69,7 +69,7 @@ def test_costs_of_the_epoch_before_are_judged_with_those_of_this_one(given):
 def test_a_calm_cost_after_high_ones_can_be_the_one_that_stops(given):
     executor = VectorizedExecutor(given, backend=BACKEND)
     list(executor.advance(at_lrs(0.01), epochs=1))
-    _, one = executor._learned[0]
+    _, one = executor._members[0]
     one.initial_cost = 1.0
     one.last_costs.extend([5.0, 5.0, 5.0, 5.0])
     monitor = chunk._LossMonitor([one], bf16=False)
