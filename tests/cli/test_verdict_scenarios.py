@@ -66,7 +66,7 @@ SCENARIOS = (
         Status.FINISHED,
         (Missing.ANYTHING,),
         0,
-        "Nothing was measured",
+        "No data",
     ),
     Scenario(
         "import-crash",
@@ -189,7 +189,7 @@ SCENARIOS = (
         Status.FINISHED,
         (Missing.LEARNING,),
         0,
-        "hardly learned its training data",
+        "hardly learned the training data",
         ("--select", "O201"),
     ),
     Scenario(
@@ -211,7 +211,7 @@ SCENARIOS = (
         Status.FINISHED,
         (Missing.STEPS,),
         0,
-        "15 steps were seen, too few to judge",
+        "15 steps observed, too few to judge",
     ),
     Scenario(
         "healthy",

@@ -41,7 +41,7 @@ HEALTHY = synthetic_runs.healthy_run()
 def test_the_run_with_the_better_test_accuracy_is_ahead_and_named_first():
     better = twin(HEALTHY, result={**HEALTHY.result, "test/accuracy": 0.99})
     comparison = compare([HEALTHY, better])
-    assert comparison.sentence.startswith("B is ahead with 99 % test accuracy (A 97.8 %). No run has an alarm.")
+    assert comparison.sentence.startswith("B has the best test accuracy: 99 % (A 97.8 %). No run has problems.")
     row = next(row for row in comparison.results if row.name == "Test accuracy")
     assert row.best == 1
 
@@ -79,7 +79,7 @@ def test_values_that_would_read_the_same_are_written_out():
 def test_the_same_run_under_another_id_differs_in_nothing():
     comparison = compare([HEALTHY, twin(HEALTHY)])
     assert [change.rows for change in comparison.changes] == [()] * 5
-    assert "Nothing that was recorded differs between them." in comparison.sentence
+    assert "No recorded difference." in comparison.sentence
 
 
 def test_every_part_tells_its_own_change():
@@ -96,7 +96,7 @@ def test_every_part_tells_its_own_change():
         "settings": [],
         "data": ["preprocessing"],
         "code": ["command"],
-        "network": ["layer hidden.0"],
+        "model": ["layer hidden.0"],
         "environment": ["torch"],
     }
 
@@ -105,9 +105,9 @@ def test_runs_of_different_data_are_not_ranked_and_it_says_why():
     one = changed(HEALTHY, data=msgspec.structs.replace(HEALTHY.data, fingerprint="aaa"))
     other = twin(HEALTHY, data=msgspec.structs.replace(HEALTHY.data, fingerprint="bbb"), result={"test/accuracy": 0.1})
     comparison = compare([one, other])
-    assert "different data, so their results do not rank them" in comparison.sentence
+    assert "different data, so their results are not ranked" in comparison.sentence
     assert {row.best for row in comparison.results} == {None}
-    assert comparison.cautions[0].startswith("The data are not the same")
+    assert comparison.cautions[0].startswith("The datasets differ")
 
 
 def test_losses_of_different_kinds_are_not_ranked_but_accuracies_are():
@@ -124,8 +124,8 @@ def test_losses_of_different_kinds_are_not_ranked_but_accuracies_are():
 
 def test_a_run_without_measurements_and_one_that_still_runs_are_said_to_be_so():
     comparison = compare([Run(id="empty"), twin(HEALTHY, status=Status.RUNNING)])
-    assert "In A nothing was measured: only its settings can be compared." in comparison.cautions
-    assert "B is running: what is shown is what it had come to." in comparison.cautions
+    assert "A has no measurements: only its settings can be compared." in comparison.cautions
+    assert "B is running: its values are those recorded so far." in comparison.cautions
 
 
 def test_networks_without_a_layer_in_common_are_told():
@@ -138,13 +138,13 @@ def test_what_one_side_did_not_record_is_no_difference():
     other = twin(HEALTHY, data=watched, environment=msgspec.structs.replace(HEALTHY.environment, commit=""))
     comparison = compare([HEALTHY, other])
     assert of(comparison, "data").rows == ()
-    assert "Nothing that was recorded differs" in comparison.sentence
+    assert "No recorded difference" in comparison.sentence
     (told,) = [sentence for sentence in comparison.unrecorded if ": data (" in sentence]
-    assert told.startswith("Not recorded of B: data (")
+    assert told.startswith("Not recorded for B: data (")
     assert "preprocessing" in told
     assert told in " ".join(compare_text(comparison, width=400).split())
     assert json.loads(compare_json(comparison))["unrecorded"] == list(comparison.unrecorded)
-    assert "Not recorded of B: data" in without_scripts(compare_html(comparison))
+    assert "Not recorded for B: data" in without_scripts(compare_html(comparison))
 
 
 def test_steps_are_told_of_runs_that_say_nothing_of_them_in_their_result():
@@ -166,8 +166,8 @@ def test_too_few_too_many_and_the_same_run_twice_are_refused():
 def test_the_text_stays_within_its_width_and_says_what_is_the_same():
     written = compare_text(compare([HEALTHY, synthetic_runs.diverging_run()]), width=80)
     assert max(map(len, written.splitlines())) <= 80
-    assert "The same in all: settings, environment." in written
-    assert "Not recorded of every run: data." in written
+    assert "Identical: settings, environment." in written
+    assert "Not recorded for every run: data." in written
     assert "U601 learning rate too high" in " ".join(written.split())
 
 
@@ -176,7 +176,7 @@ def test_the_json_holds_runs_rows_and_cautions_by_letter():
     assert told["runs"]["B"]["verdict"] == "problems"
     assert told["runs"]["B"]["problems"] == ["U601", "F906", "G502"]
     assert told["changes"]["settings"] == {"known": True, "differs": [], "left_out": 0}
-    assert {row["name"] for row in told["changes"]["network"]["differs"]} >= {"optimizer lr"}
+    assert {row["name"] for row in told["changes"]["model"]["differs"]} >= {"optimizer lr"}
     assert told["cautions"]
 
 

@@ -169,7 +169,8 @@ def test_the_page_stays_small(pages):
 
 
 def test_the_footer_says_what_watching_cost(pages):
-    assert "Watching cost 0.63 % of the step time (budget 1 %)" in pages("healthy_run").partition("<footer>")[2]
+    footer = pages("healthy_run").partition("<footer>")[2]
+    assert "Monitoring overhead: 0.42 seconds, 0.63 % of the step time (budget 1 %)" in footer
 
 
 def test_backquotes_become_code_and_a_lone_one_stays():

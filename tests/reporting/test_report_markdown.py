@@ -39,7 +39,7 @@ def test_results_experiments_and_facts_are_tables():
     page = rendered(synthetic_runs.healthy_run())
     assert "<td>Test accuracy</td>\n<td>97.8 %</td>" in page
     assert page.count("<table>") == 4  # results, experiments, trials, facts
-    assert "Watching cost 0.63 % of the step time" in page
+    assert "Monitoring overhead: 0.42 seconds, 0.63 % of the step time" in page
 
 
 def test_a_run_without_anything_is_a_few_lines():

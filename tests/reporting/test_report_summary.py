@@ -72,13 +72,13 @@ def test_a_failed_experiment_is_not_called_healthy():
 
 def test_a_healthy_run_that_still_runs_is_healthy_so_far():
     run = msgspec.structs.replace(synthetic_runs.healthy_run(), status=Status.RUNNING)
-    assert verdict(concluded(run)).sentence.startswith("Healthy so far:")
+    assert verdict(concluded(run)).sentence.startswith("No problems found so far in ")
 
 
 def test_the_cost_names_share_budget_seconds_and_sampling():
     spent = Overhead(budget=0.01, share=0.004, seconds=1.5, sampled_steps=60, steps=1000, every=22)
-    assert run_metadata.cost(Run(id="x", overhead=spent)) == (
-        "Watching cost 0.40 % of the step time (budget 1 %), 1.5 seconds in all; "
+    assert run_metadata.overhead(Run(id="x", overhead=spent)) == (
+        "Monitoring overhead: 1.5 seconds, 0.40 % of the step time (budget 1 %); "
         "60 of 1,000 steps sampled, every 22nd at the end."
     )
 

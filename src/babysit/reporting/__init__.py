@@ -1,6 +1,6 @@
-"""From a run to what a person reads.
+"""Reports of runs.
 
-Purpose: text, JSON and one self-contained page
+Purpose: render a run as text, JSON, Markdown, SARIF or one self-contained page
 May import: plots, store and everything below except torch
 Start at: report.py
 """

@@ -1,4 +1,4 @@
-"""Several runs side by side: what came of each, which is ahead, what differs, and what cannot be compared."""
+"""Comparison of several runs: results, ranking, differences and caveats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from babysit.reporting import summary
 from babysit.reporting.diff import NOTHING, Change, Row, changes
 from babysit.reporting.verdict import verdict
 
-# Which result decides, the first that at least two runs have: held-out data before training data.
+# Metrics to rank by; the first that at least two runs have decides. Held-out data come before training data.
 _DECIDES: Final = (
     "test/accuracy", "test/r2", "val/accuracy", "val/r2", "test/loss", "val/loss",
 )  # fmt: skip
@@ -27,25 +27,25 @@ _MOST_NAMED: Final = 6
 
 
 class Comparison(NamedTuple):
-    """Runs side by side; every row holds one value a run, in the order of the runs."""
+    """Comparison of runs; every row holds one value per run, in the order of the runs."""
 
     runs: tuple[Run, ...]
     labels: tuple[str, ...]  # A, B, …
     sentence: str
-    cautions: tuple[str, ...]  # what can not be compared, and why
+    cautions: tuple[str, ...]  # limits of the comparison, with the reason
     verdicts: tuple[Row, ...]
     results: tuple[Row, ...]
     changes: tuple[Change, ...]
-    unrecorded: tuple[str, ...]  # what some say and others do not: whether it differs is not known
+    unrecorded: tuple[str, ...]  # fields recorded for some runs only, so that a difference is unknown
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """The runs side by side; raises UserError for fewer than two, more than six, or the same run twice."""
+    """Compare the runs; raises UserError for fewer than two, more than six, or the same run twice."""
     if len(runs) < 2:
-        raise UserError("a comparison needs at least two runs", do="Name another: babysit compare A B")
+        raise UserError("a comparison needs at least two runs", do="Name another run: babysit compare A B")
     if len(runs) > len(LABELS):
         raise UserError(
-            f"{len(runs)} runs are too many to tell apart in one figure", do=f"Compare at most {len(LABELS)} at once"
+            f"{len(runs)} runs are too many to distinguish in one figure", do=f"Compare at most {len(LABELS)} runs"
         )
     twice = {run.id for run in runs if sum(other.id == run.id for other in runs) > 1}
     if twice:
@@ -69,17 +69,17 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def name_of(run: Run) -> str:
-    """What a run is called beside its letter: its id, and its name where it has one."""
+    """Return the id of the run, with its name if it has one."""
     return f"{run.id} · {short(run.name, 40)}" if run.name else run.id
 
 
 def _verdicts(runs: Sequence[Run]) -> tuple[Row, ...]:
-    said = [verdict(run) for run in runs]
+    verdicts = [verdict(run) for run in runs]
     found = [
         ", ".join(f"{short(f.code, 12)} {display_name(f.name)}" for f in run.problems[:4]) or NOTHING for run in runs
     ]
     return (
-        Row("verdict", tuple(one.word for one in said)),
+        Row("verdict", tuple(one.word for one in verdicts)),
         Row("problems", tuple(words or NOTHING for words in found)),
         Row("status", tuple(str(run.status) for run in runs)),
         Row("stopped", tuple(short(run.stop_reason, 80) or NOTHING for run in runs)),
@@ -88,9 +88,9 @@ def _verdicts(runs: Sequence[Run]) -> tuple[Row, ...]:
 
 def _results(runs: Sequence[Run], *, judged: bool, losses: bool) -> tuple[Row, ...]:
     names = dict.fromkeys(name for run in runs for name, _ in summary.results(run))
-    # What a run says of its own steps stands in its result; of a watched one they were counted.
+    # Steps that the run reports in its result take precedence over the counted ones.
     counted = [{"Steps": f"{steps(run):,}"} if steps(run) else {} for run in runs]
-    told = [count | dict(summary.results(run)) for count, run in zip(counted, runs, strict=True)]
+    texts = [count | dict(summary.results(run)) for count, run in zip(counted, runs, strict=True)]
     raw = [{summary.result_name(name): (name, value) for name, value in run.result.items()} for run in runs]
     rows = []
     for name in names:
@@ -98,7 +98,7 @@ def _results(runs: Sequence[Run], *, judged: bool, losses: bool) -> tuple[Row, .
         metric = next(key for key, _ in pairs if key)
         ranked = judged and (losses or metric_of(metric) != "loss")
         best = _ahead(metric, [value for _, value in pairs]) if ranked else None
-        rows.append(Row(name, tuple(one.get(name, NOTHING) for one in told), best))
+        rows.append(Row(name, tuple(one.get(name, NOTHING) for one in texts), best))
     for words, metric, read in _CURVES:
         values = [read(run) for run in runs]
         if any(map(math.isfinite, values)):
@@ -106,7 +106,7 @@ def _results(runs: Sequence[Run], *, judged: bool, losses: bool) -> tuple[Row, .
             rows.append(Row(words, shown, _ahead(metric, values) if judged and losses else None))
     if not any(row.name == "Steps" for row in rows):
         rows.append(Row("Steps", tuple(f"{steps(run):,}" for run in runs)))
-    rows.append(Row("From start to end, seconds", tuple(_seconds(run) for run in runs)))
+    rows.append(Row("Duration, seconds", tuple(_seconds(run) for run in runs)))
     return tuple(rows)
 
 
@@ -121,7 +121,7 @@ def _lowest(name: str) -> Callable[[Run], float]:
 def _last(name: str) -> Callable[[Run], float]:
     def read(run: Run) -> float:
         values = [float(value) for value in run.curves.get(name).values]
-        # One batch says little: the mean of the last tenth.
+        # The loss of one batch is noisy: average the last tenth.
         end = values[-max(1, len(values) // 10) :]
         return sum(end) / len(end) if end else math.nan
 
@@ -135,7 +135,7 @@ _CURVES: Final = (
 
 
 def _ahead(metric: str, values: Sequence[float]) -> int | None:
-    """Which value is best; None when fewer than two are known, all are equal, or better has no meaning."""
+    """Return the index of the best value; None if fewer than two are known or all are equal."""
     sign = {"accuracy": 1.0, "r2": 1.0, "loss": -1.0}.get(metric_of(metric))
     known = [value for value in values if math.isfinite(value)]
     if sign is None or len(known) < 2 or len(set(known)) == 1:
@@ -147,10 +147,10 @@ def _ahead(metric: str, values: Sequence[float]) -> int | None:
 def _sentence(runs: Sequence[Run], labels: Sequence[str], *, judged: bool, losses: bool) -> str:
     affected = [label for label, run in zip(labels, runs, strict=True) if run.problems]
     health = (
-        f"{_and(affected)} {'has' if len(affected) == 1 else 'have'} problems." if affected else "No run has an alarm."
+        f"{_and(affected)} {'has' if len(affected) == 1 else 'have'} problems." if affected else "No run has problems."
     )
     if not judged:
-        return f"{health} The runs used different data, so their results do not rank them."
+        return f"{health} The runs used different data, so their results are not ranked."
     for name in _DECIDES:
         values = [float(run.result.get(name, math.nan)) for run in runs]
         known = [value for value in values if math.isfinite(value)]
@@ -162,54 +162,52 @@ def _sentence(runs: Sequence[Run], labels: Sequence[str], *, judged: bool, losse
         if best is None:
             return f"{health} All have the same {summary.result_name(name).lower()}, {next(iter(written.values()))}."
         others = ", ".join(f"{label} {words}" for label, words in written.items() if label != labels[best])
-        ahead = f"{labels[best]} is ahead with {written[labels[best]]} {summary.result_name(name).lower()}"
+        ahead = f"{labels[best]} has the best {summary.result_name(name).lower()}: {written[labels[best]]}"
         return f"{ahead} ({others}). {health}"
-    return f"{health} No result is known of two of them, so none is ahead."
+    return f"{health} No metric to rank by."
 
 
 def _unrecorded(labels: Sequence[str], differing: Sequence[Change]) -> list[str]:
-    said = []
+    lines = []
     for change in differing:
         for label, names in zip(labels, change.unrecorded, strict=False):
             if names:
                 more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-                said.append(f"Not recorded of {label}: {change.part} ({', '.join(names[:_MOST_NAMED])}{more}).")
-    return said
+                lines.append(f"Not recorded for {label}: {change.part} ({', '.join(names[:_MOST_NAMED])}{more}).")
+    return lines
 
 
 def _changed(differing: Sequence[Change]) -> str:
-    parts = [f"{change.part} ({len(change.rows) + change.left_out})" for change in differing if change.rows]
-    return f"They differ in {_and(parts)}." if parts else "Nothing that was recorded differs between them."
+    parts = [f"{len(change.rows) + change.left_out:,} in {change.part}" for change in differing if change.rows]
+    return f"Differences: {_and(parts)}." if parts else "No recorded difference."
 
 
 def _cautions(runs: Sequence[Run], labels: Sequence[str], *, losses_apart: bool, data_apart: bool) -> list[str]:
-    said = []
+    lines = []
     if data_apart:
-        said.append("The data are not the same: losses and accuracies are measured on different samples.")
+        lines.append("The datasets differ: losses and accuracies are measured on different samples.")
     unknown = [label for label, run in zip(labels, runs, strict=True) if run.data is None or not run.data.fingerprint]
     if unknown and not data_apart:
-        said.append(
-            f"Of {_and(unknown)} no fingerprint of the data is kept: whether the data are the same is not known."
-        )
+        lines.append(f"No data fingerprint for {_and(unknown)}; cannot check whether the datasets match.")
     if losses_apart:
         kinds = ", ".join(f"{label} {_losses(run) or '?'}" for label, run in zip(labels, runs, strict=True))
-        said.append(f"The losses are different quantities and are not ranked: {kinds}.")
+        lines.append(f"The loss functions differ, so losses are not ranked: {kinds}.")
     for label, run in zip(labels, runs, strict=True):
         if not measured(run):
-            said.append(f"In {label} nothing was measured: only its settings can be compared.")
+            lines.append(f"{label} has no measurements: only its settings can be compared.")
         elif run.status is not Status.FINISHED:
-            said.append(f"{label} is {run.status}: what is shown is what it had come to.")
+            lines.append(f"{label} is {run.status}: its values are those recorded so far.")
     layers = [set(run.layer_metrics.layers) for run in runs]
     if len(runs) == 2 and all(layers) and layers[0] != layers[1]:
         shared = len(layers[0] & layers[1])
         words = (
             f"only the {count(shared, 'layer')} that both have" if shared else "they have no layer in common, so none"
         )
-        said.append(f"The networks differ: {words} can be compared one by one.")
+        lines.append(f"The models differ: {words} can be compared one by one.")
     elif len(runs) > 2:
-        said.append("Layers are compared one by one for two runs only.")
-    said.append("Each is one training: a difference as small as that between two seeds says nothing.")
-    return said
+        lines.append("Per-layer comparison needs exactly two runs.")
+    lines.append("Single runs: small differences may be seed noise.")
+    return lines
 
 
 def _losses(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""A comparison of runs as one HTML file that opens offline."""
+"""Comparison of runs as one offline HTML file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from babysit.reporting.page import panels, render
 
 
 def compare_html(comparison: Comparison) -> str:
-    """The comparison as one self-contained page: what came of each, what differs, curves and layers."""
+    """Render the comparison as one self-contained page: results, differences, curves and layers."""
     shown = panels(COMPARED, comparison.runs)
     names = {panel.name for panel in shown}
     return render(
@@ -22,7 +22,7 @@ def compare_html(comparison: Comparison) -> str:
 
 
 def columns(comparison: Comparison) -> list[dict[str, str]]:
-    """What stands for each run at the head of its column: its letter, its name, and when it began."""
+    """Return the column headings: letter, name and start time of each run."""
     return [
         {"label": label, "name": name_of(run), "when": run_metadata.moment(run.created) if run.created else ""}
         for label, run in zip(comparison.labels, comparison.runs, strict=True)

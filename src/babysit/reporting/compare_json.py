@@ -1,4 +1,4 @@
-"""A comparison of runs as JSON for other programs."""
+"""Comparison of runs as JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from babysit.reporting.json_format import encodable
 
 
 def compare_json(comparison: Comparison) -> str:
-    """The comparison as indented JSON; values are the words that people read, `result` holds the numbers."""
-    told: dict[str, Any] = {
+    """Return the comparison as indented JSON; values are formatted texts, `result` holds the numbers."""
+    report: dict[str, Any] = {
         "summary": comparison.sentence,
         "runs": {
             label: {
@@ -40,7 +40,7 @@ def compare_json(comparison: Comparison) -> str:
         "unrecorded": list(comparison.unrecorded),
         "cautions": list(comparison.cautions),
     }
-    return to_json(encodable(told))
+    return to_json(encodable(report))
 
 
 def _row(row: Row, comparison: Comparison) -> dict[str, Any]:

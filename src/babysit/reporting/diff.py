@@ -1,4 +1,4 @@
-"""What differs between runs: settings, data, code, network and machine, value by value."""
+"""Differences between runs: settings, data, code, model and environment, value by value."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from babysit.records.run import Run
 from babysit.reporting import run_metadata
 
 NOTHING: Final = "–"
-# More rows than this are no longer read; the rest is counted.
+# Longer tables are unreadable; further rows are counted only.
 _MOST_ROWS = 40
 
 Values = tuple[object, ...]
 
 
 class Row(NamedTuple):
-    """One thing by run, in words; `best` is the run that is ahead, where that has a meaning."""
+    """One quantity per run, formatted; `best` is the index of the best run, if the quantity has an order."""
 
     name: str
     values: tuple[str, ...]
@@ -28,32 +28,32 @@ class Row(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One part of the runs: the rows in which they differ; `known` is False when not every run says something of it."""
+    """Differences in one part of the runs; `known` is False if the part was not recorded for every run."""
 
     part: str
     rows: tuple[Row, ...]
     known: bool
     left_out: int = 0
-    unrecorded: tuple[tuple[str, ...], ...] = ()  # by run: what others say in this part and it does not
+    unrecorded: tuple[tuple[str, ...], ...] = ()  # per run: fields that only other runs recorded
 
 
 def changes(runs: Sequence[Run]) -> tuple[Change, ...]:
-    """Every part of the runs with what differs in it, in the order in which a difference should be looked for."""
+    """Return the differences of every part, the parts most likely to matter first."""
     return (
-        # A setting or a layer that is not there is a difference; anything else that is not there was not recorded.
+        # A missing setting or layer is a difference; any other missing field was not recorded.
         _change("settings", [dict(run.config) for run in runs], counts=lambda name: True),
         _change("data", [_data(run) for run in runs]),
         _change("code", [_code(run) for run in runs]),
-        _change("network", [_network(run) for run in runs], counts=lambda name: name.startswith("layer ")),
+        _change("model", [_network(run) for run in runs], counts=lambda name: name.startswith("layer ")),
         _change("environment", [_environment(run) for run in runs]),
     )
 
 
 def words_of(values: Values) -> tuple[str, ...]:
-    """Values as people write them; with every digit when they differ and would read the same."""
+    """Format the values; with all digits if different values would otherwise look the same."""
     words = tuple(NOTHING if _is_nothing(value) else run_metadata.value_words(value) for value in values)
-    apart = len({(type(value), str(value)) for value in values if value is not None})
-    if len(set(words)) < apart:
+    distinct = len({(type(value), str(value)) for value in values if value is not None})
+    if len(set(words)) < distinct:
         return tuple(NOTHING if _is_nothing(value) else short(repr(value), 80) for value in values)
     return words
 
@@ -66,18 +66,18 @@ def _change(
     unrecorded: list[list[str]] = [[] for _ in described]
     for name in names:
         values = tuple(one.get(name) for one in described)
-        told = short(str(name).replace("_", " "), 48)
+        label = short(str(name).replace("_", " "), 48)
         if not counts(str(name)):
             if all(_is_nothing(value) for value in values):
                 continue
             for missing, value in zip(unrecorded, values, strict=True):
-                missing.extend([told] if _is_nothing(value) else [])
+                missing.extend([label] if _is_nothing(value) else [])
             recorded = [value for value in values if not _is_nothing(value)]
         else:
             recorded = list(values)
         if any(_differ(recorded[0], value) for value in recorded[1:]):
-            found.append(Row(told, words_of(values)))
-    # Against nothing everything would differ, and that says nothing.
+            found.append(Row(label, words_of(values)))
+    # Compared with an unrecorded part, every field would differ.
     known = all(any(not _is_nothing(value) for value in one.values()) for one in described)
     if not known:
         return Change(part, (), known)
@@ -102,7 +102,7 @@ def _data(run: Run) -> dict[str, object]:
     profile = run.data
     if profile is None:
         return {}
-    told: dict[str, object] = {
+    facts: dict[str, object] = {
         "fingerprint": profile.fingerprint[:16],
         "source": profile.source,
         "kind": profile.kind,
@@ -112,15 +112,15 @@ def _data(run: Run) -> dict[str, object]:
         "skipped": profile.skipped or None,
     }
     for split in profile.splits:
-        told[f"{short(split.split, 20)} samples"] = split.samples
-        told[f"{short(split.split, 20)} shape"] = _shape(split.input_shape)
-    return told
+        facts[f"{short(split.split, 20)} samples"] = split.samples
+        facts[f"{short(split.split, 20)} shape"] = _shape(split.input_shape)
+    return facts
 
 
 def _code(run: Run) -> dict[str, object]:
-    # Whatever a record of the environment says of the program itself stands here, and not with the machine.
-    said = {name: value for name, value in _fields(run.environment) if name in _OF_CODE}
-    return {"command": run.command, **said}
+    # Fields of the environment that describe the program belong here, the others to the machine.
+    code = {name: value for name, value in _fields(run.environment) if name in _OF_CODE}
+    return {"command": run.command, **code}
 
 
 _OF_CODE: Final = ("commit", "code", "script", "changed_files")
@@ -130,7 +130,7 @@ def _network(run: Run) -> dict[str, object]:
     model_summary = run.model_summary
     if model_summary is None:
         return {}
-    told: dict[str, object] = {
+    facts: dict[str, object] = {
         "model": model_summary.model,
         "layers": len(model_summary.layers),
         "parameters": model_summary.parameters,
@@ -139,16 +139,16 @@ def _network(run: Run) -> dict[str, object]:
         "loss": ", ".join(f"{one.loss} ({one.reduction})" for one in model_summary.objectives),
         "task": ", ".join(one.task for one in model_summary.objectives),
     }
-    for place, optimizer in enumerate(model_summary.optimizers, start=1):
-        name = "optimizer" if len(model_summary.optimizers) == 1 else f"optimizer {place}"
-        told[name] = optimizer.kind
+    for index, optimizer in enumerate(model_summary.optimizers, start=1):
+        name = "optimizer" if len(model_summary.optimizers) == 1 else f"optimizer {index}"
+        facts[name] = optimizer.kind
         for number, group in enumerate(optimizer.groups, start=1):
             of = f"{name} group {number}" if len(optimizer.groups) > 1 else name
-            told |= {f"{of} {field}": value for field, value in _fields(group) if field in _OF_GROUP}
+            facts |= {f"{of} {field}": value for field, value in _fields(group) if field in _OF_GROUP}
     for layer in model_summary.layers:
         after = f", {layer.activation}" if layer.activation else ""
-        told[f"layer {layer.name}"] = f"{layer.kind} {_shape(layer.weight_shape)}{after}".strip()
-    return told
+        facts[f"layer {layer.name}"] = f"{layer.kind} {_shape(layer.weight_shape)}{after}".strip()
+    return facts
 
 
 _OF_GROUP: Final = ("lr", "weight_decay", "momentum", "betas", "epsilon")

@@ -1,4 +1,4 @@
-"""A run as one HTML file that holds everything it needs: it opens offline, prints, and reaches no network."""
+"""Report of a run as one HTML file that opens offline and loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BEST_TRIALS = 10
 
 
 def html(run: Run) -> str:
-    """The report as one self-contained page; a figure that the run has nothing for is named, with the reason."""
+    """Render the report as one self-contained page; figures without data are listed with the reason."""
     shown = panels(PLOTS, run)
     return render(
         "report.html",
@@ -27,9 +27,9 @@ def html(run: Run) -> str:
         causes=summary.causes(run, problems=True),
         notes=summary.causes(run, problems=False),
         missing=summary.missing(run, {panel.name for panel in shown}),
-        story=summary,
+        summary=summary,
         sparkline=functools.partial(sparkline, run),
-        places=functools.partial(source_locations, run),
+        locations=functools.partial(source_locations, run),
         facts=run_metadata,
         trials=ranked(run.trials)[:_BEST_TRIALS],
     )

@@ -1,4 +1,4 @@
-"""A run as JSON for other programs: verdict, findings in rank order, and the facts of the run."""
+"""Report of a run as JSON: verdict, findings in rank order, and the facts of the run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from babysit.reporting.verdict import verdict
 
 
 def as_json(run: Run) -> str:
-    """The report as indented JSON; NaN and infinities are the words "nan", "inf", "-inf".
+    """Return the report as indented JSON; NaN and infinities are the strings "nan", "inf", "-inf".
 
-    `verdict` is "healthy", "problems" or "inconclusive"; for the last, `missing` says which evidence was not there.
-    `learning` holds what was measured of learning.
+    `verdict` is "healthy", "problems" or "inconclusive"; for the last, `missing` lists the evidence that is missing.
+    `learning` holds the measured learning.
     """
     findings = sorted(run.findings, key=lambda finding: finding.rank)
     report: dict[str, Any] = {
@@ -41,25 +41,25 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    """What the run was and achieved; the arrays (curves, layer metrics) stay in the store."""
+    """Return metadata and results of the run, without the arrays (curves, layer metrics)."""
     names = ("id", "name", "kind", "status", "created", "ended", "command", "stop_reason", "config", "result")
-    told: dict[str, Any] = {name: getattr(run, name) for name in names}
-    told["artifacts"] = run.artifacts
-    told["steps"] = steps(run)
-    told["environment"] = msgspec.to_builtins(run.environment)
-    told["crash"] = msgspec.to_builtins(run.crash)
-    told["overhead"] = msgspec.to_builtins(run.overhead)
-    told["experiments"] = [
+    facts: dict[str, Any] = {name: getattr(run, name) for name in names}
+    facts["artifacts"] = run.artifacts
+    facts["steps"] = steps(run)
+    facts["environment"] = msgspec.to_builtins(run.environment)
+    facts["crash"] = msgspec.to_builtins(run.crash)
+    facts["overhead"] = msgspec.to_builtins(run.overhead)
+    facts["experiments"] = [
         {name: getattr(experiment, name) for name in ("name", "outcome", "measured", "expected", "message", "seconds")}
         for experiment in run.experiments
     ]
-    told["trials"] = msgspec.to_builtins(run.trials)
-    told["ranges"] = msgspec.to_builtins(run.ranges)
-    return told
+    facts["trials"] = msgspec.to_builtins(run.trials)
+    facts["ranges"] = msgspec.to_builtins(run.ranges)
+    return facts
 
 
 def encodable(value: Any) -> Any:
-    """The value with half characters (from file names that are not UTF-8) written out as escapes."""
+    """Replace lone surrogates (from file names that are not UTF-8) by escapes."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

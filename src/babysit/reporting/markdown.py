@@ -1,4 +1,4 @@
-"""A run as Markdown, for a pull request, an issue or a notebook: verdict, findings under their causes, results."""
+"""Report of a run as Markdown, for a pull request, an issue or a notebook."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _SYMBOLS = {"healthy": "✅", "problems": "❌", "inconclusive": "❔"}
 
 
 def markdown(run: Run) -> str:
-    """The report as GitHub-flavoured Markdown; whatever names hold, it stays text."""
-    said = verdict(run)
-    symbol = "❌" if run.status is Status.CRASHED else _SYMBOLS[said.word]
-    lines = [f"# {symbol} {prose(said.title.capitalize())}", "", f"**{prose(said.sentence)}**", ""]
-    lines += [f"{prose(said.why)}", ""] if said.why else []
-    lines += [f"**Next:** {prose(said.next)}", ""] if said.next else []
-    for title, problems in (("Findings", True), ("Worth knowing", False)):
+    """Return the report as GitHub-flavoured Markdown; text of the run is escaped."""
+    headline = verdict(run)
+    symbol = "❌" if run.status is Status.CRASHED else _SYMBOLS[headline.word]
+    lines = [f"# {symbol} {prose(headline.title.capitalize())}", "", f"**{prose(headline.sentence)}**", ""]
+    lines += [f"{prose(headline.why)}", ""] if headline.why else []
+    lines += [f"**Next:** {prose(headline.next)}", ""] if headline.next else []
+    for title, problems in (("Findings", True), ("Notes", False)):
         causes = summary.causes(run, problems=problems)
         if causes:
             lines += [f"## {title}", ""]
             lines += [line for cause in causes for line in _cause(run, cause, 0)] + [""]
     if run.result:
-        lines += ["## Result", "", *_table(("what", "value"), summary.results(run)), ""]
+        lines += ["## Result", "", *_table(("metric", "value"), summary.results(run)), ""]
     if run.experiments:
         rows = [
             (
@@ -43,15 +43,15 @@ def markdown(run: Run) -> str:
             )
             for experiment in run.experiments
         ]
-        lines += ["## Experiments", "", *_table(("experiment", "outcome", "measured", "message"), rows), ""]
+        lines += ["## Checks", "", *_table(("check", "outcome", "measured", "message"), rows), ""]
     if run.trials:
         lines += ["## Search", "", *_search(run), ""]
     lines += [
         "## The run",
         "",
-        *_table(("what", "value"), run_metadata.facts(run)),
+        *_table(("field", "value"), run_metadata.facts(run)),
         "",
-        f"_{escape(run_metadata.cost(run))}_",
+        f"_{escape(run_metadata.overhead(run))}_",
     ]
     return "\n".join(lines) + "\n"
 
@@ -68,17 +68,17 @@ def _cause(run: Run, cause: summary.Cause, depth: int) -> Iterator[str]:
 
 def _body(run: Run, finding: Finding) -> Iterator[str]:
     numbers = " · ".join(f"{escape(name)} {escape(value)}" for name, value in summary.evidence(finding)[:12])
-    # Two blanks at the end of a line break it.
+    # Two trailing spaces are a line break.
     yield ""
     for label, words in (
         ("", prose(finding.message)),
         ("Numbers: ", numbers),
-        ("**Do:** ", prose(finding.recommendation)),
+        ("**Fix:** ", prose(finding.recommendation)),
     ):
         if words:
             yield f"{label}{words}  "
-    for place in source_locations(run, finding)[:3]:
-        yield f"{_code(f'{place.file}:{place.line}')}: {escape(place.words)}  "
+    for location in source_locations(run, finding)[:3]:
+        yield f"{_code(f'{location.file}:{location.line}')}: {escape(location.words)}  "
     for fix in finding.fixes:
         yield f"Try: {prose(fix.say or fix.action)}  "
         if fix.code:
@@ -93,13 +93,13 @@ def _search(run: Run) -> Iterator[str]:
     yield f"{count(len(run.trials), 'trial')}, {done:,} finished, {pruned:,} stopped early."
     yield ""
     rows = [
-        (str(place.trial.number), place.stage, number(place.metric, 4), ", ".join(
+        (str(row.trial.number), row.stage, number(row.metric, 4), ", ".join(
             f"{short(name, 24)} "
-            f"{run_metadata.value_words(value)}" for name, value in list(place.trial.parameters.items())[:8]
+            f"{run_metadata.value_words(value)}" for name, value in list(row.trial.parameters.items())[:8]
         ))
-        for place in ranked(run.trials)[:_BEST_TRIALS]
+        for row in ranked(run.trials)[:_BEST_TRIALS]
     ]  # fmt: skip
-    yield from _table(("trial", "stage", "metric", "parameters"), rows) if rows else ["No trial was finished."]
+    yield from _table(("trial", "stage", "metric", "parameters"), rows) if rows else ["No trial finished."]
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -109,20 +109,20 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[
         yield f"| {' | '.join(prose(cell, in_table=True) or ' ' for cell in row)} |"
 
 
-# Whatever begins markup, a link, a mention or a formula anywhere in a line.
+# Characters that start markup, a link, a mention or a formula anywhere in a line.
 _MARKUP = re.compile(r"[\\`*_\[\]|~#$!]")
 
 
 def escape(text: str) -> str:
-    """Text that reads the same as Markdown: no markup, no HTML, no mention of people, on one line."""
+    """Escape text for Markdown, on one line: no markup, no HTML, no mentions."""
     plain = short(text, _LONGEST).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # A code host turns bare addresses and @names into links: a zero-width escape would be a hidden character.
+    # Code hosts turn bare URLs and @names into links; entities prevent it without hidden characters.
     plain = _MARKUP.sub(lambda mark: "\\" + mark[0], plain)
     return plain.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
 def prose(text: str, *, in_table: bool = False) -> str:
-    """A sentence in which what stands between backquotes stays code, and all else is text."""
+    """Escape a sentence, keeping text in backquotes as code."""
     pieces = short(text, _LONGEST).split("`")
     if len(pieces) % 2 == 0:
         return escape("`".join(pieces))
@@ -133,7 +133,7 @@ def _code(text: str, *, in_table: bool = False) -> str:
     plain = short(text, 200).replace("`", "'")
     if not plain.strip():
         return ""
-    # A bar ends a cell of a table even within code, unless it is escaped.
+    # A vertical bar ends a table cell even within code, unless it is escaped.
     return f"`{plain.replace('|', chr(92) + '|') if in_table else plain}`"
 
 

@@ -1,4 +1,4 @@
-"""What every page of ours is made of: one template, one style, scripts named by their hash, and no network."""
+"""Rendering of self-contained HTML pages: templates, style and scripts; nothing is loaded from the network."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from babysit.plots.formatting import number
 from babysit.plots.names import clean, display_name, short
 from babysit.plots.save import plain, version
 
-# Text from elsewhere that is longer than this says nothing more to a reader, and could fill a page.
+# Longer external text adds no information and could fill a page.
 LONGEST = 2_000
 
 
 class Panel(NamedTuple):
-    """One figure on a page: its specification, and the same in words."""
+    """One figure on a page: its Vega-Lite specification and a text alternative."""
 
     name: str
     title: str
@@ -35,52 +35,52 @@ class Panel(NamedTuple):
 
 
 class Drawable(Protocol):
-    """A figure as a catalogue lists it."""
+    """Entry of a plot catalogue."""
 
     @property
     def name(self) -> str:
-        """Its key in the page."""
+        """Return the key of the figure in the page."""
 
     @property
     def title(self) -> str:
-        """Its heading."""
+        """Return the heading."""
 
     @property
     def wide(self) -> bool:
-        """Whether it takes the width of the page."""
+        """Return whether the figure takes the full width of the page."""
 
     @property
     def numbers(self) -> Callable[[Any], Any]:
-        """What is drawn, or None when there is nothing."""
+        """Return the function that computes the plotted data, or None if there are none."""
 
     @property
     def draw(self) -> Callable[[Any], Any]:
-        """The figure of the numbers."""
+        """Return the function that draws the data."""
 
     @property
     def describe(self) -> Callable[[Any], str]:
-        """The numbers in words."""
+        """Return the function that describes the data in words."""
 
 
 def panels(plots: Sequence[Drawable], subject: Any) -> list[Panel]:
-    """The figures that have something to show of the subject (a run, or runs), in order."""
+    """Draw the figures that have data for the subject (a run, or runs), in order."""
     made = []
-    # Altair checks every part against its schema while it is made, which takes most of the time of a large report;
-    # tests hold every figure to the schema instead.
+    # Altair validates every part against its schema, which takes most of the time of a large report;
+    # the tests validate every figure instead.
     with debug_mode(arg=False):
         for plot in plots:
             numbers = plot.numbers(subject)
             if numbers is not None:
                 drawn = plain(plot.draw(numbers))
                 made.append(Panel(plot.name, plot.title, plot.describe(numbers), plot.wide, drawn))
-    halves = [place for place, panel in enumerate(made) if not panel.wide]
-    if len(halves) % 2:  # the last one has no neighbour
+    halves = [index for index, panel in enumerate(made) if not panel.wide]
+    if len(halves) % 2:  # the last figure would stand alone in its row
         made[halves[-1]] = made[halves[-1]]._replace(wide=True)
     return made
 
 
 def render(template: str, shown: Sequence[Panel], **context: Any) -> str:
-    """The page of a template; figures are drawn by the scripts that it carries, and without figures it carries none."""
+    """Render a template to a page; scripts are included only if there are figures."""
     scripts = [drawing_script(), part("figures.js")] if shown else []
     return (
         environment()
@@ -88,8 +88,10 @@ def render(template: str, shown: Sequence[Panel], **context: Any) -> str:
         .render(
             panels=shown,
             figures=_in_script({panel.name: panel.specification for panel in shown}),
-            scripts=[Markup(script) for script in scripts],  # our own files and Vega's, checked below for "</script"
-            # What may run is named by its hash: a name that slipped through all escaping would still not run.
+            scripts=[
+                Markup(script) for script in scripts
+            ],  # files of this package and Vega's; "</script" is escaped below
+            # The policy allows scripts by hash, so injected script would not run even if escaping failed.
             hashes=" ".join(_hash(script) for script in scripts),
             style=Markup(part("report.css")),
             version=__version__,
@@ -100,15 +102,15 @@ def render(template: str, shown: Sequence[Panel], **context: Any) -> str:
 
 @functools.cache
 def drawing_script() -> str:
-    """The scripts that draw: Vega, Vega-Lite and vega-embed, as vl-convert carries them (900 kB; no network)."""
-    # Only vegaEmbed is named: vl-convert 1.9 gives null for `vega` and `vegaLite` when they are asked for alone.
+    """Return Vega, Vega-Lite and vega-embed as bundled with vl-convert (900 kB; no network)."""
+    # Only vegaEmbed is exported: vl-convert 1.9 returns null for `vega` and `vegaLite` alone.
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version())
     return bundle.replace("</script", r"<\/script")
 
 
 def _in_script(value: Any) -> Markup:
-    """JSON that can stand inside a script element: nothing in it can end the element or start a comment."""
-    written = json.dumps(value, separators=(",", ":"), allow_nan=False)  # not ASCII is escaped: half characters too
+    """Return JSON that is safe inside a script element: it cannot end the element or start a comment."""
+    written = json.dumps(value, separators=(",", ":"), allow_nan=False)  # escapes non-ASCII, lone surrogates included
     return Markup(written.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026"))
 
 
@@ -119,7 +121,7 @@ def _hash(script: str) -> str:
 
 @functools.cache
 def environment() -> Environment:
-    """Templates with escaping on: every text is cleaned and bounded on its way into a page."""
+    """Create the template environment: every text is cleaned, bounded and escaped."""
     environment = Environment(
         loader=PackageLoader("babysit.reporting"),
         autoescape=True,
@@ -139,26 +141,26 @@ def environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Every text on its way into the page: cleaned and bounded, unless it is markup of our own."""
+    """Clean and bound a text before it is inserted, unless it is `Markup`."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return short(value, LONGEST) if len(value) > LONGEST else clean(value)
 
 
 def _prose(text: str) -> Markup:
-    """A sentence in which what stands between backquotes is set as code."""
+    """Escape a sentence and set text in backquotes as code."""
     pieces = short(text, LONGEST).split("`")
-    if len(pieces) % 2 == 0:  # a backquote without a partner is a backquote
+    if len(pieces) % 2 == 0:  # unbalanced backquotes stay literal
         return escape("`".join(pieces))
     return Markup().join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(pieces))
 
 
 def _code(text: str) -> Markup:
-    """Code with its line breaks."""
+    """Escape code, keeping line breaks."""
     return Markup("\n").join(escape(short(line, 300)) for line in text.splitlines()[:40])
 
 
 @functools.cache
 def part(name: str) -> str:
-    """A file of the templates folder."""
+    """Read a file of the templates folder."""
     return (resources.files("babysit.reporting") / "templates" / name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""From a run to what a person, or a program, reads."""
+"""Report of a run in any format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from babysit.records.run import Run
 FORMATS: Final = ("html", "text", "json", "md", "sarif")
 _BY_ENDING: Final = {".html": "html", ".htm": "html", ".txt": "text", ".json": "json", ".md": "md", ".sarif": "sarif"}
 
-# By name: a format brings the packages that it alone needs.
+# By name, so that only the packages of the requested format are imported.
 _WRITERS: Final = {
     "html": ("html", "html"),
     "text": ("text", "text"),
@@ -25,9 +25,9 @@ _WRITERS: Final = {
 
 
 def report(run: Run, *, format: str = "html") -> str:
-    """The run as a page that opens offline (html), text, JSON, Markdown (md) or SARIF; raises UserError for another."""
+    """Return the report as html (an offline page), text, json, md (Markdown) or sarif; UserError for other formats."""
     if not isinstance(run, Run):
-        raise UserError(f"a report is made of a run, not of {type(run).__name__}", do="Pass w.run, or store.load(id)")
+        raise UserError(f"a report needs a Run, not {type(run).__name__}", do="Pass w.run, or store.load(id)")
     if format in _WRITERS:
         module, function = _WRITERS[format]
         written: str = getattr(import_module(f"babysit.reporting.{module}"), function)(run)
@@ -36,18 +36,18 @@ def report(run: Run, *, format: str = "html") -> str:
 
 
 def write_report(run: Run, path: Path | str) -> Path:
-    """Write the report to a file, its format by the ending (.html, .txt, .json, .md, .sarif); whole or not at all."""
+    """Write the report atomically; the suffix selects the format (.html, .txt, .json, .md, .sarif)."""
     path = Path(path)
     if path.suffix.lower() not in _BY_ENDING:
         raise UserError(
-            f"a report cannot be written as {path.suffix or 'a file without ending'!r}",
+            f"there is no report format for {path.suffix or 'a file without suffix'!r}",
             where=str(path),
-            do="End the name in .html, .txt, .json, .md or .sarif",
+            do="Use the suffix .html, .txt, .json, .md or .sarif",
         )
     content = report(run, format=_BY_ENDING[path.suffix.lower()]).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place first: a full disk or Ctrl-C leaves the report that was there before.
+        # Write a temporary file first: a full disk or Ctrl-C leaves an existing report intact.
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
                 file.write(content)
@@ -63,7 +63,7 @@ def write_report(run: Run, path: Path | str) -> Path:
 
 
 def _umask() -> int:
-    # The only way to read the mask is to set it; temporary files are private, reports are as other files are.
+    # The mask can only be read by setting it. Temporary files are private; a report gets the usual permissions.
     mask = os.umask(0)
     os.umask(mask)
     return mask

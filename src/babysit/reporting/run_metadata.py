@@ -1,4 +1,4 @@
-"""The facts around a verdict, in words: experiments, model, data, machine, and what watching cost."""
+"""Formatted metadata of a run: checks, model, data, machine and monitoring overhead."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from babysit.plots.formatting import count, number, percent
 from babysit.plots.names import short
 from babysit.records.run import Run
 
-# What a reader looks for first among the numbers of an experiment.
+# Measurements of a check to show first.
 _FIRST = ("loss", "accuracy", "r2", "score", "share", "suggested", "low", "high")
 
 
 def value_words(value: object) -> str:
-    """A value as people write it."""
+    """Format a value."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value) if isinstance(value, int | float) else short(str(value), 80)
 
 
 def measured_words(values: dict[str, float]) -> str:
-    """Measured values in words, the four that matter most: loss 2.31, accuracy 1."""
+    """Format the four most important measured values: loss 2.31, accuracy 1."""
     ranked = sorted(values.items(), key=lambda item: _FIRST.index(item[0]) if item[0] in _FIRST else len(_FIRST))
     words = [f"{short(name.replace('_', ' '), 20)} {number(value, 4)}" for name, value in ranked[:4]]
     return ", ".join(words) or "–"
 
 
-def cost(run: Run) -> str:
-    """What the watching cost, in one sentence."""
+def overhead(run: Run) -> str:
+    """Describe the monitoring overhead in one sentence."""
     spent = run.overhead
     if spent is None or not spent.steps:
-        return "Watching: nothing was watched, so nothing was spent."
+        return "Monitoring overhead: none, no step was monitored."
     sampled = (
         f"{spent.sampled_steps:,} of {count(spent.steps, 'step')} sampled, every {ordinal(spent.every)} at the end"
     )
     share = f"{percent(spent.share)} of the step time (budget {percent(spent.budget)})"
-    return f"Watching cost {share}, {number(spent.seconds)} seconds in all; {sampled}."
+    return f"Monitoring overhead: {number(spent.seconds)} seconds, {share}; {sampled}."
 
 
 def ordinal(value: int) -> str:
-    """1st, 2nd, 3rd, 16th."""
+    """Format an ordinal number: 1st, 2nd, 3rd, 16th."""
     ending = "th" if 10 <= value % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
     return f"{value:,}{ending}"
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """What the run was: name, command, model, data, place, status."""
+    """Return the metadata of the run: name, command, model, data, machine, status."""
     pairs = [
         ("run", run.id + (f" · {short(run.name, 60)}" if run.name else "")),
         ("status", f"{run.status}" + (f": {short(run.stop_reason, 120)}" if run.stop_reason else "")),
@@ -70,7 +70,7 @@ def _when(run: Run) -> str:
 
 
 def moment(written: str) -> str:
-    """ISO 8601 as people read it, to the second; anything else as it is."""
+    """Format an ISO 8601 time to the second; return other text unchanged."""
     try:
         return datetime.fromisoformat(written).strftime("%Y-%m-%d %H:%M:%S %Z").strip()
     except ValueError:
@@ -95,16 +95,17 @@ def _data(run: Run) -> str:
 
 
 def _machine(run: Run) -> str:
-    place = run.environment
-    versions = [f"Python {place.python}" if place.python else "", f"torch {place.torch}" if place.torch else ""]
-    return ", ".join(short(part, 60) for part in [place.device, *versions, place.platform] if part)
+    environment = run.environment
+    versions = [f"Python {environment.python}" if environment.python else ""]
+    versions += [f"torch {environment.torch}"] if environment.torch else []
+    return ", ".join(short(part, 60) for part in [environment.device, *versions, environment.platform] if part)
 
 
 def utc(written: str) -> str:
-    """ISO 8601 in UTC with a Z, as other programs expect it; "" for what is no such time."""
+    """Convert an ISO 8601 time to UTC with the suffix Z; "" for an invalid time."""
     try:
         read = datetime.fromisoformat(written)
         moment = read if read.tzinfo else read.replace(tzinfo=UTC)
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError):  # the latter in the first and the last year there is
+    except (ValueError, OverflowError):  # OverflowError near the first and the last supported year
         return ""

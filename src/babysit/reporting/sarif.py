@@ -1,4 +1,4 @@
-"""A run as SARIF 2.1.0, the format in which editors and code hosts show what a tool found in a program.
+"""Report of a run as SARIF 2.1.0, which editors and code hosts show next to the code.
 
 The fields are those of the OASIS standard "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
 """
@@ -28,7 +28,7 @@ _MOST_LAYERS: Final = 100
 
 
 def sarif(run: Run) -> str:
-    """The run as SARIF: one result a finding, at the line that made the layer, the optimizer or the loss."""
+    """Return the run as SARIF: one result per finding, at the line of the layer, the optimizer or the loss."""
     findings = sorted(run.findings, key=lambda finding: finding.rank)
     codes = list(dict.fromkeys(finding.code for finding in findings))
     log = {
@@ -40,7 +40,7 @@ def sarif(run: Run) -> str:
                 "automationDetails": {"id": f"babysit/{clean(run.id)}"},
                 "invocations": [_invocation(run)],
                 "columnKind": "unicodeCodePoints",
-                "originalUriBaseIds": {"SRCROOT": {"description": {"text": "The folder the script was started in."}}},
+                "originalUriBaseIds": {"SRCROOT": {"description": {"text": "Working directory of the script."}}},
                 "results": [_result(run, finding, codes.index(finding.code)) for finding in findings],
                 "properties": {
                     "verdict": run.verdict,
@@ -68,10 +68,10 @@ def _rule(code: str, finding: Finding) -> dict[str, Any]:
     from babysit.rules.catalogue import RULES
 
     rule = next((rule for rule in RULES if rule.code == code), None)
-    told: dict[str, Any] = {"id": short(code, 40), "name": short(finding.name, 80)}
-    if rule is None:  # a rule that this version does not know: a newer one's, or somebody's own
-        return told | {"shortDescription": {"text": display_name(finding.name) + "."}}
-    return told | {
+    descriptor: dict[str, Any] = {"id": short(code, 40), "name": short(finding.name, 80)}
+    if rule is None:  # a rule of a newer version or of a plug-in
+        return descriptor | {"shortDescription": {"text": display_name(finding.name) + "."}}
+    return descriptor | {
         "shortDescription": {"text": rule.what},
         "fullDescription": {"text": f"{rule.what} {rule.why}"},
         "help": {"text": f"{rule.recommendation} More: babysit explain {code}"},
@@ -83,11 +83,11 @@ def _rule(code: str, finding: Finding) -> dict[str, Any]:
 def _result(run: Run, finding: Finding, index: int) -> dict[str, Any]:
     found = source_locations(run, finding)
     words = " ".join(part for part in (finding.message, finding.recommendation) if part) or display_name(finding.name)
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "ruleId": short(finding.code, 40),
         "ruleIndex": index,
         "level": _LEVELS[finding.severity],
-        # Braces are SARIF's placeholders and square brackets its links: text from elsewhere holds neither.
+        # Braces are placeholders and square brackets links in SARIF: external text must contain neither.
         "message": {"text": _plain(words)},
         "locations": _locations(run, finding, found),
         "partialFingerprints": {"finding/v1": _fingerprint(finding)},
@@ -97,18 +97,18 @@ def _result(run: Run, finding: Finding, index: int) -> dict[str, Any]:
             "firstStep": finding.first_step,
             "lastStep": finding.last_step,
             "explainedBy": finding.explained_by,
-            "located": "recorded" if any(place.recorded for place in found) else "by reading the script as it is now",
+            "located": "recorded" if any(location.recorded for location in found) else "by reading the current script",
         },
     }
     if not found:
-        told["properties"].pop("located")
+        result["properties"].pop("located")
     if len(found) > 1:
         related = found[1:]
-        told["relatedLocations"] = [
-            {"id": number, "message": {"text": _plain(place.words)}, "physicalLocation": _physical(place)}
-            for number, place in enumerate(related, start=1)
+        result["relatedLocations"] = [
+            {"id": number, "message": {"text": _plain(location.words)}, "physicalLocation": _physical(location)}
+            for number, location in enumerate(related, start=1)
         ]
-    return told
+    return result
 
 
 def _locations(run: Run, finding: Finding, found: tuple[SourceLocation, ...]) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def _locations(run: Run, finding: Finding, found: tuple[SourceLocation, ...]) ->
         location["physicalLocation"] = _physical(found[0])
         location["message"] = {"text": _plain(found[0].words)}
     elif script_of(run):
-        # Without a line the script as a whole is meant; code hosts show a result only where it names a file.
+        # Without a line, point to the script: code hosts only show results that name a file.
         location["physicalLocation"] = _physical(SourceLocation(script_of(run), 1, ""))
     if finding.layers:
         location["logicalLocations"] = [
@@ -126,30 +126,30 @@ def _locations(run: Run, finding: Finding, found: tuple[SourceLocation, ...]) ->
     return [location] if location else []
 
 
-def _physical(place: SourceLocation) -> dict[str, Any]:
-    path = PurePath(clean(place.file))
+def _physical(location: SourceLocation) -> dict[str, Any]:
+    path = PurePath(clean(location.file))
     uri = quote(path.as_posix().encode("utf-8", "replace"))
     where = {"uri": f"file://{uri}"} if path.is_absolute() else {"uri": uri, "uriBaseId": "SRCROOT"}
-    return {"artifactLocation": where, "region": {"startLine": place.line}}
+    return {"artifactLocation": where, "region": {"startLine": location.line}}
 
 
 def _invocation(run: Run) -> dict[str, Any]:
-    told: dict[str, Any] = {"executionSuccessful": run.status is not Status.CRASHED}
+    invocation: dict[str, Any] = {"executionSuccessful": run.status is not Status.CRASHED}
     if run.command:
-        told["commandLine"] = short(run.command, _LONGEST)
+        invocation["commandLine"] = short(run.command, _LONGEST)
     for name, written in (("startTimeUtc", run.created), ("endTimeUtc", run.ended)):
         moment = run_metadata.utc(written)
         if moment:
-            told[name] = moment
-    return told
+            invocation[name] = moment
+    return invocation
 
 
 def _fingerprint(finding: Finding) -> str:
-    """The same for the same issue in the same layers, so that a code host knows it again in the next run."""
-    said = "\0".join([finding.code, *finding.layers])
-    return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    """Return a hash of issue and layers, by which code hosts match results across runs."""
+    key = "\0".join([finding.code, *finding.layers])
+    return hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def _plain(words: str) -> str:
     text = short(words, _LONGEST)
-    return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"}) or "(no words)"
+    return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"}) or "(no text)"

@@ -1,7 +1,7 @@
-"""Where in the user's program a finding has its place: the line that made the layer, the optimizer or the loss.
+"""Source locations of a finding: the line that creates the layer, the optimizer or the loss.
 
-What the run recorded comes first. Where it recorded no lines, its script is read as it is now, and a line is named only
-when one alone can be meant.
+Recorded locations take precedence. Without them the current script is parsed, and a line is returned only if it is
+unambiguous.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from babysit.records.model_summary import Layer
 from babysit.records.reading import require_file
 from babysit.records.run import Run
 
-# Longer files are generated; reading them here would take seconds.
+# Larger files are generated code; parsing them would take seconds.
 _LARGEST_SCRIPT: Final = 2_000_000
 _MOST_PLACES: Final = 20
 
 
 class SourceLocation(NamedTuple):
-    """One line of the program, from 1, and what is there; `recorded` is False where it was found by reading."""
+    """A line of the program (from 1) and its role; `recorded` is False if it was found by parsing the script."""
 
     file: str
     line: int
@@ -34,18 +34,18 @@ class SourceLocation(NamedTuple):
 
 
 def script_of(run: Run) -> str:
-    """The script that a run's command names, or ""."""
+    """Return the script named in the command of the run, or ""."""
     try:
         words = shlex.split(run.command)
-    except ValueError:  # a quote without its partner
+    except ValueError:  # an unbalanced quote
         words = run.command.split()
-    # `babysit fit … --model mine.py` names a file too, and yet is no script of the user's.
+    # `babysit fit … --model mine.py` also names a file, but not the training script.
     started = words[:1] == ["python"] or words[:2] == ["babysit", "watch"]
     return next((word for word in words if word.endswith(".py")), "") if started else ""
 
 
 def source_locations(run: Run, finding: Finding) -> tuple[SourceLocation, ...]:
-    """The lines that a finding is about, the most telling first; empty when none can be named."""
+    """Return the lines that a finding is about, the most specific first; empty if unknown."""
     recorded = tuple(_recorded(run, finding))
     if recorded:
         return recorded[:_MOST_PLACES]
@@ -62,7 +62,7 @@ def source_locations(run: Run, finding: Finding) -> tuple[SourceLocation, ...]:
 
 
 def _subjects(finding: Finding) -> tuple[str, ...]:
-    """What a finding is about, in the order in which it should be looked for."""
+    """Return the kinds of source lines that a finding is about, in order of preference."""
     if finding.code in _ABOUT:
         return _ABOUT[finding.code]
     layers = ("layers",) if finding.layers else ()
@@ -98,11 +98,11 @@ _ABOUT: Final[dict[str, tuple[str, ...]]] = {
 class _Call(NamedTuple):
     name: str  # the last part: Linear of torch.nn.Linear
     line: int
-    target: str  # what the result is bound to: fc1 of self.fc1 = …; "" for nothing
+    target: str  # name the result is bound to: fc1 for self.fc1 = …, or ""
 
 
 def _calls(file: str) -> list[_Call]:
-    """Every call of a script in the order of its lines; none when it cannot be read."""
+    """Return every call in a script in line order; empty if it cannot be parsed."""
     path = Path(file)
     try:
         require_file(path, most_bytes=_LARGEST_SCRIPT)
@@ -119,7 +119,7 @@ def _calls(file: str) -> list[_Call]:
 
 
 def _bindings(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Names and what they are bound to: by assignment, as a keyword, or as a key of a dictionary."""
+    """Yield names and the nodes bound to them: by assignment, as a keyword, or as a dictionary key."""
     if isinstance(node, ast.Assign):
         yield from ((_last(target), node.value) for target in node.targets)
     elif isinstance(node, ast.keyword) and node.arg:
@@ -141,7 +141,7 @@ Found = Iterable[tuple[int, str]]
 
 def _optimizer(run: Run, finding: Finding, calls: list[_Call]) -> Found:
     kinds = {optimizer.kind for optimizer in run.model_summary.optimizers} if run.model_summary else set()
-    return [(call.line, f"the optimizer {call.name} is made") for call in calls if call.name in kinds]
+    return [(call.line, f"the optimizer {call.name} is created") for call in calls if call.name in kinds]
 
 
 def _loss(run: Run, finding: Finding, calls: list[_Call]) -> Found:
@@ -150,7 +150,7 @@ def _loss(run: Run, finding: Finding, calls: list[_Call]) -> Found:
 
 
 def _chain(run: Run, finding: Finding, calls: list[_Call]) -> Found:
-    """What stands between the last layer and the loss and should not: the softmax of a double one."""
+    """Find an operation between the last layer and the loss, such as a redundant softmax."""
     steps = {
         _plain(step.name)
         for one in (run.model_summary.objectives if run.model_summary else ())
@@ -161,7 +161,7 @@ def _chain(run: Run, finding: Finding, calls: list[_Call]) -> Found:
 
 
 def _plain(loss: str) -> str:
-    """A loss's name without its spelling: cross_entropy and CrossEntropyLoss are one."""
+    """Normalize the name of a loss: cross_entropy and CrossEntropyLoss become equal."""
     plain = re.sub(r"[^a-z0-9]", "", loss.lower()).removesuffix("loss")
     return plain.replace("bce", "binarycrossentropy", 1) if plain.startswith("bce") else plain
 
@@ -172,7 +172,7 @@ def _layers(run: Run, finding: Finding, calls: list[_Call]) -> Found:
     for layer in named[:_MOST_PLACES]:
         line = _line_of(layer, known, calls)
         if line:
-            yield line, f"the layer {layer.name} ({layer.kind}) is made"
+            yield line, f"the layer {layer.name} ({layer.kind}) is created"
 
 
 def _line_of(layer: Layer, known: tuple[Layer, ...], calls: list[_Call]) -> int | None:
@@ -181,7 +181,7 @@ def _line_of(layer: Layer, known: tuple[Layer, ...], calls: list[_Call]) -> int 
     if len(by_name) == 1:
         return by_name.pop()
     alike = [other.name for other in known if other.kind == layer.kind]
-    # As many calls as layers of the kind: they are made in the order in which they stand.
+    # As many calls as layers of the kind: assume the order of creation.
     if len(alike) == len(made) and layer.name in alike:
         return made[alike.index(layer.name)].line
     lines = {call.line for call in made}
@@ -207,19 +207,21 @@ _READ: Final[dict[str, Callable[[Run, Finding, list[_Call]], Found]]] = {
 
 
 def _recorded(run: Run, finding: Finding) -> Iterator[SourceLocation]:
-    """The lines that a run's records name in a field `made_at` ("train.py:12"), where they have one."""
+    """Yield the locations recorded in the field `made_at` ("train.py:12")."""
     if run.model_summary is None:
         return
     named = set(finding.layers)
     records: dict[str, list[tuple[str, Any]]] = {
-        "layers": [(f"the layer {one.name} is made", one) for one in run.model_summary.layers if one.name in named],
-        "optimizer": [(f"the optimizer {one.kind} is made", one) for one in run.model_summary.optimizers],
+        "layers": [(f"the layer {one.name} is created", one) for one in run.model_summary.layers if one.name in named],
+        "optimizer": [(f"the optimizer {one.kind} is created", one) for one in run.model_summary.optimizers],
         "loss": [(f"the loss {one.loss}", one) for one in run.model_summary.objectives],
     }
     for subject in _subjects(finding):
         found = [(words, getattr(record, "made_at", "")) for words, record in records.get(subject, [])]
-        said = [(words, *at.rpartition(":")[::2]) for words, at in found if at]
-        made = [SourceLocation(file, int(line), words, recorded=True) for words, file, line in said if line.isdecimal()]
+        parsed = [(words, *at.rpartition(":")[::2]) for words, at in found if at]
+        made = [
+            SourceLocation(file, int(line), words, recorded=True) for words, file, line in parsed if line.isdecimal()
+        ]
         if made:
-            yield from (place for place in made if place.line > 0)
+            yield from (location for location in made if location.line > 0)
             return

@@ -1,4 +1,4 @@
-"""The one curve behind a finding, small: what the rule looked at, with the limit that it crossed."""
+"""Sparkline of the curve behind a finding, with the limit that it crossed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Limits = Mapping[str, float]
 
 
 class Spark(NamedTuple):
-    """A small curve as a drawing, and the same in words."""
+    """Sparkline as SVG, with a text alternative."""
 
     drawing: Markup
     words: str
@@ -42,7 +42,7 @@ class _Watched:
 
 
 def sparkline(run: Run, finding: Finding) -> Spark | None:
-    """The curve that a finding is about; None when its rule looks at none, or the run did not keep it."""
+    """Draw the curve that a finding is about; None if the rule uses none, or the run did not record it."""
     watched = _WATCHED.get(finding.code)
     if watched is None:
         return None
@@ -55,9 +55,9 @@ def sparkline(run: Run, finding: Finding) -> Spark | None:
     if len(line) < 2:
         return None
     first, last = number(float(line.values[0])), number(float(line.values[-1]))
-    said = f"{watched.words}: {first} at step {int(line.steps[0]):,}, {last} at step {int(line.steps[-1]):,}"
-    said += "" if limit is None else f"; dashed: the limit, {number(limit)}"
-    return Spark(_drawn(line, limit, finding.first_step, log=watched.log), f"{said}.")
+    words = f"{watched.words}: {first} at step {int(line.steps[0]):,}, {last} at step {int(line.steps[-1]):,}"
+    words += "" if limit is None else f"; dashed: the limit, {number(limit)}"
+    return Spark(_drawn(line, limit, finding.first_step, log=watched.log), f"{words}.")
 
 
 def _drawn(line: Line, limit: float | None, since: int | None, *, log: bool) -> Markup:
@@ -76,7 +76,7 @@ def _drawn(line: Line, limit: float | None, since: int | None, *, log: bool) -> 
         return round(_HEIGHT - _ROOM - (value - low) / span * (_HEIGHT - 2 * _ROOM), 1)
 
     points = " ".join(f"{across(s)},{down(v)}" for s, v in zip(line.steps.tolist(), values.tolist(), strict=True))
-    # Only numbers of our own making are put in: nothing here needs escaping.
+    # Only formatted numbers are inserted, so nothing needs escaping.
     parts = [f'<polyline class="curve" points="{points}"/>']
     if level is not None:
         parts.append(f'<line class="limit" x1="0" x2="{_WIDTH}" y1="{down(level)}" y2="{down(level)}"/>')
@@ -99,25 +99,25 @@ def _curve(name: str) -> Callable[[Run, Finding], Line]:
 
 
 def _between_samples(run: Run, finding: Finding) -> Line:
-    """How much the output differs from sample to sample; for a single output its whole spread tells."""
+    """Return the std of the output across samples; for a single output, its total std."""
     line = _over_layers("sample_std", _lowest)(run, finding)
     return line if len(line) else _over_layers("output_std", _lowest)(run, finding)
 
 
 def _over_layers(metric: str, how: Callable[[Array], Array]) -> Callable[[Run, Finding], Line]:
-    """One statistic by step, over the layers of the finding, or over those with weights when it names none."""
+    """Aggregate a layer metric by step over the layers of the finding, or over all weight layers if it names none."""
 
     def read(run: Run, finding: Finding) -> Line:
         table = run.layer_metrics.values.get(metric)
         if table is None or not np.size(table):
             return Line(np.zeros(0, dtype="int64"), np.zeros(0))
         named = set(finding.layers) or {layer.name for layer in weight_layers(run)}
-        columns = [place for place, name in enumerate(run.layer_metrics.layers) if name in named]
+        columns = [index for index, name in enumerate(run.layer_metrics.layers) if name in named]
         chosen = np.asarray(table, dtype="float64")[:, columns or slice(None)]
-        kept = np.isfinite(chosen).any(axis=1)
-        values = how(np.where(np.isfinite(chosen), chosen, np.nan)[kept])
+        valid = np.isfinite(chosen).any(axis=1)
+        values = how(np.where(np.isfinite(chosen), chosen, np.nan)[valid])
         finite_too = np.isfinite(values)
-        return Line(np.asarray(run.layer_metrics.steps)[kept][finite_too], values[finite_too])
+        return Line(np.asarray(run.layer_metrics.steps)[valid][finite_too], values[finite_too])
 
     return read
 
@@ -144,15 +144,15 @@ def _lowest(table: Array) -> Array:
 
 
 def _first_to_last(run: Run, finding: Finding) -> Line:
-    """The gradient of the first layer as a part of the last one's."""
+    """Return the ratio of the gradient of the first layer to that of the last."""
     table = np.asarray(run.layer_metrics.values.get("gradient_rms", np.zeros((0, 0))), dtype="float64")
     known = np.flatnonzero(np.isfinite(table).any(axis=0)) if table.size else np.zeros(0, dtype="int64")
     if len(known) < 2:
         return Line(np.zeros(0, dtype="int64"), np.zeros(0))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = table[:, known[0]] / table[:, known[-1]]
-    kept = np.isfinite(ratio)
-    return Line(np.asarray(run.layer_metrics.steps)[kept], ratio[kept])
+    valid = np.isfinite(ratio)
+    return Line(np.asarray(run.layer_metrics.steps)[valid], ratio[valid])
 
 
 def _of_rule(name: str) -> Callable[[Finding, Limits], float | None]:
@@ -160,7 +160,7 @@ def _of_rule(name: str) -> Callable[[Finding, Limits], float | None]:
 
 
 def _of_evidence(name: str, factor: str = "", *, change: float = 0.0) -> Callable[[Finding, Limits], float | None]:
-    """A number of the evidence, times a limit of the rule: growth x 3, or (with `change`) 1 + change x limit."""
+    """Return a reader of an evidence value times a limit, or (with `change`) times 1 + change * limit."""
 
     def read(finding: Finding, limits: Limits) -> float | None:
         value = finding.evidence.get(name)
@@ -173,16 +173,18 @@ def _of_evidence(name: str, factor: str = "", *, change: float = 0.0) -> Callabl
 
 
 _UPDATES: Final = _Watched(
-    "update / weight, the middle layer", _over_layers("update_ratio", _middle), _of_rule("ratio"), log=True
+    "update / weight, median layer", _over_layers("update_ratio", _middle), _of_rule("ratio"), log=True
 )
 _GRADIENTS: Final = _Watched(
-    "gradient of all layers", _over_layers("gradient_rms", _together), _of_evidence("first", "growth"), log=True
+    "gradient norm over all layers", _over_layers("gradient_rms", _together), _of_evidence("first", "growth"), log=True
 )
 _WATCHED: Final[dict[str, _Watched]] = {
-    "A401": _Watched("share of dead units, the worst layer", _over_layers("dead", _highest), _of_rule("share")),
-    "A402": _Watched("share saturated, the worst layer", _over_layers("saturated", _highest), _of_rule("share")),
-    "A403": _Watched("share of units of one sign", _over_layers("one_signed", _highest), _of_rule("share")),
-    "A406": _Watched("spread from sample to sample", _between_samples, log=True),
+    "A401": _Watched("fraction of dead units, worst layer", _over_layers("dead", _highest), _of_rule("share")),
+    "A402": _Watched(
+        "fraction of saturated outputs, worst layer", _over_layers("saturated", _highest), _of_rule("share")
+    ),
+    "A403": _Watched("fraction of units with one sign", _over_layers("one_signed", _highest), _of_rule("share")),
+    "A406": _Watched("std across samples", _between_samples, log=True),
     "D108": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("prior_loss")),
     "F901": _Watched("validation loss", _curve(VAL_LOSS), _of_evidence("best_validation", "rise", change=1.0)),
     "F902": _Watched("training loss", _curve(TRAIN_LOSS)),
@@ -193,21 +195,23 @@ _WATCHED: Final[dict[str, _Watched]] = {
     "F907": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("start_loss", "fall", change=-1.0)),
     "F908": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("validation")),
     "F909": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("middle")),
-    "G501": _Watched("gradient of the first layer / of the last", _first_to_last, _of_rule("ratio"), log=True),
+    "G501": _Watched("gradient of first layer / last layer", _first_to_last, _of_rule("ratio"), log=True),
     "G502": _GRADIENTS,
-    "G503": _Watched("values that are not finite", _over_layers("nonfinite", _highest)),
-    "G504": _Watched("gradient size, the least", _over_layers("gradient_rms", _lowest)),
-    "I301": _Watched("share of units that equal another", _over_layers("unit_similarity", _highest), _of_rule("share")),
-    "I304": _Watched("share saturated, the worst layer", _over_layers("saturated", _highest), _of_rule("share")),
-    "I305": _Watched("share of dead units, the worst layer", _over_layers("dead", _highest), _of_rule("share")),
-    "I306": _Watched("size of the biases, the largest", _over_layers("bias_rms", _highest), _of_rule("bias")),
+    "G503": _Watched("non-finite values", _over_layers("nonfinite", _highest)),
+    "G504": _Watched("gradient RMS, smallest layer", _over_layers("gradient_rms", _lowest)),
+    "I301": _Watched("fraction of duplicate units", _over_layers("unit_similarity", _highest), _of_rule("share")),
+    "I304": _Watched(
+        "fraction of saturated outputs, worst layer", _over_layers("saturated", _highest), _of_rule("share")
+    ),
+    "I305": _Watched("fraction of dead units, worst layer", _over_layers("dead", _highest), _of_rule("share")),
+    "I306": _Watched("bias RMS, largest layer", _over_layers("bias_rms", _highest), _of_rule("bias")),
     "N804": _Watched("validation loss", _curve(VAL_LOSS), _of_evidence("prior", "above")),
     "O207": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("expected_loss", "above")),
     "O208": _Watched("training loss", _curve(TRAIN_LOSS), lambda finding, limits: 0.0),
     "O210": _Watched("training loss", _curve(TRAIN_LOSS), _of_evidence("prior_loss", "near", change=-1.0)),
-    "O212": _Watched("size of the weights, the median layer", _over_layers("weight_rms", _middle)),
+    "O212": _Watched("weight RMS, median layer", _over_layers("weight_rms", _middle)),
     "U601": _UPDATES,
     "U602": _UPDATES,
-    "U603": _Watched("update / weight, the least", _over_layers("update_ratio", _lowest)),
+    "U603": _Watched("update / weight, smallest layer", _over_layers("update_ratio", _lowest)),
     "U604": _Watched("gradient norm", _curve(GRADIENT_NORM), _of_evidence("limit"), log=True),
 }

@@ -1,4 +1,4 @@
-"""What a run shows, in words: findings under their causes, results, and what was not measured."""
+"""Texts of a report: findings grouped under their causes, results, and missing measurements."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SHOWN_LAYERS = 3
 
 
 class Cause(NamedTuple):
-    """A finding and, beneath it, the findings it explains."""
+    """A finding and the findings it explains."""
 
     finding: Finding
     symptoms: tuple[Cause, ...]
 
 
 def causes(run: Run, *, problems: bool) -> tuple[Cause, ...]:
-    """The findings as trees, causes first in rank order; `alarms`: those that count, else those worth knowing."""
+    """Return the findings as trees in rank order; `problems` selects WARNING and ERROR, otherwise INFO."""
     chosen = [finding for finding in run.findings if (finding.severity != "INFO") == problems]
     codes = {finding.code for finding in chosen}
-    # A finding that names itself, or one that is not there, stands on its own.
+    # A finding explained by itself or by an absent finding is a root.
     roots = [finding for finding in chosen if finding.explained_by not in codes or finding.explained_by == finding.code]
     placed: set[int] = set()
     trees = tuple(_tree(finding, chosen, placed) for finding in roots)
-    # Findings that explain each other in a circle have no root: each is shown once all the same.
+    # Findings that explain each other in a cycle have no root: show each once.
     return trees + tuple(_tree(finding, chosen, placed) for finding in chosen if id(finding) not in placed)
 
 
@@ -46,7 +46,7 @@ def _tree(finding: Finding, chosen: list[Finding], placed: set[int]) -> Cause:
 
 
 def location_text(finding: Finding) -> str:
-    """Where and when a finding was seen: " in hidden.1, steps 48 to 799", " at step 0"; empty without a place."""
+    """Format where a finding was seen: " in hidden.1, steps 48 to 799", " at step 0", or ""."""
     where = f" in {layers(finding)}" if finding.layers else ""
     first, last = finding.first_step, finding.last_step
     if first is None:
@@ -57,14 +57,14 @@ def location_text(finding: Finding) -> str:
 
 
 def layers(finding: Finding) -> str:
-    """The layers of a finding, the first few by name."""
+    """Format the layers of a finding: the first few by name, the others counted."""
     names = [short(name, 40) or "(no name)" for name in finding.layers[:_SHOWN_LAYERS]]
     rest = len(finding.layers) - len(names)
     return ", ".join(names) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def evidence(finding: Finding) -> list[tuple[str, str]]:
-    """The numbers that made a rule fire: name and value in words."""
+    """Format the evidence of a finding as pairs of name and value."""
     return [
         (short(name.replace("_", " "), 40), run_metadata.value_words(value)) for name, value in finding.evidence.items()
     ]
@@ -74,7 +74,7 @@ _SPLIT_WORDS: Final = {"train": "training", "val": "validation", "test": "test"}
 
 
 def results(run: Run) -> list[tuple[str, str]]:
-    """What the run achieved: "Test accuracy" and "97.8 %"; the test values first, then the other splits'."""
+    """Format the results as pairs such as "Test accuracy", "97.8 %"; test metrics first."""
     splits = ("test", "val", "train")
 
     def order(name: str) -> int:
@@ -86,26 +86,26 @@ def results(run: Run) -> list[tuple[str, str]]:
 
 
 def result_name(name: str) -> str:
-    """A result's name as people write it: test/accuracy as "Test accuracy"."""
+    """Format the name of a result: test/accuracy as "Test accuracy"."""
     split = split_of(name)
     words = f"{_SPLIT_WORDS[split]} {metric_of(name)}" if split else name
     return short(words.replace("_", " ").capitalize(), 40)
 
 
 def result_value(name: str, value: float) -> str:
-    """A result's value as people write it: accuracies as per cent."""
+    """Format the value of a result, accuracies in percent."""
     return percent(value) if metric_of(name) == "accuracy" else number(value)
 
 
 def missing(run: Run, shown: Collection[str]) -> list[tuple[str, str]]:
-    """The figures that are not among those `shown` (names), and why: title and reason."""
+    """Return title and reason of the figures that are not in `shown` (names)."""
     searched = run.kind in ("search", "pipeline") or run.trials
     plots = [plot for plot in PLOTS if searched or not plot.name.startswith("search")]
     return [(plot.title, plot.needs) for plot in plots if plot.name not in shown]
 
 
 def unmeasured(run: Run) -> list[tuple[str, str]]:
-    """What a training should have shown and did not: title and reason; nothing for a run that trained nothing."""
+    """Return title and reason of the main figures without data; none for a run without training."""
     if run.kind in ("search", "check") or not steps(run):
         return []
     plots = [plot for plot in PLOTS if plot.name in ("losses", "update_ratio", "heatmap")]

@@ -1,4 +1,4 @@
-"""A run as text: verdict, findings under their causes, experiments, results and the cost of watching."""
+"""Report of a run as text: verdict, findings, checks, results and monitoring overhead."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _COLOURS = {"healthy": "green", "problems": "red", "inconclusive": "yellow"}
 _SEVERITY = {"ERROR": "bold red", "WARNING": "yellow", "INFO": "cyan"}
 _OUTCOME = {"pass": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 _BEST_TRIALS = 5
-# A message of many thousand characters (a hostile or broken name in it) must not push all else off the screen.
+# A very long message (from a broken or hostile name) must not push the rest off the screen.
 _LONGEST = 600
 
 
 def text(run: Run, *, width: int = 100) -> str:
-    """The report as plain text of at most `width` columns."""
+    """Return the report as plain text of at most `width` columns."""
     console = Console(
         file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False, emoji=False
     )
@@ -39,11 +39,11 @@ def text(run: Run, *, width: int = 100) -> str:
 
 
 def renderable(run: Run) -> RenderableType:
-    """The report for a rich console, in colour where the console has colours."""
+    """Return the report for a rich console."""
     sections: list[tuple[str, list[RenderableType]]] = [
         ("Findings", [_cause(cause) for cause in summary.causes(run, problems=True)]),
-        ("Worth knowing", [_cause(cause) for cause in summary.causes(run, problems=False)]),
-        ("Probes", [experiment_table(run.experiments)] if run.experiments else []),
+        ("Notes", [_cause(cause) for cause in summary.causes(run, problems=False)]),
+        ("Checks", [experiment_table(run.experiments)] if run.experiments else []),
         ("Search", list(_search(run)) if run.trials else []),
         ("Result", [_pairs(summary.results(run))] if run.result else []),
         ("Not measured", [Text(f"{title}: {reason}") for title, reason in summary.unmeasured(run)]),
@@ -53,27 +53,27 @@ def renderable(run: Run) -> RenderableType:
     for title, content in sections:
         if content:
             parts += [Text(title, style="bold underline"), Text(), *content, Text()]
-    return Group(*parts, Text(run_metadata.cost(run), style="dim"))
+    return Group(*parts, Text(run_metadata.overhead(run), style="dim"))
 
 
 def verdict_box(run: Run) -> Panel:
-    """The box Verdict / Why / Next."""
-    said = verdict(run)
+    """Return the box with verdict, reason and next step."""
+    headline = verdict(run)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for label, words in (("Verdict", said.sentence), ("Why", said.why), ("Next", said.next)):
+    for label, words in (("Verdict", headline.sentence), ("Why", headline.why), ("Next", headline.next)):
         if words:
-            table.add_row(label, Text(_bounded(words), style=_colour(run, said) if label == "Verdict" else ""))
-    colour = _colour(run, said)
-    title = Text(f" {said.symbol} {said.title} ", style=f"bold {colour}")
+            table.add_row(label, Text(_bounded(words), style=_colour(run, headline) if label == "Verdict" else ""))
+    colour = _colour(run, headline)
+    title = Text(f" {headline.symbol} {headline.title} ", style=f"bold {colour}")
     return Panel(table, title=title, title_align="left", box=ROUNDED, border_style=colour)
 
 
 def experiment_table(experiments: tuple[ExperimentResult, ...]) -> RenderableType:
-    """The experiments with what they measured beside what was expected; what it means, for those that did not pass."""
+    """Return a table of the checks, measured against expected, with the message of those that did not pass."""
     table = Table(box=SIMPLE, show_edge=False, pad_edge=False)
-    for name in ("experiment", "outcome", "measured", "expected"):
+    for name in ("check", "outcome", "measured", "expected"):
         table.add_column(name)
     for experiment in experiments:
         table.add_row(
@@ -101,7 +101,7 @@ def _cause(cause: summary.Cause, *, depth: int = 0) -> RenderableType:
     )
     body: list[RenderableType] = [head]
     numbers = " · ".join(f"{name} {value}" for name, value in summary.evidence(finding)[:12])
-    lines = [("", finding.message), ("numbers: ", numbers), ("do: ", finding.recommendation)]
+    lines = [("", finding.message), ("evidence: ", numbers), ("fix: ", finding.recommendation)]
     body += [Padding(Text.assemble((label, "dim"), _bounded(words)), (0, 0, 0, 2)) for label, words in lines if words]
     for fix in finding.fixes:
         words = Text.assemble(("try: ", "dim"), _bounded(fix.say or fix.action))
@@ -119,12 +119,12 @@ def _search(run: Run) -> Iterator[RenderableType]:
     table = Table(box=SIMPLE, show_edge=False, pad_edge=False)
     for name in ("trial", "stage", "metric", "parameters"):
         table.add_column(name)
-    for place in ranked(run.trials)[:_BEST_TRIALS]:
-        trial = place.trial
+    for row in ranked(run.trials)[:_BEST_TRIALS]:
+        trial = row.trial
         words = ", ".join(
             f"{short(k, 24)} {run_metadata.value_words(v)}" for k, v in list(trial.parameters.items())[:8]
         )
-        table.add_row(str(trial.number), Text(short(place.stage, 20)), number(place.metric, 4), Text(words))
+        table.add_row(str(trial.number), Text(short(row.stage, 20)), number(row.metric, 4), Text(words))
     if done:
         yield table
     for stage in run.ranges:
@@ -145,5 +145,5 @@ def _bounded(words: str) -> str:
     return short(words, _LONGEST)
 
 
-def _colour(run: Run, said: Verdict) -> str:
-    return "red" if run.status is Status.CRASHED else _COLOURS[said.word]
+def _colour(run: Run, headline: Verdict) -> str:
+    return "red" if run.status is Status.CRASHED else _COLOURS[headline.word]

@@ -1,4 +1,4 @@
-"""The verdict of a run in words: how it ended, what is known, why, and what to do next. Formats, never judges."""
+"""Verdict of a run as text: status, verdict, evidence and next step. Formats the stored verdict, never judges."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _LONGEST_ERROR: Final = 300
 
 
 class Verdict(NamedTuple):
-    """What a reader sees first."""
+    """Headline of a report."""
 
     word: str  # healthy, problems or inconclusive: colours and styles go by it
     title: str  # the status where it is not "finished", then the word
     sentence: str
     why: str
     next: str
-    symbol: str  # beside the colour, for those who do not see colours
+    symbol: str  # so that the verdict does not rely on colour
 
 
 def verdict(run: Run) -> Verdict:
-    """Return the stored verdict of the run in words, its status first."""
-    said = {Known.HEALTHY: _healthy, Known.PROBLEMS: _problems, Known.INCONCLUSIVE: _inconclusive}[run.verdict]
-    sentence, why, following = said(run)
+    """Return the stored verdict of the run as text, its status first."""
+    describe = {Known.HEALTHY: _healthy, Known.PROBLEMS: _problems, Known.INCONCLUSIVE: _inconclusive}[run.verdict]
+    sentence, why, following = describe(run)
     ended = _ended(run)
     symbol = "✗" if run.status is Status.CRASHED else _SYMBOLS[run.verdict]
     return Verdict(str(run.verdict), title(run), f"{ended} {sentence}".strip(), why, following, symbol)
@@ -75,13 +75,13 @@ def _removed(share: float, split: str) -> str:
 
 
 def _ended(run: Run) -> str:
-    """How the program ended, where that is the first thing to know."""
+    """Describe the end of a run that crashed or was interrupted; "" otherwise."""
     after = f"after {count(steps(run), 'step')}" if steps(run) else "before its first optimizer step"
     if run.crash is not None and run.crash.kind == SystemExit.__name__:
         return _exited(run.crash, after)
     if run.status is Status.CRASHED:
-        said = f": {_error(run)}" if _error(run) else ""
-        return f"The program crashed {after}{said}."
+        error = f": {_error(run)}" if _error(run) else ""
+        return f"The program crashed {after}{error}."
     if run.status is Status.INTERRUPTED:
         return f"The run was interrupted {after}."
     return ""
@@ -108,7 +108,7 @@ def _healthy(run: Run) -> tuple[str, str, str]:
     stopped = f" Stopped: {short(run.stop_reason, 200)}." if run.stop_reason else ""
     warned = [short(experiment.name, 40) for experiment in run.experiments if experiment.outcome is Outcome.WARN]
     checks = f" Checks that warned: {', '.join(warned)}." if warned else ""
-    sentence = f"Healthy{so_far}: no problem was found in {_checked(run)}."
+    sentence = f"No problems found{so_far} in {_checked(run)}."
     return sentence, f"{learned(run)}{stopped}{checks}{_gaps(run)}", "No action needed."
 
 
@@ -121,14 +121,13 @@ def _problems(run: Run) -> tuple[str, str, str]:
 
 
 def _inconclusive(run: Run) -> tuple[str, str, str]:
-    if not run.missing:  # the default of a run that was never judged
-        so_far = f"{count(steps(run), 'step')} so far." if steps(run) else "No step was made yet."
+    if not run.missing:  # default of a run that was never judged
+        so_far = f"{count(steps(run), 'step')} so far." if steps(run) else "No optimizer step yet."
         return f"Not judged yet: the first assessment comes after {FEWEST_STEPS} steps.", so_far, ""
     first = next((one for one in run.missing if one is not Missing.END), None)
-    if first is None:  # how it ended alone: what was learned until then is all there is to say
-        sentence, following = _end(run)
-        return sentence, f"{learned(run)}{_gaps(run)}".strip(), following
-    sentence, following = _SAID[first](run)
+    if first is None:  # a crash alone
+        return "No rule found a cause.", learned(run), "Fix the error and run the program again."
+    sentence, following = _MISSING_TEXTS[first](run)
     if first is Missing.ANYTHING:
         return sentence, "", following
     found = f"{learned(run)}{_gaps(run)}".strip()
@@ -137,28 +136,28 @@ def _inconclusive(run: Run) -> tuple[str, str, str]:
 
 def _gaps(run: Run) -> str:
     gap = next((finding.message for finding in run.findings if finding.code == "T001"), "")
-    return f" Not everything was seen: {gap}" if gap else ""
+    return f" Not everything was measured: {gap}" if gap else ""
 
 
 def _anything(run: Run) -> tuple[str, str]:
     return (
-        "Nothing was measured: no optimizer step, no loss, no check and no trial was seen.",
-        "Watch a training: `babysit watch train.py`, or `with babysit.watch(model, optimizer):` around the loop. "
-        "A training that runs in a child process is not seen.",
+        "No data: no optimizer step, no loss, no check and no trial was observed.",
+        "Monitor a training: `babysit watch train.py`, or `with babysit.watch(model, optimizer):` around the loop. "
+        "Training in a child process is not monitored.",
     )
 
 
 def _steps(run: Run) -> tuple[str, str]:
     return (
-        f"{count(steps(run), 'step')} {'were' if steps(run) != 1 else 'was'} seen, too few to judge.",
+        f"{count(steps(run), 'step')} observed, too few to judge.",
         f"Train for at least {FEWEST_STEPS} steps.",
     )
 
 
 def _loss(run: Run) -> tuple[str, str]:
     return (
-        f"{count(steps(run), 'step')} were seen, but no training loss, so learning could not be measured.",
-        'Log a metric of your own, such as `w.log("val/accuracy", accuracy)`, or call `loss.backward()` on the loss.',
+        f"{count(steps(run), 'step')} observed, but no training loss, so learning could not be measured.",
+        'Log a metric, such as `w.log("val/accuracy", accuracy)`, or call `loss.backward()` on the loss.',
     )
 
 
@@ -168,33 +167,34 @@ def _baseline(run: Run) -> tuple[str, str]:
         why = "several optimizers step in turns, as in adversarial training, whose losses have no such baseline as a "
         why += "constant prediction"
     return (
-        f"no problem was found in {_checked(run)}, but {why}{_fall(run)}.",
+        f"no problems found in {_checked(run)}, but the loss of a constant prediction is unknown for this loss"
+        f" function{fall}.",
         'To measure learning, log a metric on held-out data, such as `w.log("val/accuracy", accuracy)`.',
     )
 
 
 def _learning(run: Run) -> tuple[str, str]:
     return (
-        f"no rule found a cause in {_checked(run)}, but the network hardly learned its training data "
+        f"no rule found a cause in {_checked(run)}, but the model hardly learned the training data "
         f"(at least {percent(required(run))} of the way from a constant prediction to a perfect one is expected).",
-        "Train longer if the loss is still falling. Otherwise overfit twenty samples first, and compare with a linear "
+        "Train longer if the loss is still decreasing. Otherwise overfit 20 samples first, and compare with a linear "
         "model on the same data.",
     )
 
 
 def _generalization(run: Run) -> tuple[str, str]:
     return (
-        f"no rule found a cause in {_checked(run)}, but on validation data the network is hardly better than a "
+        f"no rule found a cause in {_checked(run)}, but on validation data the model is hardly better than a "
         "constant prediction.",
-        "Check that validation data are prepared and labelled like the training data.",
+        "Check that validation data are preprocessed and labelled like the training data.",
     )
 
 
 def _agreement(run: Run) -> tuple[str, str]:
     return (
-        "the loss fell far below that of a constant prediction, and the accuracy is no better than the most frequent "
-        "class: one of the two is computed wrongly.",
-        "Check the metric: axis of argmax, shapes that broadcast, order of predictions and labels.",
+        "the loss is far below that of a constant prediction, but the accuracy is no better than predicting the most "
+        "frequent class: one of the two is computed incorrectly.",
+        "Check the metric: axis of argmax, broadcast shapes, order of predictions and labels.",
     )
 
 
@@ -227,7 +227,10 @@ def _checks(run: Run) -> tuple[str, str]:
 
 
 def _training(run: Run) -> tuple[str, str]:
-    return f"{count(len(run.experiments), 'check')} ran and nothing was trained.", "Train the network under watch."
+    return (
+        f"{count(len(run.experiments), 'check')} ran, but nothing was trained.",
+        "Train the model under `babysit.watch`.",
+    )
 
 
 def _end(run: Run) -> tuple[str, str]:
@@ -236,7 +239,7 @@ def _end(run: Run) -> tuple[str, str]:
     return f"No problem was found in {_checked(run)} until then.", "Let it run to its end for a verdict."
 
 
-_SAID: Final[dict[Missing, Callable[[Run], tuple[str, str]]]] = {
+_MISSING_TEXTS: Final[dict[Missing, Callable[[Run], tuple[str, str]]]] = {
     Missing.ANYTHING: _anything,
     Missing.END: _end,
     Missing.STEPS: _steps,
@@ -258,7 +261,7 @@ def _fall(run: Run) -> str:
     level = levels(run)
     if level is None or level.broken_at is not None:
         return ""
-    return f" (it went from {number(level.start)} to {number(level.end)})"
+    return f" (it changed from {number(level.start)} to {number(level.end)})"
 
 
 def _checked(run: Run) -> str:
@@ -276,7 +279,7 @@ def _checked(run: Run) -> str:
 
 
 def _briefly(finding: Finding) -> str:
-    """Where and since when, short enough for a headline."""
+    """Format layers and first step of a finding for a headline."""
     few = len(finding.layers) <= 2
     names = ", ".join(short(name, 40) or "(no name)" for name in finding.layers)
     where = names if few else count(len(finding.layers), "layer")

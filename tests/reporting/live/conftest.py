@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 class Site(NamedTuple):
     port: int
-    doors: AccessPolicy
+    policy: AccessPolicy
 
     @property
     def address(self) -> str:
@@ -48,10 +48,10 @@ def serve() -> Iterator[Callable[..., Site]]:
     """Serves a store; ends with the test, streams that are still open included."""
     running: list[tuple[Any, threading.Thread]] = []
 
-    def served(url: object, **doors: str) -> Site:
+    def served(url: object, **policy: str) -> Site:
         listening = bound("127.0.0.1", 0)
-        site = Site(listening.getsockname()[1], AccessPolicy(**doors))
-        server = server_of(str(url), site.doors)
+        site = Site(listening.getsockname()[1], AccessPolicy(**policy))
+        server = server_of(str(url), site.policy)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         running.append((server, thread))

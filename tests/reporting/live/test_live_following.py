@@ -46,7 +46,7 @@ def follow(site, url):
         writer = store.open_writer(began)
         stream = site.listen(f"/events/run?id={began.id}")
         assert stream.headers["content-type"].startswith("text/event-stream")
-        first = {event["name"]: event for event in read(stream, "cost")}
+        first = {event["name"]: event for event in read(stream, "overhead")}
         assert "Not judged yet" in first["verdict"]["html"]
         assert "losses" not in first
         writer.append(curves=losses(0, 30))
@@ -81,10 +81,10 @@ def test_where_no_store_is_the_page_waits_for_one_and_makes_none(serve, tmp_path
     site = serve(tmp_path / "none")
     answer = site.ask("/")
     assert answer.status == 200
-    assert "no run has been kept here yet" in answer.text
+    assert "there are no runs here yet" in answer.text
     assert not (tmp_path / "none").exists()
     stream = site.listen("/events/runs")
-    read(stream, "no run has been kept")
+    read(stream, "there are no runs")
     with Store(str(tmp_path / "none")) as store:
         store.save(synthetic_runs.healthy_run())
     read(stream, "digits")
@@ -124,17 +124,17 @@ def test_a_file_that_is_no_store_is_said_to_be_none(serve, tmp_path):
 
 
 def test_a_store_that_is_removed_meanwhile_is_missed_and_one_in_its_place_is_found(tmp_path):
-    library = StoreSession(str(tmp_path))
+    session = StoreSession(str(tmp_path))
     with Store(str(tmp_path)) as store:
         store.save(synthetic_runs.healthy_run())
-    assert len(library.ask(lambda store: store.list())) == 1
+    assert len(session.with_store(lambda store: store.list())) == 1
     for file in tmp_path.glob("babysit.sqlite*"):
         file.unlink()
     with pytest.raises(UserError):
-        library.ask(lambda store: store.list())
+        session.with_store(lambda store: store.list())
     with Store(str(tmp_path)) as store:
         store.save(synthetic_runs.diverging_run())
-    assert [run.name for run in library.ask(lambda store: store.list())] == ["digits with learning rate 1.0"]
+    assert [run.name for run in session.with_store(lambda store: store.list())] == ["digits with learning rate 1.0"]
 
 
 def test_a_run_is_made_into_a_page_only_when_it_has_changed(tmp_path, monkeypatch):
@@ -143,28 +143,28 @@ def test_a_run_is_made_into_a_page_only_when_it_has_changed(tmp_path, monkeypatc
     with Store(str(tmp_path)) as store:
         run = synthetic_runs.healthy_run()
         store.save(run)
-        follower = RunPoller(StoreSession(str(tmp_path)))
+        poller = RunPoller(StoreSession(str(tmp_path)))
         for _ in range(3):
-            follower.look(["latest"])
+            poller.poll(["latest"])
         assert made == [run.id]
         store.save(msgspec.structs.replace(run, name="changed"))
-        follower.look([run.id])
+        poller.poll([run.id])
         assert made == [run.id, run.id]
 
 
-def test_a_fault_in_one_look_is_told_and_the_stream_goes_on():
+def test_an_error_in_one_poll_is_reported_and_the_stream_continues():
     sent: dict[str, str] = {}
-    looks = iter([ZeroDivisionError("by <nothing>"), {"verdict": "well"}])
+    polls = iter([ZeroDivisionError("by <nothing>"), {"verdict": "well"}])
 
-    def look():
-        found = next(looks)
+    def poll():
+        found = next(polls)
         if isinstance(found, Exception):
             raise found
         return found
 
-    ((trouble,), _) = event_stream._news("piece", look, sent)
+    ((trouble,), _) = event_stream._news("fragment", poll, sent)
     assert "ZeroDivisionError: by &lt;nothing&gt;" in trouble
-    assert len(event_stream._news("piece", look, sent)[0]) == 2
+    assert len(event_stream._news("fragment", poll, sent)[0]) == 2
 
 
 @pytest.mark.parametrize("page", ["", "/events"])
@@ -190,7 +190,7 @@ def test_two_runs_are_put_beside_each_other_and_what_cannot_be_compared_is_said(
         store.save(other)
     site = serve(tmp_path)
     page = site.ask(f"/compare?run={one.id}&run={other.id}").text
-    assert "What changed" in page
+    assert "Differences" in page
     answer = site.ask(f"/compare?run={one.id}")
     assert answer.status == 400
     assert "at least two runs" in answer.text

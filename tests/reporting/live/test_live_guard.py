@@ -43,11 +43,11 @@ def test_other_names_are_not_answered_so_no_name_server_can_lead_a_browser_here(
 
 
 def test_beyond_the_loopback_address_bare_addresses_and_the_own_name_are_answered_and_others_are_not():
-    doors = AccessPolicy("0.0.0.0", TOKEN)
-    assert doors.answers_to("192.168.1.7:8642")
-    assert doors.answers_to("localhost:8642")
-    assert not doors.answers_to("evil.example")
-    assert AccessPolicy("train.lab", TOKEN).answers_to("train.lab:80")
+    policy = AccessPolicy("0.0.0.0", TOKEN)
+    assert policy.accepts_host("192.168.1.7:8642")
+    assert policy.accepts_host("localhost:8642")
+    assert not policy.accepts_host("evil.example")
+    assert AccessPolicy("train.lab", TOKEN).accepts_host("train.lab:80")
 
 
 def test_every_answer_forbids_scripts_and_sources_from_elsewhere(serve, store):
@@ -121,7 +121,7 @@ def test_notes_and_tags_are_written_from_our_own_form(serve, store):
 )
 def test_nothing_is_written_from_elsewhere(serve, store, headers, secret, status):
     site = serve(store)
-    given = site.doors.secret if secret is None else secret
+    given = site.policy.secret if secret is None else secret
     form = {"secret": given, "id": healthy_run().id, "notes": "written by a stranger"}
     assert site.ask("/annotate", method="POST", body=urlencode(form), **headers).status == status
     with Store(str(store)) as kept:
@@ -132,7 +132,7 @@ def test_nothing_is_written_from_elsewhere(serve, store, headers, secret, status
 def test_a_long_note_in_any_script_is_kept_whole(serve, store, letter):
     site = serve(store)
     tags = [f"{number}{'層' * 98}" for number in range(10, 30)]
-    form = {"secret": site.doors.secret, "id": healthy_run().id, "notes": letter * 10_000, "tags": ",".join(tags)}
+    form = {"secret": site.policy.secret, "id": healthy_run().id, "notes": letter * 10_000, "tags": ",".join(tags)}
     assert site.ask("/annotate", method="POST", body=urlencode(form)).status == 303
     with Store(str(store)) as kept:
         summary = kept.glance("latest")[0]
@@ -141,7 +141,7 @@ def test_a_long_note_in_any_script_is_kept_whole(serve, store, letter):
 
 def test_a_tag_that_is_too_long_is_refused_and_not_cut(serve, store):
     site = serve(store)
-    form = {"secret": site.doors.secret, "id": healthy_run().id, "notes": "", "tags": "x" * 101}
+    form = {"secret": site.policy.secret, "id": healthy_run().id, "notes": "", "tags": "x" * 101}
     answer = site.ask("/annotate", method="POST", body=urlencode(form))
     assert answer.status == 400
     assert "is not a valid tag" in answer.text
@@ -151,7 +151,7 @@ def test_a_tag_that_is_too_long_is_refused_and_not_cut(serve, store):
 
 def test_a_note_without_end_is_refused(serve, store):
     site = serve(store)
-    form = {"secret": site.doors.secret, "id": healthy_run().id, "notes": "x" * 50_000}
+    form = {"secret": site.policy.secret, "id": healthy_run().id, "notes": "x" * 50_000}
     assert site.ask("/annotate", method="POST", body=urlencode(form)).status == 413
     form["notes"] = "x" * 500_000
     assert site.ask("/annotate", method="POST", body=urlencode(form)).status == 413
@@ -215,4 +215,4 @@ def test_what_cannot_be_drawn_of_a_run_is_told_on_its_page(tmp_path, serve, monk
     monkeypatch.setattr("babysit.reporting.live.fragments.tiles", fails)
     answer = serve(tmp_path).ask("/run?id=a")
     assert answer.status == 422
-    assert "this cannot be shown: ZeroDivisionError" in answer.text
+    assert "internal error: ZeroDivisionError" in answer.text

@@ -179,7 +179,7 @@ def test_a_page_follows_a_real_training_until_it_ends(serve, store, visit, train
     home.wait_for_selector("text=digits_training")  # it came by itself
     assert home.locator("#rows .state.running").count() == 1
     page = visit(f"{site.address}/run?id=latest")
-    page.wait_for_selector("text=Healthy so far")
+    page.wait_for_selector("text=No problems found so far")
     drawn(page)
     figure = page.locator("figure[data-name=losses]")
     steps = page.locator(".tiles div", has_text="Steps").locator("dd")
@@ -204,7 +204,7 @@ def test_a_fault_is_told_while_it_trains(serve, tmp_path, visit, training, keep)
     store = tmp_path / "runs"
     site = serve(store)
     page = visit(site.address)
-    page.wait_for_selector("text=no run has been kept here yet")
+    page.wait_for_selector("text=there are no runs here yet")
     training(store, "twice")
     page.wait_for_selector("text=O201 double-softmax")
     assert page.locator("#problem").inner_text() == ""
@@ -238,7 +238,7 @@ def test_every_page_can_be_read_by_everybody(serve, store, visit, keep, dark, wi
 def test_everything_is_reached_by_keyboard(serve, store, visit):
     site = serve(store)
     page = visit(site.address)
-    page.wait_for_selector("#link:has-text('Follows')")
+    page.wait_for_selector("#link:has-text('Live updates on')")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "To the content"
     reached = []
@@ -266,14 +266,14 @@ def test_everything_is_reached_by_keyboard(serve, store, visit):
     page.locator("textarea").fill("seen <b>by</b> me\nand again")
     page.locator("input[name=tags]").fill("shown")
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=Kept.")
+    page.wait_for_selector("text=Saved.")
     assert page.locator("textarea").input_value() == "seen <b>by</b> me\nand again"
 
 
 def test_what_was_ticked_opened_and_chosen_stays_when_a_page_changes(serve, store, visit):
     site = serve(store)
     home = visit(site.address)
-    home.wait_for_selector("#link:has-text('Follows')")
+    home.wait_for_selector("#link:has-text('Live updates on')")
     box = home.locator("#rows input").nth(1)
     box.check()
     box.focus()
@@ -312,13 +312,13 @@ def test_a_page_says_when_its_server_is_gone_and_goes_on_when_it_is_back(chromiu
     server, thread, port = served(0)
     page = chromium.new_page()
     page.goto(f"http://127.0.0.1:{port}/")
-    page.wait_for_selector("#link:has-text('Follows')")
+    page.wait_for_selector("#link:has-text('Live updates on')")
     server.should_exit = True
     thread.join(10)
     page.wait_for_selector("#link.lost")
-    assert "does not answer" in page.locator("#link").inner_text()
+    assert "does not respond" in page.locator("#link").inner_text()
     server, thread, _ = served(port)
-    page.wait_for_selector("#link:not(.lost):has-text('Follows')")
+    page.wait_for_selector("#link:not(.lost):has-text('Live updates on')")
     page.close()
     server.should_exit = True
     thread.join(10)

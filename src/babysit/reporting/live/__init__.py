@@ -1,6 +1,6 @@
-"""The live page: runs of a store, followed while training goes on.
+"""Live web page of a store, updated during training.
 
-Purpose: pages over HTTP on this machine, read-only but for notes and tags
+Purpose: serve runs over HTTP on this machine; only notes and tags can be changed
 May import: reporting, plots, store and everything below except torch
 Start at: application.py
 """

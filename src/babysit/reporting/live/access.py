@@ -1,8 +1,7 @@
-"""Who may ask: names of this machine only, a token where others can reach the page, and nothing written from outside.
+"""Access control of the live page: host check, origin check, form secret and token.
 
-A page on the loopback address is reached by every program of this machine, and by web pages in its browser: these are
-kept out by the name they ask for (DNS rebinding), by the origin they write from, and by a secret that only our own
-pages hold. Beyond the loopback address a token is needed as well.
+A page on the loopback address is reachable by every program of this machine and by web pages in its browser. The Host
+header (DNS rebinding), the origin and a form secret keep these out. Beyond the loopback address a token is required.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Scripts and styles from our own address only, and nothing else at all: a name that slipped through all escaping would
-# neither run nor load anything. Vega's expressions are interpreted, not compiled, so no unsafe-eval.
+# Scripts and styles from the same origin only: injected markup would neither run nor load anything even if escaping
+# failed. Vega's expressions are interpreted, not compiled, so unsafe-eval is not needed.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -30,7 +29,7 @@ HEADERS: Final = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # The first address holds the token; with "no-referrer" browsers would hide the origin of our own forms, too.
+    # The first URL contains the token; "no-referrer" would also hide the origin of the page's own forms.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -41,19 +40,19 @@ _COOKIE_SECONDS: Final = 30 * 86_400
 @final
 @dataclass(frozen=True)
 class AccessPolicy:
-    """Which names the page answers to, the token it asks for, and the secret that its own forms carry."""
+    """Accepted host, required token and form secret of the page."""
 
     host: str = "127.0.0.1"
-    token: str = ""  # "" asks for none
+    token: str = ""  # "" requires none
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     @property
     def session(self) -> str:
-        """What the cookie holds instead of the token."""
+        """Return the value of the session cookie, derived from the token."""
         return hmac.new(self.token.encode(), b"babysit live page", sha256).hexdigest()
 
-    def answers_to(self, name: str) -> bool:
-        """Whether a request that asks for this host (with or without port) is meant for us."""
+    def accepts_host(self, name: str) -> bool:
+        """Check whether the Host header (with or without port) names this server."""
         try:
             hostname = (urlsplit(f"//{name}").hostname or "").rstrip(".")
         except ValueError:
@@ -64,12 +63,12 @@ class AccessPolicy:
             address = ipaddress.ip_address(hostname)
         except ValueError:
             return not is_loopback(self.host) and hostname in {socket.gethostname().lower(), socket.getfqdn().lower()}
-        # A bare address cannot have been rebound by anybody's name server.
+        # A literal IP address cannot be rebound by DNS.
         return address.is_loopback or not is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a page bound to this host."""
+    """Check whether only this machine can reach a page bound to this host."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -78,14 +77,14 @@ def is_loopback(host: str) -> bool:
 
 @final
 class Guard:
-    """Stands before the application: lets in who may ask, and sends the security headers with every answer."""
+    """ASGI middleware that enforces the access policy and adds security headers to every response."""
 
-    def __init__(self, application: ASGIApp, doors: AccessPolicy) -> None:
+    def __init__(self, application: ASGIApp, policy: AccessPolicy) -> None:
         self._application = application
-        self._doors = doors
+        self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or hand it on."""
+        """Refuse a request, or pass it on to the application."""
         if scope["type"] != "http":
             return
         request = Request(scope)
@@ -100,42 +99,42 @@ class Guard:
                 ]
             await send(message)
 
-        answer = self._refusal(request)
-        await (answer or self._application)(scope, receive, send_guarded)
+        response = self._refusal(request)
+        await (response or self._application)(scope, receive, send_guarded)
 
     def _refusal(self, request: Request) -> Response | None:
-        """What stands in the way of a request; None when nothing does."""
-        if not self._doors.answers_to(request.headers.get("host", "")):
+        """Return the response that refuses a request; None if it is allowed."""
+        if not self._policy.accepts_host(request.headers.get("host", "")):
             return PlainTextResponse(
-                "This page answers to the names of its own machine only: localhost, its host name or its address.\n"
-                f"From elsewhere: ssh -L {_port(request)}:127.0.0.1:{_port(request)} this-machine, then "
+                "Unknown host. Use localhost, the host name or the IP address of this machine.\n"
+                f"From another machine: ssh -L {_port(request)}:127.0.0.1:{_port(request)} this-machine, then "
                 f"http://localhost:{_port(request)}/\n",
                 421,
             )
         if request.method not in ("GET", "HEAD") and not _same_origin(request):
-            return PlainTextResponse("Notes and tags are written from this page only.\n", 403)
-        return self._token_refusal(request) if self._doors.token else None
+            return PlainTextResponse("Notes and tags can only be changed from this page.\n", 403)
+        return self._token_refusal(request) if self._policy.token else None
 
     def _token_refusal(self, request: Request) -> Response | None:
-        cookie = f"babysit_{_port(request)}"  # cookies know no ports: two pages on one machine would share one
-        if _same(request.cookies.get(cookie, ""), self._doors.session):
+        cookie = f"babysit_{_port(request)}"  # cookies ignore ports: two pages on one machine would share one
+        if _same(request.cookies.get(cookie, ""), self._policy.session):
             return None
-        if _same(request.headers.get("authorization", ""), f"Bearer {self._doors.token}"):
+        if _same(request.headers.get("authorization", ""), f"Bearer {self._policy.token}"):
             return None
         given = request.query_params.get("token", "")
-        if not _same(given, self._doors.token):
-            why = "That is not the token of this page" if given else "This page needs its token"
+        if not _same(given, self._policy.token):
+            why = "Invalid token" if given else "A token is required"
             return PlainTextResponse(
-                f"{why}. `babysit ui` printed an address that holds it when it started: open that address once.\n",
+                f"{why}. Open the URL that `babysit ui` printed when it started.\n",
                 401,
                 {"www-authenticate": "Bearer"},
             )
-        # The token leaves the address at once, and with it the browser's history.
+        # Redirect without the token, so that it does not stay in the browser's history.
         rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "token"]
-        path = "/" + request.url.path.lstrip("/")  # `//elsewhere` would lead to another machine
-        answer = RedirectResponse(path + (f"?{urlencode(rest)}" if rest else ""), 303)
-        answer.set_cookie(cookie, self._doors.session, max_age=_COOKIE_SECONDS, httponly=True, samesite="lax")
-        return answer
+        path = "/" + request.url.path.lstrip("/")  # `//other-host` would redirect to another machine
+        response = RedirectResponse(path + (f"?{urlencode(rest)}" if rest else ""), 303)
+        response.set_cookie(cookie, self._policy.session, max_age=_COOKIE_SECONDS, httponly=True, samesite="lax")
+        return response
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -1,4 +1,4 @@
-"""The live page as an ASGI application: every address it knows, behind the guard."""
+"""ASGI application of the live page."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from babysit.reporting.live.pages import Pages
 from babysit.reporting.live.store_session import StoreSession
 
 
-def application(url: str | None, doors: AccessPolicy, *, closing: Callable[[], bool] = lambda: False) -> ASGIApp:
-    """The pages over the store at this address (None: `./babysit_runs`); streams end once `closing` says so."""
-    pages = Pages(StoreSession(url), doors, closing=closing)
+def application(url: str | None, policy: AccessPolicy, *, closing: Callable[[], bool] = lambda: False) -> ASGIApp:
+    """Create the application for a store URL (None: `./babysit_runs`); streams end once `closing()` is true."""
+    pages = Pages(StoreSession(url), policy, closing=closing)
     routes = [
         Route("/", pages.home),
         Route("/run", pages.run),
@@ -27,5 +27,5 @@ def application(url: str | None, doors: AccessPolicy, *, closing: Callable[[], b
         Route("/events/compare", pages.compare_events),
         Route("/assets/{name}", pages.asset),
     ]
-    handlers = {404: pages.missing, 405: pages.missing}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), doors)
+    handlers = {404: pages.not_found, 405: pages.not_found}
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), policy)

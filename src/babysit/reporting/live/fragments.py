@@ -1,4 +1,4 @@
-"""What a page shows, in pieces that can be sent again one by one: HTML by the id of its place, figures by name."""
+"""Fragments of the live page that are updated separately: HTML by element id, figures by name."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from babysit.reporting.verdict import verdict
 from babysit.store.summary import RunSummary
 
 _BEST_TRIALS = 10
-# The last batch alone is mostly noise: a tile shows the mean of the last ones, as many as the figure smooths over.
+# The loss of the last batch is mostly noise: a tile shows the mean over the smoothing window of the figure.
 _SHARE_OF_CURVE = 30
 
 
 class Stage(NamedTuple):
-    """One stage of a search as far as it has come."""
+    """Progress of one stage of a search."""
 
     name: str
     trials: int
@@ -42,21 +42,21 @@ class Stage(NamedTuple):
     ranges: tuple[str, ...]
 
 
-def of_runs(summaries: Sequence[RunSummary], *, kept: int) -> dict[str, str]:
-    """The rows of the list of runs; `kept` is how many the store has, shown or not."""
+def of_runs(summaries: Sequence[RunSummary], *, total: int) -> dict[str, str]:
+    """Render the list of runs; `total` is the number of runs in the store."""
     return {
         "rows": render("rows.html", runs=summaries),
-        "count": render("count.html", runs=summaries, kept=kept),
+        "count": render("count.html", runs=summaries, total=total),
     }
 
 
 def of_problem(words: str) -> dict[str, str]:
-    """Why nothing new can be shown; what was shown before stays."""
+    """Render the reason why the page cannot be updated."""
     return {"problem": render("problem.html", problem=words)}
 
 
 def of_run(run: Run) -> dict[str, str]:
-    """Everything about one run."""
+    """Render all fragments of one run."""
     return {
         "verdict": render("verdict.html", verdict=verdict(run), run=run),
         "tiles": render("tiles.html", tiles=tiles(run)),
@@ -68,12 +68,12 @@ def of_run(run: Run) -> dict[str, str]:
         ),
         "search": render("search.html", stages=stages(run), trials=ranked(run.trials)[:_BEST_TRIALS], run=run),
         "about": render("about.html", run=run),
-        "cost": render("cost.html", run=run),
+        "overhead": render("overhead.html", run=run),
     }
 
 
 def of_comparison(comparison: Comparison) -> dict[str, str]:
-    """Runs beside each other: what came of them, what differs, curves and layers."""
+    """Render the fragments of a comparison."""
     context = {"comparison": comparison, "columns": columns(comparison)}
     return {
         "head": render("comparison_head.html", **context),
@@ -82,10 +82,10 @@ def of_comparison(comparison: Comparison) -> dict[str, str]:
 
 
 def figures(subject: Run | Comparison) -> dict[str, str]:
-    """The figures of a run or a comparison as JSON by name: place in the order, title, words, specification."""
+    """Return the figures of a run or a comparison as JSON by name, with their order, title, text and specification."""
     plots: Sequence[Plot] = COMPARED if isinstance(subject, Comparison) else PLOTS
     shown = subject.runs if isinstance(subject, Comparison) else subject
-    order = {plot.name: place for place, plot in enumerate(plots)}
+    order = {plot.name: index for index, plot in enumerate(plots)}
     return {
         panel.name: json.dumps({"place": order[panel.name], **panel._asdict()}, separators=(",", ":"), allow_nan=False)
         for panel in page.panels(plots, shown)
@@ -93,28 +93,28 @@ def figures(subject: Run | Comparison) -> dict[str, str]:
 
 
 def tiles(run: Run) -> list[tuple[str, str]]:
-    """The numbers that one looks for first: name and value."""
-    told = [("Steps", f"{steps(run):,}")] if steps(run) else []
+    """Return the key figures of a run as pairs of name and value."""
+    pairs = [("Steps", f"{steps(run):,}")] if steps(run) else []
     for name, words in ((TRAIN_LOSS, "Training loss"), (VAL_LOSS, "Validation loss"), (LEARNING_RATE, "Learning rate")):
         line = smooth_end(run, name, averaged=name == TRAIN_LOSS)
-        told += [(words, number(line))] if line is not None else []
+        pairs += [(words, number(line))] if line is not None else []
     for name, words in ((TRAIN_ACCURACY, "Training accuracy"), (VAL_ACCURACY, "Validation accuracy")):
         line = smooth_end(run, name, averaged=name == TRAIN_ACCURACY)
-        told += [(words, percent(line))] if line is not None else []
+        pairs += [(words, percent(line))] if line is not None else []
     if run.trials:
         best = best_trial(run)
-        told += [
+        pairs += [
             ("Trials", f"{len(run.trials):,}"),
             *([("Best trial", number(best.metric, 4))] if best else []),
         ]
-    told += [pair for pair in summary.results(run) if pair[0].startswith("Test")]
+    pairs += [pair for pair in summary.results(run) if pair[0].startswith("Test")]
     if run.overhead is not None and run.overhead.share > 0:
-        told.append(("Cost of watching", percent(run.overhead.share)))
-    return told
+        pairs.append(("Monitoring overhead", percent(run.overhead.share)))
+    return pairs
 
 
 def smooth_end(run: Run, name: str, *, averaged: bool) -> float | None:
-    """The last value of a curve, or the mean of its last values; None when there is none."""
+    """Return the last value of a curve, or the mean of its last values; None if it is empty."""
     series = run.curves.get(name)
     if len(series) and not math.isfinite(float(np.asarray(series.values)[-1])):
         return float(np.asarray(series.values)[-1])
@@ -125,15 +125,17 @@ def smooth_end(run: Run, name: str, *, averaged: bool) -> float | None:
 
 
 def stages(run: Run) -> list[Stage]:
-    """The stages of a search in the order they began."""
-    names = dict.fromkeys([piece.stage for piece in run.ranges] + [trial.stage for trial in run.trials])
+    """Return the stages of a search in order."""
+    names = dict.fromkeys([bounds.stage for bounds in run.ranges] + [trial.stage for trial in run.trials])
     return [_stage(run, name) for name in names]
 
 
 def _stage(run: Run, name: str) -> Stage:
     trials = [trial for trial in run.trials if trial.stage == name]
     ranges = tuple(
-        f"{piece.parameter} {number(piece.low)} to {number(piece.high)}" for piece in run.ranges if piece.stage == name
+        f"{bounds.parameter} {number(bounds.low)} to {number(bounds.high)}"
+        for bounds in run.ranges
+        if bounds.stage == name
     )
     running = sum(trial.state is TrialState.RUNNING for trial in trials)
     stopped = sum(trial.state is TrialState.PRUNED for trial in trials)

@@ -1,4 +1,4 @@
-"""The answers to browsers: the list of runs, one run, several beside each other, and what a visitor writes."""
+"""Request handlers of the live page: list, run, comparison, report, notes and tags."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from babysit.records.errors import UserError
 from babysit.reporting.live import fragments, run_filter
 from babysit.reporting.live.access import AccessPolicy
-from babysit.reporting.live.event_stream import Look, RunPoller, events
-from babysit.reporting.live.store_session import NOT_BEGUN, StoreSession
+from babysit.reporting.live.event_stream import Poll, RunPoller, events
+from babysit.reporting.live.store_session import NO_STORE, StoreSession
 from babysit.reporting.live.templates import ASSETS, asset, render
 from babysit.reporting.report import report
 from babysit.store.db_errors import UnreadableError
@@ -26,141 +26,143 @@ from babysit.store.store import LONGEST_TAG
 
 Shown = TypeVar("Shown")
 
-# More than anybody writes about a run; a request beyond it is refused before it is read.
-MOST_NOTE_LETTERS: Final = 10_000
+# Far more than a note needs; a longer request is refused before it is read.
+MOST_NOTE_CHARACTERS: Final = 10_000
 MOST_TAGS: Final = 20
-# A letter outside the first 65,536 is four bytes, and a form sends each as three signs; the rest is names and marks.
-_MOST_BYTES: Final = 12 * (MOST_NOTE_LETTERS + MOST_TAGS * LONGEST_TAG) + 1_000
+# A character can take four bytes, each sent as three characters (%XX); the rest is field names.
+_MOST_BYTES: Final = 12 * (MOST_NOTE_CHARACTERS + MOST_TAGS * LONGEST_TAG) + 1_000
 _LATER: Final = 503
 _YEAR_SECONDS: Final = 31_536_000
 
 
 @final
 class Pages:
-    """Every page over one store."""
+    """Request handlers over one store."""
 
-    def __init__(self, library: StoreSession, doors: AccessPolicy, *, closing: Callable[[], bool]) -> None:
-        self._library = library
-        self._doors = doors
+    def __init__(self, session: StoreSession, policy: AccessPolicy, *, closing: Callable[[], bool]) -> None:
+        self._session = session
+        self._policy = policy
         self._closing = closing
-        self._follower = RunPoller(library)
+        self._poller = RunPoller(session)
 
     async def home(self, request: Request) -> Response:
-        """The list of runs."""
+        """Return the list of runs."""
         asked = run_filter.run_filter(request.query_params)
         address = f"/events/runs?{request.url.query}" if request.url.query else "/events/runs"
-        return await self._page("runs.html", partial(self._look_at_all, asked), address, asked=asked, shelf=run_filter)
+        return await self._page("runs.html", partial(self._list, asked), address, asked=asked, run_filter=run_filter)
 
     async def home_events(self, request: Request) -> Response:
-        """Changes of the list."""
-        return self._stream(partial(self._look_at_all, run_filter.run_filter(request.query_params)), dict)
+        """Stream changes of the list."""
+        return self._stream(partial(self._list, run_filter.run_filter(request.query_params)), dict)
 
     async def run(self, request: Request) -> Response:
-        """One run."""
+        """Return the page of one run."""
         run_id = request.query_params.get("id", "latest")
         try:
-            summary, _ = await asyncio.to_thread(self._library.ask, lambda store: store.glance(run_id))
+            summary, _ = await asyncio.to_thread(self._session.with_store, lambda store: store.glance(run_id))
         except UserError as problem:
             return self._problem(problem)
         return await self._page(
             "run.html",
-            partial(self._follower.look, [summary.id]),
+            partial(self._poller.poll, [summary.id]),
             f"/events/run?id={quote(summary.id, safe='')}",
             summary=summary,
-            secret=self._doors.secret,
-            most_note_letters=MOST_NOTE_LETTERS,
+            secret=self._policy.secret,
+            most_note_characters=MOST_NOTE_CHARACTERS,
             saved=request.query_params.get("saved") == "yes",
         )
 
     async def run_events(self, request: Request) -> Response:
-        """Changes of one run."""
-        return await self._followed([request.query_params.get("id", "latest")])
+        """Stream changes of one run."""
+        return await self._run_stream([request.query_params.get("id", "latest")])
 
     async def compare(self, request: Request) -> Response:
-        """Several runs beside each other."""
+        """Return the comparison of several runs."""
         ids = request.query_params.getlist("run")
         address = f"/events/compare?{urlencode([('run', run_id) for run_id in ids])}"
-        return await self._page("compared.html", partial(self._follower.look, ids, compared=True), address)
+        return await self._page("compared.html", partial(self._poller.poll, ids, compared=True), address)
 
     async def compare_events(self, request: Request) -> Response:
-        """Changes of what is compared."""
-        return await self._followed(request.query_params.getlist("run"), compared=True)
+        """Stream changes of the compared runs."""
+        return await self._run_stream(request.query_params.getlist("run"), compared=True)
 
     async def report(self, request: Request) -> Response:
-        """The report of a run as a file to keep."""
+        """Return the report of a run as a download."""
         run_id = request.query_params.get("id", "latest")
         try:
-            run = await asyncio.to_thread(self._library.ask, lambda store: store.load(run_id))
+            run = await asyncio.to_thread(self._session.with_store, lambda store: store.load(run_id))
             page = await asyncio.to_thread(_shown, partial(report, run))
         except UserError as problem:
             return self._problem(problem)
-        name = "".join(mark if mark.isascii() and (mark.isalnum() or mark in "-_") else "_" for mark in run.id)[:80]
-        # As a file: the page carries its own scripts, which the policy of this server does not let run.
+        name = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "_" for char in run.id)[:80]
+        # As a download: the security policy of this server blocks the inline scripts of the report.
         return HTMLResponse(page, headers={"content-disposition": f'attachment; filename="babysit-{name}.html"'})
 
     async def annotate(self, request: Request) -> Response:
-        """Notes and tags as a visitor wrote them."""
+        """Save notes and tags."""
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
             if len(body) > _MOST_BYTES:
-                return self._refused(f"Notes of up to {MOST_NOTE_LETTERS:,} letters are kept; these are longer", 413)
+                return self._refused(f"Notes are limited to {MOST_NOTE_CHARACTERS:,} characters", 413)
         form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-        if not hmac.compare_digest(form.get("secret", "").encode(), self._doors.secret.encode()):
-            return self._refused("This form is older than this `babysit ui`: go back and load it again", 403)
+        if not hmac.compare_digest(form.get("secret", "").encode(), self._policy.secret.encode()):
+            return self._refused("The form has expired: go back and reload the page", 403)
         run_id, notes = form.get("id", ""), form.get("notes", "").replace("\r\n", "\n").strip()
         words = [word.strip() for word in form.get("tags", "").split(",") if word.strip()]
-        if len(notes) > MOST_NOTE_LETTERS or len(words) > MOST_TAGS:
-            return self._refused(f"Up to {MOST_NOTE_LETTERS:,} letters and {MOST_TAGS} tags are kept", 413)
+        if len(notes) > MOST_NOTE_CHARACTERS or len(words) > MOST_TAGS:
+            return self._refused(f"Notes are limited to {MOST_NOTE_CHARACTERS:,} characters and {MOST_TAGS} tags", 413)
         try:
             write = partial(_annotate, run_id=run_id, notes=notes, tags=tuple(words))
-            await asyncio.to_thread(self._library.ask, write)
+            await asyncio.to_thread(self._session.with_store, write)
         except UserError as problem:
             return self._problem(problem)
         return RedirectResponse(f"/run?id={quote(run_id, safe='')}&saved=yes#notes", 303)
 
     async def asset(self, request: Request) -> Response:
-        """A script or a style of ours."""
+        """Return a script or a style sheet."""
         name = request.path_params["name"]
         if name not in ASSETS:
-            return self._refused("There is no such file here", 404)
+            return self._refused("File not found", 404)
         text = await asyncio.to_thread(asset, name)
         forever = {"cache-control": f"max-age={_YEAR_SECONDS}, immutable"} if "v" in request.query_params else {}
         return Response(text, media_type=ASSETS[name], headers=forever)
 
-    async def missing(self, request: Request, problem: Exception) -> Response:
-        """Any other address."""
-        return self._refused("There is no such page here", getattr(problem, "status_code", 404))
+    async def not_found(self, request: Request, problem: Exception) -> Response:
+        """Return the 404 page."""
+        return self._refused("Page not found", getattr(problem, "status_code", 404))
 
-    def _look_at_all(self, asked: run_filter.RunFilter) -> dict[str, str]:
-        summaries = self._library.ask(lambda store: store.list())
-        return fragments.of_runs(run_filter.matching(summaries, asked), kept=len(summaries))
+    def _list(self, asked: run_filter.RunFilter) -> dict[str, str]:
+        summaries = self._session.with_store(lambda store: store.list())
+        return fragments.of_runs(run_filter.matching(summaries, asked), total=len(summaries))
 
-    async def _page(self, template: str, look: Look, address: str, **context: Any) -> Response:
-        """A page with everything in its place already; its stream only brings what changes."""
+    async def _page(self, template: str, poll: Poll, address: str, **context: Any) -> Response:
+        """Render a complete page; its stream only sends changes."""
         try:
-            shown, status = await asyncio.to_thread(_shown, look), 200
+            shown, status = await asyncio.to_thread(_shown, poll), 200
         except UserError as problem:
             if _status_of(problem) != _LATER:
                 return self._problem(problem)
-            # The page stays: its stream fills it as soon as the store can be read.
-            shown, status = fragments.of_problem(str(problem)), 200 if problem.what == NOT_BEGUN else 503
-        ready = defaultdict(Markup, {name: Markup(html) for name, html in shown.items()})  # by our own templates
-        page = render(template, pieces=ready, events=address, place=self._library.label, **context)
+            # Serve the page: its stream fills it as soon as the store can be read.
+            shown, status = fragments.of_problem(str(problem)), 200 if problem.what == NO_STORE else 503
+        ready = defaultdict(
+            Markup, {name: Markup(html) for name, html in shown.items()}
+        )  # rendered by templates of this package
+        page = render(template, fragments=ready, events=address, store=self._session.label, **context)
         return HTMLResponse(page, status)
 
-    async def _followed(self, run_ids: list[str], *, compared: bool = False) -> Response:
-        look, draw = (partial(act, run_ids, compared=compared) for act in (self._follower.look, self._follower.draw))
+    async def _run_stream(self, run_ids: list[str], *, compared: bool = False) -> Response:
+        poll, draw = (partial(act, run_ids, compared=compared) for act in (self._poller.poll, self._poller.draw))
         try:
-            await asyncio.to_thread(_shown, look)
+            await asyncio.to_thread(_shown, poll)
         except UserError as problem:
             if _status_of(problem) != _LATER:
                 return self._problem(problem)
-        return self._stream(look, draw)
+        return self._stream(poll, draw)
 
-    def _stream(self, look: Look, draw: Look) -> Response:
+    def _stream(self, poll: Poll, draw: Poll) -> Response:
         return StreamingResponse(
-            events(look, draw, closing=self._closing),
+            events(poll, draw, closing=self._closing),
             media_type="text/event-stream",
             headers={"x-accel-buffering": "no"},
         )
@@ -169,13 +171,13 @@ class Pages:
         return self._refused(str(problem), _status_of(problem))
 
     def _refused(self, why: str, status: int) -> Response:
-        return HTMLResponse(render("refused.html", why=why, place=self._library.label), status)
+        return HTMLResponse(render("refused.html", why=why, store=self._session.label), status)
 
 
 def _status_of(problem: UserError) -> int:
-    """404 for a run that is not there, 422 for one that is damaged, 400 for what cannot be asked or kept; else _LATER.
+    """Map an error to a status: 404 unknown run, 422 damaged run, 400 invalid request, else _LATER.
 
-    What may go well later keeps its page, which is filled as soon as it does.
+    For errors that may pass (_LATER) the page is served and filled later.
     """
     if isinstance(problem, UnreadableError):
         return 422
@@ -185,14 +187,14 @@ def _status_of(problem: UserError) -> int:
     return 400 if any(words in problem.what for words in refused) else _LATER
 
 
-def _shown(look: Callable[[], Shown]) -> Shown:
-    """What a look gives; a run that was kept and cannot be shown costs its own page, and no more than that."""
+def _shown(poll: Callable[[], Shown]) -> Shown:
+    """Return the fragments; convert an internal error to UnreadableError, so that it affects this page only."""
     try:
-        return look()
+        return poll()
     except UserError:
         raise
     except Exception as problem:
-        raise UnreadableError(f"this cannot be shown: {type(problem).__name__}: {problem}") from problem
+        raise UnreadableError(f"internal error: {type(problem).__name__}: {problem}") from problem
 
 
 def _annotate(store: Any, *, run_id: str, notes: str, tags: tuple[str, ...]) -> None:

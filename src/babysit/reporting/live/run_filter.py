@@ -1,4 +1,4 @@
-"""Which runs a list shows: those that match what was asked for, the newest first."""
+"""Filter of the list of runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERDICTS: Final = tuple(str(verdict) for verdict in Verdict)
 
 @final
 class RunFilter(NamedTuple):
-    """What a visitor asked for; "" means any."""
+    """Filter of the list; "" matches all runs."""
 
     text: str = ""
     status: str = ""
@@ -25,7 +25,7 @@ class RunFilter(NamedTuple):
 
 
 def run_filter(query: Mapping[str, str]) -> RunFilter:
-    """What the address asks for; words that mean nothing here are passed over."""
+    """Parse the filter from a query string; invalid values are ignored."""
     status, verdict = query.get("status", ""), query.get("verdict", "")
     return RunFilter(
         text=query.get("text", "").strip()[:200],
@@ -36,7 +36,7 @@ def run_filter(query: Mapping[str, str]) -> RunFilter:
 
 
 def matching(summaries: Sequence[RunSummary], asked: RunFilter) -> list[RunSummary]:
-    """The runs that match, at most a hundred of them unless all were asked for."""
+    """Return the matching runs, at most 100 unless `show_all` is set."""
     found = [summary for summary in summaries if _matches(summary, asked)]
     return found if asked.show_all else found[:FEW]
 
@@ -46,5 +46,7 @@ def _matches(summary: RunSummary, asked: RunFilter) -> bool:
         return False
     if asked.verdict and asked.verdict != summary.verdict:
         return False
-    said = " ".join((summary.id, summary.name, summary.kind, summary.root_cause, summary.notes, *summary.tags)).lower()
-    return all(word in said for word in asked.text.lower().split())
+    searched = " ".join(
+        (summary.id, summary.name, summary.kind, summary.root_cause, summary.notes, *summary.tags)
+    ).lower()
+    return all(word in searched for word in asked.text.lower().split())

@@ -1,4 +1,4 @@
-"""The store as the live page reads it: opened when it is there, opened anew when it went away."""
+"""Connection of the live page to a store, opened lazily and reopened after errors."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from babysit.store.db_errors import UnreadableError
 from babysit.store.spool_paths import RUNS_FOLDER
 from babysit.store.store import Store
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-NOT_BEGUN: Final = "no run has been kept here yet"
+NO_STORE: Final = "there are no runs here yet"
 
 
 @final
 class StoreSession:
-    """One store, asked by many threads; nothing is made where no store is."""
+    """Thread-safe access to one store; a missing store is not created."""
 
     def __init__(self, url: str | None) -> None:
         self._url = url
@@ -32,21 +32,21 @@ class StoreSession:
 
     @property
     def label(self) -> str:
-        """Where the store is or would be, without a password."""
+        """Return the location of the store, without a password."""
         if self._store is not None:
             return self._store.label
         file = _file(self._url)
         return str(file.absolute()) if file is not None else "the database"
 
-    def ask(self, question: Callable[[Store], Answer]) -> Answer:
-        """What the store answers; raises UserError when it is missing, locked or damaged, or knows no such run."""
+    def with_store(self, query: Callable[[Store], Result]) -> Result:
+        """Run a query on the store; raises UserError if it is missing, locked or damaged, or has no such run."""
         store = self._open()
         try:
-            return question(store)
+            return query(store)
         except UnreadableError:
-            raise  # the store is well, one run in it is not
+            raise  # the store is readable, one run in it is not
         except UserError:
-            with self._lock:  # its place may have gone: who asks next opens it anew
+            with self._lock:  # the store may have been moved: reopen it for the next query
                 self._store = None
             raise
 
@@ -56,21 +56,21 @@ class StoreSession:
                 file = _file(self._url)
                 if file is not None and not file.exists():
                     raise UserError(
-                        NOT_BEGUN,
+                        NO_STORE,
                         where=str(file.absolute()),
-                        do="Begin one: babysit run digits. This page shows it as soon as it begins",
+                        do="Start one: babysit run digits. This page shows it as soon as it starts",
                     )
                 self._store = Store(self._url)
             return self._store
 
 
 def _file(url: str | None) -> Path | None:
-    """The file of a store on this machine; None for a server's."""
+    """Return the file of a store on this machine; None for a database server."""
     if url and "://" in url:
         try:
             target = make_url(url)
         except ArgumentError:
-            return None  # the store says what is wrong with it
+            return None  # opening the store reports the error
         return Path(target.database) if target.get_backend_name() == "sqlite" and target.database else None
     path = Path(url or RUNS_FOLDER).expanduser()
     return path if path.suffix and not path.is_dir() else path / DATABASE_NAME

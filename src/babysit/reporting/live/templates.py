@@ -1,4 +1,4 @@
-"""Templates of the live page, with the report's own look and its escaping."""
+"""Templates of the live page, with the style and escaping of the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from babysit.plots.names import clean
 from babysit.reporting import page, run_metadata, summary
 
 _OWN: Final = "babysit.reporting.live"
-# Name in the address -> kind; the text of each is made when it is first asked for.
+# Name in the URL -> media type; contents are created on first use.
 ASSETS: Final = {
     "report.css": "text/css",
     "live.css": "text/css",
@@ -25,27 +25,27 @@ ASSETS: Final = {
 
 @functools.cache
 def _environment() -> Environment:
-    # Every text is cleaned, bounded and escaped on its way into a page, as in the report.
+    # Every text is cleaned, bounded and escaped, as in the report.
     loader = ChoiceLoader([PackageLoader(_OWN), PackageLoader("babysit.reporting")])
     environment = page.environment().overlay(loader=loader)
     environment.filters = {**environment.filters, "lines": _lines}
-    environment.globals = {**environment.globals, "asset": asset_address, "story": summary, "facts": run_metadata}
+    environment.globals = {**environment.globals, "asset": asset_address, "summary": summary, "facts": run_metadata}
     return environment
 
 
 def render(template: str, **context: Any) -> str:
-    """A page or a piece of one."""
+    """Render a page or a fragment."""
     return _environment().get_template(template).render(**context)
 
 
 def _lines(text: str) -> Markup:
-    """Text in which line breaks stay, for a field to write in."""
+    """Escape text for a text field, keeping line breaks."""
     return Markup("\n").join(escape(clean(line)) for line in text.split("\n"))
 
 
 @functools.cache
 def asset(name: str) -> str:
-    """A script or a style; raises KeyError for another name."""
+    """Return a script or a style sheet; raises KeyError for an unknown name."""
     if name not in ASSETS:
         raise KeyError(name)
     if name == "vega.js":
@@ -57,5 +57,5 @@ def asset(name: str) -> str:
 
 @functools.cache
 def asset_address(name: str) -> str:
-    """Where a script or style is, with a mark that changes when it does: browsers may keep it for good."""
+    """Return the URL of a script or style sheet with a content hash, so that browsers can cache it."""
     return f"/assets/{name}?v={sha256(asset(name).encode()).hexdigest()[:12]}"

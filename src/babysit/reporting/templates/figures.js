@@ -1,5 +1,5 @@
 "use strict";
-// Draws every figure of the page, and shows the values under the pointer. Nothing here reads or sends anything else.
+// Draws the figures of the page and shows values in tooltips. It reads and sends nothing else.
 (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const tip = document.body.appendChild(document.createElement("div"));
@@ -7,7 +7,7 @@
   tip.hidden = true;
   tip.setAttribute("aria-hidden", "true");
 
-  // textContent only: a layer's name stays text whatever it holds.
+  // textContent only: names of layers must not be parsed as HTML.
   const cell = (row, kind, text) => { row.appendChild(document.createElement(kind)).textContent = text; };
 
   const show = (_, event, __, value) => {
@@ -39,7 +39,7 @@
         logLevel: 1,
         loader: { load: () => Promise.reject(new Error("this page loads nothing")) },
       });
-      // The place of the figure is an image with its words; what it is drawn from says nothing more.
+      // The container is an image with a text alternative; hide its parts from screen readers.
       holder.querySelector("svg").setAttribute("aria-hidden", "true");
       holder.dataset.drawn = "yes";
     } catch (problem) {
@@ -48,7 +48,7 @@
   };
 
   (async () => {
-    // One after the other: the first figures can be read while the later ones are drawn.
+    // One after the other, so that the first figures are readable early.
     for (const [name, specification] of Object.entries(figures)) await draw(name, specification);
     document.documentElement.dataset.drawn = "yes";
   })();

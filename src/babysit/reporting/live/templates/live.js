@@ -1,17 +1,17 @@
 "use strict";
-// Follows the page's stream of events: pieces of HTML take their places, figures are drawn anew when they changed.
+// Applies server-sent events: replaces HTML fragments and redraws changed figures.
 (() => {
-  const HOLD_MILLISECONDS = 3000; // a figure that somebody points at, or whose list is open, waits this long
+  const HOLD_MILLISECONDS = 3000; // a figure under the pointer or with an open list is not redrawn for this long
   const link = document.getElementById("link");
-  const tell = (words, lost) => {
-    if (link.textContent !== words) link.textContent = words;
+  const setStatus = (text, lost) => {
+    if (link.textContent !== text) link.textContent = text;
     link.classList.toggle("lost", lost);
   };
 
-  // -- pieces
+  // -- fragments
 
-  // A piece that comes again keeps what was ticked, opened and focused in it.
-  const put = ({ name, html }) => {
+  // Replacing a fragment preserves checked boxes, open details and the focus.
+  const replaceFragment = ({ name, html }) => {
     const place = document.getElementById(name);
     const fresh = document.createElement("template");
     fresh.innerHTML = html;
@@ -33,14 +33,14 @@
     choose();
   };
 
-  // -- the list: two runs or more can be compared
+  // -- selection of runs to compare
 
   const choose = () => {
     const button = document.getElementById("compare");
     if (!button) return;
     const count = document.querySelectorAll("#rows input:checked").length;
     button.disabled = count < 2;
-    button.textContent = count < 2 ? "Choose two runs or more to compare" : `Compare ${count} runs`;
+    button.textContent = count < 2 ? "Select two or more runs to compare" : `Compare ${count} runs`;
   };
   document.getElementById("rows")?.addEventListener("change", choose);
 
@@ -54,7 +54,7 @@
   tip.hidden = true;
   tip.setAttribute("aria-hidden", "true");
 
-  // textContent only: a layer's name stays text whatever it holds.
+  // textContent only: names of layers must not be parsed as HTML.
   const show = (_, event, __, value) => {
     tip.hidden = value === null || value === undefined || value === "";
     if (tip.hidden) return;
@@ -71,7 +71,7 @@
     tip.style.top = `${Math.max(4, top)}px`;
   };
 
-  const watcher = new IntersectionObserver((entries) => {
+  const observer = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const figure = figures.get(entry.target.dataset.name);
       figure.seen = entry.isIntersecting;
@@ -97,21 +97,21 @@
       holder.addEventListener(kind, () => { figure.touched = performance.now(); }, { passive: true });
     }
     figures.set(panel.name, figure);
-    // In the order of the report, whichever came first.
+    // Insert in the order of the report.
     const later = [...document.querySelectorAll("#figures > figure")].find((one) => Number(one.dataset.place) > panel.place);
     holder.dataset.place = panel.place;
     document.getElementById("figures").insertBefore(holder, later || null);
-    watcher.observe(holder);
+    observer.observe(holder);
     return figure;
   };
 
-  const take = (panel) => {
+  const update = (panel) => {
     const figure = figures.get(panel.name) || make(panel);
     figure.waiting = panel;
     draw(figure);
   };
 
-  // What somebody chose in a figure's lists stays chosen when it is drawn anew.
+  // Selections in a figure's controls survive redrawing.
   const chosen = (view) => Object.fromEntries(
     view ? view.vgSpec.signals.filter((signal) => signal.bind).map(({ name }) => [name, view.view.signal(name)]) : []);
 
@@ -128,12 +128,12 @@
     const next = document.createElement("div");
     const controls = document.createElement("div");
     next.className = figure.view ? "next" : "";
-    next.setAttribute("aria-hidden", "true"); // the sentence around it says it all
+    next.setAttribute("aria-hidden", "true"); // the container has a text alternative
     figure.drawing.append(next);
     try {
       const made = await vegaEmbed(next, panel.specification, {
         renderer: "svg", bind: controls, tooltip: show, actions: false, defaultStyle: false, logLevel: 1, ast: true,
-        loader: { load: () => Promise.reject(new Error("this page loads nothing")) },
+        loader: { load: () => Promise.reject(new Error("loading is disabled")) },
       });
       for (const [name, value] of Object.entries(chosen(figure.view))) {
         if (made.vgSpec.signals.some((signal) => signal.name === name && signal.bind)) made.view.signal(name, value);
@@ -162,12 +162,12 @@
   choose();
   if (!document.body.dataset.events) return;
   const source = new EventSource(document.body.dataset.events);
-  source.addEventListener("open", () => tell("Follows what happens", false));
-  source.addEventListener("piece", (event) => put(JSON.parse(event.data)));
-  source.addEventListener("figure", (event) => take(JSON.parse(event.data)));
+  source.addEventListener("open", () => setStatus("Live updates on", false));
+  source.addEventListener("fragment", (event) => replaceFragment(JSON.parse(event.data)));
+  source.addEventListener("figure", (event) => update(JSON.parse(event.data)));
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) tell("No longer connected: load the page again", true);
-    else tell("babysit ui does not answer; trying again", true);
+    if (source.readyState === EventSource.CLOSED) setStatus("Disconnected: reload the page", true);
+    else setStatus("babysit ui does not respond; reconnecting", true);
   });
   addEventListener("pagehide", () => source.close());
 })();
