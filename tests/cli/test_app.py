@@ -124,7 +124,7 @@ def test_every_command_file_is_listed():
     ],
 )
 def test_what_follows_the_script_belongs_to_the_script(given, handed):
-    assert cli.hand_over(given) == handed
+    assert cli.prepare_tokens(given) == handed
 
 
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path):

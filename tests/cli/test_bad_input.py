@@ -28,7 +28,7 @@ def refused(capsys):
         assert err.startswith("babysit: ")
         assert err.count("\n") == 1, err
         assert "Traceback" not in err
-        assert "fault of babysit" not in err
+        assert "bug in babysit" not in err
         return err
 
     return call
@@ -184,7 +184,7 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(capsys, folder):
         (("runs", "2020"), "no run"),
         (("report", "2020"), "no run"),
         (("fix",), "no run"),
-        (("fix", "--seeds", "2"), "too few to tell"),
+        (("fix", "--seeds", "2"), "too few to distinguish"),
         (("watch", "nowhere.py"), "nowhere.py"),
         (("watch", "--json", "/proc/nothing/here.json", "t.py"), "cannot be written"),
         (("explain", "dubble-softmax"), "double-softmax"),

@@ -35,7 +35,7 @@ def test_faults_are_named_with_their_columns_and_make_the_exit_code_1(capsys):
     for words in (
         "missing or infinite values in height 10",
         "always equal: age, twin",
-        "test: age lies differently than in training",
+        "test: age: distribution differs from training",
         "D103",
     ):
         assert words in out

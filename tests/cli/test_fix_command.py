@@ -27,7 +27,7 @@ def test_the_effect_is_shown_with_its_interval_and_what_is_to_be_done_by_hand_ap
     capsys: pytest.CaptureFixture[str],
 ):
     _show(trials_of(GOOD, BAD))
-    tried, by_hand = capsys.readouterr().out.split("Not tried, to be done by hand:")
+    tried, by_hand = capsys.readouterr().out.split("Not tried; apply manually:")
     assert "Multiply the learning rate by 100: accuracy +0.320 (interval +0.2" in tried
     assert "scale_lr" not in tried
     assert "- U603: Let them train (it is a change of your code)\n      model.requires_grad_(True)" in by_hand

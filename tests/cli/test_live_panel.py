@@ -71,7 +71,7 @@ def seen(**parts):
     }
     table = {"update_ratio": [[1e-3, 2e-3]], "gradient_rms": [[1e-4, 1e-2]], "dead": [[np.nan, 0.25]]}
     layer_metrics = {name: np.array(rows, dtype="float32") for name, rows in table.items()}
-    found.take(
+    found.update(
         Curves(series=series), LayerMetrics(layers=("a", "b"), steps=np.array([399]), values=layer_metrics), parts
     )
     return found
@@ -90,14 +90,14 @@ def test_the_panel_tells_loss_vital_signs_findings_and_cost():
         "babysit "
         "train", "loss █", "step 400", "time 1:15", "accuracy 94 %", "learning rate 0.001", "0.0015 of the weights",
         "1e-4 to 0.01", "dead up to 25 %", "✗ U601 learning rate too high", "✗ O201 double softmax, and 1 more",
-        "watching costs 0.80 % of the step time (budget 1 %)",
+        "monitoring overhead 0.80 % of the step time (budget 1 %)",
     ):  # fmt: skip
         assert words in text, words
 
 
 def test_nothing_is_called_healthy_before_it_was_judged():
     assert "not judged yet" in "\n".join(lines(seen(), 100, 24))
-    assert "nothing wrong so far" in "\n".join(lines(seen(findings=()), 100, 24))
+    assert "no problems found so far" in "\n".join(lines(seen(findings=()), 100, 24))
     assert "waiting for the first step" in "\n".join(lines(PanelState("train", 0.0), 100, 24))
 
 
@@ -143,7 +143,7 @@ def test_what_is_seen_takes_bounded_memory():
     found = PanelState("train", 0.0)
     for start in range(0, 100_000, 1000):
         steps = np.arange(start, start + 1000)
-        found.take(Curves(series={TRAIN_LOSS: Series(steps, steps.astype(float))}), None, {})
+        found.update(Curves(series={TRAIN_LOSS: Series(steps, steps.astype(float))}), None, {})
     assert found.steps == 100_000
     assert len(found.losses) < 512
     assert found.losses == sorted(found.losses)
@@ -152,7 +152,7 @@ def test_what_is_seen_takes_bounded_memory():
 @pytest.mark.parametrize(
     ("environment", "terminal", "words"),
     [
-        ({"TERM": "xterm"}, False, "no terminal"),
+        ({"TERM": "xterm"}, False, "not a terminal"),
         ({"TERM": "dumb"}, True, "cannot move its cursor"),
         ({}, True, "cannot move its cursor"),
         ({"TERM": "xterm"}, True, ""),
@@ -249,15 +249,15 @@ def test_it_draws_when_asked_or_when_the_output_goes_elsewhere(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     writer = object()
-    with live_panel.panel(writer, asked=asked, name="train", overhead=0.01) as sink:
+    with live_panel.panel(writer, requested=asked, name="train", overhead=0.01) as sink:
         assert (sink is not writer) == drawn
 
 
 def test_who_asks_for_a_panel_that_cannot_be_is_told_why(monkeypatch, capsys):
     writer = object()
-    with live_panel.panel(writer, asked=True, name="train", overhead=0.01) as sink:
+    with live_panel.panel(writer, requested=True, name="train", overhead=0.01) as sink:
         assert sink is writer
-    assert capsys.readouterr().err == "babysit: no live panel: standard error is no terminal\n"
+    assert capsys.readouterr().err == "babysit: no live panel: standard error is not a terminal\n"
 
 
 def in_terminal(folder, *words, output=None, **environment):
@@ -305,7 +305,7 @@ def test_a_panel_stands_under_the_output_changes_no_bit_and_swallows_no_line(tmp
     assert code == 0
     with_panel = [moment for moment in moments if "babysit train" in moment]
     assert any("step" in moment and "line" in moment for moment in with_panel)
-    assert any("nothing wrong so far" in moment for moment in with_panel)
+    assert any("no problems found so far" in moment for moment in with_panel)
     for step in range(0, 300, 10):
         assert any(f"line {step} " in moment for moment in moments), step
     assert any("from a child" in moment for moment in moments)

@@ -130,7 +130,7 @@ def test_an_imported_run_with_status_running_is_not_the_latest_to_go_on_with(cal
     imported(call, msgspec.structs.replace(interrupted("search"), status=Status.RUNNING))
     code, _, err = call("search", "--resume", "--store", "s")
     assert code == 2
-    assert "no interrupted search to go on with that you began here" in err
+    assert "no interrupted search that you started here" in err
 
 
 def test_the_latest_to_go_on_with_is_this_users_own_though_that_of_another_is_newer(call):
@@ -186,9 +186,9 @@ def test_named_again_a_run_of_another_goes_on_in_the_folder_of_the_store(call, f
     assert not (folder / "RAN").exists()
     code, _, err = call("run", "t.csv", "--resume", run_id, "--store", "s", "--model", "evil:other")
     assert (code, (folder / "RAN").exists()) == (2, False)
-    assert "was begun with the model" in err
+    assert "was started with the model" in err
     # The record has no fingerprint of its data, so they must be called as it calls them.
-    assert "has its data already" in call("run", "t.csv", *words[1:], "--model", "evil.py:build")[2]
+    assert "uses other data than" in call("run", "t.csv", *words[1:], "--model", "evil.py:build")[2]
     run_id = imported(call, interrupted("pipeline", model="evil.py:build", folder="anywhere"))
     code, _, err = call("run", "t.csv", *words[1:], "--model", "evil.py:build")
     assert code == 0, err
@@ -212,7 +212,7 @@ def test_a_run_of_ones_own_needs_its_model_named_again_and_nothing_else(folder):
             confirmed(store, run, source="", model="", command="go{model}")
         assert confirmed(store, run, source="", model="evil.py:build", command="{data}{model}").own
         store.open_writer(interrupted("pipeline", source=f"db://u:{MASK}@h/t.csv")).close()
-        with pytest.raises(UserError, match="without a secret"):
+        with pytest.raises(UserError, match="a secret was removed"):
             confirmed(store, store.load("latest"), source="", model="", command="{data}{model}")
 
 

@@ -69,7 +69,7 @@ def test_the_list_answers_what_is_asked(call, three, words, expected):
 def test_the_table_shows_tags_only_where_there_are_some(call, three):
     assert "tags" in call("runs")[1]
     assert "tags" not in call("runs", "--kind", "fit")[1]
-    assert "None of the 3 runs is like that" in call("runs", "--kind", "nothing")[1]
+    assert "None of the 3 runs matches" in call("runs", "--kind", "nothing")[1]
 
 
 def test_a_wrong_question_is_one_line(call, three):
@@ -175,7 +175,7 @@ def test_a_run_that_is_here_already_is_not_written_over_in_silence(call, three):
         store.annotate("cedar", notes="mine")
     code, _, err = call("runs", "import", "cedar.json")
     assert code == 2
-    assert "kept here already" in err
+    assert "already exists" in err
     assert "--replace" in err
     assert call("runs", "import", "cedar.json", "--replace")[0] == 0
     assert call("runs", "import", "nothing.json")[0] == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from babysit.cli.app import hand_over, main
+from babysit.cli.app import prepare_tokens, main
 from babysit.cli.search import ExecutorOptions
 from babysit.store.store import Store
 from babysit.tuning.executors.sequential import SequentialExecutor
@@ -33,9 +33,9 @@ def babysit(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_resume_without_an_id_means_the_latest():
-    assert hand_over(["search", "--resume"]) == ["search", "--resume", "latest"]
-    assert hand_over(["search", "--resume", "--json"]) == ["search", "--resume", "latest", "--json"]
-    assert hand_over(["search", "--resume", "20250314"]) == ["search", "--resume", "20250314"]
+    assert prepare_tokens(["search", "--resume"]) == ["search", "--resume", "latest"]
+    assert prepare_tokens(["search", "--resume", "--json"]) == ["search", "--resume", "latest", "--json"]
+    assert prepare_tokens(["search", "--resume", "20250314"]) == ["search", "--resume", "20250314"]
 
 
 @pytest.mark.slow
@@ -70,14 +70,14 @@ def test_a_killed_search_goes_on_from_the_command_line_and_is_then_finished(tmp_
     assert [trial.stage for trial in run.trials][:15] == ["coarse"] * 12 + ["fine"] * 3
     finished = babysit("search", "--resume", folder=tmp_path)
     assert finished.returncode == 2
-    assert "there is no interrupted search to go on with" in finished.stderr
+    assert "there is no interrupted search that you started here" in finished.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("search",), "there is no data to search on"),
+        (("search",), "no data given"),
         (("search", "digits", "--resume", "latest"), "that you began here"),
         (("search", "digits", "--space", "lr=1e-1..1e-4"), "Use 0.0001..0.1"),
         (("search", "digits", "--sampler", "gp", "--trials", "100"), "too slow for 100 trials"),

@@ -92,7 +92,7 @@ def test_a_wrong_variable_is_named(tmp_path):
 
 def test_a_file_that_is_no_text_is_a_user_error(tmp_path):
     (tmp_path / "babysit.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="is not a file of settings"):
+    with pytest.raises(UserError, match="is not a settings file"):
         load_settings(tmp_path, {})
 
 

@@ -43,7 +43,7 @@ def test_ctrl_c_ends_it_at_once_even_while_somebody_looks(started, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "")
-    assert err == "Stopped; trainings go on.\n"
+    assert err == "Stopped. Running trainings are not affected.\n"
     assert not (tmp_path / "runs").exists(), "to look is not to make"
 
 
@@ -66,16 +66,16 @@ def test_a_port_that_is_taken_is_said_to_be_so_with_one_that_is_free(capsys):
             main(["ui", "--port", str(port)])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert f"port {port} is taken by another program" in said
-    free = int(re.search(r"Free is (\d+): babysit ui --port \1", said)[1])
+    assert f"port {port} is already in use" in said
+    free = int(re.search(r"Port (\d+) is free: babysit ui --port \1", said)[1])
     bound("127.0.0.1", free).close()
 
 
 @pytest.mark.parametrize(
     ("host", "port", "words"),
     [
-        ("no-such-host.invalid", 0, "no address of this machine"),
-        ("203.0.113.7", 0, "no address of this machine"),
+        ("no-such-host.invalid", 0, "not an address of this machine"),
+        ("203.0.113.7", 0, "not an address of this machine"),
         ("127.0.0.1", 70_000, "there is no port 70000"),
         ("127.0.0.1", -1, "there is no port -1"),
     ],

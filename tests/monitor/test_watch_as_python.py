@@ -302,8 +302,8 @@ def test_a_watched_script_ends_as_in_plain_python(name: str, folder: Path, watch
     plain, ours = plainly(folder, name), watched[name]
     assert (ours.code, ours.out) == (plain.code, plain.out), ours.err
     assert in_order(plain.err, ours.err), (plain.err, ours.err)
-    assert not [line for line in ours.err if "babysit/" in line and "Kept as run" not in line]
-    assert sum("Kept as run" in line for line in ours.err) <= 1
+    assert not [line for line in ours.err if "babysit/" in line and "Saved run" not in line]
+    assert sum("Saved run" in line for line in ours.err) <= 1
 
 
 def test_the_scripts_end_in_every_way_that_they_are_about(watched: dict[str, Ended]) -> None:
@@ -313,4 +313,4 @@ def test_the_scripts_end_in_every_way_that_they_are_about(watched: dict[str, End
     assert codes["terminated"] == -signal.SIGTERM
     assert codes["hook_exits"] == 42
     assert codes["strange_stdout"] == 120
-    assert "Kept as run" in watched["terminated"].err[-1]
+    assert "Saved run" in watched["terminated"].err[-1]

@@ -85,7 +85,7 @@ def assert_the_other_is_well(folder: Path, call) -> None:
     code, _, err = call("runs", "damaged", "--store", folder)
     assert code == 2
     assert "damaged" in err
-    assert "This is a fault of babysit" not in err
+    assert "This is a bug in babysit" not in err
     assert len(err.strip().splitlines()) == 1
 
 

@@ -82,7 +82,7 @@ def test_the_settings_of_a_page_are_understood(block: markdown.Block, tmp_path: 
 def test_the_first_thirty_lines_of_the_readme_are_all_a_hurried_reader_needs() -> None:
     top = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:30])
     assert all(
-        words in top for words in ("names the one cause", "$ babysit watch", "Verdict", "pip install", "+import")
+        words in top for words in ("root cause", "$ babysit watch", "Verdict", "pip install", "+import")
     )
     assert all(command in top for command in ("`make run`", "`make test`"))
     change = next(block for block in markdown.blocks(ROOT / "README.md") if block.language == "diff")
@@ -103,7 +103,7 @@ def test_the_readme_shows_what_the_sick_example_really_prints(tmp_path: Path) ->
 
 def rows_of_preflight(text: str) -> list[str]:
     """The experiments in a preflight box, in order."""
-    box = text[text.index("╭─ Preflight") :]
+    box = text[text.index("╭─ Pre-training checks") :]
     return re.findall(r"^│ (\S.*?)  .* ok │$", box[: box.index("╰")], re.MULTILINE)
 
 
@@ -120,7 +120,7 @@ def test_the_readme_shows_the_experiments_that_are_really_made(
         type_command(["check", "digits"])
     printed = capsys.readouterr().out
     # `run` searches learning rates right afterwards; only `check` trains some of them side by side.
-    made = [row for row in rows_of_preflight(printed) if row != "learning rates side by side"]
+    made = [row for row in rows_of_preflight(printed) if row != "LR trials"]
     assert rows_of_preflight(shown.text) == made != []
     assert shown.text.splitlines()[1] in printed.splitlines()
 

@@ -1,6 +1,6 @@
-"""One file a command.
+"""Command-line interface; one file per command.
 
-Purpose: turn words of the command line into calls, and problems into one clear line
+Purpose: parse the command line, call the package, and report errors as one line
 May import: everything
 Start at: app.py
 """

@@ -1,4 +1,4 @@
-"""`babysit`: the commands, and the one place where problems become a line and an exit code."""
+"""Entry point of `babysit`: dispatches commands and converts exceptions to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from babysit.records.secrets import without_secrets
 # Conventions of shells: 128 + the number of the signal that ended the program.
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
-# What a user can mend: no space or quota left, not permitted, read-only, a file where a folder should be, the reverse.
-MENDABLE: Final = (
+# Errors that the user can fix: no space or quota left, no permission, read-only, file instead of folder, the reverse.
+FIXABLE: Final = (
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EACCES,
@@ -34,32 +34,34 @@ MENDABLE: Final = (
 
 app = App(
     name="babysit",
-    help="Watch a neural network train, name the one cause of what goes wrong, and show the way out.",
+    help="Monitor the training of a PyTorch model, find the most likely root cause of problems, and suggest a fix.",
     version=__version__,
     help_format="markdown",
-    suppress_keyboard_interrupt=False,  # what was kept is told below
+    suppress_keyboard_interrupt=False,  # handled below, with what was saved
 )
-for _place, _command in enumerate(COMMANDS):
-    # By name: the file of a command is imported when the command is called.
+for _index, _command in enumerate(COMMANDS):
+    # By name: the module of a command is imported when the command is called.
     app.command(
         f"babysit.cli.{_command.name}:{'app' if _command.has_parts else _command.name}",
         name=_command.name,
         help=help_of(_command),
-        sort_key=_place,
+        sort_key=_index,
         **({} if _command.has_parts else {"help_epilogue": examples_of(_command)}),
     )
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Run one command and end the process with its exit code: 0 clean, 1 findings, 2 a problem."""
+    """Run one command and exit with its code: 0 no findings, 1 findings, 2 error."""
     words = list(sys.argv[1:] if tokens is None else tokens)
     try:
         code = _call(words)
         if callable(code):
-            code()  # a watched script, whose end is the end of the process
+            code()  # a watched script; its end ends the process
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python reports the broken pipe again at exit
         code = BROKEN_PIPE
     sys.exit(code)
 
@@ -67,11 +69,15 @@ def main(tokens: Sequence[str] | None = None) -> None:
 def _call(words: list[str]) -> int | Callable[[], NoReturn]:
     from babysit.cli.terminal import say_problem
 
-    if words[:1] != ["watch"]:  # a watched script's warnings stay as they are
-        _tell_our_warnings()
+    if words[:1] != ["watch"]:  # warnings of a watched script are left unchanged
+        _show_own_warnings()
     try:
         result = app(
-            hand_over(words), result_action="return_value", exit_on_error=False, print_error=False, help_on_error=False
+            prepare_tokens(words),
+            result_action="return_value",
+            exit_on_error=False,
+            print_error=False,
+            help_on_error=False,
         )
     except UserError as problem:
         say_problem(problem)
@@ -80,7 +86,7 @@ def _call(words: list[str]) -> int | Callable[[], NoReturn]:
         say_problem(f"{problem} Try `babysit --help`." if not words else problem)
         return 2
     except KeyboardInterrupt as interrupt:
-        say_problem(str(interrupt) or "stopped; nothing had been recorded yet")
+        say_problem(str(interrupt) or "stopped; nothing was recorded")
         return INTERRUPTED
     except BrokenPipeError:
         raise
@@ -90,27 +96,27 @@ def _call(words: list[str]) -> int | Callable[[], NoReturn]:
     return result if isinstance(result, int) or callable(result) else 0
 
 
-def _tell_our_warnings() -> None:
-    """Show warnings that babysit raises as one line each, and all others as Python does."""
+def _show_own_warnings() -> None:
+    """Show warnings of babysit as one line each; leave all others to Python."""
     from babysit.cli.terminal import say_problem
 
-    usual, ours = warnings.showwarning, os.path.dirname(os.path.dirname(__file__))
+    default, package = warnings.showwarning, os.path.dirname(os.path.dirname(__file__))
 
-    def show(*told: Any, **options: Any) -> None:
-        message, _, file = told[:3]
-        if file.startswith(ours):
+    def show(*details: Any, **options: Any) -> None:
+        message, _, file = details[:3]
+        if file.startswith(package):
             say_problem(message)
         else:
-            usual(*told, **options)
+            default(*details, **options)
 
     warnings.showwarning = show
 
 
-def hand_over(words: list[str]) -> list[str]:
-    """The words as cyclopts takes them.
+def prepare_tokens(words: list[str]) -> list[str]:
+    """Prepare the command line for cyclopts.
 
-    `--` comes before the script of `babysit watch`, so that whatever follows belongs to the script; and `--resume`
-    without a run means the latest.
+    Insert `--` before the script of `babysit watch`, so that the rest belongs to the script, and complete a bare
+    `--resume` with `latest`.
     """
     if words[:1] == ["watch"]:
         return _script_after_dashes(words)
@@ -136,9 +142,9 @@ def _script_after_dashes(words: list[str]) -> list[str]:
 
 
 def _unexpected(problem: Exception) -> str:
-    if isinstance(problem, OSError) and problem.errno in MENDABLE:
-        place = f" ({problem.filename})" if problem.filename else ""
-        return f"{problem.strerror}{place}"
+    if isinstance(problem, OSError) and problem.errno in FIXABLE:
+        location = f" ({problem.filename})" if problem.filename else ""
+        return f"{problem.strerror}{location}"
     name = type(problem).__name__
     try:
         with tempfile.NamedTemporaryFile(
@@ -146,5 +152,5 @@ def _unexpected(problem: Exception) -> str:
         ) as file:
             file.write(without_secrets("".join(traceback.format_exception(problem))))
     except OSError:
-        return f"{name}: {problem}. This is a fault of babysit; its traceback could not be written anywhere"
-    return f"{name}: {problem}. This is a fault of babysit, not yours; the full traceback is in {file.name}"
+        return f"{name}: {problem}. This is a bug in babysit; the traceback could not be saved"
+    return f"{name}: {problem}. This is a bug in babysit; the full traceback is in {file.name}"

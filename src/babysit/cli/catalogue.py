@@ -1,4 +1,4 @@
-"""Every command of babysit, listed by hand: what it is for, and how it is used."""
+"""Catalogue of the commands, with help texts and examples."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Final, final
 @final
 @dataclass(frozen=True)
 class Command:
-    """One command; it lives in the file of its name, as the function of its name."""
+    """A command, implemented by the function and module of the same name."""
 
     name: str
     sentence: str
-    more: str  # a second paragraph of its help
+    more: str  # second paragraph of the help
     examples: tuple[str, ...]
-    has_parts: bool = False  # commands of its own: it is an App, and says itself what stands below
+    has_parts: bool = False  # it has subcommands and is an App of its own
 
 
 COMMANDS: Final = (
     Command(
         "run",
-        "Carry the whole method out: prepare, check, search, train under watch, and say what came of it.",
-        "Every stage is kept as it ends: stopped at any point, the run can be read, and `--resume` goes on with it.",
+        "Run the full workflow: prepare data, check, search hyperparameters, train, and report.",
+        "Each stage is saved when it ends: an interrupted run can be shown, and `--resume` continues it.",
         (
             "babysit run digits",
             "babysit run people.csv --target income",
@@ -32,26 +32,26 @@ COMMANDS: Final = (
     ),
     Command(
         "check",
-        "Check data and model before training: initial loss, twenty samples by heart, range of useful learning rates.",
-        "Exit code 1 when an experiment fails or warns, or a rule finds something.",
+        "Check data and model before training: initial loss, overfitting of a small batch, learning-rate range.",
+        "Exit code 1 if a check fails or warns, or a rule reports a finding.",
         ("babysit check digits", "babysit check people.csv --target income --model mine.nets:build"),
     ),
     Command(
         "fit",
-        "Train under watch with early stopping, test, and say what was found.",
+        "Train one model with monitoring and early stopping, test it, and report the findings.",
         "",
         ("babysit fit digits", "babysit fit digits --lr 3e-3 --weight-decay 1e-4 --epochs 20"),
     ),
     Command(
         "search",
-        "Search hyperparameters: many short trainings over wide ranges, then longer ones around the best.",
-        "Ranges are `name=low..high` (logarithmic, or `:linear`), choices `name=a,b,c`, and `@other=a` behind one "
-        "means only where other is a. Known names: lr, weight_decay, optimizer, batch_size, momentum, "
+        "Search hyperparameters: many short trials over wide ranges, then longer trials around the best.",
+        "Ranges are `name=low..high` (logarithmic, or `:linear`), choices `name=a,b,c`; a suffix `@other=a` makes "
+        "a parameter conditional on `other` being `a`. Known names: lr, weight_decay, optimizer, batch_size, momentum, "
         "beta1, beta2, "
-        "lr_decay, lr_end, warmup_steps, grad_clip_norm and init_scale; for the models built here also hidden "
+        "lr_decay, lr_end, warmup_steps, grad_clip_norm and init_scale; for built-in models also hidden "
         "(tables), "
-        "channels (images), activation and dropout; for your own model the names that its factory takes. Stopped in "
-        "any way, also by a kill, a search goes on with `--resume`.",
+        "channels (images), activation and dropout; for your own model the parameters of its factory. `--resume` "
+        "continues an interrupted or killed search.",
         (
             "babysit search digits",
             "babysit search digits --space lr=1e-4..1e-1,hidden=32,64,128 --trials 64 --epochs 9",
@@ -64,13 +64,13 @@ COMMANDS: Final = (
     ),
     Command(
         "watch",
-        "Run a training script, unchanged, under watch, and say what was found.",
-        "Output, arguments, working directory and seeds of the script stay as they are, and so does its exit code when "
-        "it fails. When it ends well, the exit code is 1 if something was found (see --fail-on), 0 otherwise. Started "
-        "by torchrun, accelerate launch, Slurm or MPI, findings leave it at 0 unless --fail-on stands on the command "
-        "line: a launcher takes another code for a failed job and may train again. Options of babysit come before the "
-        "script; everything after it belongs to the script. A live panel at the foot of the terminal shows loss, vital "
-        "signs and findings when the script's output goes to a file, or on --live.",
+        "Run an unchanged training script with monitoring, and report the findings.",
+        "Output, arguments, working directory and seeds of the script are unchanged, and so is its exit code if it "
+        "fails. Otherwise the exit code is 1 if there are findings (see --fail-on), else 0. Under torchrun, accelerate "
+        "launch, Slurm or MPI findings do not change the exit code unless --fail-on is given on the command line: a "
+        "launcher treats a nonzero code as a failed job and may restart it. Options of babysit come before the script; "
+        "everything after it is passed to the script. With --live, or if the output of the script is redirected, a "
+        "panel at the bottom of the terminal shows loss, layer metrics and findings.",
         (
             "babysit watch train.py --epochs 3",
             "babysit watch --live train.py",
@@ -80,15 +80,15 @@ COMMANDS: Final = (
     ),
     Command(
         "fix",
-        "Try each fix that a run's findings propose: train again with it and without it, on several seeds.",
-        "For runs of `babysit fit` and `babysit run`, whose data and model are known. Exit code 0 when a fix helped or "
-        "none is proposed, 1 when none is shown to help, 2 when nothing can be told (fewer than three seeds, data that "
-        "changed).",
+        "Try the fixes proposed by the findings of a run: train with and without each fix on several seeds.",
+        "Supports runs of `babysit fit` and `babysit run`, whose data and model are known. Exit code 0 if a fix "
+        "helped or none is proposed, 1 if no fix is shown to help, 2 on invalid input (fewer than "
+        "three seeds, changed data).",
         ("babysit fix latest", "babysit fix 20250314 --seeds 5 --json"),
     ),
     Command(
         "runs",
-        "List the recorded runs, or show one as text; tag, annotate, delete, export and import them.",
+        "List the recorded runs, or show one as text; tag, annotate, delete, export and import runs.",
         "",
         (
             "babysit runs",
@@ -105,9 +105,9 @@ COMMANDS: Final = (
     ),
     Command(
         "report",
-        "Write the report of a run: one page that opens offline, text, JSON, Markdown or SARIF.",
-        "A page is written beside the run's other files unless told otherwise; the other forms go to standard output. "
-        "SARIF is what editors and code hosts show beside the lines of a program.",
+        "Write the report of a run as an offline HTML page, text, JSON, Markdown or SARIF.",
+        "The HTML page is written to the folder of the run by default; other formats go to standard output. SARIF is "
+        "the format in which editors and code hosts show findings next to the code.",
         (
             "babysit report latest --open",
             "babysit report 20250314 --output monday.html",
@@ -117,9 +117,9 @@ COMMANDS: Final = (
     ),
     Command(
         "compare",
-        "Put two to six runs side by side: what came of each, what differs between them, and their curves.",
-        "Results are ranked where they can be; what cannot be compared is said, with the reason. For two runs the page "
-        "shows layer by layer how they differ.",
+        "Compare two to six runs: results, differences and curves.",
+        "Results are ranked if they are comparable; otherwise the reason is shown. For two runs the page compares each "
+        "layer.",
         (
             "babysit compare 20250314-1015 latest",
             "babysit compare 20250314-1015 latest --open",
@@ -128,45 +128,45 @@ COMMANDS: Final = (
     ),
     Command(
         "ui",
-        "Show the runs in a browser: verdict, findings and figures, live while training goes on.",
-        "Only this machine reaches the page. With another --host whoever has the printed address does. Nothing is "
-        "changed but the notes and tags that are written there.",
+        "Show the runs in a browser: verdict, findings and figures, with live updates during training.",
+        "By default only this machine can open the page; with another --host a token is required, which is part of the "
+        "printed URL. The page can change notes and tags only.",
         ("babysit ui", "babysit ui --open --store runs/", "babysit ui --host 0.0.0.0 --port 9000"),
     ),
     Command(
         "rules",
-        "List the rules: code, name, severity, and what each finds.",
+        "List the rules with code, name, severity and condition.",
         "",
         ("babysit rules", "babysit rules O2 U dead-relu", "babysit rules --json"),
     ),
     Command(
         "explain",
-        "Say what a rule looks for, why it matters, what to do, and when it is wrong.",
+        "Explain a rule: what it detects, why it matters, how to fix the issue, and known false positives.",
         "",
         ("babysit explain O201", "babysit explain double-softmax", "babysit explain O201 --json"),
     ),
 )
 
-# The commands of `babysit runs`, and where each is.
+# Subcommands of `babysit runs`, with their import paths.
 PARTS_OF_RUNS: Final = (
     (
         Command(
             "tag",
-            "Put tags on a run, or take some away.",
+            "Add tags to a run, or remove tags.",
             "",
             ("babysit runs tag latest paper best", "babysit runs tag latest --remove draft"),
         ),
         "babysit.cli.runs_change:tag",
     ),
     (
-        Command("note", "Write a note on a run.", "", ('babysit runs note latest "with the new data"',)),
+        Command("note", "Set the note of a run.", "", ('babysit runs note latest "with the new data"',)),
         "babysit.cli.runs_change:note",
     ),
     (
         Command(
             "delete",
-            "Remove runs from the store; their files (models, reports) stay.",
-            "Asks first, unless told --yes.",
+            "Delete runs from the store; their files (models, reports) are not deleted.",
+            "Asks for confirmation unless --yes is given.",
             ("babysit runs delete 20250314-1015", "babysit runs delete 20250314-1015 20250314-1120 --yes"),
         ),
         "babysit.cli.runs_change:delete",
@@ -174,9 +174,9 @@ PARTS_OF_RUNS: Final = (
     (
         Command(
             "export",
-            "Write runs to files that other programs read and `babysit runs import` brings back.",
-            "A table has one row for each value: part, name, layer, step, value. What else is known of the run stands "
-            "in its head.",
+            "Export runs to files that other programs can read and `babysit runs import` can import.",
+            "A table has one row per value: part, name, layer, step, value. Other data of the run are stored in its "
+            "metadata.",
             (
                 "babysit runs export latest --to run.parquet",
                 "babysit runs export 20250314-1015 20250314-1120 --to archive/ --format csv",
@@ -187,7 +187,7 @@ PARTS_OF_RUNS: Final = (
     (
         Command(
             "import",
-            "Bring runs in from files: the same runs as were exported, with their tags and notes.",
+            "Import exported runs from files, with their tags and notes.",
             "",
             ("babysit runs import run.parquet", "babysit runs import archive/ --replace"),
         ),
@@ -197,10 +197,10 @@ PARTS_OF_RUNS: Final = (
 
 
 def help_of(command: Command) -> str:
-    """Its help, above the options."""
+    """Return the help text above the options."""
     return f"{command.sentence}\n\n{command.more}".strip()
 
 
 def examples_of(command: Command) -> str:
-    """Its examples, below the options."""
+    """Return the examples below the options."""
     return "Examples:\n```console\n" + "\n".join(f"$ {example}" for example in command.examples) + "\n```"

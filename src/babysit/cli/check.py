@@ -1,4 +1,4 @@
-"""`babysit check`: what the data are, and the experiments before training."""
+"""`babysit check`: data profile and pre-training checks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Final, final
 import msgspec
 from cyclopts import Group, Parameter
 
-from babysit.cli.data_options import DEFAULT_MATERIAL, Data, DataOptions, loading, prepared
-from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, Json, RuleOptions, StoreOptions, judged, settle
+from babysit.cli.data_options import DEFAULT_DATA_OPTIONS, Data, DataOptions, loading, prepared
+from babysit.cli.options import (
+    DEFAULT_RULE_OPTIONS,
+    DEFAULT_STORE_OPTIONS,
+    Json,
+    RuleOptions,
+    StoreOptions,
+    judged,
+    settle,
+)
 from babysit.cli.render_data import data_box
 from babysit.cli.run_folders import open_store
 from babysit.cli.terminal import out, progress_bars, say
@@ -32,54 +40,56 @@ if TYPE_CHECKING:
     from babysit.records.dataprofile import DataProfile
     from babysit.records.model_summary import ModelSummary
 
-# An experiment that fails says that training cannot work as things are; a warning that it will be hurt.
+# A failed check means that training cannot work; a warning that it is impaired.
 SEVERITY = {Outcome.FAIL: Severity.ERROR, Outcome.WARN: Severity.WARNING}
 
-LOOKING = Group("Data alone", sort_key=6)
+DATA_ONLY = Group("Data only", sort_key=6)
 
 
 @Parameter(name="*")
 @final
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions:
-    """How data are described without training anything."""
+    """Options for describing data without training."""
 
     data_only: Annotated[
         bool,
-        Parameter(group=LOOKING, negative="", show_default=False, help="Describe the data, of any size, and stop."),
+        Parameter(group=DATA_ONLY, negative="", show_default=False, help="Describe the data, of any size, and exit."),
     ] = False
     test: Annotated[
         str,
-        Parameter(group=LOOKING, show_default=False, help="The data to test with: are they alike, do they share rows?"),
+        Parameter(
+            group=DATA_ONLY, show_default=False, help="Compare with this test data: distribution and shared rows."
+        ),
     ] = ""
 
 
-DEFAULT_LOOKING: Final = CheckOptions()
+DEFAULT_CHECK_OPTIONS: Final = CheckOptions()
 
 
 def check(
     data: Data,
     /,
     *,
-    material: DataOptions = DEFAULT_MATERIAL,
-    looking: CheckOptions = DEFAULT_LOOKING,
-    judging: RuleOptions = DEFAULT_JUDGING,
-    store: StoreOptions = DEFAULT_KEEPING,
+    data_options: DataOptions = DEFAULT_DATA_OPTIONS,
+    check_options: CheckOptions = DEFAULT_CHECK_OPTIONS,
+    rule_options: RuleOptions = DEFAULT_RULE_OPTIONS,
+    store: StoreOptions = DEFAULT_STORE_OPTIONS,
     json: Json = False,
 ) -> int:
-    """Check data and model before training: initial loss, twenty samples by heart, range of useful learning rates."""
-    settings = settle(judging, store=store, threads=material.threads)
-    if looking.test and not looking.data_only:
-        raise UserError("--test is for data alone", do="Give --data-only as well")
-    with progress_bars() as progress, open_store(settings) as kept:
-        if looking.data_only:
-            run = _described(data, material, looking, progress)
+    """Check data and model before training: initial loss, overfitting of a small batch, learning-rate range."""
+    settings = settle(rule_options, store=store, threads=data_options.threads)
+    if check_options.test and not check_options.data_only:
+        raise UserError("--test requires --data-only", do="Add --data-only")
+    with progress_bars() as progress, open_store(settings) as run_store:
+        if check_options.data_only:
+            run = _described(data, data_options, check_options, progress)
         else:
-            run = _experimented(data, material, settings, progress)
+            run = _checked(data, data_options, settings, progress)
         run = judged(run, settings)
-        kept.save(run)
-    _show(run, json=json, data_only=looking.data_only)
-    return 0 if judging.exit_zero else int(worst(run) <= settings.fail_on.rank)
+        run_store.save(run)
+    _show(run, json=json, data_only=check_options.data_only)
+    return 0 if rule_options.exit_zero else int(worst(run) <= settings.fail_on.rank)
 
 
 def _show(run: Run, *, json: bool, data_only: bool) -> None:
@@ -96,54 +106,54 @@ def _show(run: Run, *, json: bool, data_only: bool) -> None:
     if not data_only:
         show_preflight(run)
         return
-    for finding in run.findings:  # a line each: a report's verdict would be about a training
+    for finding in run.findings:  # one line each: the verdict of a report is about a training
         say(f"{finding.severity} {finding.code} {finding.name}: {finding.message}")
         say(f"  {finding.recommendation}")
-    say(f"Kept as run {run.id}.")
+    say(f"Saved run {run.id}.")
 
 
-def _described(data: str, material: DataOptions, looking: CheckOptions, progress: Progress) -> Run:
-    """A run that knows the data and nothing else."""
+def _described(data: str, data_options: DataOptions, check_options: CheckOptions, progress: Progress) -> Run:
+    """Create a run that contains the data profile only."""
     with loading(progress):
         from babysit.pipeline.run_state import begin_run, now
-    source = {"train": data, "test": looking.test} if looking.test else data
-    found = _surveyed(source, material, progress)
-    run = begin_run("check", {"source": data, **material.told})
+    source = {"train": data, "test": check_options.test} if check_options.test else data
+    found = _profile(source, data_options, progress)
+    run = begin_run("check", {"source": data, **data_options.config})
     return msgspec.structs.replace(run, data=found, status=Status.FINISHED, ended=now())
 
 
-def _surveyed(source: str | dict[str, str], material: DataOptions, progress: Progress) -> DataProfile:
+def _profile(source: str | dict[str, str], data_options: DataOptions, progress: Progress) -> DataProfile:
     from babysit.data.open_stream import open_stream
     from babysit.data.streaming_profile import streaming_profile
 
-    stream = open_stream(source, target=material.target or None, skip_invalid=material.skip_invalid)
+    stream = open_stream(source, target=data_options.target or None, skip_invalid=data_options.skip_invalid)
     return streaming_profile(stream, progress=progress)
 
 
-def _experimented(data: str, material: DataOptions, settings: Settings, progress: Progress) -> Run:
-    ready = prepared(data, material, settings, progress)
+def _checked(data: str, data_options: DataOptions, settings: Settings, progress: Progress) -> Run:
+    ready = prepared(data, data_options, settings, progress)
     from babysit.experiments.check import CheckSettings
     from babysit.experiments.check import check as check_all
     from babysit.pipeline.run_state import begin_run, now
 
-    run = begin_run("check", {"source": data, **material.told})
-    own = CheckSettings(seed=material.seed, try_lrs=_try_lrs)
-    experiments = check_all(ready.model(material.seed), ready.splits.train, settings=own, progress=progress)
+    run = begin_run("check", {"source": data, **data_options.config})
+    own = CheckSettings(seed=data_options.seed, try_lrs=_try_lrs)
+    experiments = check_all(ready.model(data_options.seed), ready.splits.train, settings=own, progress=progress)
     run = msgspec.structs.replace(
-        run, experiments=experiments, data=ready.profile, model_summary=_model_summary(ready, material.seed)
+        run, experiments=experiments, data=ready.profile, model_summary=_model_summary(ready, data_options.seed)
     )
     return msgspec.structs.replace(run, status=Status.FINISHED, ended=now())
 
 
 def _try_lrs(model: nn.Module, samples: Samples, lrs: Sequence[float], steps: int, seed: int) -> Sequence[LRTrial]:
-    """Every learning rate as one member of the search's population, which advances them together."""
+    """Train with all learning rates at once, as trials of a vectorized search."""
     from babysit.tuning.vectorized.lr_trials import run_lr_trials
 
     return run_lr_trials(model, samples, lrs=lrs, steps=steps, seed=seed)
 
 
 def _model_summary(ready: Prepared, seed: int) -> ModelSummary | None:
-    """Layers and objective as one watched step of a copy shows them: many rules need them to say anything."""
+    """Record layers and objective by watching one step of a copy; many rules require them."""
     import torch
 
     from babysit.experiments.optimizers import make_optimizer
@@ -154,14 +164,14 @@ def _model_summary(ready: Prepared, seed: int) -> ModelSummary | None:
     train = ready.splits.train
     with replica(ready.model(seed), seed=seed) as (model, _):
         optimizer = make_optimizer("adam", model, lr=1e-3)
-        x, y = (part[:64].to(device_of(model)) for part in (train.x, train.y))  # as many as the experiments take
-        with watch(model, optimizer) as seen:
+        x, y = (part[:64].to(device_of(model)) for part in (train.x, train.y))  # the batch size of the experiments
+        with watch(model, optimizer) as watched:
             torch.autograd.backward(loss_for(train.task)(model(x), y))
             optimizer.step()
-        return seen.run.model_summary
+        return watched.run.model_summary
 
 
 def worst(run: Run) -> int:
-    """The rank of the worst that experiments and rules say: 0 for an error, 3 for nothing at all."""
-    said = [SEVERITY[experiment.outcome].rank for experiment in run.experiments if experiment.outcome in SEVERITY]
-    return min([*said, *(finding.severity.rank for finding in run.findings)], default=3)
+    """Return the rank of the worst result of checks and rules: 0 for an error, 3 for none."""
+    ranks = [SEVERITY[experiment.outcome].rank for experiment in run.experiments if experiment.outcome in SEVERITY]
+    return min([*ranks, *(finding.severity.rank for finding in run.findings)], default=3)

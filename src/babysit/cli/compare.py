@@ -1,4 +1,4 @@
-"""`babysit compare`: several runs side by side, as text, as a page or as JSON."""
+"""`babysit compare`: comparison of runs as text, HTML page or JSON."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def compare(
-    *runs: Annotated[str, Parameter(help="Two to six: their ids or the beginnings of them, or `latest`.")],
-    format: Annotated[Literal["text", "html", "json"], Parameter(help="How it is written.")] = "text",
-    output: Annotated[Path | None, Parameter(help="File to write; `-` is standard output.")] = None,
+    *runs: Annotated[str, Parameter(help="Compare these two to six runs: IDs, ID prefixes, or `latest`.")],
+    format: Annotated[Literal["text", "html", "json"], Parameter(help="Set the output format.")] = "text",
+    output: Annotated[Path | None, Parameter(help="Write to this file; `-` is standard output.")] = None,
     open_: Annotated[
-        bool, Parameter(name="--open", negative="", show_default=False, help="Show the page in the browser.")
+        bool, Parameter(name="--open", negative="", show_default=False, help="Open the page in the browser.")
     ] = False,
     json: Json = False,
     store: StoreUrl = None,
 ) -> int:
-    """Put runs side by side: what came of each, what differs between them, and their curves over each other."""
-    from babysit.reporting.compare import compare as put_side_by_side
+    """Compare two to six runs: results, differences and curves."""
+    from babysit.reporting.compare import compare as compare_runs
 
     settings = settle(store=store)
-    with open_store(settings) as kept:
-        compared = put_side_by_side([kept.load(run) for run in runs])
+    with open_store(settings) as run_store:
+        compared = compare_runs([run_store.load(run) for run in runs])
     wanted = "json" if json else "html" if open_ else format
     if wanted == "text" and output is None:
         from babysit.reporting.compare_text import compare_renderable

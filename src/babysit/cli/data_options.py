@@ -1,4 +1,4 @@
-"""Options of the commands that train: which data, which model, which seed."""
+"""Options for data, model and seed of the commands that train."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Data = Annotated[
     str,
     Parameter(
         show_default=False,
-        help="`digits`, or a table (.csv, .parquet), an archive (.npz) or a folder of images by class.",
+        help="Read this dataset: `digits`, a table (.csv, .parquet), an archive (.npz) or a folder of images by class.",
     ),
 ]
 
@@ -32,48 +32,48 @@ Data = Annotated[
 @final
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What is trained on, and what is trained."""
+    """Data, model and seed."""
 
-    target: Annotated[
-        str, Parameter(group=TRAINING, show_default=False, help="Column of a table that is to be predicted.")
-    ] = ""
+    target: Annotated[str, Parameter(group=TRAINING, show_default=False, help="Predict this column of a table.")] = ""
     model: Annotated[
         str,
         Parameter(
             group=TRAINING,
             show_default=False,
-            help="Your model as package.module:factory; the default is an mlp for tables and a cnn for images.",
+            help="Train this model, given as package.module:factory [an MLP for tables, a CNN for images].",
         ),
     ] = ""
-    seed: Annotated[int, Parameter(group=TRAINING, help="Same seed, same numbers.")] = 0
+    seed: Annotated[
+        int, Parameter(group=TRAINING, help="Set the random seed; results are reproducible on the same machine.")
+    ] = 0
     skip_invalid: Annotated[
         bool,
         Parameter(
-            group=TRAINING, negative="", show_default=False, help="Leave out and count what is damaged or incomplete."
+            group=TRAINING, negative="", show_default=False, help="Skip and count damaged or incomplete samples."
         ),
     ] = False
     threads: Annotated[Threads, Parameter(group=TRAINING)] = None
 
     @property
-    def told(self) -> dict[str, float | int | str | bool]:
-        """What of it is kept with a run, so that the same can be trained again."""
+    def config(self) -> dict[str, float | int | str | bool]:
+        """Return the options that are recorded with a run, so that the training can be repeated."""
         return {"target": self.target, "model": self.model, "seed": self.seed, "skip_invalid": self.skip_invalid}
 
 
-DEFAULT_MATERIAL: Final = DataOptions()
+DEFAULT_DATA_OPTIONS: Final = DataOptions()
 
 
 def prepared(
     data: str,
-    material: DataOptions,
+    data_options: DataOptions,
     settings: Settings,
     progress: Progress,
     *,
     example: Mapping[str, Value] | None = None,
 ) -> Prepared:
-    """The data read and split, and the model's recipe, with torch on as many threads as the settings say.
+    """Read and split the data, and prepare the model factory.
 
-    The recipe is tried once, with the hyperparameters of the example.
+    The factory is called once with the hyperparameters of `example`.
     """
     with loading(progress):
         set_threads(settings)
@@ -81,26 +81,26 @@ def prepared(
 
         return prepare(
             data,
-            target=material.target,
-            model=material.model,
-            seed=material.seed,
-            reading=Reading(skip_invalid=material.skip_invalid, progress=progress),
+            target=data_options.target,
+            model=data_options.model,
+            seed=data_options.seed,
+            reading=Reading(skip_invalid=data_options.skip_invalid, progress=progress),
             example=example,
         )
 
 
 @contextmanager
 def loading(progress: Progress) -> Iterator[None]:
-    """Show that something is going on while torch is loaded, which takes seconds."""
+    """Show a progress bar while torch is imported, which takes seconds."""
     bar = progress.add_task("Loading torch, reading data", total=None)
     yield
     progress.remove_task(bar)
 
 
 def set_threads(settings: Settings) -> None:
-    """Torch on as many threads as the settings say.
+    """Set the number of torch threads.
 
-    One by default: small models lose to thread switching, and two threads on a busy two-core machine were measured
+    The default is one: thread switching slows small models down. On a busy two-core machine, two threads were measured
     60 times slower than one.
     """
     import torch

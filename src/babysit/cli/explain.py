@@ -1,4 +1,4 @@
-"""`babysit explain`: one rule in full."""
+"""`babysit explain`: documentation of one rule."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from babysit.cli.terminal import out, say
 
 
 def explain(
-    rule: Annotated[str, Parameter(help="Code or name, as `babysit rules` lists them.")], /, *, json: Json = False
+    rule: Annotated[str, Parameter(help="Explain this rule: a code or name listed by `babysit rules`.")],
+    /,
+    *,
+    json: Json = False,
 ) -> int:
-    """Say what a rule looks for, why it matters, what to do, and when it is wrong."""
+    """Explain a rule: what it detects, why it matters, how to fix the issue, and known false positives."""
     from babysit.rules.explain import page
     from babysit.rules.selection import find_rule
 

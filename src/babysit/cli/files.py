@@ -1,4 +1,4 @@
-"""Files that a command writes."""
+"""Output files of commands."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from babysit.records.errors import UserError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, making its folder. Raises UserError when that is impossible."""
-    with _told(path):
+    """Write a file and create its folder. Raises UserError if that fails."""
+    with _user_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
 def require_writable(path: Path) -> None:
-    """Raise UserError when a file cannot be written; said before a long training instead of after it."""
-    with _told(path):
+    """Raise UserError if a file cannot be written; called before a long training."""
+    with _user_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()
         path.open("a").close()
@@ -27,10 +27,10 @@ def require_writable(path: Path) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _user_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
         raise UserError(
-            f"the file cannot be written: {problem.strerror}", where=str(path), do="Name another"
+            f"the file cannot be written: {problem.strerror}", where=str(path), do="Choose another path"
         ) from problem

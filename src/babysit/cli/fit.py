@@ -1,4 +1,4 @@
-"""`babysit fit`: one training under watch."""
+"""`babysit fit`: one training with monitoring."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Final, final
 
 from cyclopts import Parameter
 
-from babysit.cli.data_options import DEFAULT_MATERIAL, TRAINING, Data, DataOptions, prepared
+from babysit.cli.data_options import DEFAULT_DATA_OPTIONS, TRAINING, Data, DataOptions, prepared
 from babysit.cli.options import (
-    DEFAULT_JUDGING,
-    DEFAULT_KEEPING,
+    DEFAULT_RULE_OPTIONS,
+    DEFAULT_STORE_OPTIONS,
     Json,
     RuleOptions,
     StoreOptions,
@@ -26,47 +26,49 @@ from babysit.cli.terminal import progress_bars
 @final
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How one training goes."""
+    """Hyperparameters of one training."""
 
-    lr: Annotated[float, Parameter(group=TRAINING, help="Learning rate.")] = 1e-3
-    weight_decay: Annotated[float, Parameter(group=TRAINING, help="Strength of the penalty on weights.")] = 0.0
-    optimizer: Annotated[str, Parameter(group=TRAINING, help="By its name in torch.optim.")] = "adam"
-    batch_size: Annotated[int, Parameter(group=TRAINING, help="Samples of one step.")] = 64
-    epochs: Annotated[int, Parameter(group=TRAINING, help="At most.")] = 50
+    lr: Annotated[float, Parameter(group=TRAINING, help="Set the learning rate.")] = 1e-3
+    weight_decay: Annotated[float, Parameter(group=TRAINING, help="Set the weight decay.")] = 0.0
+    optimizer: Annotated[str, Parameter(group=TRAINING, help="Select the optimizer by its name in torch.optim.")] = (
+        "adam"
+    )
+    batch_size: Annotated[int, Parameter(group=TRAINING, help="Set the number of samples per step.")] = 64
+    epochs: Annotated[int, Parameter(group=TRAINING, help="Set the maximum number of epochs.")] = 50
 
 
-DEFAULT_RECIPE: Final = FitOptions()
+DEFAULT_FIT_OPTIONS: Final = FitOptions()
 
 
 def fit(
     data: Data,
     /,
     *,
-    hyperparameters: FitOptions = DEFAULT_RECIPE,
-    material: DataOptions = DEFAULT_MATERIAL,
-    judging: RuleOptions = DEFAULT_JUDGING,
-    store: StoreOptions = DEFAULT_KEEPING,
+    hyperparameters: FitOptions = DEFAULT_FIT_OPTIONS,
+    data_options: DataOptions = DEFAULT_DATA_OPTIONS,
+    rule_options: RuleOptions = DEFAULT_RULE_OPTIONS,
+    store: StoreOptions = DEFAULT_STORE_OPTIONS,
     json: Json = False,
 ) -> int:
-    """Train under watch with early stopping, test, and say what was found."""
-    settings = settle(judging, store=store, threads=material.threads)
-    with progress_bars() as progress, open_store(settings) as kept:
-        ready = prepared(data, material, settings, progress)
+    """Train one model with monitoring and early stopping, test it, and report the findings."""
+    settings = settle(rule_options, store=store, threads=data_options.threads)
+    with progress_bars() as progress, open_store(settings) as run_store:
+        ready = prepared(data, data_options, settings, progress)
         from babysit.pipeline.finalize import finalize, make_folder
         from babysit.pipeline.run_state import RunState, begin_run
         from babysit.pipeline.train import fit_settings, train
 
-        run = begin_run("fit", {"source": data, **material.told, **asdict(hyperparameters)})
-        fit_settings(run, folder=None)  # values that cannot work are told before anything is kept
+        run = begin_run("fit", {"source": data, **data_options.config, **asdict(hyperparameters)})
+        fit_settings(run, folder=None)  # reject invalid values before anything is saved
         folder = make_folder(run_folder(settings, run.id))
-        with RunState(run, kept, stages=("prepared", "trained", "concluded")) as state:
+        with RunState(run, run_store, stages=("prepared", "trained", "concluded")) as state:
             state.finish("prepared", data=ready.profile)
             train(state, ready, folder=folder, progress=progress)
-            finished = finalize(state, folder=folder, judge=lambda found: judged(found, settings))
+            finished = finalize(state, folder=folder, judge=lambda trained: judged(trained, settings))
     from babysit.cli.render import show_end, show_report
 
     if json:
         show_report(finished, format="json")
     else:
-        show_end(finished, store=kept.option)
-    return exit_code(finished, settings, exit_zero=judging.exit_zero)
+        show_end(finished, store=run_store.option)
+    return exit_code(finished, settings, exit_zero=rule_options.exit_zero)

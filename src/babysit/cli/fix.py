@@ -1,4 +1,4 @@
-"""`babysit fix`: measures what the proposed fixes bring by training again."""
+"""`babysit fix`: measures the effect of proposed fixes by training again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from babysit.cli.data_options import set_threads
-from babysit.cli.options import DEFAULT_KEEPING, Json, RunId, StoreOptions, Threads, settle
+from babysit.cli.options import DEFAULT_STORE_OPTIONS, Json, RunId, StoreOptions, Threads, settle
 from babysit.cli.plain_text import visible
 from babysit.cli.resuming import confirmed
 from babysit.cli.run_folders import open_store
@@ -29,29 +29,32 @@ def fix(
     /,
     *,
     data: Annotated[
-        str, Parameter(show_default=False, help="Its data, for a run that was not begun here by you.")
+        str, Parameter(show_default=False, help="Name the data again, for a run that you did not start here.")
     ] = "",
     model: Annotated[
-        str, Parameter(show_default=False, help="Its model, where it has one of its own: package.module:factory.")
+        str,
+        Parameter(
+            show_default=False, help="Name the model again, for a run with its own model: package.module:factory."
+        ),
     ] = "",
-    seeds: Annotated[int, Parameter(help="On how many seeds each fix is tried; three or more.")] = 3,
+    seeds: Annotated[int, Parameter(help="Set the number of seeds per fix (at least 3).")] = 3,
     threads: Threads = None,
-    store: StoreOptions = DEFAULT_KEEPING,
+    store: StoreOptions = DEFAULT_STORE_OPTIONS,
     json: Json = False,
 ) -> int:
-    """Try each fix that a run's findings propose: train again with it and without it, on several seeds."""
+    """Try the fixes proposed by the findings of a run: train with and without each fix on several seeds."""
     settings = settle(store=store, threads=threads)
     if seeds < LEAST_SEEDS:
         raise UserError(
-            f"{seeds} seeds are too few to tell what a fix brings from chance", do=f"Give {LEAST_SEEDS} or more"
+            f"{seeds} seeds are too few to distinguish an effect from chance", do=f"Use {LEAST_SEEDS} or more"
         )
-    with open_store(settings) as kept:
-        found = kept.load(run)
+    with open_store(settings) as run_store:
+        found = run_store.load(run)
         tried = any(finding.fixes for finding in found.problems)
-        again = f"babysit fix {found.id} --data {{data}}{{model}}{kept.option}"
-        known = confirmed(kept, found, source=data, model=model, command=again) if tried else None
+        again = f"babysit fix {found.id} --data {{data}}{{model}}{run_store.option}"
+        known = confirmed(run_store, found, source=data, model=model, command=again) if tried else None
     if known is None:
-        say("[]" if json else f"No finding of run {found.id} proposes a fix that could be tried.")
+        say("[]" if json else f"No finding of run {found.id} proposes a fix.")
         return 0
     set_threads(settings)
     from babysit.fixes.fit_with_fixes import try_fixes_of_fit
@@ -93,15 +96,15 @@ def _show(trials: Sequence[FixTrial]) -> None:
             interval = "" if trial.low is None else f"{trial.low:+.3f} to {trial.high:+.3f}"
             table.add_row(escape(visible(describe(trial.fix))), gain, interval, str(trial.outcome))
         out().print(table)
-        say(f"Intervals hold together at 90 %, corrected for {len(tried)} tried, on {len(tried[0].seeds)} seeds.")
+        say(f"Simultaneous 90 % intervals, corrected for {len(tried)} fixes, {len(tried[0].seeds)} seeds each.")
     say(visible(summary(trials)))
-    if by_hand := [trial for trial in trials if trial.problem]:
-        say("\nNot tried, to be done by hand:")
-        for trial in by_hand:
-            _show_by_hand(trial)
+    if manual := [trial for trial in trials if trial.problem]:
+        say("\nNot tried; apply manually:")
+        for trial in manual:
+            _show_manual(trial)
 
 
-def _show_by_hand(trial: FixTrial) -> None:
+def _show_manual(trial: FixTrial) -> None:
     from babysit.fixes.try_fixes import describe
 
     say(visible(f"- {', '.join(trial.proposed_by)}: {describe(trial.fix)} ({trial.problem})"))

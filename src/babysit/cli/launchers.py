@@ -1,12 +1,12 @@
-"""Whether a launcher started this process as one of its tasks."""
+"""Detection of job launchers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-# The variable that each launcher sets in the processes it starts, the more telling ones first. A launcher takes an exit
-# code other than 0 for a failed job: torchrun restarts all ranks and trains again, Slurm and MPI end the other tasks.
+# The variable that each launcher sets in the processes it starts, the most specific first. A launcher treats a nonzero
+# exit code as a failed job: torchrun restarts all ranks and trains again, Slurm and MPI end the other tasks.
 _VARIABLES: Final = {
     "TORCHELASTIC_RUN_ID": "torchrun",  # torchrun, torch.distributed.run, and accelerate launch on several devices
     "ACCELERATE_MIXED_PRECISION": "accelerate launch",  # set on a single device too
@@ -22,5 +22,5 @@ _VARIABLES: Final = {
 
 
 def launcher(environment: Mapping[str, str]) -> str:
-    """What started this process as a task of a job, in words; "" when it was started by itself."""
+    """Return the name of the launcher that started this process; "" if there is none."""
     return next((name for variable, name in _VARIABLES.items() if environment.get(variable)), "")

@@ -1,4 +1,4 @@
-"""Options that many commands share, and how they meet the settings."""
+"""Options shared by several commands, and their combination with the settings."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from babysit.cli.settings import Settings, load_settings, split_words
 from babysit.records.finding import Severity
 from babysit.records.run import Run
 
-JUDGING = Group("Judging", sort_key=10)
-KEEPING = Group("Keeping", sort_key=11)
+RULES = Group("Rules", sort_key=10)
+STORAGE = Group("Storage", sort_key=11)
 
-RunId = Annotated[str, Parameter(help="Its id or the beginning of it, or `latest`.", show_default=False)]
-Threads = Annotated[int | None, Parameter(help="Threads of torch [1].")]
+RunId = Annotated[str, Parameter(help="Select the run: an ID, an ID prefix, or `latest`.", show_default=False)]
+Threads = Annotated[int | None, Parameter(help="Set the number of torch threads [1].")]
 
 Json = Annotated[
     bool,
-    Parameter(name="--json", negative="", show_default=False, help="Print JSON to standard output, and nothing else."),
+    Parameter(name="--json", negative="", show_default=False, help="Print JSON only, to standard output."),
 ]
 StoreUrl = Annotated[
     str | None,
-    Parameter(name="--store", group=KEEPING, help="Where runs are kept: a folder or a database URL [./babysit_runs]."),
+    Parameter(name="--store", group=STORAGE, help="Store runs in this folder or database URL [./babysit_runs]."),
 ]
 
 
@@ -32,71 +32,78 @@ StoreUrl = Annotated[
 @final
 @dataclass(frozen=True, kw_only=True)
 class RuleOptions:
-    """Which rules judge, and which findings make the exit code 1."""
+    """Selection of rules, and findings that set exit code 1."""
 
     select: Annotated[
         tuple[str, ...],
-        Parameter(group=JUDGING, negative="", show_default=False, help="Only these rules: codes, prefixes or names."),
+        Parameter(
+            group=RULES, negative="", show_default=False, help="Enable only these rules: codes, code prefixes or names."
+        ),
     ] = ()
     ignore: Annotated[
-        tuple[str, ...], Parameter(group=JUDGING, negative="", show_default=False, help="Not these rules.")
+        tuple[str, ...],
+        Parameter(
+            group=RULES, negative="", show_default=False, help="Disable these rules: codes, code prefixes or names."
+        ),
     ] = ()
     fail_on: Annotated[
         Literal["ERROR", "WARNING", "INFO"] | None,
-        Parameter(group=JUDGING, help="Mildest finding that makes the exit code 1 [WARNING]."),
+        Parameter(group=RULES, help="Set the minimum severity for exit code 1 [WARNING]."),
     ] = None
     exit_zero: Annotated[
         bool,
-        Parameter(group=JUDGING, negative="", show_default=False, help="Exit with 0 even when something was found."),
+        Parameter(group=RULES, negative="", show_default=False, help="Exit with code 0 even if there are findings."),
     ] = False
 
 
-DEFAULT_JUDGING: Final = RuleOptions()
+DEFAULT_RULE_OPTIONS: Final = RuleOptions()
 
 
 @Parameter(name="*")
 @final
 @dataclass(frozen=True, kw_only=True)
 class StoreOptions:
-    """Where a new run is kept, and how much of it."""
+    """Location and maximum size of a new run."""
 
     store: StoreUrl = None
     max_run_size: Annotated[
         float | None,
-        Parameter(group=KEEPING, help="What one run may take before rows are left out; 0 keeps all [64]."),
+        Parameter(
+            group=STORAGE, help="Limit a run to this size in MB; further rows are downsampled (0 = unlimited) [64]."
+        ),
     ] = None
 
 
-DEFAULT_KEEPING: Final = StoreOptions()
+DEFAULT_STORE_OPTIONS: Final = StoreOptions()
 
 
 def settle(
-    judging: RuleOptions | None = None, *, store: str | StoreOptions | None = None, threads: int | None = None
+    rule_options: RuleOptions | None = None, *, store: str | StoreOptions | None = None, threads: int | None = None
 ) -> Settings:
-    """The settings of this call: what the command line says, else the environment, else the file."""
+    """Return the settings of this call; the command line overrides the environment and the settings file."""
     settings = load_settings()
-    said: dict[str, object] = {}
-    if judging is not None and judging.select:
-        said["select"] = split_words(judging.select)
-    if judging is not None and judging.ignore:
-        said["ignore"] = split_words(judging.ignore)
-    if judging is not None and judging.fail_on:
-        said["fail_on"] = Severity(judging.fail_on)
-    keeping = store if isinstance(store, StoreOptions) else StoreOptions(store=store)
-    if keeping.store:
-        said["store"] = keeping.store
-    if keeping.max_run_size is not None:
-        said["max_run_size"] = keeping.max_run_size
+    changed: dict[str, object] = {}
+    if rule_options is not None and rule_options.select:
+        changed["select"] = split_words(rule_options.select)
+    if rule_options is not None and rule_options.ignore:
+        changed["ignore"] = split_words(rule_options.ignore)
+    if rule_options is not None and rule_options.fail_on:
+        changed["fail_on"] = Severity(rule_options.fail_on)
+    store_options = store if isinstance(store, StoreOptions) else StoreOptions(store=store)
+    if store_options.store:
+        changed["store"] = store_options.store
+    if store_options.max_run_size is not None:
+        changed["max_run_size"] = store_options.max_run_size
     if threads:
-        said["threads"] = threads
-    settled = msgspec.structs.replace(settings, **said)
-    if judging is not None:
+        changed["threads"] = threads
+    settled = msgspec.structs.replace(settings, **changed)
+    if rule_options is not None:
         _require_known_rules(settled)
     return settled
 
 
 def _require_known_rules(settings: Settings) -> None:
-    """A misspelt rule is told before a training that would only be judged at its end."""
+    """Raise UserError for an unknown rule before the training starts."""
     from babysit.rules.selection import check_limits, select_rules
 
     select_rules(settings.select, settings.ignore)
@@ -111,7 +118,7 @@ def judged(run: Run, settings: Settings) -> Run:
 
 
 def exit_code(run: Run, settings: Settings, *, exit_zero: bool = False) -> int:
-    """0 when nothing was found at or above `fail_on`, else 1."""
+    """Return 1 if there is a finding at or above `fail_on`, else 0."""
     if exit_zero:
         return 0
     return int(any(finding.severity.rank <= settings.fail_on.rank for finding in run.findings))

@@ -1,4 +1,4 @@
-"""What a command shows of a run in the terminal: stages as they end, preflight, what was found, where it all is."""
+"""Terminal output of commands: stages, pre-training checks, findings and locations of files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from babysit.records.experiment import ExperimentResult, Outcome
 from babysit.records.run import Run
 from babysit.records.trial import TrialState
 
-# A word beside the colour: readable in a log, and for those who do not see the colours.
+# A word in addition to the colour: readable in logs and without colour vision.
 MARKS: Final = {
     Outcome.PASS: ("ok", "green"),
-    Outcome.WARN: ("look", "yellow"),
+    Outcome.WARN: ("warn", "yellow"),
     Outcome.FAIL: ("FAIL", "bold red"),
     Outcome.SKIPPED: ("skipped", "dim"),
 }
 
 
 def show_stage(stage: str, run: Run, progress: Progress) -> None:
-    """What a stage of the method found, above the progress bars, in place of the stage's own."""
+    """Print the result of a stage above the progress bars and remove the bars of the stage."""
     console = progress.console
     for task in progress.tasks:
         progress.remove_task(task.id)
@@ -45,24 +45,24 @@ def show_stage(stage: str, run: Run, progress: Progress) -> None:
 
 
 def show_preflight(run: Run) -> None:
-    """The experiments before training and what the rules say of them, as a result."""
+    """Print the pre-training checks and the findings of the rules."""
     console = out()
     console.print(_data_line(run))
     console.print(preflight(run.experiments))
     if run.findings:
         show_report(run, format="text")
-    console.print(f"Kept as run {run.id}.")
+    console.print(f"Saved run {run.id}.")
 
 
 def show_report(run: Run, *, format: str) -> None:
-    """The run's report on standard output."""
+    """Print the report of the run to standard output."""
     from babysit.reporting.report import report
 
     say(report(run, format=format))
 
 
 def preflight(experiments: Sequence[ExperimentResult]) -> RenderableType:
-    """Measured against expected, and one sentence for whatever is not as it should be."""
+    """Return a table of measured and expected values, with the message of every check that did not pass."""
     table = Table("", "measured", "expected", "", box=None, pad_edge=False, expand=False)
     others = Table.grid(padding=(0, 1))
     for experiment in experiments:
@@ -71,13 +71,13 @@ def preflight(experiments: Sequence[ExperimentResult]) -> RenderableType:
             table.add_row(TITLES[experiment.name], *measured_and_expected(experiment), Text(word, style=style))
         else:
             others.add_row(Text(display_name(experiment.name)), Text(experiment.message), Text(word, style=style))
-    remarks = [
+    messages = [
         Text(f"{TITLES[experiment.name]}: {experiment.message}")
         for experiment in experiments
         if experiment.name in TITLES and experiment.outcome is not Outcome.PASS
     ]
     rest: list[RenderableType] = [Text(), others] if others.row_count else []
-    return Panel(Group(table, *remarks, *rest), title="Preflight", title_align="left", expand=False)
+    return Panel(Group(table, *messages, *rest), title="Pre-training checks", title_align="left", expand=False)
 
 
 def _data_line(run: Run) -> str:
@@ -110,18 +110,20 @@ def _training_line(run: Run) -> str:
 
 
 def show_findings(run: Run, *, store: str = "") -> None:
-    """What was found in a watched script, on standard error: the script's own output stays as it was."""
+    """Print the findings of a watched script to standard error, leaving standard output to the script."""
     from babysit.reporting.text import verdict_box
 
     console = err()
     console.print(verdict_box(run))
     for line in _others(run):
         console.print(line, markup=False)
-    console.print(f"Kept as run {run.id}; all of it: babysit report {run.id}{store}", markup=False, soft_wrap=True)
+    console.print(
+        f"Saved run {run.id}. Full report: babysit report {run.id}{store} --open", markup=False, soft_wrap=True
+    )
 
 
 def show_end(run: Run, *, store: str = "") -> None:
-    """Verdict, why and what next, the scores, and where model, report and run are."""
+    """Print verdict, results, and the locations of model, report and run."""
     from babysit.reporting.summary import results
     from babysit.reporting.text import verdict_box
 
@@ -129,15 +131,15 @@ def show_end(run: Run, *, store: str = "") -> None:
     console.print(verdict_box(run))
     for line in _others(run):
         console.print(line, markup=False)
-    told = [(name, words) for name, words in results(run) if name.startswith(("Test", "Best"))]
-    told += [(name.capitalize(), run.artifacts[name]) for name in ("report", "model") if name in run.artifacts]
-    told.append(("Run", f"{run.id} (babysit runs {run.id}{store})"))
-    for name, words in told:  # paths are copied, so they are never broken into lines
+    lines = [(name, words) for name, words in results(run) if name.startswith(("Test", "Best"))]
+    lines += [(name.capitalize(), run.artifacts[name]) for name in ("report", "model") if name in run.artifacts]
+    lines.append(("Run", f"{run.id} (babysit runs {run.id}{store})"))
+    for name, words in lines:  # paths are meant for copying: never wrap them
         console.print(f"{name:<14} {words}", markup=False, soft_wrap=True)
 
 
 def _others(run: Run) -> list[str]:
-    """One line for every other alarm that stands on its own."""
+    """Return one line for every other problem that no finding explains."""
     first = run.root_cause
     return [
         f"  also {finding.severity} {finding.code} {finding.name}: {finding.message}"
@@ -147,18 +149,18 @@ def _others(run: Run) -> list[str]:
 
 
 def parameters_in_words(parameters: Mapping[str, float | int | str | bool]) -> str:
-    """Hyperparameters as `rate 3.2e-03, weight_decay 1.0e-05`."""
+    """Format hyperparameters: `lr 0.0032, weight_decay 1e-05`."""
     return ", ".join(
         f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}" for name, value in parameters.items()
     )
 
 
 def show_search(run: Run, notes: Sequence[str]) -> None:
-    """The best ten trials, the ranges and why they moved, and what is worth knowing."""
-    table = Table("trial", "stage", "metric", "hyperparameters", "how it ended", box=None, pad_edge=False)
-    shown = [(place.trial, place.stage, f"{place.metric:.4f}") for place in ranked(run.trials)]
-    # What did not finish comes after all that did, so that no early metric stands above a final one.
-    stopped = sorted((trial for trial in run.trials if not finished(trial)), key=rank_key, reverse=True)
+    """Print the ten best trials, the ranges with the reasons for their changes, and the notes."""
+    table = Table("trial", "stage", "metric", "hyperparameters", "outcome", box=None, pad_edge=False)
+    shown = [(row.trial, row.stage, f"{row.metric:.4f}") for row in ranked(run.trials)]
+    # Unfinished trials come last: an early metric must not rank above a final one.
+    stopped = sorted((trial for trial in run.trials if not finished(trial)), key=merit, reverse=True)
     shown += [(trial, trial.stage, "" if trial.metric is None else f"{trial.metric:.4f}") for trial in stopped]
     for trial, stage, metric in shown[:10]:
         table.add_row(
@@ -166,8 +168,8 @@ def show_search(run: Run, notes: Sequence[str]) -> None:
         )
     console: Console = out()
     console.print(table)
-    for piece in run.ranges:
-        say(f"{piece.stage}: {piece.parameter} {piece.low:.2g} to {piece.high:.2g}, {piece.why}")
+    for bounds in run.ranges:
+        say(f"{bounds.stage}: {bounds.parameter} {bounds.low:.2g} to {bounds.high:.2g}, {bounds.why}")
     for note in notes:
         say(note)
-    say(f"Kept as run {run.id}.")
+    say(f"Saved run {run.id}.")

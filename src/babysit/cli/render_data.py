@@ -1,4 +1,4 @@
-"""What data are, as one box: each split, its classes, and whatever is wrong with it."""
+"""Terminal output of a data profile: splits, classes and problems."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from rich.text import Text
 
 from babysit.records.dataprofile import DataProfile, SplitProfile
 
-_MOST_NAMED: Final = 5  # features named in one line; the rest are counted
-_MOST_OF_IT: Final = 0.95  # share of variance that counts as nearly all of it
+_MOST_NAMED: Final = 5  # features listed by name; the rest is counted
+_MOST_VARIANCE: Final = 0.95  # fraction of variance to explain by principal components; a usual choice in PCA
 
 
 def data_box(data: DataProfile) -> RenderableType:
-    """A table with one line a split, and one sentence for whatever else is worth knowing."""
-    table = Table("split", "samples", "mean", "deviation", "from", "to", box=None, pad_edge=False)
+    """Return a table with one row per split, and one sentence per further observation."""
+    table = Table("split", "samples", "mean", "std", "min", "max", box=None, pad_edge=False)
     counted = {
         "missing": [split.nonfinite for split in data.splits],
         "constant": [split.constant_features for split in data.splits],
         "duplicates": [split.duplicates for split in data.splits],
-        "in train too": [split.leaked for split in data.splits],
+        "also in train": [split.leaked for split in data.splits],
     }
-    told = {title: counts for title, counts in counted.items() if any(counts)}
-    for title in told:
+    shown = {title: counts for title, counts in counted.items() if any(counts)}
+    for title in shown:
         table.add_column(title)
-    for place, split in enumerate(data.splits):
+    for index, split in enumerate(data.splits):
         numbers = (split.mean, split.std, split.low, split.high)
         about = "about " if split.estimated else ""
         rest = [
-            f"{about if title in ('duplicates', 'in train too') else ''}{counts[place]:,}"
-            for title, counts in told.items()
+            f"{about if title in ('duplicates', 'also in train') else ''}{counts[index]:,}"
+            for title, counts in shown.items()
         ]
         table.add_row(split.split, f"{split.samples:,}", *(f"{value:.4g}" for value in numbers), *rest)
     lines = [Text(line) for line in (_shape(data), *_sentences(data))]
@@ -61,20 +61,20 @@ def _sentences(data: DataProfile) -> Iterator[str]:
         missing = np.flatnonzero(split.feature_nonfinite)
         if len(missing):
             worst = missing[np.argsort(-split.feature_nonfinite[missing], kind="stable")]
-            named = [f"{_name(data, int(place))} {int(split.feature_nonfinite[place]):,}" for place in worst]
+            named = [f"{_name(data, int(index))} {int(split.feature_nonfinite[index]):,}" for index in worst]
             yield f"{split.split}: missing or infinite values in {_few(named)}"
     constant = data.splits[0].constant_features
     if constant:
-        still = np.flatnonzero(data.splits[0].feature_std == 0)
-        yield f"{constant} constant: {_few([_name(data, int(place)) for place in still])}"
+        constants = np.flatnonzero(data.splits[0].feature_std == 0)
+        yield f"{constant} constant: {_few([_name(data, int(index)) for index in constants])}"
     for group in data.duplicate_features[:_MOST_NAMED]:
         yield f"always equal: {_few(list(group))}"
     for drift in data.drift[:_MOST_NAMED]:
-        kind = "class shares differ" if drift.feature == "target" else "lies differently"
-        yield f"{drift.split}: {drift.feature} {kind} than in training (distance {drift.distance:.2f} of 1)"
+        kind = "class frequencies differ" if drift.feature == "target" else "distribution differs"
+        yield f"{drift.split}: {drift.feature}: {kind} from training (distance {drift.distance:.2f} of 1)"
     if len(data.explained) > 2:
-        enough = int((np.cumsum(data.explained) < _MOST_OF_IT).sum()) + 1
-        yield f"{enough} of {len(data.explained)} principal directions hold {_MOST_OF_IT:.0%} of the variance"
+        enough = int((np.cumsum(data.explained) < _MOST_VARIANCE).sum()) + 1
+        yield f"{enough} of {len(data.explained)} principal components explain {_MOST_VARIANCE:.0%} of the variance"
     yield from data.notes
 
 
@@ -83,19 +83,19 @@ def _classes(split: SplitProfile, names: tuple[str, ...]) -> Iterator[str]:
     if not counts:
         return
     if len(counts) == 1:
-        yield f"{split.split}: all {counts[0]:,} samples are of one class ({names[0]}): there is nothing to tell apart"
+        yield f"{split.split}: all {counts[0]:,} samples have the same class ({names[0]}): there is nothing to learn"
         return
     low, high = int(np.argmin(counts)), int(np.argmax(counts))
     if counts[low] == counts[high]:
-        yield f"{split.split}: {counts[low]:,} samples of each class"
+        yield f"{split.split}: {counts[low]:,} samples per class"
     else:
-        yield f"{split.split}: from {counts[low]:,} ({names[low]}) to {counts[high]:,} ({names[high]}) samples a class"
+        yield f"{split.split}: {counts[low]:,} ({names[low]}) to {counts[high]:,} ({names[high]}) samples per class"
 
 
-def _name(data: DataProfile, place: int) -> str:
-    if place < len(data.feature_names):
-        return data.feature_names[place]
-    return f"{'feature' if len(data.splits[0].input_shape) == 1 else 'channel'} {place}"
+def _name(data: DataProfile, index: int) -> str:
+    if index < len(data.feature_names):
+        return data.feature_names[index]
+    return f"{'feature' if len(data.splits[0].input_shape) == 1 else 'channel'} {index}"
 
 
 def _few(names: list[str]) -> str:

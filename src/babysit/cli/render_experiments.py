@@ -1,4 +1,4 @@
-"""What an experiment measured, and what was expected, in the few words that fit in a box."""
+"""Short texts for measured and expected values of the pre-training checks."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from babysit.records.experiment import ExperimentResult
 Numbers = Mapping[str, float]
 
 TITLES: Final = {
-    "sample-isolation": "samples stay apart",
-    "input-dependence": "inputs that count",
-    "determinism": "same seed, same numbers",
-    "train-eval-agreement": "train mode = eval mode",
-    "initial-signal": "signal through depth",
-    "symmetric-units": "units that are copies",
+    "sample-isolation": "batch independence",
+    "input-dependence": "input sensitivity",
+    "determinism": "determinism",
+    "train-eval-agreement": "train/eval discrepancy",
+    "initial-signal": "signal propagation",
+    "symmetric-units": "duplicate units",
     "initial-loss": "initial loss",
     "initial-loss-regularized": "initial loss, regularized",
     "overfit-tiny": "overfit 20 samples",
-    "lr-range": "learning rates",
-    "lr-trials": "learning rates side by side",
-    "step-cost": "one step",
+    "lr-range": "LR range",
+    "lr-trials": "LR trials",
+    "step-cost": "step time, memory",
 }
 
 
 def measured_and_expected(experiment: ExperimentResult) -> tuple[str, str]:
-    """Both in words; two empty ones for an experiment that could not be run."""
+    """Format both values; empty for a check that could not run."""
     words = _WORDS.get(experiment.name)
     try:
         return words(experiment.measured, experiment.expected) if words else ("", "")
-    except KeyError:  # the experiment ended early, or an older babysit measured less
+    except KeyError:  # the check ended early, or was recorded by an older version
         return "", ""
 
 
 def _isolation(measured: Numbers, expected: Numbers) -> tuple[str, str]:
-    return f"{measured['leak']:.2g} leaks to others", "0"
+    return "no leakage" if measured["leak"] == 0 else f"leakage {measured['leak']:.2g}", "no leakage"
 
 
 def _dependence(measured: Numbers, expected: Numbers) -> tuple[str, str]:
@@ -45,12 +45,13 @@ def _dependence(measured: Numbers, expected: Numbers) -> tuple[str, str]:
 
 
 def _determinism(measured: Numbers, expected: Numbers) -> tuple[str, str]:
-    return f"{max(measured['gradient'], measured['answer']):.2g} apart", "0"
+    difference = max(measured["gradient"], measured["answer"])
+    return "identical" if difference == 0 else f"difference {difference:.2g}", "identical"
 
 
 def _agreement(measured: Numbers, expected: Numbers) -> tuple[str, str]:
-    batches = f" by chance (batches of {measured['batch_size']:.0f})" if measured["norms"] else ""
-    return f"{measured['apart']:.2g} of the spread apart", f"{expected['apart']:.2g}{batches}"
+    batches = f" (batches of {measured['batch_size']:.0f})" if measured["norms"] else ""
+    return f"{measured['apart']:.2g} std", f"{expected['apart']:.2g} std{batches}"
 
 
 def _signal(measured: Numbers, expected: Numbers) -> tuple[str, str]:
@@ -66,10 +67,10 @@ def _symmetry(measured: Numbers, expected: Numbers) -> tuple[str, str]:
 
 def _initial_loss(measured: Numbers, expected: Numbers) -> tuple[str, str]:
     loss = expected["loss"]
-    said = f"{loss:.3f}"
+    text = f"{loss:.3f}"
     classes = round(math.exp(loss)) if loss < math.log(1e4) else 0
     named = classes > 1 and math.isclose(math.log(classes), loss, rel_tol=1e-6)
-    return f"{measured['loss']:.3f}", f"ln {classes} = {said}" if named else said
+    return f"{measured['loss']:.3f}", f"ln {classes} = {text}" if named else text
 
 
 def _regularized(measured: Numbers, expected: Numbers) -> tuple[str, str]:
@@ -83,16 +84,16 @@ def _overfit(measured: Numbers, expected: Numbers) -> tuple[str, str]:
 
 
 def _lrs(measured: Numbers, expected: Numbers) -> tuple[str, str]:
-    return f"{measured['low']:.1e} to {measured['high']:.1e}", f"take {measured['suggested']:.1e}"
+    return f"{measured['low']:.1e} to {measured['high']:.1e}", f"suggested {measured['suggested']:.1e}"
 
 
 def _trials(measured: Numbers, expected: Numbers) -> tuple[str, str]:
-    return f"{measured['first_loss']:.3g} to {measured['loss']:.3g} at {measured['best']:.0e}", "a fall"
+    return f"{measured['first_loss']:.3g} to {measured['loss']:.3g} at {measured['best']:.0e}", "loss decreases"
 
 
 def _cost(measured: Numbers, expected: Numbers) -> tuple[str, str]:
     time = f"{measured['step_milliseconds']:.3g} ms, {measured['megabytes']:.3g} MB"
-    return time, f"{measured['epoch_seconds']:.2g} s an epoch"
+    return time, f"{measured['epoch_seconds']:.2g} s per epoch"
 
 
 _WORDS: Final[dict[str, Callable[[Numbers, Numbers], tuple[str, str]]]] = {

@@ -1,4 +1,4 @@
-"""`babysit report`: one run as a page, as text, or in a form for other programs."""
+"""`babysit report`: report of a run in any format."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ def report(
     run: RunId = "latest",
     /,
     *,
-    format: Annotated[Literal["html", "text", "json", "md", "sarif"], Parameter(help="How it is written.")] = "html",
-    output: Annotated[Path | None, Parameter(help="File to write; `-` is standard output.")] = None,
+    format: Annotated[
+        Literal["html", "text", "json", "md", "sarif"], Parameter(help="Set the output format.")
+    ] = "html",
+    output: Annotated[Path | None, Parameter(help="Write to this file; `-` is standard output.")] = None,
     open_: Annotated[
-        bool, Parameter(name="--open", negative="", show_default=False, help="Show the page in the browser.")
+        bool, Parameter(name="--open", negative="", show_default=False, help="Open the page in the browser.")
     ] = False,
     json: Json = False,
     store: StoreUrl = None,
 ) -> int:
-    """Write the report of a run: one page that opens offline, text, JSON, Markdown or SARIF."""
+    """Write the report of a run as an offline HTML page, text, JSON, Markdown or SARIF."""
     from babysit.reporting.report import report as render
 
     settings = settle(store=store)
-    with open_store(settings) as kept:
-        found = kept.load(run)
+    with open_store(settings) as run_store:
+        found = run_store.load(run)
     wanted = "json" if json else format
     text = render(found, format=wanted)
     if str(output) == "-" or (output is None and wanted != "html"):

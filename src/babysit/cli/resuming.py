@@ -1,8 +1,8 @@
-"""What a person must say again before a kept run is gone on with: a record is data, and no code runs because of it.
+"""Confirmation before a stored run is resumed: a record is data, and never causes code to run.
 
-A run that this user began here (its seal says so, see store/origin.py) goes on from what it was told. For any other
-run the data are named again on the command line, and where a record names a model, which is code, so is the model.
-Folders come from the place of the store.
+A run that this user started here (verified by its seal, see store/origin.py) resumes with its recorded settings. For
+any other run the data must be named again on the command line. A model is code and must always be named again. Folders
+are derived from the location of the store.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ LATEST: Final = "latest"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """A kept run, and what may be done with it."""
+    """A stored run with its confirmed data and model."""
 
     run: Run
-    own: bool  # whether this user began it with the settings that it has
+    own: bool  # whether this user started it with these settings
     source: str
     model: str
 
 
 def latest_own(store: Store, *, kind: str, states: Collection[str]) -> Run:
-    """The newest run of that kind and one of these states that this user began; those of others are passed over."""
+    """Load the newest run of a kind and state that this user started; runs of others are skipped."""
     for line in store.list():
         if line.kind == kind and line.status in states and store.origin(line.id)[1]:
             return store.load(line.id)
     command = "babysit search digits" if kind == "search" else "babysit run digits"
     what = "search" if kind == "search" else "run"
-    raise UserError(f"there is no interrupted {what} to go on with that you began here", do=f"Begin one: {command}")
+    raise UserError(f"there is no interrupted {what} that you started here", do=f"Start one: {command}")
 
 
 def confirmed(store: Store, run: Run, *, source: str, model: str, command: str) -> Known:
-    """The run with the data and model that it is gone on with.
+    """Return the run with the data and model to resume with.
 
     Args:
-        store: where it is kept.
-        run: the run as it is kept.
-        source: the data as they are named on the command line; "" when they are not.
-        model: the model, likewise.
-        command: what is to be typed to go on with it, with `{data}` and `{model}` where these belong.
+        store: store of the run.
+        run: the stored run.
+        source: the data named on the command line, or "".
+        model: the model named on the command line, or "".
+        command: command that resumes the run, with placeholders `{data}` and `{model}`.
 
     Raises:
-        UserError: something has to be named again, or is named otherwise than the run says.
+        UserError: data or model must be named again, or differ from those of the run.
     """
     origin, own = store.origin(run.id)
     kept_source, kept_model = _text(run, "source"), _text(run, "model")
@@ -64,30 +64,34 @@ def confirmed(store: Store, run: Run, *, source: str, model: str, command: str) 
     if model != kept_model:
         if not model:
             raise UserError(
-                f"run {run.id} was trained with the model {_shown(kept_model)}, which is code, and code does not run "
-                "because a record names it",
-                where=f"{origin.words}, kept in {store.label}",
-                do=f"If you know this model and trust it, name it again: {again}",
+                f"run {run.id} uses the model {_shown(kept_model)}; a model is code, which is never executed "
+                "just because a record names it",
+                where=f"{origin.words}, stored in {store.label}",
+                do=f"If you trust this model, name it again: {again}",
             )
-        began = f"the model {_shown(kept_model)}" if kept_model else "no model of its own"
+        recorded = f"the model {_shown(kept_model)}" if kept_model else "the default model"
         raise UserError(
-            f"run {run.id} was begun with {began}, not with {_shown(model)}",
+            f"run {run.id} was started with {recorded}, not with {_shown(model)}",
             where=store.label,
-            do=f"Name the same: {again}",
+            do=f"Use the same model: {again}",
         )
     if not source and (not own or MASK in kept_source):
-        why = "its data are kept without a secret" if own else "it was not begun here by you with these settings"
-        raise UserError(
-            f"run {run.id} does not go on by itself: {why}",
-            where=f"{origin.words}, kept in {store.label}",
-            do=f"Look at it first (babysit runs {run.id}), then name its data again: {again}",
+        why = (
+            "a secret was removed from the name of its data"
+            if own
+            else "it was not started here by you with these settings"
         )
-    # Other data are noticed by their fingerprint; without one their name has to do.
+        raise UserError(
+            f"run {run.id} cannot be resumed without confirmation: {why}",
+            where=f"{origin.words}, stored in {store.label}",
+            do=f"Inspect it (babysit runs {run.id}), then name its data again: {again}",
+        )
+    # Data are compared by fingerprint; without one, by name.
     if source and source != kept_source and (own or run.data is None):
         raise UserError(
-            f"run {run.id} has its data already, and they are not {_shown(source)}",
+            f"run {run.id} uses other data than {_shown(source)}",
             where=_shown(kept_source),
-            do=f"Leave {source} out, or name the same",
+            do=f"Omit {source}, or name the same data",
         )
     return Known(run=run, own=own, source=source or kept_source, model=model)
 
@@ -95,7 +99,7 @@ def confirmed(store: Store, run: Run, *, source: str, model: str, command: str) 
 def _text(run: Run, name: str) -> str:
     found = run.config.get(name, "")
     if not isinstance(found, str):
-        raise UserError(f"run {run.id} says that its {name} is {found!r:.80}", do="Begin a new run instead")
+        raise UserError(f"run {run.id} has an invalid {name}: {found!r:.80}", do="Start a new run instead")
     return found
 
 

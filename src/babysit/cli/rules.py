@@ -1,4 +1,4 @@
-"""`babysit rules`: what is looked for."""
+"""`babysit rules`: list of the rules."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 def rules(
-    *words: Annotated[str, Parameter(help="Only these: codes, beginnings of codes, or names.")], json: Json = False
+    *words: Annotated[str, Parameter(help="List only these rules: codes, code prefixes or names.")], json: Json = False
 ) -> int:
-    """List the rules: code, name, severity, and what each finds."""
+    """List the rules with code, name, severity and condition."""
     from babysit.rules.selection import select_rules
 
     shown = select_rules(words)
     if json:
         say(json_format.dumps([facts(rule) for rule in shown], indent=2))
         return 0
-    table = Table("code", "name", "severity", "stage", "found when", box=None, pad_edge=False)
+    table = Table("code", "name", "severity", "stage", "condition", box=None, pad_edge=False)
     for rule in shown:
         table.add_row(rule.code, rule.name, rule.severity, rule.stage, rule.what)
     out().print(table)
-    say(f"\n{len(shown)} rules. `babysit explain CODE` says why one matters and what to do.")
+    say(f"\n{len(shown)} rules. `babysit explain CODE` explains why a rule matters and what to do.")
     return 0
 
 
 def facts(rule: Rule) -> dict[str, Any]:
-    """A rule as plain data, without its code."""
+    """Return a rule as plain data, without functions."""
     return {
         "code": rule.code,
         "name": rule.name,

@@ -1,4 +1,4 @@
-"""Where runs are kept, as the settings say."""
+"""Store and run folders, as configured."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FOLDER: Final = "babysit_runs"
 
 @contextmanager
 def open_store(settings: Settings, *, anywhere: bool = False) -> Iterator[Store]:
-    """The store of the settings, closed at the end; what it could not write is told then.
+    """Open the configured store; close it at the end and report write failures.
 
     Args:
-        settings: where it is.
-        anywhere: where nothing can be kept there, keep it in a new temporary folder and say so: somebody's training
-            must not fail because of its records.
+        settings: location of the store.
+        anywhere: if the store is not writable, use a new temporary folder and say so: a training must not fail because
+            of its records.
 
     Raises:
-        UserError: when it cannot be opened.
+        UserError: the store cannot be opened.
     """
     from babysit.store.db_errors import UnwritableError
     from babysit.store.store import Store
@@ -39,19 +39,19 @@ def open_store(settings: Settings, *, anywhere: bool = False) -> Iterator[Store]
         if not anywhere:
             raise
         folder = tempfile.mkdtemp(prefix="babysit-runs-")
-        say_problem(f"{refused.what} ({refused.where}). They are kept in {folder}: babysit runs --store {folder}")
+        say_problem(f"{refused.what} ({refused.where}). Runs are saved to {folder}: babysit runs --store {folder}")
         store = Store(folder, megabytes=settings.max_run_size)
     process = os.getpid()
     try:
         yield store
     finally:
         store.close()
-        for problem in store.problems if os.getpid() == process else ():  # not once more in a forked child
+        for problem in store.problems if os.getpid() == process else ():  # not again in a forked child
             say_problem(problem)
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:
-    """The folder of one run's files; UserError for an id that would lead elsewhere, which a damaged store may hold."""
+    """Return the folder of a run; UserError for an ID that escapes the folder, as a damaged store may contain."""
     from babysit.store.run_id import require_plain_id
 
     require_plain_id(run_id)
@@ -59,7 +59,7 @@ def run_folder(settings: Settings, run_id: str) -> Path:
 
 
 def runs_folder(settings: Settings) -> Path:
-    """The folder of models, checkpoints and reports: beside the store, or ./babysit_runs for a server's database."""
+    """Return the folder for models, checkpoints and reports: that of the store, or ./babysit_runs for a server."""
     if not settings.store or "://" in settings.store:
         return Path(FOLDER)
     path = Path(settings.store).expanduser()

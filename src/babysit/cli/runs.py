@@ -1,4 +1,4 @@
-"""`babysit runs`: what has been recorded; the commands that change or move runs are parts of it."""
+"""`babysit runs`: list and show runs; subcommands change, export and import them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _this = next(command for command in COMMANDS if command.name == "runs")
 app: Final = App(name=_this.name, help=help_of(_this), help_epilogue=examples_of(_this), help_format="markdown")
-for _place, (_part, _path) in enumerate(PARTS_OF_RUNS):
-    app.command(_path, name=_part.name, sort_key=_place, help=help_of(_part), help_epilogue=examples_of(_part))
+for _index, (_part, _path) in enumerate(PARTS_OF_RUNS):
+    app.command(_path, name=_part.name, sort_key=_index, help=help_of(_part), help_epilogue=examples_of(_part))
 
-CHOOSING: Final = Group("Which runs", sort_key=5)
+FILTERS: Final = Group("Filters", sort_key=5)
 
-# What is left of a long name or note in a list; the whole of it is in `--json` and `babysit runs RUN`.
+# Maximum length of a cell; full texts are shown by `--json` and `babysit runs RUN`.
 _LONGEST_CELL: Final = 48
 
 
@@ -37,24 +37,22 @@ Verdict = Literal["", "healthy", "problems", "inconclusive"]
 Order = Literal["newest", "oldest", "name", "steps", "result", "size"]
 
 
-def _asks(help: str) -> Parameter:
-    return Parameter(group=CHOOSING, negative="", show_default=False, show_choices=False, help=help)
+def _filter(help: str) -> Parameter:
+    return Parameter(group=FILTERS, negative="", show_default=False, show_choices=False, help=help)
 
 
 @app.default
-def runs(  # noqa: PLR0913  each option is one question that is asked of the list
-    run: Annotated[
-        str, Parameter(show_default=False, help="One of them: its id or the beginning of it, or `latest`.")
-    ] = "",
+def runs(  # noqa: PLR0913  one argument per filter
+    run: Annotated[str, Parameter(show_default=False, help="Show this run: an ID, an ID prefix, or `latest`.")] = "",
     /,
     *,
-    find: Annotated[str, _asks("Text in id, name, kind, diagnosis, tags or notes.")] = "",
-    kind: Annotated[str, _asks("What it was: watch, fit, search, pipeline, …")] = "",
-    status: Annotated[Status, _asks("running, finished, interrupted, crashed or unreadable.")] = "",
-    verdict: Annotated[Verdict, _asks("healthy, problems or inconclusive.")] = "",
-    tag: Annotated[tuple[str, ...], _asks("With this tag; may be repeated.")] = (),
-    sort: Annotated[Order, Parameter(group=CHOOSING, help="Order of the list.")] = "newest",
-    limit: Annotated[int | None, _asks("So many at most.")] = None,
+    find: Annotated[str, _filter("Search for text in ID, name, kind, root cause, tags or notes.")] = "",
+    kind: Annotated[str, _filter("Filter by kind: watch, fit, search, pipeline, …")] = "",
+    status: Annotated[Status, _filter("Filter by status: running, finished, interrupted, crashed or unreadable.")] = "",
+    verdict: Annotated[Verdict, _filter("Filter by verdict: healthy, problems or inconclusive.")] = "",
+    tag: Annotated[tuple[str, ...], _filter("Filter by tag; can be repeated.")] = (),
+    sort: Annotated[Order, Parameter(group=FILTERS, help="Set the order of the list.")] = "newest",
+    limit: Annotated[int | None, _filter("Show at most this many runs.")] = None,
     json: Json = False,
     store: StoreUrl = None,
 ) -> int:
@@ -62,15 +60,15 @@ def runs(  # noqa: PLR0913  each option is one question that is asked of the lis
     from babysit.store.run_query import RunQuery, choose
 
     if limit is not None and limit < 1:
-        raise UserError(f"a list of {limit} runs shows nothing", do="Give --limit 1 or more, or leave it out")
-    with open_store(settle(store=store)) as kept:
+        raise UserError(f"--limit is {limit}", do="Use --limit 1 or more, or omit it")
+    with open_store(settle(store=store)) as run_store:
         if run:
-            found = kept.load(run)
-            line = kept.glance(found.id)[0]
+            found = run_store.load(run)
+            line = run_store.glance(found.id)[0]
         else:
-            everything = kept.list()
+            summaries = run_store.list()
             chosen = choose(
-                everything,
+                summaries,
                 RunQuery(text=find, kind=kind, status=status, verdict=verdict, tags=tag, order=sort),
             )[:limit]
     if run:
@@ -80,15 +78,15 @@ def runs(  # noqa: PLR0913  each option is one question that is asked of the lis
     elif chosen:
         _show_list(chosen)
     else:
-        say(f"None of the {len(everything)} runs is like that." if everything else _NOTHING)
+        say(f"None of the {len(summaries)} runs matches." if summaries else _NOTHING)
     return 0
 
 
-_NOTHING: Final = "No run is kept here yet. Begin one: babysit run digits"
+_NOTHING: Final = "There are no runs yet. Start one: babysit run digits"
 
 
 def as_json(summaries: Sequence[RunSummary]) -> str:
-    """The summaries as indented JSON."""
+    """Return the summaries as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(summaries), indent=2).decode()
 
 
@@ -103,21 +101,21 @@ def _show_one(run: Run, line: RunSummary, *, json: bool) -> None:
     if line.notes:
         say(f"Notes    {visible(line.notes)}")
     if line.thinned:
-        say(f"Kept     {line.bytes / 1e6:.1f} MB of a long run: all steps early, fewer and fewer later on")
+        say(f"Size     {line.bytes / 1e6:.1f} MB, downsampled: all early steps, fewer later ones")
     say(visible(report(run, format="text")))
 
 
 def _show_list(summaries: Sequence[RunSummary]) -> None:
     table = Table(box=None, pad_edge=False)
-    table.add_column("run", no_wrap=True, overflow="fold")  # an id is copied, so it is never cut
+    table.add_column("run", no_wrap=True, overflow="fold")  # an ID is meant for copying: never cut it
     tagged = any(line.tags for line in summaries)
-    for title in ("kind", "name", "status", "steps", "result", "root_cause", *(["tags"] if tagged else [])):
+    for title in ("kind", "name", "status", "steps", "result", "root cause", *(["tags"] if tagged else [])):
         table.add_column(title)
     for line in summaries:
         result = "" if line.metric is None else f"{line.metric_name} {line.metric:.4g}"
         found = line.problem or line.root_cause or line.verdict
         tags = [", ".join(line.tags)] if tagged else []
         cells = (line.kind, line.name, line.status, str(line.steps), result, found, *tags)
-        # As text, not as rich's markup: a name may hold brackets.
+        # As plain text, not markup: a name can contain brackets.
         table.add_row(Text(visible(line.id)), *(Text(on_one_line(cell, longest=_LONGEST_CELL)) for cell in cells))
     out().print(table)

@@ -1,4 +1,4 @@
-"""`babysit search`: hyperparameters from coarse to fine."""
+"""`babysit search`: hyperparameter search from coarse to fine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, final
 
 from cyclopts import Group, Parameter
 
-from babysit.cli.data_options import DEFAULT_MATERIAL, Data, DataOptions, prepared
+from babysit.cli.data_options import DEFAULT_DATA_OPTIONS, Data, DataOptions, prepared
 from babysit.cli.options import (
-    DEFAULT_JUDGING,
-    DEFAULT_KEEPING,
+    DEFAULT_RULE_OPTIONS,
+    DEFAULT_STORE_OPTIONS,
     Json,
     RuleOptions,
     StoreOptions,
@@ -35,50 +35,57 @@ if TYPE_CHECKING:
     from babysit.tuning.executors.base import Executor, TrainingTask
     from babysit.tuning.settings import SearchSettings
 
-SEARCHING = Group("Searching", sort_key=6)
-WORKING = Group("Working", sort_key=7)
-USUAL = ("lr=1e-4..1e-1", "weight_decay=1e-6..1e-2")  # the lecture's two, in the ranges usual for Adam
+SEARCH = Group("Search", sort_key=6)
+EXECUTION = Group("Execution", sort_key=7)
+DEFAULT_SPACE = ("lr=1e-4..1e-1", "weight_decay=1e-6..1e-2")  # common ranges for Adam
 
 
 @Parameter(name="*")
 @final
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """How many configurations are tried, for how long, and who chooses them."""
+    """Number and length of trials, and sampling algorithm."""
 
     trials: Annotated[
-        int, Parameter(name=("--trials", "--coarse"), group=SEARCHING, help="Trials over the whole ranges.")
+        int,
+        Parameter(name=("--trials", "--coarse"), group=SEARCH, help="Set the number of trials over the full ranges."),
     ] = 16
-    epochs: Annotated[int, Parameter(group=SEARCHING, help="Epochs of each of these, at most.")] = 2
-    fine: Annotated[int, Parameter(group=SEARCHING, help="Trials around the best; 0 for none.")] = 8
+    epochs: Annotated[int, Parameter(group=SEARCH, help="Set the maximum number of epochs per trial.")] = 2
+    fine: Annotated[int, Parameter(group=SEARCH, help="Set the number of trials around the best (0 = none).")] = 8
     fine_epochs: Annotated[
-        int, Parameter(group=SEARCHING, show_default=False, help="Epochs of each of these [twice --epochs].")
+        int,
+        Parameter(
+            group=SEARCH, show_default=False, help="Set the maximum number of epochs per fine trial [2 x --epochs]."
+        ),
     ] = 0
-    stages: Annotated[int, Parameter(group=SEARCHING, help="Stages in all: coarse, fine, and finer ones.")] = 2
+    stages: Annotated[int, Parameter(group=SEARCH, help="Set the number of stages: coarse, fine, finer.")] = 2
     sampler: Annotated[
-        Literal["random", "grid", "qmc", "tpe", "gp"], Parameter(group=SEARCHING, help="Who chooses what to try.")
+        Literal["random", "grid", "qmc", "tpe", "gp"], Parameter(group=SEARCH, help="Select the sampling algorithm.")
     ] = "random"
     halving: Annotated[
-        float, Parameter(group=SEARCHING, help="At each rung one trial in so many goes on; 1 trains all to the end.")
+        float, Parameter(group=SEARCH, help="Set the reduction factor of successive halving (1 disables it).")
     ] = 3.0
     ensemble: Annotated[
-        int, Parameter(group=SEARCHING, show_default=False, help="Ask so many of the best together, too.")
+        int, Parameter(group=SEARCH, show_default=False, help="Evaluate an ensemble of the best N models, too.")
     ] = 0
-    optimizer: Annotated[str, Parameter(group=SEARCHING, help="Where the space has none.")] = "adam"
-    batch_size: Annotated[int, Parameter(group=SEARCHING, help="Where the space has none.")] = 64
+    optimizer: Annotated[str, Parameter(group=SEARCH, help="Select the optimizer if the space does not.")] = "adam"
+    batch_size: Annotated[int, Parameter(group=SEARCH, help="Set the batch size if the space does not.")] = 64
     precision: Annotated[
         Literal["32", "auto", "bf16"],
-        Parameter(group=SEARCHING, help="auto: bfloat16 products where they are measured right and faster."),
+        Parameter(
+            group=SEARCH,
+            help="Set the precision; auto uses bfloat16 matrix products where measured to be accurate and faster.",
+        ),
     ] = "32"
 
     def settings(self, seed: int) -> SearchSettings:
-        """The same as the search takes it."""
+        """Convert the options to search settings."""
         from babysit.tuning.settings import SearchSettings, Stage
 
         if self.stages < 1:
-            raise UserError(f"a search of {self.stages} stages", do="Give --stages 1 or more")
+            raise UserError(f"--stages is {self.stages}", do="Use --stages 1 or more")
         if self.fine < 0:
-            raise UserError(f"{self.fine} trials around the best", do="Give --fine 0 for none, or more")
+            raise UserError(f"--fine is {self.fine}", do="Use --fine 0 or more")
         fine_epochs = self.fine_epochs or 2 * self.epochs
         stages = [Stage("coarse", self.trials, self.epochs)]
         for order in range(self.stages - 1 if self.fine else 0):
@@ -100,39 +107,48 @@ class SearchOptions:
 @final
 @dataclass(frozen=True, kw_only=True)
 class ExecutorOptions:
-    """Who trains."""
+    """Executor of the trials."""
 
     executor: Annotated[
         Literal["population", "inprocess", "processes", "ray"] | None,
         Parameter(
-            group=WORKING,
+            group=EXECUTION,
             show_default=False,
-            help="population: members of one shape as one; inprocess: one by one in plain PyTorch; processes: on the "
-            "cores of this machine; ray: on a cluster [population; with --resume whoever began].",
+            help="Select the executor. population: trials of equal shape vectorized; inprocess: one by one in plain "
+            "PyTorch; processes: on the cores of this machine; ray: on a cluster [population; with --resume as "
+            "recorded].",
         ),
     ] = None
     workers: Annotated[
-        int, Parameter(group=WORKING, show_default=False, help="Of processes or ray [one a core or CPU].")
+        int,
+        Parameter(
+            group=EXECUTION,
+            show_default=False,
+            help="Set the number of workers of processes or ray [one per core or CPU].",
+        ),
     ] = 0
     address: Annotated[
-        str, Parameter(group=WORKING, show_default=False, help="Of a Ray cluster; without it one begins here.")
+        str,
+        Parameter(
+            group=EXECUTION, show_default=False, help="Connect to the Ray cluster at this address [start a local one]."
+        ),
     ] = ""
 
     @property
     def option(self) -> str:
-        """What was asked for, as it is typed behind a command."""
+        """Return the options as command-line text."""
         words = [f" --executor {self.executor}" if self.executor else ""]
         words += [f" --workers {self.workers}" if self.workers else ""]
         words += [f" --address {shlex.quote(self.address)}" if self.address else ""]
         return "".join(words)
 
     @property
-    def told(self) -> dict[str, str | int]:
-        """What of it is kept with a run, for a search that goes on to be trained by the same."""
+    def config(self) -> dict[str, str | int]:
+        """Return the options that are recorded with a run, so that a resumed search uses the same executor."""
         return {name: value for name, value in asdict(self).items() if value}
 
     def make(self) -> Callable[[TrainingTask], Executor] | None:
-        """The executor; None for the usual one."""
+        """Create the executor; None for the default."""
         if self.executor == "inprocess":
             from babysit.tuning.executors.sequential import SequentialExecutor
 
@@ -150,80 +166,88 @@ class ExecutorOptions:
         return ray_actors(self.workers, address=self.address, inner=VectorizedExecutor)
 
 
-DEFAULT_SEARCHING: Final = SearchOptions()
-DEFAULT_WORKING: Final = ExecutorOptions()
+DEFAULT_SEARCH_OPTIONS: Final = SearchOptions()
+DEFAULT_EXECUTOR_OPTIONS: Final = ExecutorOptions()
 
 
-def search(  # noqa: PLR0913  one argument for each group of options
+def search(  # noqa: PLR0913  one argument per group of options
     data: Data = "",
     /,
     *space: Annotated[
-        str, Parameter(show_default=False, help="What is searched [lr=1e-4..1e-1 weight_decay=1e-6..1e-2].")
+        str, Parameter(show_default=False, help="Search these hyperparameters [lr=1e-4..1e-1 weight_decay=1e-6..1e-2].")
     ],
     more: Annotated[
         tuple[str, ...],
         Parameter(
             name="--space",
-            group=SEARCHING,
+            group=SEARCH,
             negative="",
             show_default=False,
-            help="The same as one word: lr=1e-4..1e-1,hidden=32,64.",
+            help="Search these hyperparameters, given as one word: lr=1e-4..1e-1,hidden=32,64.",
         ),
     ] = (),
     resume: Annotated[
-        str, Parameter(show_default=False, help="Go on with an interrupted search: its id, or nothing for the latest.")
+        str, Parameter(show_default=False, help="Resume an interrupted search (ID; default: latest).")
     ] = "",
-    searching: SearchOptions = DEFAULT_SEARCHING,
-    working: ExecutorOptions = DEFAULT_WORKING,
-    material: DataOptions = DEFAULT_MATERIAL,
-    judging: RuleOptions = DEFAULT_JUDGING,
-    store: StoreOptions = DEFAULT_KEEPING,
+    search_options: SearchOptions = DEFAULT_SEARCH_OPTIONS,
+    executor_options: ExecutorOptions = DEFAULT_EXECUTOR_OPTIONS,
+    data_options: DataOptions = DEFAULT_DATA_OPTIONS,
+    rule_options: RuleOptions = DEFAULT_RULE_OPTIONS,
+    store: StoreOptions = DEFAULT_STORE_OPTIONS,
     json: Json = False,
 ) -> int:
-    """Search hyperparameters: many short trainings over wide ranges, then longer ones around the best."""
-    settings = settle(judging, store=store, threads=material.threads)
+    """Search hyperparameters: many short trials over wide ranges, then longer trials around the best."""
+    settings = settle(rule_options, store=store, threads=data_options.threads)
     if not data and not resume:
-        raise UserError("there is no data to search on", do="Name some: babysit search digits")
+        raise UserError("no data given", do="Name a dataset: babysit search digits")
     from babysit.tuning.space_parser import read_space
 
-    with progress_bars() as progress, open_store(settings) as kept:
-        former = _resumable(kept, resume) if resume else None
+    with progress_bars() as progress, open_store(settings) as run_store:
+        former = _resumable(run_store, resume) if resume else None
         if former is not None:
-            again = f"babysit search {{data}} --resume {former.id}{{model}}{kept.option}"
-            known = confirmed(kept, former, source=data, model=material.model, command=again)
-            data, space, material, searching, working = _asked(known, (*space, *more), material, working)
+            again = f"babysit search {{data}} --resume {former.id}{{model}}{run_store.option}"
+            known = confirmed(run_store, former, source=data, model=data_options.model, command=again)
+            data, space, data_options, search_options, executor_options = _recorded_options(
+                known, (*space, *more), data_options, executor_options
+            )
             more = ()
-        words = (*space, *more) or USUAL
+        words = (*space, *more) or DEFAULT_SPACE
         wanted = read_space(words)
-        own = searching.settings(material.seed)
-        ready = prepared(data, material, settings, progress, example=wanted.examples()[0])
+        own = search_options.settings(data_options.seed)
+        ready = prepared(data, data_options, settings, progress, example=wanted.examples()[0])
         from babysit.pipeline.reproduce import require_same_data
         from babysit.pipeline.run_state import RunState, begin_run, now, reopen_run
         from babysit.tuning.search import search as search_all
 
-        told = {"source": data, "space": " ".join(words), **material.told, **asdict(searching), **working.told}
+        config = {
+            "source": data,
+            "space": " ".join(words),
+            **data_options.config,
+            **asdict(search_options),
+            **executor_options.config,
+        }
         if former is not None:
             require_same_data(former, ready.profile)
-        run = reopen_run(former, told) if former else begin_run("search", told)
+        run = reopen_run(former, config) if former else begin_run("search", config)
         folder = (run_folder(settings, run.id) / "search").absolute()
-        with RunState(run, kept, stages=("searched",)) as state:
-            state.update(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
-            named = f" --model {shlex.quote(material.model)}" if material.model else ""
-            again = f"babysit search --resume {run.id}{named}{working.option}{kept.option}"
-            with _saying_how_to_go_on(again):
-                found = search_all(
+        with RunState(run, run_store, stages=("searched",)) as state:
+            state.keep(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
+            named = f" --model {shlex.quote(data_options.model)}" if data_options.model else ""
+            again = f"babysit search --resume {run.id}{named}{executor_options.option}{run_store.option}"
+            with _resume_hint(again):
+                result = search_all(
                     ready.build,
                     ready.splits,
                     space=wanted,
                     settings=own,
-                    executor=working.make(),
+                    executor=executor_options.make(),
                     writer=state.writer,
                     progress=progress,
                     folder=folder,
                 )
-            reason = "stopped by the user" if found.interrupted else ""
-            status = Status.INTERRUPTED if found.interrupted else Status.FINISHED
-            state.update(trials=found.trials, ranges=found.ranges, status=status, stop_reason=reason, ended=now())
+            reason = "stopped by the user" if result.interrupted else ""
+            status = Status.INTERRUPTED if result.interrupted else Status.FINISHED
+            state.keep(trials=result.trials, ranges=result.ranges, status=status, stop_reason=reason, ended=now())
             state.finish("searched", findings=judged(state.run, settings).findings)
         run = state.run
     from babysit.cli.render import show_report, show_search
@@ -231,54 +255,54 @@ def search(  # noqa: PLR0913  one argument for each group of options
     if json:
         show_report(run, format="json")
     else:
-        show_search(run, (*found.notes, *([f"go on with: {again}"] if found.interrupted else ())))
-    return 130 if found.interrupted else exit_code(run, settings, exit_zero=judging.exit_zero)
+        show_search(run, (*result.notes, *([f"resume with: {again}"] if result.interrupted else ())))
+    return 130 if result.interrupted else exit_code(run, settings, exit_zero=rule_options.exit_zero)
 
 
 @contextmanager
-def _saying_how_to_go_on(again: str) -> Iterator[None]:
+def _resume_hint(again: str) -> Iterator[None]:
     from babysit.tuning.search_checkpoint import CannotWriteError
 
     try:
         yield
     except CannotWriteError as problem:
-        do = f"What had ended is kept. Make room, then go on with: {again}"
+        do = f"Finished trials are saved. Free disk space, then resume with: {again}"
         raise UserError(problem.what, where=problem.where, do=do) from problem
 
 
 def _resumable(store: Store, wanted: str) -> Run:
-    """The run of that id, or this user's latest search that has not been finished; also one that was killed."""
+    """Load the run with this ID, or the latest unfinished (also killed) search of this user."""
     if wanted == LATEST:
         return latest_own(store, kind="search", states=("running", "interrupted", "crashed"))
     run = store.load(wanted)
     if run.kind != "search":
-        raise UserError(f"run {run.id} is a {run.kind} run", do="Resume one that `babysit search` began")
+        raise UserError(f"run {run.id} is a {run.kind} run", do="Resume a run of `babysit search`")
     if run.status is Status.FINISHED:
-        raise UserError(f"run {run.id} is finished", do=f"See it with `babysit runs {run.id}`, or begin a new search")
+        raise UserError(f"run {run.id} is finished", do=f"Show it with `babysit runs {run.id}`, or start a new search")
     return run
 
 
-def _asked(
-    known: Known, space: tuple[str, ...], material: DataOptions, working: ExecutorOptions
+def _recorded_options(
+    known: Known, space: tuple[str, ...], data_options: DataOptions, executor_options: ExecutorOptions
 ) -> tuple[str, tuple[str, ...], DataOptions, SearchOptions, ExecutorOptions]:
-    """What an interrupted search was asked, as it was kept with the run.
+    """Return the recorded options of an interrupted search.
 
-    Which machines train is taken from a run of this user alone.
+    Executors and addresses are only taken from runs of this user.
     """
     from babysit.pipeline.reproduce import describe_source
 
     run = known.run
-    kept = tuple(str(run.config.get("space", "")).split())
-    if (space and space != kept) or MASK in "".join(kept):
+    recorded = tuple(str(run.config.get("space", "")).split())
+    if (space and space != recorded) or MASK in "".join(recorded):
         raise UserError(
-            f"search {run.id} was begun with another space", where=" ".join(kept)[:200], do="Leave the space out"
+            f"search {run.id} was started with another space", where=" ".join(recorded)[:200], do="Omit the space"
         )
-    if known.own and working == DEFAULT_WORKING:
-        working = describe_source(ExecutorOptions, run)
+    if known.own and executor_options == DEFAULT_EXECUTOR_OPTIONS:
+        executor_options = describe_source(ExecutorOptions, run)
     return (
         known.source,
-        kept,
-        describe_source(DataOptions, run, model=known.model, threads=material.threads),
+        recorded,
+        describe_source(DataOptions, run, model=known.model, threads=data_options.threads),
         describe_source(SearchOptions, run),
-        working,
+        executor_options,
     )

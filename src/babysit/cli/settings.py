@@ -1,4 +1,4 @@
-"""Settings that hold for every command: the command line first, then the environment, then a file."""
+"""Settings for all commands; the command line overrides the environment, which overrides the settings file."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from babysit.records.errors import UserError
 from babysit.records.finding import Severity
 from babysit.records.reading import reading, require_file
 
-MOST_BYTES: Final = 10_000_000  # of a file that people write
+MOST_BYTES: Final = 10_000_000  # maximum size of a settings file
 PREFIX: Final = "BABYSIT_"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
-    """What `[tool.babysit]` may say; every field has a default that needs no file."""
+    """Fields of `[tool.babysit]`, with defaults."""
 
     select: tuple[str, ...] = ()  # codes, prefixes of codes or names of rules; empty for all
     ignore: tuple[str, ...] = ()
     limits: dict[str, dict[str, float]] = {}  # rule -> limit -> value
-    overhead: float = 0.01  # share of step time that watching may take
+    overhead: float = 0.01  # maximum fraction of step time for monitoring
     store: str = ""  # folder, or a database URL; "" is ./babysit_runs
-    max_run_size: float = 64.0  # what curves and layer metrics of one run may take; 0 keeps every row
-    fail_on: Severity = Severity.WARNING  # the mildest severity that makes exit code 1
-    threads: int = 1  # of torch, for `run`, `fit`, `check` and `search`
+    max_run_size: float = 64.0  # MB for curves and layer metrics of a run; 0 = unlimited
+    fail_on: Severity = Severity.WARNING  # minimum severity for exit code 1
+    threads: int = 1  # torch threads, for `run`, `fit`, `check` and `search`
 
 
 def load_settings(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of a folder (default: the working directory) with the environment's on top.
+    """Load the settings of a folder (default: the working directory) and the environment.
 
-    `babysit.toml` counts before `[tool.babysit]` of `pyproject.toml`. Raises UserError naming the file or variable.
+    `babysit.toml` takes precedence over `[tool.babysit]` of `pyproject.toml`. Raises UserError for invalid settings.
     """
     words = os.environ if environment is None else environment
     values, where = _from_file(folder or Path.cwd())
@@ -61,17 +61,17 @@ def _from_file(folder: Path) -> tuple[dict[str, Any], str]:
 def _table(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
     found = values.get(name, {})
     if not isinstance(found, dict):
-        raise UserError(f"`{name}` is {found!r:.60}, not a table", where=where, do="Write the settings below it")
+        raise UserError(f"`{name}` is {found!r:.60}, not a table", where=where, do="Make it a table of settings")
     return found
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with reading("a file of settings", path):
+    with reading("a settings file", path):
         require_file(path, most_bytes=MOST_BYTES)
         try:
             return tomllib.loads(path.read_text(encoding="utf-8"))
         except tomllib.TOMLDecodeError as problem:
-            raise UserError(f"{path.name} is not valid TOML: {problem}", do="Mend that line") from problem
+            raise UserError(f"{path.name} is not valid TOML: {problem}", do="Fix that line") from problem
 
 
 def _from_word(name: str, word: str) -> Any:
@@ -82,26 +82,30 @@ def _from_word(name: str, word: str) -> Any:
 
 def _convert(values: Mapping[str, Any], *, where: str) -> Settings:
     known = Settings.__struct_encode_fields__
-    plain = {key.replace("_", "-"): value for key, value in values.items()}  # fail_on and fail-on are the same
+    plain = {key.replace("_", "-"): value for key, value in values.items()}  # fail_on and fail-on are equivalent
     for key in plain.keys() - set(known):
         near = get_close_matches(key, known, n=1)
-        hint = f"Did you mean `{near[0]}`?" if near else f"Known are {', '.join(known)}"
+        hint = f"Did you mean `{near[0]}`?" if near else f"Known settings: {', '.join(known)}"
         raise UserError(f"there is no setting `{key}`", where=where, do=hint)
     try:
         settings = msgspec.convert(plain, Settings, strict=False)
     except msgspec.ValidationError as problem:
-        raise UserError(f"a setting has the wrong kind of value: {problem}", where=where) from problem
+        raise UserError(f"a setting has a value of the wrong type: {problem}", where=where) from problem
     if not 0 < settings.overhead < 1:
         raise UserError(
-            f"overhead is {settings.overhead:g}", where=where, do="Give a share between 0 and 1, such as 0.01 for 1 %"
+            f"overhead is {settings.overhead:g}", where=where, do="Use a fraction between 0 and 1, such as 0.01 for 1 %"
         )
     if not settings.max_run_size >= 0:
-        raise UserError(f"max-run-size is {settings.max_run_size:g}", where=where, do="Give 64, or 0 to keep every row")
+        raise UserError(
+            f"max-run-size is {settings.max_run_size:g}",
+            where=where,
+            do="Use a size in MB such as 64, or 0 for unlimited",
+        )
     if settings.threads < 1:
-        raise UserError(f"threads is {settings.threads}", where=where, do="Give 1 or more")
+        raise UserError(f"threads is {settings.threads}", where=where, do="Use 1 or more")
     return settings
 
 
 def split_words(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words with commas taken as separators: `("O201,I3", "F9")` is three."""
+    """Split words at commas: `("O201,I3", "F9")` gives three."""
     return tuple(part.strip() for word in words for part in word.split(",") if part.strip())

@@ -1,4 +1,4 @@
-"""The terminal: results go to standard output, everything on the way there to standard error."""
+"""Terminal output: results on standard output, progress and errors on standard error."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from rich.table import Column
 
 from babysit.records.secrets import without_secrets
 
-# A pipe or a file has no width; tables in it are not squeezed into the 80 columns of an old terminal.
+# A pipe or a file has no width; do not limit tables in it to rich's default of 80 columns.
 PIPE_COLUMNS: Final = 120
 
 
 def out() -> Console:
-    """The console of results, on standard output; NO_COLOR is honoured by rich."""
+    """Return the console for results, on standard output; rich honours NO_COLOR."""
     return _console(stderr=False)
 
 
 def err() -> Console:
-    """The console of progress, boxes and problems, on standard error."""
+    """Return the console for progress and errors, on standard error."""
     return _console(stderr=True)
 
 
 @final
 class _Console(Console):
-    """Leaves a reader that went away to its caller; rich would end the process and redirect standard output."""
+    """Console that raises BrokenPipeError; rich would exit and redirect standard output."""
 
     def on_broken_pipe(self) -> NoReturn:
-        """Let the error go on; rich calls this while it handles it."""
+        """Re-raise the error; rich calls this in its handler."""
         raise  # noqa: PLE0704
 
 
@@ -45,15 +45,15 @@ def _console(*, stderr: bool) -> Console:
 
 
 def say(text: str) -> None:
-    """Text for people or programs on standard output, as it is: never wrapped, never styled."""
+    """Print text to standard output, without wrapping or styles."""
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
 
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Progress bars on standard error; nothing is drawn where nobody watches (a pipe, a log, CI)."""
+    """Show progress bars on standard error, if it is a terminal."""
     console = err()
-    words = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # what is long gives way to the numbers
+    words = Column(ratio=1, no_wrap=True, overflow="ellipsis")  # truncate long descriptions, not the numbers
     columns = (
         TextColumn("{task.description}", table_column=words),
         BarColumn(bar_width=20),
@@ -66,8 +66,8 @@ def progress_bars() -> Iterator[Progress]:
         yield progress
 
 
-def say_problem(what: object) -> None:
-    """One clear line on standard error, unstyled beyond its first word, never wrapped."""
+def say_problem(message: object) -> None:
+    """Print an error as one line on standard error, without wrapping."""
     console = err()
     console.print("babysit:", style="bold red", end=" ", soft_wrap=True)
-    console.print(" ".join(without_secrets(str(what)).split()), markup=False, soft_wrap=True)
+    console.print(" ".join(without_secrets(str(message)).split()), markup=False, soft_wrap=True)

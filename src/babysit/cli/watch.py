@@ -1,4 +1,4 @@
-"""`babysit watch`: an unchanged script under watch."""
+"""`babysit watch`: runs an unchanged script with monitoring."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from cyclopts import Parameter
 
 from babysit.cli.files import require_writable, write_text
 from babysit.cli.launchers import launcher
-from babysit.cli.options import DEFAULT_JUDGING, DEFAULT_KEEPING, RuleOptions, StoreOptions, exit_code, judged, settle
+from babysit.cli.options import (
+    DEFAULT_RULE_OPTIONS,
+    DEFAULT_STORE_OPTIONS,
+    RuleOptions,
+    StoreOptions,
+    exit_code,
+    judged,
+    settle,
+)
 from babysit.cli.run_folders import open_store
 from babysit.cli.settings import Settings
 from babysit.cli.terminal import say_problem
@@ -23,23 +31,28 @@ from babysit.records.run import Run
 
 
 def watch(
-    script: Annotated[str, Parameter(help="The script, as you would give it to Python.")],
+    script: Annotated[str, Parameter(help="Run this script, as with Python.")],
     /,
-    *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="Its own arguments.")],
+    *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, help="Pass these arguments to the script.")],
     live: Annotated[
         bool,
-        Parameter(negative="", show_default=False, help="Show a panel at the foot of the terminal while it trains."),
+        Parameter(negative="", show_default=False, help="Show a panel at the bottom of the terminal during training."),
     ] = False,
     no_live: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Show none, even when its output goes elsewhere.")
+        bool,
+        Parameter(
+            negative="", show_default=False, help="Show no panel, even if the output of the script is redirected."
+        ),
     ] = False,
-    json: Annotated[Path | None, Parameter(name="--json", help="Write what was found to this file, as JSON.")] = None,
-    overhead: Annotated[float | None, Parameter(help="Share of step time that watching may take [0.01].")] = None,
-    judging: RuleOptions = DEFAULT_JUDGING,
-    store: StoreOptions = DEFAULT_KEEPING,
+    json: Annotated[Path | None, Parameter(name="--json", help="Write the report to this file, as JSON.")] = None,
+    overhead: Annotated[
+        float | None, Parameter(help="Limit monitoring to this fraction of the step time [0.01].")
+    ] = None,
+    rule_options: RuleOptions = DEFAULT_RULE_OPTIONS,
+    store: StoreOptions = DEFAULT_STORE_OPTIONS,
 ) -> Callable[[], NoReturn]:
-    """Run a training script, unchanged, under watch, and say what was found."""
-    settings = settle(judging, store=store)
+    """Run an unchanged training script with monitoring, and report the findings."""
+    settings = settle(rule_options, store=store)
     share = settings.overhead if overhead is None else overhead
     if json is not None:
         require_writable(json)
@@ -48,23 +61,25 @@ def watch(
     from babysit.monitor.script_exit import exit_process
     from babysit.pipeline.run_state import begin_run
 
-    code = read_script(script)  # what cannot start is told before a run is kept of it
-    with open_store(settings, anywhere=True) as kept, contextlib.ExitStack() as drawn:
+    code = read_script(script)  # reject an unreadable script before a run is saved
+    with open_store(settings, anywhere=True) as run_store, contextlib.ExitStack() as drawn:
         began = begin_run("watch", {"source": script})
-        asked = live or (False if no_live else None)
-        sink = drawn.enter_context(panel(kept.open_writer(began), asked=asked, name=began.name, overhead=share))
+        requested = live or (False if no_live else None)
+        writer = drawn.enter_context(
+            panel(run_store.open_writer(began), requested=requested, name=began.name, overhead=share)
+        )
 
         def ended(watched: Run) -> Run:
-            drawn.close()  # the terminal is whole again
+            drawn.close()  # restore the terminal
             run = judged(msgspec.structs.replace(watched, id=began.id, created=began.created), settings)
-            kept.save(run)
-            _show(run, json, store=kept.option)
+            run_store.save(run)
+            _show(run, json, store=run_store.option)
             return run
 
         outcome = run_script(
-            script, arguments, code=code, overhead=share, name=began.name, writer=sink, ended=ended, last=True
+            script, arguments, code=code, overhead=share, name=began.name, writer=writer, ended=ended, last=True
         )
-    found = 0 if outcome.forked or outcome.exit_code else _exit_code(outcome.run, settings, judging)
+    found = 0 if outcome.forked or outcome.exit_code else _exit_code(outcome.run, settings, rule_options)
     return partial(exit_process, outcome.error, outcome.exit_code or found)
 
 
@@ -77,18 +92,18 @@ def _show(run: Run, json: Path | None, *, store: str) -> None:
 
     try:
         show_findings(run, store=store)
-    except (OSError, ValueError):  # a script may have closed its standard error, or its reader went away
-        # What waits in the stream must not fail once more at the end of Python, which would change the exit code.
+    except (OSError, ValueError):  # the script or the reader may have closed standard error
+        # Buffered output must not fail again at interpreter exit, which would change the exit code.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def _exit_code(run: Run, settings: Settings, judging: RuleOptions) -> int:
-    """The exit code after a script that ended well: 1 for findings, under a launcher only with --fail-on."""
-    code = exit_code(run, settings, exit_zero=judging.exit_zero)
+def _exit_code(run: Run, settings: Settings, rule_options: RuleOptions) -> int:
+    """Return the exit code of a successful script: 1 for findings, under a launcher only with --fail-on."""
+    code = exit_code(run, settings, exit_zero=rule_options.exit_zero)
     by = launcher(os.environ)
-    if not code or not by or judging.fail_on is not None:
+    if not code or not by or rule_options.fail_on is not None:
         return code
     with contextlib.suppress(OSError, ValueError):
-        say_problem(f"started by {by}: the exit code stays 0; with --fail-on {settings.fail_on} it would be 1")
+        say_problem(f"started by {by}: exit code 0 despite findings; pass --fail-on {settings.fail_on} for exit code 1")
     return 0

@@ -138,7 +138,7 @@ def _invalid(command: str, root: Path) -> Iterator[str]:
         cli = command_line()
         try:
             if words and words[0] not in ("--help", "--version"):
-                cli.app.parse_args(cli.hand_over(words), exit_on_error=False, print_error=False)
+                cli.app.parse_args(cli.prepare_tokens(words), exit_on_error=False, print_error=False)
         except CycloptsError as problem:
             yield " ".join(str(problem).split())
     elif program == "make":

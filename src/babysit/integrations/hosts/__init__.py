@@ -1,6 +1,6 @@
-"""Loops of others that call us.
+"""Callbacks for training frameworks.
 
-Purpose: a few lines in another framework's loop give the same records as our own
+Purpose: record a training run by another framework like one of our own
 May import: tuning and everything below
 Start at: lightning.py
 """

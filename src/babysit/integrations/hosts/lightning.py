@@ -1,4 +1,4 @@
-"""Watching a Lightning training: one callback, nothing else changes."""
+"""Lightning callback that monitors `Trainer.fit`."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ except ImportError as problem:
 
 @final
 class Babysit(Callback):
-    """Watches `Trainer.fit`: `Trainer(callbacks=[Babysit()])`.
+    """Callback that monitors `Trainer.fit`: `Trainer(callbacks=[Babysit()])`.
 
-    Losses, layers and evaluation passes are seen as in any other loop; every metric that the module logs is kept under
-    its own name. After the training `run` holds the judged run, and the store keeps it.
+    Losses, layers and evaluation passes are recorded as in any other loop; every logged metric is recorded under its
+    name. After the training, `run` holds the judged run, which is also saved to the store.
 
     Args:
-        overhead: share of step time that watching may take.
-        name: a name for the run; the module's class when empty.
-        store: where the run is kept, as for `babysit.Store`; None for ./babysit_runs.
+        overhead: maximum fraction of the step time for monitoring.
+        name: name of the run; the class of the module if empty.
+        store: folder or URL of the store, as for `babysit.Store`; None for ./babysit_runs.
     """
 
     def __init__(self, *, overhead: float = 0.01, name: str = "", store: str | None = None) -> None:
@@ -43,7 +43,7 @@ class Babysit(Callback):
         self._logged: set[tuple[str, int]] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to listen, on the first process only."""
+        """Start monitoring, on rank zero only."""
         if not trainer.is_global_zero:
             return
         self._store = Store(self._url)
@@ -53,27 +53,27 @@ class Babysit(Callback):
         self.run = began
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what the module logged."""
+        """Record the metrics that the module logged."""
         if not trainer.sanity_checking:
             self._log(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what the module logged."""
+        """Record the metrics that the module logged."""
         self._log(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Judge and keep the run."""
+        """Judge and save the run."""
         self._close(Status.FINISHED)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Judge and keep what there is; the exception goes its way."""
+        """Judge and save the run so far; the exception propagates."""
         self._close(Status.INTERRUPTED if isinstance(exception, KeyboardInterrupt) else Status.CRASHED, exception)
 
     def _log(self, trainer: Trainer) -> None:
         if self._watch is None:
             return
         for name, value in trainer.callback_metrics.items():
-            # The last step that was finished; a metric is logged again at the end of an epoch, and counts once.
+            # The last finished step; a metric that is logged again at the end of an epoch counts once.
             point = (name, self._watch.steps - 1)
             if value.numel() == 1 and point not in self._logged:
                 self._logged.add(point)
@@ -86,5 +86,6 @@ class Babysit(Callback):
         self.run = msgspec.structs.replace(judged, id=self.run.id)
         self._watch = None
         self._store.close()
-        said = verdict(self.run)
-        rank_zero_info(f"babysit: {said.title}. {said.sentence} {said.next} (babysit report {self.run.id})")
+        headline = verdict(self.run)
+        text = f"{headline.title}. {headline.sentence} {headline.next}"
+        rank_zero_info(f"babysit: {text} Full report: babysit report {self.run.id} --open")

@@ -1,6 +1,6 @@
-"""Trackers that we call.
+"""Experiment trackers.
 
-Purpose: send a finished run to where a team already looks
+Purpose: export a finished run to an experiment tracker
 May import: tuning and everything below
 Start at: tensorboard.py
 """

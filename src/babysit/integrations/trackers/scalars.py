@@ -1,4 +1,4 @@
-"""What every tracker is sent: the run as named scalars by step, and its findings as text."""
+"""Conversion of a run for trackers: named scalars by step, and findings as text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from babysit.records.arrays import Array
 from babysit.records.run import Run
 from babysit.reporting.verdict import verdict
 
-# Of each statistic the worst layer says whether there is trouble and the median says what is usual; a chart a layer
-# and statistic would bury both in a net of a hundred layers.
-SUMMARIES: Final[dict[str, Callable[[Array], float]]] = {
+# Extremes show problems and the median the typical layer; one chart per layer and metric would be unreadable for a
+# model of a hundred layers.
+AGGREGATES: Final[dict[str, Callable[[Array], float]]] = {
     "median": np.nanmedian,
     "lowest": np.nanmin,
     "highest": np.nanmax,
@@ -22,18 +22,18 @@ SUMMARIES: Final[dict[str, Callable[[Array], float]]] = {
 
 
 def scalars(run: Run) -> Iterator[tuple[str, int, float]]:
-    """Every curve and a summary of every vital sign over the layers, as (name, step, value)."""
+    """Yield every curve, and every layer metric aggregated over the layers, as (name, step, value)."""
     for name, series in run.curves.series.items():
         yield from zip([name] * len(series), series.steps.tolist(), series.values.tolist(), strict=True)
     for metric, table in run.layer_metrics.values.items():
         for step, row in zip(run.layer_metrics.steps.tolist(), table, strict=True):
             if not np.isnan(row).all():
-                for word, summary in SUMMARIES.items():
-                    yield f"layer metrics/{metric}/{word}", step, float(summary(row))
+                for name, aggregate in AGGREGATES.items():
+                    yield f"layer metrics/{metric}/{name}", step, float(aggregate(row))
 
 
 def rows(run: Run) -> list[tuple[int, dict[str, float]]]:
-    """The same scalars, one dictionary a step, by rising step."""
+    """Return the scalars as one dictionary per step, in order of the steps."""
     by_step: dict[int, dict[str, float]] = defaultdict(dict)
     for name, step, value in scalars(run):
         by_step[step][name] = value
@@ -41,9 +41,9 @@ def rows(run: Run) -> list[tuple[int, dict[str, float]]]:
 
 
 def findings_text(run: Run) -> str:
-    """Verdict and findings in Markdown, the cause before what it explains."""
-    said = verdict(run)
-    lines = [f"**{said.title}**: {said.sentence}", ""]
+    """Format verdict and findings as Markdown, causes first."""
+    headline = verdict(run)
+    lines = [f"**{headline.title}**: {headline.sentence}", ""]
     for finding in run.findings:
         because = f" (explained by {finding.explained_by})" if finding.explained_by else ""
         lines += [f"- **{finding.severity} {finding.code} {finding.name}**{because}: {finding.message}"]

@@ -1,4 +1,4 @@
-"""A run in TensorBoard: curves and layer metrics as scalars, findings and settings as text."""
+"""Export of a run to TensorBoard: curves and layer metrics as scalars, findings and settings as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babysit.records.run import Run
 def write_tensorboard(run: Run, folder: str | Path) -> Path:
     """Write the run below `folder` and return the folder of its event file.
 
-    Look at it with `tensorboard --logdir folder`. Raises UserError when TensorBoard is not installed or the folder
+    View it with `tensorboard --logdir folder`. Raises UserError when TensorBoard is not installed or the folder
     cannot be written.
     """
     try:
@@ -32,7 +32,7 @@ def write_tensorboard(run: Run, folder: str | Path) -> Path:
             writer.add_scalar(name, value, step)
         writer.add_text("findings", findings_text(run))
         config = "\n".join(f"- {name}: {value}" for name, value in run.config.items())
-        writer.add_text("config", config or "no settings were recorded")
+        writer.add_text("config", config or "no settings recorded")
         for name, value in run.result.items():
             writer.add_scalar(f"result/{name}", value, run.events.steps)
     finally:

@@ -1,4 +1,4 @@
-"""A run in Weights & Biases, for those who have it."""
+"""Export of a run to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from babysit.records.run import Run
 
 
 def send_wandb(run: Run, *, project: str = "babysit", mode: str = "") -> str:
-    """Send the run and return its address (its local folder when `mode` is "offline").
+    """Send the run and return its URL (its local folder if `mode` is "offline").
 
-    Curves, layer metrics, settings, results and findings. Raises UserError when wandb is not installed or refuses.
+    Sends curves, layer metrics, settings, results and findings. Raises UserError if wandb is not installed or fails.
     """
     try:
         wandb: Any = importlib.import_module("wandb")
@@ -26,7 +26,7 @@ def send_wandb(run: Run, *, project: str = "babysit", mode: str = "") -> str:
         )
     except Exception as problem:  # wandb raises many kinds: no login, no network, a refused key
         raise UserError(
-            f"Weights & Biases refused: {problem}", do="Run `wandb login`, or send it with mode='offline'"
+            f"Weights & Biases failed: {problem}", do="Run `wandb login`, or use mode='offline'"
         ) from problem
     try:
         for step, values in rows(run):
