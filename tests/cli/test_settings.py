@@ -71,10 +71,10 @@ def test_an_unknown_setting_is_answered_with_the_nearest(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("overhead = 'much'", "wrong kind"),
+        ("overhead = 'much'", "wrong type"),
         ("overhead = 3", "between 0 and 1"),
         ("threads = 0", "1 or more"),
-        ("fail_on = 'FATAL'", "wrong kind"),
+        ("fail_on = 'FATAL'", "wrong type"),
         ("overhead = = 3", "not valid TOML"),
     ],
 )
