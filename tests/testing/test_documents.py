@@ -81,9 +81,7 @@ def test_the_settings_of_a_page_are_understood(block: markdown.Block, tmp_path: 
 
 def test_the_first_thirty_lines_of_the_readme_are_all_a_hurried_reader_needs() -> None:
     top = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:30])
-    assert all(
-        words in top for words in ("root cause", "$ babysit watch", "Verdict", "pip install", "+import")
-    )
+    assert all(words in top for words in ("root cause", "$ babysit watch", "Verdict", "pip install", "+import"))
     assert all(command in top for command in ("`make run`", "`make test`"))
     change = next(block for block in markdown.blocks(ROOT / "README.md") if block.language == "diff")
     assert len(change.text.splitlines()) <= 8

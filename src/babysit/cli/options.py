@@ -24,7 +24,7 @@ Json = Annotated[
 ]
 StoreUrl = Annotated[
     str | None,
-    Parameter(name="--store", group=STORAGE, help="Store runs in this folder or database URL [./babysit_runs]."),
+    Parameter(name="--store", group=STORAGE, help="Use the store at this folder or database URL [./babysit_runs]."),
 ]
 
 
