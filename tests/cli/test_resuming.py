@@ -182,7 +182,7 @@ def test_named_again_a_run_of_another_goes_on_in_the_folder_of_the_store(call, f
     """With the data and the model given by the person who goes on, both are used; the folder is never the record's."""
     run_id = imported(call, interrupted("pipeline", model="evil.py:build", folder="anywhere", source="/home/x/t.csv"))
     words = ("run", "--resume", run_id, "--store", "s", "--exit-zero")
-    assert "code does not run because a record names it" in call(*words)[2]
+    assert "a model is code, which is never executed just because a record names it" in call(*words)[2]
     assert not (folder / "RAN").exists()
     code, _, err = call("run", "t.csv", "--resume", run_id, "--store", "s", "--model", "evil:other")
     assert (code, (folder / "RAN").exists()) == (2, False)
@@ -204,7 +204,7 @@ def test_a_run_of_ones_own_needs_its_model_named_again_and_nothing_else(folder):
         store.open_writer(interrupted("pipeline")).close()
         run = store.load("latest")
         assert confirmed(store, run, source="", model="", command="{data}{model}").source == "t.csv"
-        with pytest.raises(UserError, match=r"they are not other\.csv"):
+        with pytest.raises(UserError, match=r"uses other data than other\.csv"):
             confirmed(store, run, source="other.csv", model="", command="{data}{model}")
         store.open_writer(interrupted("pipeline", model="evil.py:build")).close()
         run = store.load("latest")

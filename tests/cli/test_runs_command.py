@@ -101,7 +101,7 @@ def test_a_deletion_asks_and_takes_no_for_an_answer(call, three, monkeypatch):
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     code, _, err = call("runs", "delete", "amber", "birch")
     assert code == 2
-    assert "Delete these 2 runs for good?" in err
+    assert "Delete these 2 runs permanently?" in err
     assert "amber  fit größer als 1 🙂  6 steps" in err
     assert "nothing was deleted" in err
     monkeypatch.setattr("sys.stdin", Terminal("yes\n"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from babysit.cli.app import prepare_tokens, main
+from babysit.cli.app import main, prepare_tokens
 from babysit.cli.search import ExecutorOptions
 from babysit.store.store import Store
 from babysit.tuning.executors.sequential import SequentialExecutor

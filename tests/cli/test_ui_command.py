@@ -90,4 +90,4 @@ def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(token, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["ui", "--token", token])
     assert ended.value.code == 2
-    assert "a token has 16 or more" in capsys.readouterr().err
+    assert "a token needs at least 16" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def ui(
     if token and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token):
         raise UserError(
             f"a token needs at least {_SHORTEST_TOKEN} printable ASCII characters without spaces",
-            do="Omit --token to generate one",
+            do="Without this option a token is generated",
         )
     if not token and not is_loopback(host):
         token = secrets.token_urlsafe(_TOKEN_BYTES)
