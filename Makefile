@@ -38,7 +38,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
 docs: $(STAMP)
-	$(BIN)/python -m babysit.testing.documents --check
+	$(BIN)/python -m tools.documents --check
 
 tests: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
@@ -58,7 +58,7 @@ bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/overhead.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/report.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/store.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.store
 
 bench-search: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/search.py

@@ -1,6 +1,6 @@
 """Prints what keeping runs costs and holds: on the thread that trains, on disk, when read, when killed, when shared.
 
-Parts can be named: python benchmarks/store.py logging long kills crowd
+Parts can be named: python -m benchmarks.store logging long kills crowd
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
 from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
-from babysit.testing.postgres_server import postgres_programs, postgres_server
 from babysit.testing.store_contract_hard import (
     PROCESSES,
     killed_at_random_moments,
     processes_may_open_and_write_at_once,
 )
+from tools.postgres_server import postgres_programs, postgres_server
 
 NAMES = ("val/loss", "val/accuracy", "temperature")
 BLOCKS = 300

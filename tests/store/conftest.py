@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from babysit.testing.postgres_server import PostgresServer, postgres_programs, postgres_server
+from tools.postgres_server import PostgresServer, postgres_programs, postgres_server
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from babysit.store.schema import TABLES
-from babysit.testing.postgres_server import PostgresServer
 from babysit.testing.store_contract import STORE_CONTRACT
+from tools.postgres_server import PostgresServer
 
 # Another database to hold to the contract, for example postgresql+psycopg://user@host/empty_database.
 OTHER = os.environ.get("BABYSIT_TEST_STORE", "")

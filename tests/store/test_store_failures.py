@@ -28,8 +28,8 @@ from babysit.store.durable_writer import DurableWriter
 from babysit.store.rows import Change, SegmentRow
 from babysit.store.store import Store
 from babysit.store.writer import condensed
-from babysit.testing.postgres_server import PostgresServer
 from babysit.testing.sample_runs import full_run, losses, same
+from tools.postgres_server import PostgresServer
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from babysit.records.run import Run, Status
 from babysit.store import spool
 from babysit.store.spool_paths import for_server
 from babysit.store.store import Store
-from babysit.testing.postgres_server import PostgresServer
 from babysit.testing.sample_runs import losses
+from tools.postgres_server import PostgresServer
 
 
 def files_of(address: str) -> str:

@@ -1,6 +1,6 @@
 """Test utilities for authors of rules, stores and executors.
 
-Purpose: contract tests, synthetic runs, checks of the documentation
-May import: everything
+Purpose: contract suites and synthetic runs
+May import: every room but cli
 Start at: synthetic_runs.py
 """

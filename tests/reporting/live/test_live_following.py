@@ -23,8 +23,8 @@ from babysit.store import backend
 from babysit.store.store import Store
 from babysit.store.summary import RunSummary
 from babysit.testing import synthetic_runs
-from babysit.testing.postgres_server import postgres_programs, postgres_server
 from babysit.testing.sample_runs import losses
+from tools.postgres_server import postgres_programs, postgres_server
 
 
 def read(stream, until):

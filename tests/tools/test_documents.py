@@ -16,7 +16,7 @@ from babysit.cli.catalogue import COMMANDS
 from babysit.cli.settings import load_settings
 from babysit.monitor.script import run_script
 from babysit.records.layer_metrics import METRICS
-from babysit.testing import documents, markdown
+from tools import documents, markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [page for page in markdown.pages_of(ROOT) if page.parent.name != "rules"]

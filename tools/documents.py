@@ -1,7 +1,7 @@
-"""Generates documentation pages from the code, and checks all pages.
+"""Write the pages that are made from the code, and check that every page tells the truth.
 
-`python -m babysit.testing.documents` writes them; with `--check` nothing is written: exit code 1 and one line for each
-page that differs from the code, each broken link, and each command or option that does not exist.
+`python -m tools.documents` writes them, with `--check` nothing is written: exit code 1 and one line for each
+page that differs from the code, each link that leads nowhere, and each command or option that does not exist.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from cyclopts import CycloptsError
 
+from babysit.cli import app as cli
+from babysit.cli.catalogue import COMMANDS
 from babysit.metrics.catalogue import MEASURED_BY
 from babysit.records.layer_metrics import METRICS
 from babysit.rules import explain
 from babysit.store import schema
-from babysit.testing.markdown import Block, blocks, broken_links, pages_of
+from tools.markdown import Block, blocks, broken_links, pages_of
 
 SCRIPT: Final = "babysit"
 # Programs besides babysit, make and python that pages may use; their options are not checked.
@@ -34,13 +33,13 @@ EXIT_CODES: Final = (
     "invalid input, 130 after Ctrl-C. A watched script that fails keeps its exit code. Under torchrun, accelerate "
     "launch, Slurm or MPI, `babysit watch` returns 1 for findings only if `--fail-on` is given."
 )
-REGENERATE: Final = "`python -m babysit.testing.documents` regenerates it"
+AGAIN: Final = "`python -m tools.documents` writes it again"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the pages of the project in the working directory; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m babysit.testing.documents", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is wrong")
+    """Write or check the pages of the project in the working directory; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.documents", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is wrong")
     parser.add_argument("root", nargs="?", default=".", type=Path, help="folder of the project [.]")
     options = parser.parse_args(arguments)
     root = options.root.resolve()
@@ -99,10 +98,9 @@ def errors_in(page: Path, root: Path) -> Iterator[str]:
 
 
 def commands_page() -> str:
-    """Describe every command with its options and examples in Markdown."""
-    cli = command_line()
+    """Every command with its options and examples, as Markdown."""
     parts = ["# Commands", "", cli.app.help, "", EXIT_CODES, ""]
-    for command in cli.COMMANDS:
+    for command in COMMANDS:
         words = f"{SCRIPT} {command.name}"
         text = cli.app[command.name].generate_docs(heading_level=2, usage_name=words)
         examples = "\n".join(f"$ {line}" for line in command.examples)
@@ -126,16 +124,9 @@ def statistics_page() -> str:
     return "\n".join(["# Statistics", "", text, "", *head, *rows]) + "\n"
 
 
-def command_line() -> ModuleType:
-    """Import the command line through its entry point, because rooms on one floor do not import each other."""
-    script: EntryPoint = entry_points(group="console_scripts")[SCRIPT]
-    return import_module(script.module)
-
-
-def _invalid(command: str, root: Path) -> Iterator[str]:
+def _untypable(command: str, root: Path) -> Iterator[str]:
     program, *words = shlex.split(command)
     if program == SCRIPT:
-        cli = command_line()
         try:
             if words and words[0] not in ("--help", "--version"):
                 cli.app.parse_args(cli.prepare_tokens(words), exit_on_error=False, print_error=False)

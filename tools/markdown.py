@@ -17,8 +17,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 INVISIBLE: Final = re.compile(r"<!-- invisible-code-block: (\w+)\n(.*?)-->", re.DOTALL)
-# A path in this project mentioned in text: it starts with a known folder and has no placeholders.
-OWN_PATH: Final = re.compile(r"(?:src|tests|docs|examples|benchmarks)/[\w./-]*\w/?")
+# A file of this project, said in passing: it has a folder of ours in front and nothing left open in it.
+OWN_PATH: Final = re.compile(r"(?:src|tests|docs|examples|benchmarks|tools)/[\w./-]*\w/?")
 
 
 @final
