@@ -94,7 +94,7 @@ def errors_in(page: Path, root: Path) -> Iterator[str]:
             yield from _not_python(block)
         elif block.language in ("console", "sh"):
             for command in block.commands:
-                yield from (f"{block.where}: `{command}`: {reason}" for reason in _invalid(command, root))
+                yield from (f"{block.where}: `{command}`: {why}" for why in untypable(command, root))
 
 
 def commands_page() -> str:
@@ -124,7 +124,8 @@ def statistics_page() -> str:
     return "\n".join(["# Statistics", "", text, "", *head, *rows]) + "\n"
 
 
-def _untypable(command: str, root: Path) -> Iterator[str]:
+def untypable(command: str, root: Path) -> Iterator[str]:
+    """Yield one sentence for each reason for which a command cannot be typed as it stands."""
     program, *words = shlex.split(command)
     if program == SCRIPT:
         try:
