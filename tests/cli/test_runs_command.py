@@ -12,8 +12,8 @@ from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
 from babysit.store.backend import MEGABYTES
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run, losses, same
 from babysit.testing.store_contract_hard import HOSTILE
+from babysit.testing.synthetic_runs import full_run, losses, same
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from babysit.records.reading import reading
 from babysit.store import run_file
 from babysit.store.run_file import RunFile, read_run, write_run
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run
+from babysit.testing.synthetic_runs import full_run
 
 SEEDS = range(12)
 

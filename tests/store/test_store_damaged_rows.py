@@ -16,7 +16,7 @@ from babysit.records.curves import Curves, Series
 from babysit.records.serialization import to_bytes
 from babysit.store.db_errors import UnreadableError
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run
+from babysit.testing.synthetic_runs import full_run
 
 # What is wrong with the row of a run, or with its parts: SQLite keeps any value in any column.
 ROWS = {

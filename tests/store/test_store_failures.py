@@ -28,7 +28,7 @@ from babysit.store.durable_writer import DurableWriter
 from babysit.store.rows import Change, SegmentRow
 from babysit.store.store import Store
 from babysit.store.writer import condensed
-from babysit.testing.sample_runs import full_run, losses, same
+from babysit.testing.synthetic_runs import full_run, losses, same
 from tools.postgres_server import PostgresServer
 
 
@@ -171,7 +171,7 @@ NO_FILE_GROWS = """
 import resource, sys
 from babysit.store.store import Store
 from babysit.records.run import Run, Status
-from babysit.testing.sample_runs import losses
+from babysit.testing.synthetic_runs import losses
 store = Store(sys.argv[1])
 writer = store.open_writer(Run(id="a"))
 writer.append(curves=losses(0, 1000)); writer.flush()
@@ -214,7 +214,7 @@ from babysit.store import backend, durable_writer
 backend.BUSY_SECONDS, durable_writer._PAUSE_SECONDS = 0.1, 0.0
 from babysit.store.store import Store
 from babysit.records.run import Run, Status
-from babysit.testing.sample_runs import losses
+from babysit.testing.synthetic_runs import losses
 folder = Path(sys.argv[1])
 Store(str(folder.parent / "other")).close()  # imports what is imported late
 if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)  # root may write everywhere

@@ -13,7 +13,7 @@ from babysit.records.upgrades import FIELDS
 from babysit.store.migrations import MIGRATIONS
 from babysit.store.schema import HISTORY, SCHEMA_VERSION, describe
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run, losses, same
+from babysit.testing.synthetic_runs import full_run, losses, same
 
 # The tables as the first version made them. Never to be changed: they stand for the stores that people have.
 VERSION_1 = """

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run
+from babysit.testing.synthetic_runs import full_run
 
 # Root may write everywhere, unless it lays that right down.
 _AS_OTHERS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
@@ -112,7 +112,7 @@ import sys
 from babysit.store.store import Store
 store = Store(sys.argv[1])
 from babysit.records.run import Run
-from babysit.testing.sample_runs import losses
+from babysit.testing.synthetic_runs import losses
 writer = store.open_writer(Run(id="b"))
 writer.append(curves=losses(0, 4))
 print(writer.flush())

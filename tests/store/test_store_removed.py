@@ -17,7 +17,7 @@ from babysit.store.rows import SegmentRow
 from babysit.store.schema import RUNS
 from babysit.store.spool import Spool
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run, losses
+from babysit.testing.synthetic_runs import full_run, losses
 
 
 @pytest.fixture(autouse=True)

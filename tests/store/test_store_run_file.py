@@ -14,9 +14,8 @@ from babysit.records.errors import UserError
 from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run
 from babysit.store.run_file import FORMATS, RunFile, read_run, write_run
-from babysit.testing.sample_runs import full_run, losses, same
 from babysit.testing.store_contract_hard import HOSTILE
-from babysit.testing.synthetic_runs import diverging_run
+from babysit.testing.synthetic_runs import diverging_run, full_run, losses, same
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -17,7 +17,7 @@ from babysit.store import durable_writer as sink_module
 from babysit.store import spool
 from babysit.store.backend import Backend, open_backend
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run, losses, same
+from babysit.testing.synthetic_runs import full_run, losses, same
 
 
 @pytest.fixture(autouse=True)
@@ -242,7 +242,7 @@ def test_a_spool_of_a_dead_writer_is_brought_in(file: Path) -> None:
         "from babysit.store import backend; backend.BUSY_SECONDS = 0.1\n"
         "from babysit.store.store import Store\n"
         "from babysit.records.run import Run\n"
-        "from babysit.testing.sample_runs import losses\n"
+        "from babysit.testing.synthetic_runs import losses\n"
         "store = Store(sys.argv[1]); holder = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         "holder.execute('BEGIN IMMEDIATE')\n"
         "writer = store.open_writer(Run(id='a')); writer.append(curves=losses(0, 3)); writer.flush(); os._exit(9)"

@@ -12,7 +12,7 @@ from babysit.records.run import Run, Status
 from babysit.store import spool
 from babysit.store.spool_paths import for_server
 from babysit.store.store import Store
-from babysit.testing.sample_runs import losses
+from babysit.testing.synthetic_runs import losses
 from tools.postgres_server import PostgresServer
 
 
@@ -57,7 +57,7 @@ STOPPED = """
 import os, sys
 from babysit.records.run import Run
 from babysit.store.store import Store
-from babysit.testing.sample_runs import losses
+from babysit.testing.synthetic_runs import losses
 store = Store(sys.argv[1])
 writer = store.open_writer(Run(id="a"))
 print(writer.flush(), flush=True)

@@ -22,13 +22,13 @@ from babysit.store import durable_writer as sink_module
 from babysit.store import summary as summary_module
 from babysit.store.change_builder import ChangeBuilder
 from babysit.store.store import Store
-from babysit.testing.sample_runs import losses
+from babysit.testing.synthetic_runs import losses
 
 PROGRAM = """
 import sys, time
 from babysit.store.store import Store
 from babysit.records.run import Run
-from babysit.testing.sample_runs import losses
+from babysit.testing.synthetic_runs import losses
 writer = Store(sys.argv[1]).open_writer(Run(id="a"))
 """
 

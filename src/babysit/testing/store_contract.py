@@ -18,7 +18,6 @@ from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.run import Run, Status
 from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run, losses, same
 from babysit.testing.store_contract_hard import (
     a_kill_without_warning_loses_nothing_that_was_flushed,
     a_long_run_stays_within_its_bound,
@@ -29,6 +28,7 @@ from babysit.testing.store_contract_hard import (
     processes_may_open_and_write_at_once,
     threads_may_write_at_once,
 )
+from babysit.testing.synthetic_runs import full_run, losses, same
 
 
 def a_saved_run_comes_back_bit_for_bit(address: str) -> None:

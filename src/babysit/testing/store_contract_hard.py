@@ -21,7 +21,7 @@ from babysit.records.model_summary import Layer, ModelSummary
 from babysit.records.run import Run, Status
 from babysit.records.secrets import value_without_secrets
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run, losses, same
+from babysit.testing.synthetic_runs import full_run, losses, same
 
 
 def error_text(action: Callable[[], object]) -> str:

@@ -23,7 +23,7 @@ from babysit.store import backend
 from babysit.store.store import Store
 from babysit.store.summary import RunSummary
 from babysit.testing import synthetic_runs
-from babysit.testing.sample_runs import losses
+from babysit.testing.synthetic_runs import losses
 from tools.postgres_server import postgres_programs, postgres_server
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from babysit.reporting.live.access import AccessPolicy
 from babysit.store.store import Store
-from babysit.testing.sample_runs import full_run
-from babysit.testing.synthetic_runs import healthy_run, hostile_names_run
+from babysit.testing.synthetic_runs import full_run, healthy_run, hostile_names_run
 
 TOKEN = "a-token-of-some-length"
 
