@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from babysit.records.errors import UserError
+from babysit.records.stability import experimental
 from babysit.tuning.executors.base import Executor, TrainingTask
 from babysit.tuning.executors.sequential import SequentialExecutor
 from babysit.tuning.executors.worker_pool import PoolExecutor, WorkerDiedError
@@ -26,10 +27,11 @@ from babysit.tuning.executors.worker_runtime import (
 )
 
 
+@experimental("0.1")
 def ray_actors(
     workers: int = 0, *, address: str = "", inner: Inner = SequentialExecutor
 ) -> Callable[[TrainingTask], Executor]:
-    """Return a factory of executors that distribute members over Ray actors: `search(…, executor=ray_actors(8))`.
+    """Return an executor that spreads members over Ray actors: `search(…, executor=ray_actors(8, address="auto"))`.
 
     Each actor uses one CPU, or one GPU if the search runs on GPUs. The samples are put into Ray's object store once, so
     each node holds one copy. Weights are fetched to this process before each rung, so nodes may leave and join.
