@@ -7,6 +7,7 @@ Names load when they are first used, so `import babysit` is quick and does not i
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from babysit.tuning.space import Space
 
 __version__ = "0.1.0"
+
+# Nothing is printed unless the program that uses babysit asks for it; the command line shows it.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "Center": "babysit.nn.preprocess",

@@ -112,9 +112,9 @@ class _Branching(nn.Module):
         return self.last(self.act(self.first(x)) if x.sum() > -1e9 else x)
 
 
-def test_a_model_that_cannot_be_traced_is_handled_by_order_and_that_is_said():
-    with pytest.warns(UserWarning, match="_Branching cannot be traced"):
-        model = insert_batch_norm(_Branching())
+def test_a_model_that_cannot_be_traced_is_handled_by_order_and_that_is_logged(caplog):
+    model = insert_batch_norm(_Branching())
+    assert "_Branching cannot be traced" in caplog.text
     assert isinstance(model.first.norm, nn.BatchNorm1d)
     assert isinstance(model.last, nn.Linear)
     assert model(torch.randn(5, 4)).shape == (5, 2)

@@ -17,9 +17,10 @@ from babysit.store.store import Store
 from babysit.testing.synthetic_runs import diverging_run
 
 
-@pytest.mark.filterwarnings("ignore:the store lost")
 @pytest.mark.parametrize("emptied", [False, True])
-def test_a_run_whose_store_was_removed_is_judged_and_kept_in_a_new_one(tmp_path: Path, *, emptied: bool) -> None:
+def test_a_run_whose_store_was_removed_is_judged_and_kept_in_a_new_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, emptied: bool
+) -> None:
     place, files = tmp_path / "runs", tmp_path / "files"
     files.mkdir()
     trained = msgspec.structs.replace(diverging_run(), findings=())
@@ -33,8 +34,9 @@ def test_a_run_whose_store_was_removed_is_judged_and_kept_in_a_new_one(tmp_path:
             if emptied:  # a program that looked for it meanwhile left an empty file
                 place.mkdir()
                 (place / "babysit.sqlite").touch()
-            state.merge(trained)
-            finished = finalize(state, folder=files)
+            journal.take(trained)
+            finished = finalize(journal, folder=files)
+    assert f"the store lost what it had of run {run.id}" in caplog.text
     assert finished.status is Status.FINISHED
     assert finished.findings
     assert (files / "report.html").is_file()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import tempfile
 import traceback
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from cyclopts import App, CycloptsError
 
@@ -69,8 +69,9 @@ def main(tokens: Sequence[str] | None = None) -> None:
 def _call(words: list[str]) -> int | Callable[[], NoReturn]:
     from babysit.cli.terminal import say_problem
 
-    if words[:1] != ["watch"]:  # warnings of a watched script are left unchanged
-        _show_own_warnings()
+    log, shown = logging.getLogger("babysit"), _Shown()
+    if words[:1] != ["watch"]:  # what a watched script logs is its own concern, as in plain Python
+        log.addHandler(shown)
     try:
         result = app(
             prepare_tokens(words),
@@ -93,23 +94,18 @@ def _call(words: list[str]) -> int | Callable[[], NoReturn]:
     except Exception as problem:
         say_problem(_unexpected(problem))
         return 2
+    finally:
+        log.removeHandler(shown)
     return result if isinstance(result, int) or callable(result) else 0
 
 
-def _show_own_warnings() -> None:
-    """Show warnings of babysit as one line each; leave all others to Python."""
-    from babysit.cli.terminal import say_problem
+class _Shown(logging.Handler):
+    """Show what the package logs as one line each."""
 
-    default, package = warnings.showwarning, os.path.dirname(os.path.dirname(__file__))
+    def emit(self, record: logging.LogRecord) -> None:
+        from babysit.cli.terminal import say_problem
 
-    def show(*details: Any, **options: Any) -> None:
-        message, _, file = details[:3]
-        if file.startswith(package):
-            say_problem(message)
-        else:
-            default(*details, **options)
-
-    warnings.showwarning = show
+        say_problem(record.getMessage())
 
 
 def prepare_tokens(words: list[str]) -> list[str]:

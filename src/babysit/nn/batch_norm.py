@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import warnings
+import logging
 from collections import OrderedDict
 from typing import Final, TypeVar
 
@@ -20,6 +20,8 @@ from babysit.nn.activation_lookup import (
 )
 from babysit.records.errors import UserError
 
+_log = logging.getLogger(__name__)
+
 Model = TypeVar("Model", bound=nn.Module)
 
 _NORMS: Final = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
@@ -33,9 +35,10 @@ def insert_batch_norm(model: Model, *, x: Tensor | None = None) -> Model:
     normalized layer is dropped: BatchNorm subtracts it with the mean and has its own shift. Create the optimizer from
     the copy.
 
-    In an `nn.Sequential` the norm is inserted after its layer; elsewhere the layer becomes a Sequential of `layer` and
-    `norm` under the same name. The following operations are read from a symbolic trace; a model that cannot be traced
-    (it branches on values) is run on x; without x, the registration order of its modules decides, with a warning.
+    In an `nn.Sequential` the norm stands behind its layer; elsewhere the layer becomes a Sequential of `layer` and
+    `norm` under the same name. What follows a layer is read from a symbolic trace; a model that cannot be traced (it
+    branches on values) is run on x; without x, the order in which its modules were registered decides, and the
+    log says so.
 
     Args:
         model: any module; it is not changed.
@@ -46,10 +49,11 @@ def insert_batch_norm(model: Model, *, x: Tensor | None = None) -> Model:
     """
     graph, problem = steps_of(model, x)
     if graph is None:
-        warnings.warn(
-            f"{type(model).__name__} cannot be traced ({problem}); BatchNorm was inserted by the order in which the "
-            "modules were registered, which may differ from the execution order: pass a batch as x",
-            stacklevel=2,
+        _log.warning(
+            "%s cannot be traced (%s); BatchNorm was put behind layers by the order in which the modules were "
+            "registered, which may not be the order in which they run: give a batch as x",
+            type(model).__name__,
+            problem,
         )
     names = _layers_to_normalize(model, graph, x)
     if not names:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,9 @@ from babysit.store.origin import STEERING
 from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
 
-OnStage = Callable[[str, Run], None]
+_log = logging.getLogger(__name__)
+
+Tell = Callable[[str, Run], None]
 
 
 def begin_run(kind: str, config: Mapping[str, Value]) -> Run:
@@ -158,7 +160,7 @@ class RunState:
             self._store.make_ready()
             kept = self._store.load(self.run.id)
         except UserError as problem:
-            warnings.warn(f"the store lost run {self.run.id} ({problem.what}); it is saved again", stacklevel=2)
+            _log.warning("the store lost what it had of run %s (%s); it is kept again", self.run.id, problem.what)
         else:
             if not self.writer.was_replaced:
                 self.run = msgspec.structs.replace(kept, status=Status.RUNNING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any, BinaryIO, Final, final
 import torch
 
 from babysit.records.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 NAME: Final = "checkpoint.pt"
 FORMAT: Final = 1  # incremented when the content changes
@@ -42,8 +45,8 @@ class Checkpoints:
             ) from problem
 
     def keep(self, make_state: Callable[[], dict[str, Any]], *, now: bool = False) -> None:
-        """Write if it is due, or `now`; a failure is a warning, and the previous file remains."""
-        due = perf_counter() - self._written >= self._write_seconds / SHARE
+        """Write if it is time, or at once; a failure is logged, and the file from before stays."""
+        due = perf_counter() - self._written >= self._cost_seconds / SHARE
         if self.path is None or not (now or due):
             return
         try:
@@ -51,10 +54,10 @@ class Checkpoints:
             self.problem = ""
         except OSError as problem:
             if not self.problem:
-                warnings.warn(
-                    f"the checkpoint {self.path} could not be written ({problem.strerror or problem}); training "
-                    "continues, and the previous checkpoint is still there",
-                    stacklevel=2,
+                _log.warning(
+                    "the checkpoint %s could not be written (%s); training continues, and the previous one is kept",
+                    self.path,
+                    problem.strerror or problem,
                 )
             self.problem = str(problem)
             self._written = perf_counter()
