@@ -25,6 +25,7 @@ from babysit.rules import explain
 from babysit.store import schema
 from tools.markdown import Block, blocks, broken_links, pages_of
 
+REGENERATE: Final = "`python -m tools.documents` regenerates it"
 SCRIPT: Final = "babysit"
 # Programs besides babysit, make and python that pages may use; their options are not checked.
 OTHER_PROGRAMS: Final = frozenset({"cd", "git", "pip", "pre-commit"})

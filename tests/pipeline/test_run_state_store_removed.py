@@ -34,8 +34,8 @@ def test_a_run_whose_store_was_removed_is_judged_and_kept_in_a_new_one(
             if emptied:  # a program that looked for it meanwhile left an empty file
                 place.mkdir()
                 (place / "babysit.sqlite").touch()
-            journal.take(trained)
-            finished = finalize(journal, folder=files)
+            state.merge(trained)
+            finished = finalize(state, folder=files)
     assert f"the store lost what it had of run {run.id}" in caplog.text
     assert finished.status is Status.FINISHED
     assert finished.findings

@@ -160,7 +160,7 @@ def show_search(run: Run, notes: Sequence[str]) -> None:
     table = Table("trial", "stage", "metric", "hyperparameters", "outcome", box=None, pad_edge=False)
     shown = [(row.trial, row.stage, f"{row.metric:.4f}") for row in ranked(run.trials)]
     # Unfinished trials come last: an early metric must not rank above a final one.
-    stopped = sorted((trial for trial in run.trials if not finished(trial)), key=merit, reverse=True)
+    stopped = sorted((trial for trial in run.trials if not finished(trial)), key=rank_key, reverse=True)
     shown += [(trial, trial.stage, "" if trial.metric is None else f"{trial.metric:.4f}") for trial in stopped]
     for trial, stage, metric in shown[:10]:
         table.add_row(

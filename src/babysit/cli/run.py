@@ -75,7 +75,7 @@ def run(
             guidance=Guidance(
                 judge=lambda found: judged(found, settings),
                 progress=progress,
-                tell=_silent if json else lambda stage, now: show_stage(stage, now, progress),
+                on_stage=_silent if json else lambda stage, now: show_stage(stage, now, progress),
             ),
         )
     if json:

@@ -231,7 +231,7 @@ def search(  # noqa: PLR0913  one argument per group of options
         run = reopen_run(former, config) if former else begin_run("search", config)
         folder = (run_folder(settings, run.id) / "search").absolute()
         with RunState(run, run_store, stages=("searched",)) as state:
-            state.keep(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
+            state.update(data=ready.profile, artifacts={**run.artifacts, "search": str(folder)})
             named = f" --model {shlex.quote(data_options.model)}" if data_options.model else ""
             again = f"babysit search --resume {run.id}{named}{executor_options.option}{run_store.option}"
             with _resume_hint(again):
@@ -247,7 +247,7 @@ def search(  # noqa: PLR0913  one argument per group of options
                 )
             reason = "stopped by the user" if result.interrupted else ""
             status = Status.INTERRUPTED if result.interrupted else Status.FINISHED
-            state.keep(trials=result.trials, ranges=result.ranges, status=status, stop_reason=reason, ended=now())
+            state.update(trials=result.trials, ranges=result.ranges, status=status, stop_reason=reason, ended=now())
             state.finish("searched", findings=judged(state.run, settings).findings)
         run = state.run
     from babysit.cli.render import show_report, show_search

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +24,6 @@ from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
 
 _log = logging.getLogger(__name__)
-
-Tell = Callable[[str, Run], None]
 
 
 def begin_run(kind: str, config: Mapping[str, Value]) -> Run:

@@ -125,8 +125,9 @@ def _inconclusive(run: Run) -> tuple[str, str, str]:
         so_far = f"{count(steps(run), 'step')} so far." if steps(run) else "No optimizer step yet."
         return f"Not judged yet: the first assessment comes after {FEWEST_STEPS} steps.", so_far, ""
     first = next((one for one in run.missing if one is not Missing.END), None)
-    if first is None:  # a crash alone
-        return "No rule found a cause.", learned(run), "Fix the error and run the program again."
+    if first is None:  # only the end is missing
+        sentence, following = _end(run)
+        return sentence, f"{learned(run)}{_gaps(run)}".strip(), following
     sentence, following = _MISSING_TEXTS[first](run)
     if first is Missing.ANYTHING:
         return sentence, "", following
@@ -162,13 +163,11 @@ def _loss(run: Run) -> tuple[str, str]:
 
 
 def _baseline(run: Run) -> tuple[str, str]:
-    why = "the loss of a constant prediction is not known for this loss"
+    why = "the loss of a constant prediction is unknown for this loss function"
     if adversarial(run):
-        why = "several optimizers step in turns, as in adversarial training, whose losses have no such baseline as a "
-        why += "constant prediction"
+        why = "several optimizers step in turns, as in adversarial training, where a constant prediction is no baseline"
     return (
-        f"no problems found in {_checked(run)}, but the loss of a constant prediction is unknown for this loss"
-        f" function{fall}.",
+        f"no problems found in {_checked(run)}, but {why}{_fall(run)}.",
         'To measure learning, log a metric on held-out data, such as `w.log("val/accuracy", accuracy)`.',
     )
 
@@ -201,7 +200,7 @@ def _agreement(run: Run) -> tuple[str, str]:
 def _validation(run: Run) -> tuple[str, str]:
     passes = run.events.of("unread_validation")
     return (
-        f"no problem was found in {_checked(run)}, but validation was seen {len(passes)} times (the first after step "
+        f"no problems found in {_checked(run)}, but validation was seen {len(passes)} times (the first after step "
         f"{passes[0].step:,}), and neither its loss nor its accuracy could be read.",
         'Log it after each pass: `w.log("val/loss", value)`.',
     )
@@ -209,7 +208,7 @@ def _validation(run: Run) -> tuple[str, str]:
 
 def _last_step(run: Run) -> tuple[str, str]:
     return (
-        f"no problem was found in {_checked(run)}, but the last forward pass was not followed by a step, and its loss "
+        f"no problems found in {_checked(run)}, but the last forward pass was not followed by a step, and its loss "
         "could not be read.",
         "Look at why the loop ended there: a loss of NaN or infinity is the usual reason. "
         'Log it before the loop is left: `w.log("train/loss", loss)`.',
@@ -236,7 +235,7 @@ def _training(run: Run) -> tuple[str, str]:
 def _end(run: Run) -> tuple[str, str]:
     if run.status is Status.CRASHED:
         return "No rule found a cause.", "Fix the error and run the program again."
-    return f"No problem was found in {_checked(run)} until then.", "Let it run to its end for a verdict."
+    return f"No problems found in {_checked(run)} until then.", "Let it run to its end for a verdict."
 
 
 _MISSING_TEXTS: Final[dict[Missing, Callable[[Run], tuple[str, str]]]] = {

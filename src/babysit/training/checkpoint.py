@@ -46,7 +46,7 @@ class Checkpoints:
 
     def keep(self, make_state: Callable[[], dict[str, Any]], *, now: bool = False) -> None:
         """Write if it is time, or at once; a failure is logged, and the file from before stays."""
-        due = perf_counter() - self._written >= self._cost_seconds / SHARE
+        due = perf_counter() - self._written >= self._write_seconds / SHARE
         if self.path is None or not (now or due):
             return
         try:
