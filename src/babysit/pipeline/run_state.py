@@ -26,6 +26,9 @@ from babysit.store.store import Store
 _log = logging.getLogger(__name__)
 
 
+OnStage = Callable[[str, Run], None]
+
+
 def begin_run(kind: str, config: Mapping[str, Value]) -> Run:
     """Create a run of a kind with its settings; `source` gives it its name."""
     return Run(
