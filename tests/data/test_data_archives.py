@@ -51,7 +51,7 @@ class _Bomb:
 def test_object_arrays_are_refused_and_never_unpickled(tmp_path):
     trap = tmp_path / "sprung"
     np.savez(tmp_path / "data.npz", x=np.array([_Bomb(str(trap)), 1], dtype=object), y=np.array([0, 1]))
-    with pytest.raises(UserError, match="'x' holds Python objects, which could run code"):
+    with pytest.raises(UserError, match="'x' contains Python objects, which could run code"):
         load_data(tmp_path / "data.npz")
     assert not trap.exists()
 

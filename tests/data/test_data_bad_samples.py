@@ -52,7 +52,7 @@ def _archive(path, contents):
 BAD = {
     "cut off": (_png()[:40], r"chat/bad\.png cannot be read", "1 image that cannot be read"),
     "another size": (_png((9, 9)), r"different sizes: most are 6 x 5, but chat/bad\.png: 9 x 9", "another size"),
-    "sixteen bits": (_png(value=40_000, mode="I;16"), r"8 bits a channel: chat/bad\.png", "without 8 bits"),
+    "sixteen bits": (_png(value=40_000, mode="I;16"), r"8 bits per channel: chat/bad\.png", "without 8 bits"),
 }
 
 
@@ -95,7 +95,7 @@ def test_class_names_written_in_two_unicode_forms_are_one_class(tmp_path):
 def test_colour_among_grayscale_is_named_in_a_stream(tmp_path):
     contents = {f"{kind}/{n}.png": _png(mode="L") for kind in "ab" for n in range(200)} | {"c/1.png": _png()}
     path = _archive(tmp_path / "zoo.tar", contents)
-    with pytest.raises(UserError, match=r"coloured where those before are grayscale: c/1\.png"):
+    with pytest.raises(UserError, match=r"in color after grayscale ones: c/1\.png"):
         streaming_profile(open_stream(path))
     assert streaming_profile(open_stream(path, skip_invalid=True)).skipped == 1
 
@@ -157,7 +157,7 @@ def test_text_in_a_column_of_numbers_is_left_out_with_skip_invalid(tmp_path):
     path.write_text("a,b,y\n" + "1,2.5,0\n 2 ,-3.5e2,1\n" * 300_000 + "three,4,1\n")
     found = streaming_profile(open_stream(path, skip_invalid=True))
     assert found.splits[0].samples == 600_000
-    assert found.notes[-1] == "left out: 1 row with text in a column of numbers"
+    assert found.notes[-1] == "left out: 1 row with text in a numeric column"
     np.testing.assert_allclose(found.splits[0].feature_mean, [1.5, (2.5 - 350) / 2])
 
 
@@ -177,7 +177,7 @@ def test_a_word_in_a_column_of_numbers_is_shown_or_its_row_is_left_out(kind, tmp
     path = tmp_path / f"rows{kind}"
     _typed_wrong(path, kind)
     for read in (load_data, lambda path: streaming_profile(open_stream(path))):
-        with pytest.raises(UserError, match=r"column 'a' holds numbers, but also 'n\.a\.\?'.*--skip-invalid"):
+        with pytest.raises(UserError, match=r"column 'a' contains numbers, but also 'n\.a\.\?'.*--skip-invalid"):
             read(path)
     samples, found = load_data(path, skip_invalid=True), streaming_profile(open_stream(path, skip_invalid=True))
     assert len(samples) == found.splits[0].samples == 61
@@ -201,8 +201,8 @@ def test_a_table_without_a_target_is_described_and_long_text_is_left_out(tmp_pat
     assert found.feature_names == ("a",)
     assert found.class_names == ()
     assert found.notes == (
-        "no target is named: only the features are described",
-        "left out, text with more than 20 different values: name",
+        "no target given: only the features are described",
+        "left out, text with more than 20 distinct values: name",
     )
 
 
@@ -212,7 +212,7 @@ def test_a_table_without_a_target_is_described_and_long_text_is_left_out(tmp_pat
         ("a,b,y\n", "no rows"),
         ("", "empty"),
         ("a,a,y\n1,2,0\n", "same name"),
-        ("name,label\n" + "".join(f"p{n},x\n" for n in range(30)), "nothing to learn from"),
+        ("name,label\n" + "".join(f"p{n},x\n" for n in range(30)), "no usable features"),
     ],
 )
 def test_a_table_that_cannot_be_described_is_refused(text, words, tmp_path):
@@ -238,7 +238,7 @@ def test_missing_values_in_arrays_are_left_out_with_the_test_set_counted_right(t
     assert samples.notes[-1] == "left out: 2 samples with missing values"
     found = streaming_profile(open_stream(tmp_path / "data.npz", skip_invalid=True))
     assert [part.samples for part in found.splits] == [19, 9]
-    with pytest.raises(UserError, match="none of the 2 samples"):
+    with pytest.raises(UserError, match="all 2 samples have missing"):
         load_data((np.full((2, 2), np.nan), [0, 1]), skip_invalid=True)
 
 

@@ -55,8 +55,8 @@ class _Stream(IterableDataset):
     [
         (_Stream(), "no length"),
         (_Items([]), "empty"),
-        (_Items([(torch.zeros(2), 0, 1)] * 2), "but 3 parts"),
-        (_Items([{"x": 1}] * 2), "but dict"),
+        (_Items([(torch.zeros(2), 0, 1)] * 2), "not 3 parts"),
+        (_Items([{"x": 1}] * 2), "not dict"),
         (_Items([(torch.zeros(2), 0), (torch.zeros(3), 1)]), "reading this Dataset failed"),
         (_Items([(object(), 0), (object(), 1)]), "tensor"),
     ],

@@ -49,7 +49,7 @@ def test_grayscale_among_colour_is_read_as_colour_and_said(tmp_path):
     _image(tmp_path / "cat" / "gray.png", mode="L", value=7)
     samples = load_data(tmp_path)
     assert samples.x[3].unique().tolist() == [7]
-    assert samples.notes == ("1 of 7 images are grayscale: read as coloured",)
+    assert samples.notes == ("1 of 7 images are grayscale: converted to color",)
 
 
 def test_other_files_are_skipped_and_counted(tmp_path):
@@ -98,7 +98,7 @@ def test_a_corrupt_image_is_named(damage, tmp_path):
 def test_sixteen_bit_images_are_refused_rather_than_clipped(tmp_path):
     _zoo(tmp_path, mode="L")
     image_module.fromarray(np.full((5, 6), 40_000, dtype=np.uint16)).save(tmp_path / "cat" / "deep.png")
-    with pytest.raises(UserError, match=r"8 bits a channel: cat/deep\.png: I;16"):
+    with pytest.raises(UserError, match=r"8 bits per channel: cat/deep\.png: I;16"):
         load_data(tmp_path)
 
 

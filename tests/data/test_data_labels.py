@@ -56,7 +56,7 @@ def test_the_task_given_overrides_what_the_values_suggest():
 
 
 def test_what_was_decided_is_said():
-    assert "2 different whole numbers: read as classes" in read_target(np.array([1, 2, 1, 2])).note
+    assert "2 distinct integers: read as classes" in read_target(np.array([1, 2, 1, 2])).note
 
 
 def test_one_hot_rows_become_class_indices():

@@ -65,7 +65,7 @@ def test_taking_samples_keeps_what_they_mean():
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [
-        (np.zeros((3, 2)), [0, 1], "one row a sample"),
+        (np.zeros((3, 2)), [0, 1], "one row per sample"),
         (np.zeros((0, 2)), [], "no samples"),
         (np.zeros(4), [0, 1, 0, 1], "x[:, None]"),
         (np.zeros((4, 0)), [0, 1, 0, 1], "shape (4, 0)"),
@@ -146,7 +146,7 @@ def _special(kind: str, folder: Path) -> Path:
         ("empty", "this file is empty"),
         ("pipe", "neither a file nor a folder"),
         ("loop", ""),
-        ("suffix", "'.xlsx' are not read"),
+        ("suffix", "'.xlsx' are not supported"),
         ("pickle", "could run code"),
         ("null", "no such file"),
         ("long", "cannot be read"),
@@ -174,7 +174,7 @@ def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("source", ["digits", (np.zeros((2, 1)), [0, 1])])
 def test_a_target_column_for_what_has_none_is_refused(source):
-    with pytest.raises(UserError, match=r"tables and \.npz files only"):
+    with pytest.raises(UserError, match=r"requires a table or \.npz file"):
         load_data(source, target="label")
 
 

@@ -247,8 +247,8 @@ def test_a_regression_target_has_moments_and_missing_ones_are_counted():
         ({"train": (np.zeros((3, 2)), [0, 1, 0]), "test": (np.zeros((3, 4)), [0, 1, 0])}, "different shapes"),
         ({"train": [np.zeros((3, 2)), np.zeros((3, 2)), np.zeros((3, 5))]}, "different shapes"),
         ({"train": []}, "no samples"),
-        ({"training": (np.zeros((3, 2)), [0, 1, 0])}, "splits are called training"),
-        ({"train": [("a", "b")]}, "a batch is no pair"),
+        ({"training": (np.zeros((3, 2)), [0, 1, 0])}, "invalid splits: training"),
+        ({"train": [("a", "b")]}, "a batch must be a pair"),
     ],
 )
 def test_what_cannot_be_surveyed_is_refused_in_words(parts, words):

@@ -76,7 +76,7 @@ def test_a_column_called_target_is_found_and_this_is_said(tmp_path):
 def test_a_missing_target_column_is_answered_with_the_nearest_and_all_columns(tmp_path):
     with pytest.raises(UserError, match=r"no column 'Kinds' .*Did you mean 'kind'\? .*'length', 'width', 'kind'"):
         load_data(_csv(tmp_path, FLOWERS), target="Kinds")
-    with pytest.raises(UserError, match=r"not given.*'length', 'width', 'kind'"):
+    with pytest.raises(UserError, match=r"no target column is given.*'length', 'width', 'kind'"):
         load_data(_csv(tmp_path, FLOWERS))
 
 
@@ -94,12 +94,12 @@ def test_missing_numbers_are_named_with_column_and_count(tmp_path):
         ("a,y\n1,x\n2,\n3,z\n", "'y' has no value in 1 of 3 rows"),
         ("c,y\nred,x\n,y\n", "'c' has no value in 1 of 2 rows"),
         ("a,a,y\n1,2,x\n3,4,z\n", "same name: 'a'"),
-        ("y\n1\n2\n", "no column beside the target"),
+        ("y\n1\n2\n", "no column except the target"),
         ("5.1,3.5,1.4\n4.9,3.0,1.4\n", "instead of column names"),
         ("a,y\n1,x\n2,z,9\n", "not a readable table"),
-        ("when,y\n2020-01-01,x\n2020-01-02,z\n", "'when' holds values of type date"),
-        ("name,y\n" + "".join(f"n{n},{n % 2}\n" for n in range(50)), "50 different values \\('n0', 'n1', 'n10', …\\)"),
-        (b"a,y\n1,\xff\xfe\xfa\n2,b\n", "no UTF-8 text"),
+        ("when,y\n2020-01-01,x\n2020-01-02,z\n", "'when' contains values of type date"),
+        ("name,y\n" + "".join(f"n{n},{n % 2}\n" for n in range(50)), "50 distinct values \\('n0', 'n1', 'n10', …\\)"),
+        (b"a,y\n1,\xff\xfe\xfa\n2,b\n", "bytes that are not UTF-8"),
         (b"a,\x89b,y\n1,2,x\n2,3,z\n", "not a readable table"),
         (b"\0\1\2\3", "not a text file"),
     ],
@@ -140,7 +140,7 @@ def test_columns_of_other_types_are_refused(column, tmp_path):
 
     path = tmp_path / "data.parquet"
     parquet.write_table(pyarrow.table({"odd": column, "y": ["a", "b"]}), path)
-    with pytest.raises(UserError, match="'odd' holds values of type"):
+    with pytest.raises(UserError, match="'odd' contains values of type"):
         load_data(path, target="y")
 
 

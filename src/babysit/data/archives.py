@@ -1,4 +1,4 @@
-"""Arrays kept in a NumPy `.npz` file; nothing in the file is ever run."""
+"""NumPy `.npz` archives; pickled objects are never loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from babysit.data.samples import Samples
 from babysit.records.errors import UserError
 from babysit.records.model_summary import Task
 
-# The names that arrays of inputs and targets go by, most usual first.
+# Usual names for arrays of inputs and targets, most common first.
 _PAIRS = (
     ("x", "y"),
     ("X", "y"),
@@ -31,9 +31,9 @@ _PAIRS = (
 def load_archive(
     path: Path, *, target: str | None = None, task: Task | None = None, skip_invalid: bool = False
 ) -> Samples:
-    """Samples of an `.npz` file; `target` names the array of targets when it has an unusual name.
+    """Load samples from an `.npz` file; `target` names the array of targets if it has an unusual name.
 
-    Beside `x_train` and `y_train`, `x_test` and `y_test` become the test set.
+    `x_test` and `y_test` next to `x_train` and `y_train` become the test set.
     """
     arrays = read_archive(path)
     x_key, y_key = array_keys({key: value.shape for key, value in arrays.items()}, path, target)
@@ -56,22 +56,22 @@ def load_archive(
 
 
 def read_archive(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of the file by name; raises UserError for damaged files and pickled objects."""
+    """Read all arrays of the file by name; raise UserError for damaged files and pickled objects."""
     try:
         opened = np.load(path, allow_pickle=False)
         if not isinstance(opened, np.lib.npyio.NpzFile):
             raise UserError(
-                "this file holds one array without a name", where=str(path), do="Save x and y with np.savez"
+                "this file contains one array without a name", where=str(path), do="Save x and y with np.savez"
             )
         with opened:
             return {key: _member(opened, key, path) for key in opened.files}
     except UserError:
         raise
-    # A damaged archive fails in many ways: in its directory, in decompression, in an array's header.
+    # A damaged archive may fail in its directory, in decompression, or in the header of an array.
     except Exception as problem:
-        if "pickle" in str(problem):  # NumPy's own words advise to load it all the same
+        if "pickle" in str(problem):  # NumPy's message recommends allow_pickle
             raise UserError(
-                "this is a pickle, which could run code when read, so it is not read",
+                "this is a pickle, which could run code when loaded, so it is not loaded",
                 where=str(path),
                 do="Write it with np.savez(path, x=x, y=y)",
             ) from problem
@@ -87,33 +87,33 @@ def _member(opened: Any, key: str, path: Path) -> NDArray[Any]:
         if "allow_pickle" not in str(problem) and "Object arrays" not in str(problem):
             raise
         raise UserError(
-            f"the array {key!r} holds Python objects, which could run code when read, so it is not read",
+            f"the array {key!r} contains Python objects, which could run code when loaded, so it is not loaded",
             where=str(path),
             do=f"Save it with a numeric or text type: np.savez(path, {key}={key}.astype(float))",
         ) from problem
     if not isinstance(value, np.ndarray):
-        raise UserError(f"{key!r} is no array", where=str(path), do="Write the file with np.savez(path, x=x, y=y)")
+        raise UserError(f"{key!r} is not an array", where=str(path), do="Write the file with np.savez(path, x=x, y=y)")
     return value
 
 
 def array_keys(arrays: Mapping[str, tuple[int, ...]], path: Path, target: str | None) -> tuple[str, str]:
-    """Which arrays, given by name and shape, hold inputs and targets; raises UserError when that is not clear."""
+    """Find the names of inputs and targets among arrays given by name and shape; raise UserError if ambiguous."""
     listing = ", ".join(f"{key} {shape}" for key, shape in arrays.items()) or "nothing"
     if target is None:
         for pair in _PAIRS:
             if pair[0] in arrays and pair[1] in arrays:
                 return pair
         raise UserError(
-            f"no pair of arrays named x and y, X and y, data and target, or x_train and y_train; it holds {listing}",
+            f"no arrays named x and y, X and y, data and target, or x_train and y_train; the file contains {listing}",
             where=str(path),
             do="Save the inputs as x and the targets as y",
         )
     if target not in arrays:
-        raise UserError(f"no array is named {target!r}; the file holds {listing}", where=str(path))
+        raise UserError(f"no array is named {target!r}; the file contains {listing}", where=str(path))
     inputs = [key for key, _ in _PAIRS if key in arrays] or [key for key in arrays if key != target]
     if len(set(inputs)) != 1:
         raise UserError(
-            f"it is not clear which array holds the inputs; the file holds {listing}",
+            f"it is not clear which array holds the inputs; the file contains {listing}",
             where=str(path),
             do="Save the inputs as x",
         )

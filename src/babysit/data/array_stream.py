@@ -1,4 +1,4 @@
-"""Arrays, archives of arrays, Datasets and DataLoaders, passing by in batches."""
+"""Streams over arrays, array archives, Datasets and DataLoaders."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from babysit.data.stream import Batch, LeftOut, Stream, complete_only
 from babysit.records.errors import UserError
 
 _VALUES_AT_ONCE: Final = 2**20
-_READ_AT_ONCE: Final = 256  # samples of a Dataset collated together; only memory and speed depend on it
+_READ_AT_ONCE: Final = 256  # samples of a Dataset per batch; affects only memory and speed
 
 
 def stream_arrays(
     parts: Mapping[str, tuple[Any, Any]], *, source: str = "arrays", skip_invalid: bool = False
 ) -> Stream:
-    """Splits that are pairs (x, y) of arrays of one length; y may be None, a shape as for `make_samples`."""
+    """Stream splits given as pairs (x, y) of arrays of equal length; y may be None, shapes as for `make_samples`."""
     arrays = {
         name: (as_array(x, "x"), None if y is None else as_array(y, "y")) for name, (x, y) in parts.items() if len(x)
     }
     for x, y in arrays.values():
         if x.ndim < 2 or x.dtype.kind not in "biuf" or (y is not None and (y.ndim == 0 or len(y) != len(x))):
             raise UserError(
-                f"x and y are no rows of numbers with one target each: x is {x.dtype} of the shape {x.shape}, "
-                f"y has the shape {None if y is None else y.shape}",
+                f"x and y must be rows of numbers with one target each: x is {x.dtype} of shape {x.shape}, "
+                f"y has shape {None if y is None else y.shape}",
                 where=source,
             )
 
@@ -51,9 +51,9 @@ def stream_arrays(
 
 
 def stream_archive(path: Path, *, target: str | None = None, skip_invalid: bool = False) -> Stream:
-    """An `.npz` file; inputs are read piece by piece, targets at once. `x_test` and `y_test` become the test split."""
+    """Stream an `.npz` file; inputs are read in pieces, targets at once. `x_test` and `y_test` are the test split."""
     headers = _headers(path)
-    if headers is None:  # something a piecewise reader does not know: NumPy reads it whole, or tells what is wrong
+    if headers is None:  # not readable in pieces: NumPy reads the whole file, or reports the error
         arrays = read_archive(path)
         x_key, y_key = array_keys({key: value.shape for key, value in arrays.items()}, path, target)
         keys = {"train": (x_key, y_key)} | _test_keys(x_key, y_key, arrays)
@@ -67,7 +67,7 @@ def stream_archive(path: Path, *, target: str | None = None, skip_invalid: bool 
     for x, y in keys.values():
         if len(headers[x].shape) < 2 or headers[x].shape[:1] != headers[y].shape[:1]:
             raise UserError(
-                f"{x} and {y} do not have one row a sample: their shapes are {headers[x].shape} and {headers[y].shape}",
+                f"{x} and {y} must have one row per sample: their shapes are {headers[x].shape} and {headers[y].shape}",
                 where=str(path),
             )
 
@@ -94,7 +94,7 @@ class _Header(NamedTuple):
 
 
 def _headers(path: Path) -> dict[str, _Header] | None:
-    """Shapes and types of all arrays; None when one of them cannot be read piece by piece."""
+    """Return shapes and types of all arrays; None when one of them cannot be read in pieces."""
     found = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -106,7 +106,7 @@ def _headers(path: Path) -> dict[str, _Header] | None:
                 if (by_columns and len(shape) > 1) or dtype.hasobject or not shape:
                     return None
                 found[name.removesuffix(".npy")] = _Header(shape, dtype)
-    # Whatever is wrong with the file is told when NumPy reads it whole.
+    # Errors are reported when NumPy reads the whole file.
     except Exception:
         return None
     return found
@@ -124,21 +124,21 @@ def _pieces(path: Path, name: str, header: _Header) -> Iterator[NDArray[Any]]:
                 yield np.frombuffer(content, dtype=header.dtype).reshape(count, *header.shape[1:])
     except UserError:
         raise
-    except Exception as problem:  # a damaged archive fails in many ways
+    except Exception as problem:  # a damaged archive may raise many kinds of errors
         raise UserError(f"the array {name!r} is not readable to its end: {problem}", where=str(path)) from problem
 
 
 def stream_loaders(parts: Mapping[str, Any], *, source: str, skip_invalid: bool = False) -> Stream:
-    """Splits that are Datasets, DataLoaders, or any iterables of batches: a tensor or array, or a pair (x, y).
+    """Stream splits given as Datasets, DataLoaders, or iterables of batches: tensors, arrays, or pairs (x, y).
 
-    An iterable that can be gone through only once gives a stream that can be read only once. The random state of the
-    caller stays as it was.
+    An iterable that can be consumed only once gives a stream that can be read only once. The random state of the
+    caller is restored.
     """
     loaders = {name: _loader(part) for name, part in parts.items()}
 
     def batches() -> Iterator[Batch]:
         for name, loader in loaders.items():
-            state = torch.get_rng_state()  # a DataLoader draws from it
+            state = torch.get_rng_state()  # a DataLoader uses it
             try:
                 for item in loader:
                     yield _batch(item, name, source)
@@ -159,15 +159,15 @@ def _batch(item: Any, split: str, source: str) -> Batch:
     pair = item if isinstance(item, tuple | list) and len(item) == 2 else (item, None)
     if not isinstance(pair[0], Tensor | np.ndarray):
         kind = f"{len(item)} parts" if isinstance(item, tuple | list) else type(item).__name__
-        raise UserError(f"a batch is no pair (x, y) of tensors but {kind}", where=source, do="Give (x, y) or x")
+        raise UserError(f"a batch must be a pair (x, y) of tensors, not {kind}", where=source, do="Give (x, y) or x")
     x, y = as_array(pair[0], "x"), None if pair[1] is None else as_array(pair[1], "y")
     if y is not None and (y.ndim == 0 or len(y) != len(x)):
-        raise UserError(f"a batch of {len(x)} samples has targets of the shape {y.shape}", where=source)
+        raise UserError(f"a batch of {len(x)} samples has targets of shape {y.shape}", where=source)
     return Batch(x, y, split)
 
 
 def _stream(opened: Callable[[], Iterator[Batch]], source: str, samples: int | None, *, skip_invalid: bool) -> Stream:
-    """A stream of these batches with channels in their place."""
+    """Create a stream of these batches in channels-first layout."""
     left_out = LeftOut()
     notes: set[str] = set()
 
@@ -184,7 +184,7 @@ def _stream(opened: Callable[[], Iterator[Batch]], source: str, samples: int | N
 
 
 def _targets(y: NDArray[Any] | None) -> NDArray[Any] | None:
-    """Targets without an axis of one column; truth values are text, as they are for `read_target`."""
+    """Remove the axis of a single target column; convert booleans to text, as `read_target` does."""
     if y is not None and y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     return y.astype(str) if y is not None and y.dtype == bool else y

@@ -1,4 +1,4 @@
-"""Arrays of inputs and targets become samples, once they are known to be usable."""
+"""Conversion of arrays of inputs and targets to samples, with validation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from babysit.data.samples import Samples
 from babysit.records.errors import UserError
 from babysit.records.model_summary import Task
 
-_CHANNELS = (1, 3, 4)  # grayscale, RGB, RGBA: the axis of this size holds the channels
-_MOST_NAMED = 5  # columns or files an error message names before it counts the rest
+_CHANNELS = (1, 3, 4)  # grayscale, RGB, RGBA: an axis of this size is the channel axis
+_MOST_NAMED = 5  # columns or files named in an error message before the rest is counted
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
-    """A NumPy array of whatever holds numbers or text; raises UserError for ragged rows and Python objects."""
+    """Convert numbers or text to a NumPy array; raise UserError for ragged rows and Python objects."""
     if isinstance(values, Tensor):
         return values.detach().cpu().resolve_conj().numpy()
     try:
@@ -27,10 +27,10 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     except (ValueError, TypeError) as problem:
         raise UserError(f"{name} is not a regular array: {problem}", do="Give rows of one length") from problem
     if array.dtype == object:
-        # Columns of text arrive as objects from pandas; they are text all the same.
+        # pandas stores text columns as objects.
         if array.size and all(isinstance(value, str) for value in array.ravel()):
             return array.astype(str)
-        raise UserError(f"{name} holds Python objects, not numbers", do="Convert it to one numeric type")
+        raise UserError(f"{name} contains Python objects, not numbers", do="Convert it to one numeric type")
     return array
 
 
@@ -44,7 +44,7 @@ def make_samples(
     given_test: int = 0,
     skip_invalid: bool = False,
 ) -> Samples:
-    """Samples of two arrays of one length; raises UserError for what a network could not be trained on.
+    """Create samples from two arrays of equal length; raise UserError for data that cannot be trained on.
 
     x has the shape (samples, features), (samples, height, width), or (samples, channels, height, width); channels may
     come last. y as in `labels.read_target`. With `skip_invalid`, samples with a missing or infinite value in x or y are
@@ -53,7 +53,7 @@ def make_samples(
     inputs, targets = as_array(x, "x"), as_array(y, "y")
     if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
         raise UserError(
-            f"x and y do not have one row a sample: their shapes are {inputs.shape} and {targets.shape}", where=source
+            f"x and y must have one row per sample: their shapes are {inputs.shape} and {targets.shape}", where=source
         )
     if len(inputs) == 0:
         raise UserError("there are no samples", where=source, do="Give data with at least one row")
@@ -65,7 +65,7 @@ def make_samples(
         skipped, given_test = int((~good).sum()), int(good[len(good) - given_test :].sum()) if given_test else 0
         inputs, targets = inputs[good], targets[good]
         if not len(inputs):
-            raise UserError(f"none of the {skipped} samples is without missing values", where=source)
+            raise UserError(f"all {skipped} samples have missing values", where=source)
     skip_note = f"left out: {skipped} samples with missing values" if skipped else ""
     target = read_target(targets, task=task)
     return Samples(
@@ -83,7 +83,7 @@ def make_samples(
 
 
 def complete(x: NDArray[Any], y: NDArray[Any] | None) -> NDArray[np.bool_]:
-    """Which samples have a finite value (in float32) everywhere, and a target."""
+    """Mark the samples with finite values (in float32) and a target."""
     with np.errstate(over="ignore"):
         good: NDArray[np.bool_] = np.asarray(np.isfinite(x.reshape(len(x), -1).astype(np.float32)).all(axis=1))
     if y is None:
@@ -94,11 +94,11 @@ def complete(x: NDArray[Any], y: NDArray[Any] | None) -> NDArray[np.bool_]:
 
 
 def with_channels(x: NDArray[Any], source: str) -> tuple[NDArray[Any], str, str]:
-    """Inputs with channels second, their kind (table or image), and what was decided about them in words."""
+    """Return the inputs channels-first, their kind (table or image), and a note about the conversion."""
     if x.ndim == 1:
-        raise UserError(f"x has one axis ({len(x)} values)", where=source, do="Give one row a sample: x[:, None]")
+        raise UserError(f"x has one axis ({len(x)} values)", where=source, do="Give one row per sample: x[:, None]")
     if x.ndim > 4 or 0 in x.shape:
-        raise UserError(f"x has the shape {x.shape}", where=source, do="Give (samples, features) or images")
+        raise UserError(f"x has shape {x.shape}", where=source, do="Give (samples, features) or images")
     if x.ndim == 2:
         return x, "table", ""
     if x.ndim == 3:
@@ -109,7 +109,7 @@ def with_channels(x: NDArray[Any], source: str) -> tuple[NDArray[Any], str, str]
 
 
 def as_finite(x: NDArray[Any], feature_names: tuple[str, ...], *, source: str) -> NDArray[np.float32]:
-    """The values as a new contiguous float32 array; raises UserError that names the columns with NaN or infinities."""
+    """Copy to a contiguous float32 array; raise UserError naming the columns with NaN or infinities."""
     with np.errstate(over="ignore", invalid="ignore"):
         narrow = np.array(x, dtype=np.float32, order="C", copy=True)
     bad = ~np.isfinite(narrow)
@@ -118,18 +118,18 @@ def as_finite(x: NDArray[Any], feature_names: tuple[str, ...], *, source: str) -
     missing, rows = int(np.isnan(narrow).sum()), int(bad.reshape(len(bad), -1).any(axis=1).sum())
     infinite = int(bad.sum()) - missing
     found = " and ".join(
-        words
-        for words in (
+        text
+        for text in (
             f"{missing} missing (NaN) value{'s' * (missing != 1)}" if missing else "",
             f"{infinite} infinite or larger than 3.4e38" if infinite else "",
         )
-        if words
+        if text
     )
     where = f"{_columns(bad, feature_names)} of {source}" if narrow.ndim == 2 else source
     raise UserError(
-        f"the features hold {found}, in {rows} of {len(bad)} samples",
+        f"the features contain {found}, in {rows} of {len(bad)} samples",
         where=where,
-        do="Fill them in (for example with the column's median) or remove these rows or columns",
+        do="Fill them in (for example with the column median) or remove these rows or columns",
     )
 
 
@@ -144,6 +144,6 @@ def _columns(bad: NDArray[np.bool_], feature_names: tuple[str, ...]) -> str:
 
 
 def first_few(names: list[str]) -> str:
-    """A few of the names, and how many more there are."""
+    """List the first few names, and the number of others."""
     rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + rest

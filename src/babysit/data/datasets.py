@@ -1,4 +1,4 @@
-"""Any map-style torch Dataset, read through once into memory."""
+"""Map-style torch Datasets read into memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from babysit.data.samples import Samples
 from babysit.records.errors import UserError
 from babysit.records.model_summary import Task
 
-_READ_AT_ONCE = 256  # samples collated together; only memory and speed depend on it
+_READ_AT_ONCE = 256  # samples per batch; affects only memory and speed
 
 
 def load_dataset(dataset: Dataset[Any], *, task: Task | None = None, skip_invalid: bool = False) -> Samples:
-    """Samples of a Dataset whose items are pairs (x, y); its transforms run once for each sample."""
+    """Read samples from a Dataset of pairs (x, y); its transforms run once per sample."""
     name = type(dataset).__name__
     if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
         raise UserError(
@@ -26,7 +26,7 @@ def load_dataset(dataset: Dataset[Any], *, task: Task | None = None, skip_invali
         )
     if len(dataset) == 0:
         raise UserError("this Dataset is empty", where=name)
-    # A generator of its own: a DataLoader would otherwise draw from the random state of the caller.
+    # A separate generator: a DataLoader would otherwise use the caller's random state.
     loader = DataLoader(dataset, batch_size=_READ_AT_ONCE, shuffle=False, generator=torch.Generator().manual_seed(0))
     inputs: list[Tensor] = []
     targets: list[Tensor | list[str]] = []
@@ -50,7 +50,7 @@ def load_dataset(dataset: Dataset[Any], *, task: Task | None = None, skip_invali
 def _pair(batch: Any, name: str) -> tuple[Tensor, Tensor | list[str]]:
     if not isinstance(batch, list | tuple) or len(batch) != 2 or not isinstance(batch[0], Tensor):
         kind = f"{len(batch)} parts" if isinstance(batch, list | tuple) else type(batch).__name__
-        raise UserError(f"the items of this Dataset are no pairs (x, y) but {kind}", where=name, do="Return (x, y)")
+        raise UserError(f"the items of this Dataset must be pairs (x, y), not {kind}", where=name, do="Return (x, y)")
     return batch[0], batch[1] if isinstance(batch[1], Tensor) else list(batch[1])
 
 

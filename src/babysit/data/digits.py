@@ -1,4 +1,4 @@
-"""The bundled data: 1,797 handwritten digits of 8 x 8 pixels, read from scikit-learn without any network."""
+"""Bundled data: 1,797 handwritten digits of 8 x 8 pixels from scikit-learn, without network access."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from babysit.data.samples import Samples
 
 
 def load_digits() -> Samples:
-    """The digits as a table of 64 features between 0 and 16, with 10 classes."""
+    """Load the digits as a table of 64 features between 0 and 16, with 10 classes."""
     from sklearn.datasets import load_digits as read
 
     bundled = read()

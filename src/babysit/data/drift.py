@@ -1,4 +1,4 @@
-"""Whether another split comes from where the training data come from, feature by feature."""
+"""Distribution shift between the training split and another split, per feature."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 
 from babysit.records.dataprofile import Drift
 
-# A distance is told when chance would hardly give it in any feature, and when it is large enough to matter: two normal
-# distributions a quarter of a standard deviation apart have a Kolmogorov-Smirnov distance of 0.1.
+# A distance is reported when it is significant over all features and large enough to matter: two normal distributions
+# a quarter of a standard deviation apart have a Kolmogorov-Smirnov distance of 0.1.
 CHANCE: Final = 1e-3
 DISTANCE: Final = 0.1
-# Class shares in which one sample in twenty belongs to another class; the accuracy of the prior alone moves as much.
+# Class shares in which one sample in twenty belongs to another class; the accuracy of the class prior changes as much.
 SHARE_DISTANCE: Final = 0.05
 
 
 def drifted_features(
     train: NDArray[np.float32], other: NDArray[np.float32], *, names: Sequence[str], split: str
 ) -> list[Drift]:
-    """Features whose distributions differ, by the two-sample Kolmogorov-Smirnov test with Bonferroni's correction.
+    """Find features whose distributions differ, by the two-sample Kolmogorov-Smirnov test with Bonferroni correction.
 
-    train and other hold samples of both splits, of shape (rows, features). Missing values are left out.
+    train and other have shape (rows, features). Missing values are ignored.
     """
     from scipy.special import kolmogorov
 
     found = []
-    for place, name in enumerate(names):
-        left, right = (np.sort(rows[:, place][np.isfinite(rows[:, place])]) for rows in (train, other))
+    for index, name in enumerate(names):
+        left, right = (np.sort(rows[:, index][np.isfinite(rows[:, index])]) for rows in (train, other))
         if not len(left) or not len(right):
             continue
         distance = _distance(left, right)
@@ -42,14 +42,14 @@ def drifted_features(
 
 
 def _distance(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    """The largest difference between two cumulative distributions, given as sorted values."""
+    """Return the largest difference of two cumulative distributions given as sorted values."""
     at = np.concatenate((left, right))
     below = [np.searchsorted(values, at, side="right") / len(values) for values in (left, right)]
     return float(np.abs(below[0] - below[1]).max())
 
 
 def drifted_classes(train: Sequence[int], other: Sequence[int], *, split: str) -> list[Drift]:
-    """The target, when its class shares differ, by the chi-squared test of homogeneity."""
+    """Test the class shares for a difference by the chi-squared test of homogeneity."""
     from scipy.special import chdtrc
 
     table = np.array((train, other), dtype=np.float64)

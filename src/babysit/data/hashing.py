@@ -1,4 +1,4 @@
-"""Hashes of 64 bits for samples, features and labels, by arithmetic on whole arrays at once."""
+"""64-bit hashes of samples, features and labels by vectorized arithmetic."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 
 def keys(start: int, count: int) -> Words:
-    """Numbers that look random, one for each of the places start, start + 1, …: the same on every machine."""
+    """Return pseudorandom numbers for the indices start, start + 1, …: the same on every machine."""
     return scrambled(np.arange(start + 1, start + count + 1, dtype=np.uint64))
 
 
 def scrambled(values: Words) -> Words:
-    """Each number as another one, in which every bit depends on every bit of the first; no two become the same."""
+    """Scramble each number bijectively, so that every output bit depends on every input bit."""
     z: Words = values * _GOLDEN
-    z ^= z >> np.uint64(30)  # in place: fresh memory for every step costs more than the step
+    z ^= z >> np.uint64(30)  # in place: allocating memory would cost more than the step
     z *= _FIRST
     z ^= z >> np.uint64(27)
     z *= _SECOND
@@ -34,40 +34,40 @@ def scrambled(values: Words) -> Words:
 
 
 def words(values: NDArray[np.float32]) -> Words:
-    """The bits of each value, spread over 64 bits; 0.0 and -0.0 are the same, as they are for any network."""
+    """Expand the bits of each value to 64 bits; 0.0 and -0.0 are equal, as for any network."""
     bits = (values + np.float32(0)).view(np.uint32).astype(np.uint64)
     bits *= _GOLDEN
     bits ^= bits >> np.uint64(32)
     return bits
 
 
-def row_hashes(spread: Words) -> Words:
-    """A hash of each row of `words`, of shape (rows,).
+def row_hashes(expanded: Words) -> Words:
+    """Hash each row of `words`, returning shape (rows,).
 
-    Multilinear hashing: Lemire and Kaser 2014, Strongly universal string hashing is fast. Two different rows among a
-    million are taken for the same with a chance of about 1 in 30 million.
+    Multilinear hashing: Lemire and Kaser 2014, Strongly universal string hashing is fast. Among a million different
+    rows, the probability of a collision is about 1 in 30 million.
     """
-    hashes: Words = np.einsum("ij,j->i", spread, keys(0, spread.shape[1]))
+    hashes: Words = np.einsum("ij,j->i", expanded, keys(0, expanded.shape[1]))
     return scrambled(hashes)
 
 
-def column_hashes(spread: Words, row_keys: Words) -> Words:
-    """What these rows add to the hash of each column: sums over all rows are equal for columns that are equal.
+def column_hashes(expanded: Words, row_keys: Words) -> Words:
+    """Return the contribution of these rows to the hash of each column: sums over all rows are equal for equal columns.
 
-    `row_keys` are the `keys` of the rows' places.
+    `row_keys` are the `keys` of the row indices.
     """
-    hashes: Words = np.einsum("ij,i->j", spread, row_keys)
+    hashes: Words = np.einsum("ij,i->j", expanded, row_keys)
     return hashes
 
 
 def label_hashes(labels: NDArray[Any]) -> Words:
-    """A hash of each label, or of each row of targets; the text "3" and the number 3 are the same label."""
+    """Hash each label, or each row of targets; the text "3" and the number 3 are the same label."""
     if labels.ndim > 1:
         with np.errstate(over="ignore"):
             return row_hashes(words(np.ascontiguousarray(labels, dtype=np.float32)))
     if labels.dtype.kind in "US":
-        distinct, places = np.unique(labels, return_inverse=True)
-        return np.array([_text_hash(str(label)) for label in distinct], dtype=np.uint64)[places]
+        distinct, inverse = np.unique(labels, return_inverse=True)
+        return np.array([_text_hash(str(label)) for label in distinct], dtype=np.uint64)[inverse]
     with np.errstate(over="ignore"):
         return scrambled(words(labels.astype(np.float32)))
 

@@ -1,4 +1,4 @@
-"""Where image files lie: a folder or a tar archive, one sub-folder a class, perhaps below train and test."""
+"""Listing of image files: a folder or tar archive with one sub-folder per class, optionally below train and test."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _PARTS: Final = {
     "validation": "validation",
     "test": "test",
 }
-_LARGEST: Final = 2**28  # bytes of one file in an archive; a larger one is no image that a network is trained on
+_LARGEST: Final = 2**28  # bytes of one file in an archive; larger files are not training images
 
 
 class ImageFile(NamedTuple):
-    """One image that has not been decoded yet."""
+    """An image file that is not decoded yet."""
 
-    name: str  # class/file, to be told
+    name: str  # class/file, for messages
     label: str
     split: str  # train, validation or test
     content: Path | bytes
 
 
 class Listing(NamedTuple):
-    """The images of a folder."""
+    """Image files of a folder."""
 
     files: list[ImageFile]  # those of the test set last
-    skipped: int  # files that are no images
+    skipped: int  # files that are not images
     bare: list[str]  # class folders without images
 
 
 def list_folder(folder: Path) -> Listing:
-    """The images of `<class>/*.png|jpg`, or of `train/<class>/…` and `test/<class>/…`."""
+    """List the images of `<class>/*.png|jpg`, or of `train/<class>/…` and `test/<class>/…`."""
     inside = {path.name: path for path in _folders(folder)}
     if any(name in inside for name in ("train", "training")):
         parts = [(split, inside[name]) for name, split in _PARTS.items() if name in inside]
@@ -72,20 +72,20 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _composed(name: str) -> str:
-    """The name with accents as single characters: macOS writes them as two, and both mean the same class."""
+    """Normalize accents to single characters: macOS writes them as two."""
     return unicodedata.normalize("NFC", name)
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name is that of a tar archive."""
+    """Check for the name of a tar archive."""
     return path.name.lower().endswith(ARCHIVES)
 
 
 @final
 class Archive:
-    """A tar archive of images, compressed or not; nothing in it is ever written to disk.
+    """A tar archive of images, compressed or not; nothing is extracted to disk.
 
-    Iterating reads it from beginning to end, once; `position` says how far it came, `skipped` how many files were no
+    Iteration reads it from beginning to end; `position` is the progress, `skipped` the number of files that are not
     images.
     """
 
@@ -97,7 +97,7 @@ class Archive:
 
     @property
     def position(self) -> float:
-        """The share of the archive that was read."""
+        """Return the fraction of the archive that was read."""
         return self._read / self._size
 
     def __iter__(self) -> Iterator[ImageFile]:
@@ -107,11 +107,11 @@ class Archive:
                 while (member := archive.next()) is not None:
                     self._read = raw.tell()
                     file = self._image(archive, member)
-                    archive.members.clear()  # type: ignore[attr-defined]  # an attribute that the stubs leave out
-                    # or the list of all members grows as long as the archive
+                    archive.members.clear()  # type: ignore[attr-defined]  # missing in the stubs
+                    # Otherwise the list of members grows with the archive.
                     if file is not None:
                         yield file
-        # Damaged bytes fail in the archive's own ways and in those of three kinds of decompression.
+        # Damaged bytes raise different errors in the archive and in three kinds of decompression.
         except Exception as problem:
             raise UserError(
                 f"this archive cannot be read to its end: {problem or type(problem).__name__}", where=str(self._path)

@@ -1,4 +1,4 @@
-"""Images by class, from a folder or a tar archive: into memory, or passing by in batches."""
+"""Images by class from a folder or tar archive, in memory or as a stream."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class _Read(NamedTuple):
 def load_images(
     path: Path, *, skip_invalid: bool = False, workers: int | None = None, progress: Progress | None = None
 ) -> Samples:
-    """Samples of `<class>/*.png|jpg` (or `train/<class>/…` and `test/<class>/…`), pixels 0 to 255.
+    """Load samples from `<class>/*.png|jpg` (or `train/<class>/…` and `test/<class>/…`), pixels 0 to 255.
 
-    All images must have one size. Grayscale ones among coloured ones are read as coloured. Raises UserError that names
-    the files at fault; with `skip_invalid` they are left out and counted.
+    All images must have the same size. Grayscale images among color images are converted. Raises UserError naming the
+    invalid files; with `skip_invalid` they are left out and counted.
     """
     opened = _Opened(path)
     left_out = LeftOut()
@@ -45,25 +45,25 @@ def load_images(
         if progress is not None and bar is not None:
             progress.update(bar, completed=opened.completed(len(read)))
     _refuse_none(len(read), path)
-    read = _fitting(read, _usual_size(read), path, left_out if skip_invalid else None)
+    read = _usable(read, _usual_size(read), path, left_out if skip_invalid else None)
     if not read:
         raise UserError("no image can be used", where=str(path), do="; ".join(left_out.notes))
-    read.sort(key=lambda one: one.file.split == "test")  # a stable sort: the test set becomes the last samples
+    read.sort(key=lambda one: one.file.split == "test")  # stable: the test set becomes the last samples
     modes = Counter(one.picture.mode in GRAY_MODES for one in read)
     channels = 1 if len(modes) == 1 and True in modes else 3
     samples = make_samples(
-        _together(read, channels),
+        _stacked(read, channels),
         np.array([one.file.label for one in read]),
         source=str(path),
         given_test=sum(one.file.split == "test" for one in read),
     )
-    gray = [f"{modes[True]} of {len(read)} images are grayscale: read as coloured"] if len(modes) == 2 else []
+    gray = [f"{modes[True]} of {len(read)} images are grayscale: converted to color"] if len(modes) == 2 else []
     notes = (*samples.notes, *gray, *opened.notes(), *left_out.notes)
     return replace(samples, skipped=opened.skipped + left_out.total, notes=notes)
 
 
 def stream_images(path: Path, *, skip_invalid: bool = False, workers: int | None = None) -> Stream:
-    """The same images passing by, in groups of a few hundred; size and channels are those of the first group."""
+    """Stream images in groups of a few hundred; size and channels are those of the first group."""
     opened = _Opened(path)
     left_out = LeftOut()
 
@@ -76,11 +76,11 @@ def stream_images(path: Path, *, skip_invalid: bool = False, workers: int | None
             if size is None:
                 good = [one for one in read if not one.picture.problem]
                 if not good and skip_invalid:
-                    _fitting(read, (), path, left_out)
+                    _usable(read, (), path, left_out)
                     continue
                 size = _usual_size(read)
                 channels = max((one.picture.pixels.shape[2] for one in good), default=0)
-            usable = _fitting(read, size, path, left_out if skip_invalid else None)
+            usable = _usable(read, size, path, left_out if skip_invalid else None)
             usable = _without_colour(usable, path, left_out if skip_invalid else None) if channels == 1 else usable
             yield from _batches(usable, channels)
         _refuse_none(count, path)
@@ -97,7 +97,7 @@ def stream_images(path: Path, *, skip_invalid: bool = False, workers: int | None
 
 
 class _Opened:
-    """A folder that was listed, or an archive that is listed as it is read."""
+    """A listed folder, or an archive that is listed while it is read."""
 
     def __init__(self, path: Path) -> None:
         self.archive = Archive(path) if is_archive(path) else None
@@ -109,12 +109,12 @@ class _Opened:
 
     @property
     def skipped(self) -> int:
-        """Files that are no images."""
+        """Return the number of files that are not images."""
         return self._listing.skipped if self._listing else self.archive.skipped if self.archive else 0
 
     @property
     def total(self) -> int:
-        """Steps of the progress bar: files of a folder, percent of an archive."""
+        """Return the steps of the progress bar: files of a folder, percent of an archive."""
         return len(self._listing.files) if self._listing else 100
 
     def completed(self, files: int) -> float:
@@ -122,8 +122,8 @@ class _Opened:
 
     def notes(self) -> tuple[str, ...]:
         bare = self._listing.bare if self._listing else []
-        told = [f"no images in the folder{'s' * (len(bare) > 1)} {first_few(bare)}"] if bare else []
-        return (*told, f"passed over: {self.skipped} files that are no images") if self.skipped else tuple(told)
+        notes = [f"no images in the folder{'s' * (len(bare) > 1)} {first_few(bare)}"] if bare else []
+        return (*notes, f"skipped: {self.skipped} files that are not images") if self.skipped else tuple(notes)
 
 
 def _refuse_none(images: int, path: Path) -> None:
@@ -137,24 +137,24 @@ def _refuse_none(images: int, path: Path) -> None:
 
 
 def _usual_size(read: Sequence[_Read]) -> tuple[int, ...]:
-    """The most frequent height and width."""
+    """Return the most frequent height and width."""
     sizes = Counter(one.picture.pixels.shape[:2] for one in read if not one.picture.problem)
     return sizes.most_common(1)[0][0] if sizes else ()
 
 
-def _fitting(read: list[_Read], usual: tuple[int, ...], path: Path, left_out: LeftOut | None) -> list[_Read]:
-    """The images that can be used; the others are counted in `left_out`, or refused where there is none."""
+def _usable(read: list[_Read], usual: tuple[int, ...], path: Path, left_out: LeftOut | None) -> list[_Read]:
+    """Return the usable images; count the others in `left_out`, or raise if it is None."""
     broken = [one for one in read if one.picture.problem]
-    whole = [one for one in read if not one.picture.problem]
-    odd = [one for one in whole if one.picture.pixels.shape[:2] != usual]
-    deep = [one for one in whole if one.picture.pixels.shape[:2] == usual and one.picture.pixels.shape[2] == 0]
+    readable = [one for one in read if not one.picture.problem]
+    odd = [one for one in readable if one.picture.pixels.shape[:2] != usual]
+    deep = [one for one in readable if one.picture.pixels.shape[:2] == usual and one.picture.pixels.shape[2] == 0]
     if left_out is None:
         _refuse(broken, odd, deep, usual=usual, where=str(path))
         return read
     for reason, bad in (
         ("images that cannot be read", broken),
         ("images of another size", odd),
-        ("images without 8 bits a channel", deep),
+        ("images without 8 bits per channel", deep),
     ):
         if bad:
             left_out.add(reason, names=[one.file.name for one in bad])
@@ -169,7 +169,7 @@ def _refuse(broken: list[_Read], odd: list[_Read], deep: list[_Read], *, usual: 
         raise UserError(
             f"the image {first.file.name} cannot be read{more}: {first.picture.problem}",
             where=where,
-            do="Replace or remove it, or leave such images out with skip_invalid (--skip-invalid)",
+            do="Replace or remove it, or skip such images with skip_invalid (--skip-invalid)",
         )
     if odd:
         sizes = len({one.picture.pixels.shape[:2] for one in odd}) + 1
@@ -177,14 +177,14 @@ def _refuse(broken: list[_Read], odd: list[_Read], deep: list[_Read], *, usual: 
         raise UserError(
             f"the images have {sizes} different sizes: most are {usual[1]} x {usual[0]}, but {first_few(listed)}",
             where=where,
-            do="Resize them to one size, or leave them out with skip_invalid (--skip-invalid)",
+            do="Resize them to one size, or skip them with skip_invalid (--skip-invalid)",
         )
     if deep:
         raise UserError(
-            f"{len(deep)} image{'s do' if len(deep) > 1 else ' does'} not have 8 bits a channel: "
+            f"{len(deep)} image{'s do' if len(deep) > 1 else ' does'} not have 8 bits per channel: "
             f"{first_few([f'{one.file.name}: {one.picture.mode}' for one in deep])}",
             where=where,
-            do="Convert them to 8-bit grayscale or RGB, or leave them out with skip_invalid (--skip-invalid)",
+            do="Convert them to 8-bit grayscale or RGB, or skip them with skip_invalid (--skip-invalid)",
         )
 
 
@@ -192,25 +192,25 @@ def _without_colour(read: list[_Read], path: Path, left_out: LeftOut | None) -> 
     coloured = [one.file.name for one in read if one.picture.pixels.shape[2] == 3]
     if coloured and left_out is None:
         raise UserError(
-            f"{len(coloured)} images are coloured where those before are grayscale: {first_few(coloured)}",
+            f"{len(coloured)} images are in color after grayscale ones: {first_few(coloured)}",
             where=str(path),
-            do="Convert all to one of both, or leave them out with --skip-invalid",
+            do="Convert all to grayscale or all to color, or skip them with --skip-invalid",
         )
     if coloured and left_out is not None:
-        left_out.add("images in colour among grayscale ones", names=coloured)
+        left_out.add("images in color among grayscale ones", names=coloured)
     return [one for one in read if one.picture.pixels.shape[2] == 1]
 
 
 def _batches(read: list[_Read], channels: int) -> Iterator[Batch]:
     for split in dict.fromkeys(one.file.split for one in read):
         part = [one for one in read if one.file.split == split]
-        yield Batch(_together(part, channels), np.array([one.file.label for one in part]), split)
+        yield Batch(_stacked(part, channels), np.array([one.file.label for one in part]), split)
 
 
-def _together(read: Sequence[_Read], channels: int) -> NDArray[np.uint8]:
-    """All images as (samples, channels, height, width); grayscale ones fill all channels of coloured ones."""
+def _stacked(read: Sequence[_Read], channels: int) -> NDArray[np.uint8]:
+    """Stack all images as (samples, channels, height, width); grayscale values are repeated over color channels."""
     height, width, _ = read[0].picture.pixels.shape
     pixels = np.empty((len(read), channels, height, width), dtype=np.uint8)
-    for place, one in enumerate(read):
-        pixels[place] = np.moveaxis(one.picture.pixels, 2, 0)
+    for index, one in enumerate(read):
+        pixels[index] = np.moveaxis(one.picture.pixels, 2, 0)
     return pixels

@@ -1,4 +1,4 @@
-"""Targets: from whatever names a class or a value to class indices or real numbers."""
+"""Conversion of targets to class indices or real numbers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch import Tensor
 from babysit.records.errors import UserError
 from babysit.records.model_summary import Task
 
-# Whole numbers with at most this many different values are classes, when there are enough samples of each. Ratings,
-# digits, months and the like stay below it; counts, years and prices do not. When it guesses wrong, `task` decides.
+# Integers with at most this many distinct values are classes if there are enough samples of each. Ratings, digits,
+# months and the like stay below; counts, years and prices do not. `task` overrides a wrong guess.
 MOST_CLASSES = 20
-# …or any number of classes, when they count 0, 1, 2, … without a gap (how data sets number their classes) and each
-# has this many samples on average: below that a class can hardly be learned, and the numbers are more likely a count.
+# …or any number of classes numbered 0, 1, 2, … without a gap (the usual numbering in data sets) with this many samples
+# on average: with fewer, a class can hardly be learned, and the numbers are more likely a count.
 SAMPLES_PER_CLASS = 10
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Target:
-    """Targets as the network needs them: y as in `Samples`, the names of its classes, and what was decided."""
+    """Targets for the network: y as in `Samples`, the class names, and a note about the conversion."""
 
     y: Tensor
     task: Task
@@ -33,19 +33,19 @@ class Target:
 
 
 def read_target(values: NDArray[Any], *, task: Task | None = None, name: str = "y") -> Target:
-    """Class indices for labels, float32 columns for real numbers; `task` overrides what the values suggest.
+    """Convert labels to class indices, real numbers to float32 columns; `task` overrides the detected task.
 
-    Raises UserError when a value is missing or infinite, and when there is only one class.
+    Raises UserError when a value is missing or infinite, or when there is only one class.
     """
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim not in {1, 2} or (values.ndim == 2 and values.shape[1] == 0):
         raise UserError(
-            f"the target has the shape {values.shape}", where=name, do="Give one value, or one row of values, a sample"
+            f"the target has shape {values.shape}", where=name, do="Give one value, or one row of values, per sample"
         )
     if values.dtype.kind not in "biufUS":
         raise UserError(
-            f"the target holds values of type {values.dtype}", where=name, do="Give numbers or text, without gaps"
+            f"the target contains values of type {values.dtype}", where=name, do="Give numbers or text, without gaps"
         )
     _refuse_unusable(values, name)
     if values.ndim == 2:
@@ -55,7 +55,7 @@ def read_target(values: NDArray[Any], *, task: Task | None = None, name: str = "
         return _classes(values, name, decided=task is not None)
     if chosen is Task.REGRESSION:
         return _regression(values, name, decided=task is not None)
-    raise UserError(f"a single column cannot be read for the task {chosen.value!r}", where=name)
+    raise UserError(f"a single target column does not fit the task {chosen.value!r}", where=name)
 
 
 def _refuse_unusable(values: NDArray[Any], name: str) -> None:
@@ -80,9 +80,9 @@ def _names_classes(values: NDArray[Any]) -> bool:
 
 
 def are_classes(distinct: NDArray[Any], samples: int) -> bool:
-    """Whether the different whole numbers of so many samples, sorted, are more likely classes than quantities."""
+    """Decide whether sorted distinct integers among `samples` samples are classes rather than quantities."""
     if len(distinct) <= MOST_CLASSES:
-        return samples >= 2 * len(distinct)  # fewer than two samples each is no class
+        return samples >= 2 * len(distinct)  # a class has at least two samples
     counted = bool(np.array_equal(distinct, np.arange(len(distinct))))
     return counted and samples >= SAMPLES_PER_CLASS * len(distinct)
 
@@ -94,15 +94,15 @@ def _classes(values: NDArray[Any], name: str, *, decided: bool) -> Target:
         raise UserError(
             f"all {len(values)} samples are of one class ({only})",
             where=name,
-            do="Give samples of at least two classes: there is nothing to tell apart",
+            do="Give samples of at least two classes",
         )
     names = tuple(label_of(value) for value in distinct)
-    note = "" if decided or values.dtype.kind in "US" else f"{len(names)} different whole numbers: read as classes"
+    note = "" if decided or values.dtype.kind in "US" else f"{len(names)} distinct integers: read as classes"
     return Target(y=torch.from_numpy(indices.astype(np.int64)), task=Task.CLASSES, class_names=names, note=note)
 
 
 def label_of(value: Any) -> str:
-    """The name of a class: 3.0 and 3 are "3"."""
+    """Return the name of a class: 3.0 and 3 are "3"."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     return str(int(value)) if isinstance(value, np.floating) and value == int(value) else str(value)
@@ -110,27 +110,27 @@ def label_of(value: Any) -> str:
 
 def _regression(values: NDArray[Any], name: str, *, decided: bool) -> Target:
     if values.dtype.kind in "US":
-        raise UserError("the target holds text, which regression cannot predict", where=name)
+        raise UserError("the target contains text, which regression cannot predict", where=name)
     if len(values) > 1 and np.ptp(values.astype(np.float64)) == 0:
         raise UserError(
             f"all {len(values)} samples have the same target ({values[0]})", where=name, do="There is nothing to learn"
         )
-    kind = "real numbers" if values.dtype.kind == "f" else "whole numbers with many different values"
+    kind = "real numbers" if values.dtype.kind == "f" else "integers with many distinct values"
     note = "" if decided else f"{kind}: read as regression"
     return Target(y=_real(values[:, None], name), task=Task.REGRESSION, note=note)
 
 
 def _columns(values: NDArray[Any], task: Task | None) -> Target:
     if values.dtype.kind in "US":
-        raise UserError("a target of several columns must hold numbers", where="y")
+        raise UserError("a target of several columns must be numeric", where="y")
     zero_one = bool(np.isin(values, (0, 1)).all())
     width = values.shape[1]
     if task in {None, Task.CLASSES} and zero_one and bool((values.sum(axis=1) == 1).all()):
         indices = torch.from_numpy(values.argmax(axis=1).astype(np.int64))
-        names = tuple(str(place) for place in range(width))
+        names = tuple(str(index) for index in range(width))
         return Target(y=indices, task=Task.CLASSES, class_names=names, note=f"one-hot rows: read as {width} classes")
     if task in {None, Task.MULTILABEL} and zero_one:
-        note = f"{width} columns of 0 and 1: read as {width} labels that may hold together"
+        note = f"{width} columns of 0 and 1: read as {width} labels (multilabel)"
         return Target(y=_real(values, "y"), task=Task.MULTILABEL, note=note)
     if task in {None, Task.REGRESSION}:
         return Target(y=_real(values, "y"), task=Task.REGRESSION, note=f"{width} target columns: read as regression")

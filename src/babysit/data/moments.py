@@ -14,33 +14,33 @@ Floats = NDArray[np.float64]
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Moments:
-    """What is known of each feature (or image channel); all arrays have one value a feature."""
+    """Statistics of each feature (or image channel); all arrays have one value per feature."""
 
     count: NDArray[np.int64]  # finite values
-    missing: NDArray[np.int64]  # NaN and infinite values, which take no part in the rest
+    missing: NDArray[np.int64]  # NaN and infinite values, excluded from the rest
     mean: Floats
     squares: Floats  # sum of squared differences from the mean
-    low: Floats  # +inf where there was no finite value
+    low: Floats  # +inf without finite values
     high: Floats
 
     @property
     def variance(self) -> Floats:
-        """The population variance (divided by the count); 0 where there was no value."""
+        """Return the population variance (divided by the count); 0 without values."""
         return self.squares / np.maximum(self.count, 1)
 
     @property
     def std(self) -> Floats:
-        """The square root of the variance."""
+        """Return the square root of the variance."""
         return np.sqrt(self.variance)
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """True where no value differs from another; exact, where a variance may be tiny by rounding."""
+        """Mark constant features; exact, whereas a variance may be tiny by rounding."""
         return self.low >= self.high
 
     @property
-    def whole(self) -> tuple[float, float]:
-        """Mean and standard deviation of all values of all features together."""
+    def overall(self) -> tuple[float, float]:
+        """Return mean and standard deviation over all values of all features."""
         total = max(1, int(self.count.sum()))
         mean = float((self.count * self.mean).sum() / total)
         square = float((self.squares + self.count * (self.mean - mean) ** 2).sum())
@@ -48,7 +48,7 @@ class Moments:
 
 
 def moments(x: NDArray[Any]) -> Moments:
-    """The tally of one piece of shape (samples, features, …): every axis but 1 is averaged over."""
+    """Compute the moments of one piece of shape (samples, features, …) over every axis but 1."""
     values = _by_feature(x)
     mean = _means(values)
     if mean is None:
@@ -59,23 +59,23 @@ def moments(x: NDArray[Any]) -> Moments:
 
 
 def moments_and_cross_products(x: NDArray[Any]) -> tuple[Moments, CrossProducts]:
-    """`tally` and `scatter` of one piece of shape (samples, features), for little more than the second alone."""
+    """Compute moments and cross products of one piece of shape (samples, features) at little extra cost."""
     values = _by_feature(x)
     mean = _means(values)
     if mean is None:
-        return _with_gaps(values), _scattered(values[:, np.isfinite(values).all(axis=0)])
+        return _with_gaps(values), _cross_products(values[:, np.isfinite(values).all(axis=0)])
     low, high = values.min(axis=1), values.max(axis=1)
-    together = _scattered(values)
+    together = _cross_products(values)
     return _complete(values.shape[1], mean, np.diag(together.products).copy(), (low, high)), together
 
 
 def _by_feature(x: NDArray[Any]) -> Floats:
-    """A new array with one row a feature: sums along memory are many times faster than across it, and pairwise."""
+    """Copy to one row per feature: sums along memory are many times faster than across it, and pairwise."""
     return np.array(np.moveaxis(x, 1, 0).reshape(x.shape[1], -1), dtype=np.float64, order="C")
 
 
 def _means(values: Floats) -> Floats | None:
-    """The mean of each row; None when a value is missing."""
+    """Return the mean of each row; None when a value is missing."""
     totals: Floats = values.sum(axis=1)
     return totals / max(1, values.shape[1]) if np.isfinite(totals).all() else None
 
@@ -107,7 +107,7 @@ def _with_gaps(values: Floats) -> Moments:
 
 
 def merged(left: Moments | None, right: Moments) -> Moments:
-    """The tally of two sets of samples together.
+    """Combine the moments of two sets of samples.
 
     Source: Chan, Golub and LeVeque 1979, Updating formulae and a pairwise algorithm for computing sample variances.
     """
@@ -129,7 +129,7 @@ def merged(left: Moments | None, right: Moments) -> Moments:
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CrossProducts:
-    """How the features of complete samples vary together."""
+    """Cross products of the features over complete samples."""
 
     count: int
     mean: Floats
@@ -137,27 +137,27 @@ class CrossProducts:
 
     @property
     def explained(self) -> Floats:
-        """The share of variance along each principal direction of the standardized features, largest first."""
-        spread = np.sqrt(np.diag(self.products))
-        changing = spread > 0
+        """Return the share of variance along each principal direction of the standardized features, largest first."""
+        scale = np.sqrt(np.diag(self.products))
+        changing = scale > 0
         if not changing.any():
             return np.zeros(0)
-        correlation = self.products[np.ix_(changing, changing)] / np.outer(spread[changing], spread[changing])
+        correlation = self.products[np.ix_(changing, changing)] / np.outer(scale[changing], scale[changing])
         values = np.clip(np.linalg.eigvalsh(correlation)[::-1], 0, None)
         shares: Floats = values / values.sum()
         return shares
 
 
 def cross_products(x: NDArray[Any]) -> CrossProducts:
-    """The scatter of one piece of shape (samples, features); samples with a missing value are left out."""
+    """Compute the cross products of one piece of shape (samples, features) without samples with missing values."""
     values = _by_feature(x)
     if _means(values) is None:
         values = values[:, np.isfinite(values).all(axis=0)]
-    return _scattered(values)
+    return _cross_products(values)
 
 
-def _scattered(values: Floats) -> CrossProducts:
-    """The scatter of complete samples, one row a feature; the values are overwritten."""
+def _cross_products(values: Floats) -> CrossProducts:
+    """Compute the cross products of complete samples, one row per feature; overwrites the values."""
     count = values.shape[1]
     mean = values.sum(axis=1) / max(1, count)
     values -= mean[:, None]
@@ -165,7 +165,7 @@ def _scattered(values: Floats) -> CrossProducts:
 
 
 def merged_cross_products(left: CrossProducts | None, right: CrossProducts) -> CrossProducts:
-    """The scatter of two sets of samples together, as in `merged`."""
+    """Combine the cross products of two sets of samples, as in `merged`."""
     if left is None:
         return right
     count = left.count + right.count

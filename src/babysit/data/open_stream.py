@@ -1,4 +1,4 @@
-"""`open_stream`: whatever holds samples, to be read batch by batch."""
+"""`open_stream`: batches from any supported source."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from babysit.records.errors import UserError
 def open_stream(
     source: Any, *, target: str | None = None, skip_invalid: bool = False, workers: int | None = None
 ) -> Stream:
-    """A stream over data of any size; only a few megabytes of it are in memory at a time.
+    """Open a stream over data of any size; only a few megabytes are in memory at a time.
 
     Args:
-        source: what `load_data` takes; or a DataLoader or any iterable of batches; or splits that were made already:
-            a `Splits`, or a dictionary from train, validation and test to any of these.
-        target: the column of a table, or the array of an .npz file, to predict; a table may go without.
-        skip_invalid: whether samples with missing values, and images that cannot be used, are left out and counted.
-        workers: processes that decode images; as many as there are cores when not given, 0 for none.
+        source: as for `load_data`; or a DataLoader or any iterable of batches; or existing splits: a `Splits`, or a
+            dictionary from train, validation and test to any of these.
+        target: the column of a table, or the array of an .npz file, to predict; optional for tables.
+        skip_invalid: leave out and count samples with missing values and unusable images.
+        workers: processes that decode images; default: number of cores, 0 for none.
 
     Raises:
-        UserError: the source cannot be read; for what is wrong further on, when it is reached.
+        UserError: the source cannot be read; errors further on are raised when they are reached.
     """
     if isinstance(source, Splits):
         return stream_of(source)
@@ -49,7 +49,7 @@ def open_stream(
         stream = stream_table if path.suffix.lower() in TABLES else stream_archive
         return stream(path, target=target, skip_invalid=skip_invalid)
     if target is not None:
-        raise UserError("a target column is for tables and .npz files only", do="Leave the target out")
+        raise UserError("a target column requires a table or .npz file", do="Omit the target")
     if isinstance(source, tuple | list) and len(source) == 2:
         return stream_arrays({"train": (source[0], source[1])}, skip_invalid=skip_invalid)
     if isinstance(source, DataLoader | Dataset | Iterable):
@@ -58,10 +58,10 @@ def open_stream(
 
 
 def _joined(parts: Mapping[str, Any], *, target: str | None, skip_invalid: bool, workers: int | None) -> Stream:
-    """One stream of several sources, each of which is one split."""
+    """Join several sources to one stream, each as one split."""
     unknown = [name for name in parts if name not in ("train", "validation", "test")]
     if unknown or not parts:
-        raise UserError(f"splits are called {', '.join(unknown) or 'nothing'}", do="Call them train, validation, test")
+        raise UserError(f"invalid splits: {', '.join(unknown) or 'none'}", do="Name them train, validation, test")
     streams = {
         name: open_stream(part, target=target, skip_invalid=skip_invalid, workers=workers)
         for name, part in parts.items()

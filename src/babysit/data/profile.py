@@ -1,4 +1,4 @@
-"""What the samples of a training are: statistics of every split, in float64, and a fingerprint."""
+"""Profile of the samples of a training: statistics of every split, in float64, and a fingerprint."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from babysit.data.streaming_profile import streaming_profile
 from babysit.records.dataprofile import DataProfile
 from babysit.records.model_summary import Task
 
-_ROWS_AT_ONCE = 8192  # so many labels are turned into text at a time
+_ROWS_AT_ONCE = 8192  # labels converted to text at a time
 
 
 def profile(splits: Splits, *, preprocessing: str = "") -> DataProfile:
-    """Statistics of each split that has samples; `preprocessing` says in words what the model does to the inputs.
+    """Compute the statistics of each non-empty split; `preprocessing` describes what the model does to the inputs.
 
-    What each number means is told by `survey`, which measures sources of any size in the same way.
+    The values are defined in `streaming_profile`, which computes them for sources of any size.
     """
     found = streaming_profile(stream_of(splits), preprocessing=preprocessing)
     return msgspec.structs.replace(found, skipped=splits.train.skipped, notes=splits.train.notes)
 
 
 def stream_of(splits: Splits) -> Stream:
-    """The samples of all splits, in batches that share their memory."""
+    """Stream the samples of all splits in batches that share their memory."""
     train = splits.train
     parts = {"train": train, "validation": splits.validation, "test": splits.test}
 
@@ -50,7 +50,7 @@ def stream_of(splits: Splits) -> Stream:
 
 
 def _labels(samples: Samples, start: int, stop: int) -> NDArray[Any]:
-    """Targets as a source gives them: the names of classes, or numbers."""
+    """Return targets as in a source: class names, or numbers."""
     y: NDArray[Any] = samples.y[start:stop].numpy()
     if samples.task is Task.CLASSES:
         return np.asarray(np.array(samples.class_names)[y])

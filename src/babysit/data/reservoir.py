@@ -1,4 +1,4 @@
-"""A fixed number of rows drawn at random from a stream, the same however it is cut into batches."""
+"""Random sample of rows from a stream, independent of its division into batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babysit.data.hashing import Words
 
 @final
 class Reservoir:
-    """Keeps the rows whose places have the smallest of numbers that look random."""
+    """Keeps the rows whose indices have the smallest pseudorandom keys."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -20,7 +20,7 @@ class Reservoir:
         self._rows: NDArray[np.float32] | None = None
 
     def add(self, rows: NDArray[np.float32], offered: Words) -> None:
-        """Offer rows of shape (rows, columns) with the `keys` of their places."""
+        """Offer rows of shape (rows, columns) with the `keys` of their indices."""
         if self._rows is None:
             self._rows = np.empty((self._size, rows.shape[1]), dtype=np.float32)
         if len(self._keys) == self._size:
@@ -31,13 +31,13 @@ class Reservoir:
         held = len(self._keys)
         every = np.concatenate((self._keys, offered))
         best = np.argsort(every)[: self._size]
-        kept, new = best[best < held], best[best >= held]
-        # New rows take the places of those that go; nothing else is moved.
-        free = np.setdiff1d(np.arange(len(best)), kept, assume_unique=True)
+        old, new = best[best < held], best[best >= held]
+        # New rows replace the removed ones; nothing else is moved.
+        free = np.setdiff1d(np.arange(len(best)), old, assume_unique=True)
         self._rows[free] = rows[new - held]
         self._keys = np.concatenate((self._keys, np.zeros(len(best) - held, np.uint64)))
         self._keys[free] = every[new]
 
     def rows(self) -> NDArray[np.float32]:
-        """What was drawn, of shape (rows, columns)."""
+        """Return the sampled rows, of shape (rows, columns)."""
         return np.zeros((0, 0), np.float32) if self._rows is None else self._rows[: len(self._keys)]

@@ -1,4 +1,4 @@
-"""Samples: inputs and targets in memory, with what they mean."""
+"""Samples: inputs and targets in memory, with their description."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from babysit.records.model_summary import Task
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
-    """Inputs and targets of some samples, and what they mean.
+    """Inputs and targets of samples, with their description.
 
-    x is float32: (samples, features) for a table, (samples, channels, height, width) for images. Values are kept as
-    they were read (pixels 0 to 255): scaling belongs to the model, so that it is saved with it.
-    y is int64 class indices (samples,), or float32 (samples, columns) for regression and for several labels at once.
+    x is float32: (samples, features) for a table, (samples, channels, height, width) for images. Values are unchanged
+    (pixels 0 to 255): scaling belongs to the model, so that it is saved with it.
+    y is int64 class indices (samples,), or float32 (samples, columns) for regression and multilabel targets.
     """
 
     x: Tensor
     y: Tensor
     task: Task
     kind: str  # table or image
-    class_names: tuple[str, ...] = ()  # class_names[i] is the label that index i stands for
+    class_names: tuple[str, ...] = ()  # class_names[i] is the label of index i
     feature_names: tuple[str, ...] = ()
     source: str = ""
-    skipped: int = 0  # things in the source that were not read (files that are no images)
-    notes: tuple[str, ...] = ()  # what was decided while reading, one sentence each
-    given_test: int = 0  # the last so many samples are the test set that the source came with
+    skipped: int = 0  # files of the source that were not read
+    notes: tuple[str, ...] = ()  # decisions while reading, one sentence each
+    given_test: int = 0  # number of samples at the end that are the test set of the source
 
     def __len__(self) -> int:
         return len(self.x)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one sample."""
+        """Return the shape of one sample."""
         return tuple(self.x.shape[1:])
 
     @property
     def outputs(self) -> int:
-        """How many values the network must give for a sample: classes, or target columns."""
+        """Return the number of network outputs per sample: classes, or target columns."""
         return len(self.class_names) if self.task is Task.CLASSES else int(self.y.shape[1])
 
     def take(self, indices: Tensor | Sequence[int]) -> Samples:
-        """The samples at these places, in this order."""
-        places = torch.as_tensor(indices, dtype=torch.int64)
-        return replace(self, x=self.x[places], y=self.y[places], given_test=0)
+        """Return the samples at these indices, in this order."""
+        positions = torch.as_tensor(indices, dtype=torch.int64)
+        return replace(self, x=self.x[positions], y=self.y[positions], given_test=0)

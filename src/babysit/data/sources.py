@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _NAMED: Final = ("digits",)
 TABLES: Final = frozenset({".csv", ".tsv", ".parquet", ".pq"})
 _LIKE_A_MODEL: Final = re.compile(r"[\w./]+:[A-Za-z_][\w.]*")
-_MODEL: Final = "This looks like a model: name the data first, then the model with --model package.module:factory"
+_MODEL: Final = "This looks like a model: give the data first, then the model with --model package.module:factory"
 _FORMATS: Final = (
-    "Give 'digits', a .npz, .csv, .tsv or .parquet file, or a folder or .tar archive with one sub-folder of images a "
+    "Give 'digits', a .npz, .csv, .tsv or .parquet file, or a folder or .tar archive with one sub-folder of images per "
     "class"
 )
 
@@ -41,27 +41,25 @@ def load_data(
     skip_invalid: bool = False,
     progress: Progress | None = None,
 ) -> Samples:
-    """Read samples into memory from whatever holds them.
+    """Read samples into memory from any supported source.
 
     Args:
         source: "digits", a path (.npz, .csv, .tsv, .parquet, or a folder or .tar archive of images), a pair (X, y) of
             arrays or tensors, or a torch Dataset whose items are pairs.
         target: the column of a table, or the array of an .npz file, to predict.
-        task: "classes" or "regression" where whole numbers could mean both; decided by the values when not given.
-        skip_invalid: whether samples with missing values and images that cannot be used are left out and counted; they
-            are
-            refused otherwise.
-        progress: where the reading of many images is shown.
+        task: "classes" or "regression" for ambiguous integers; detected from the values when not given.
+        skip_invalid: leave out and count samples with missing values and unusable images, instead of raising.
+        progress: displays the progress of reading many images.
 
     Raises:
-        UserError: the source cannot be read, or no network could be trained on it; says where and what to do.
+        UserError: the source cannot be read, or cannot be trained on.
     """
     chosen = _task(task)
     if isinstance(source, str | Path):
         path = find_source(source, target=target)
         return load_digits() if path is None else _load_file(path, target, chosen, progress, skip_invalid=skip_invalid)
     if target is not None:
-        raise UserError("a target column is for tables and .npz files only", do="Leave the target out")
+        raise UserError("a target column requires a table or .npz file", do="Omit the target")
     if isinstance(source, tuple | list) and len(source) == 2:
         return make_samples(source[0], source[1], task=chosen, skip_invalid=skip_invalid)
     if isinstance(source, DataLoader):
@@ -75,16 +73,16 @@ def _task(task: Task | str | None) -> Task | None:
     known = {str(one.value): one for one in (Task.CLASSES, Task.REGRESSION, Task.MULTILABEL)}
     if task is None or task in known:
         return None if task is None else known[str(task)]
-    raise UserError(f"data are not read for the task {str(task)!r}", do=f"Give one of {', '.join(known)}")
+    raise UserError(f"data cannot be read for the task {str(task)!r}", do=f"Give one of {', '.join(known)}")
 
 
 def find_source(source: str | Path, *, target: str | None = None) -> Path | None:
-    """The file or folder of that name, or None for "digits"; raises UserError for what is not read."""
+    """Return the file or folder of that name, or None for "digits"; raise UserError for unsupported sources."""
     path = Path(source).expanduser()
     ending = path.suffix.lower()
     with_target = ending in TABLES or ending == ".npz"
     if target is not None and not with_target:
-        raise UserError("a target column is for tables and .npz files only", where=str(source), do="Leave it out")
+        raise UserError("a target column requires a table or .npz file", where=str(source), do="Omit the target")
     if str(source) in _NAMED:
         return None
     _refuse_unreadable(path)
@@ -93,7 +91,7 @@ def find_source(source: str | Path, *, target: str | None = None) -> Path | None
     if path.is_dir() or with_target or is_archive(path):
         return path
     risky = ending in {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
-    why = "could run code when read, so they are not read" if risky else "are not read"
+    why = "could run code when loaded, so they are not supported" if risky else "are not supported"
     raise UserError(f"files that end in {ending or 'nothing'!r} {why}", where=str(path), do=_FORMATS)
 
 
@@ -107,7 +105,7 @@ def _load_file(
 
 
 def _refuse_unreadable(path: Path) -> None:
-    """Raise UserError when nothing can be read there, with the nearest name that exists."""
+    """Raise UserError with the closest existing name when nothing can be read there."""
     try:
         is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
         size = path.stat().st_size if is_file else 1

@@ -1,4 +1,4 @@
-"""Training, validation and test samples: seeded, and every class in its share."""
+"""Training, validation and test samples: seeded and stratified splits."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from babysit.records.model_summary import Task
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Splits:
-    """What is trained on, what decisions are made on, and what is looked at once, in the end."""
+    """Training, validation and test samples."""
 
     train: Samples
     validation: Samples
-    test: Samples  # without samples when no test split was asked for
+    test: Samples  # empty when no test split was requested
 
 
 def split(samples: Samples, *, seed: int = 0, validation: float = 0.15, test: float = 0.15) -> Splits:
-    """Split samples by shares; the same seed gives the same split, whatever the machine.
+    """Split samples by shares; the same seed gives the same split on every machine.
 
-    Classes keep their shares in every split. A test set that the source came with (`Samples.given_test`) stays the
-    test set, and only the rest is split. Raises UserError when there are too few samples.
+    Class shares are the same in every split. A test set of the source (`Samples.given_test`) stays the test set, and
+    only the rest is split. Raises UserError when there are too few samples.
     """
     if not (validation > 0 and test >= 0 and validation + test < 1):
         raise UserError(
@@ -36,7 +36,7 @@ def split(samples: Samples, *, seed: int = 0, validation: float = 0.15, test: fl
             do="Give a positive validation share and a sum below 1, such as 0.15 and 0.15",
         )
     if seed < 0:
-        raise UserError(f"the seed is {seed}", do="Give a whole number from 0 on")
+        raise UserError(f"the seed is {seed}", do="Give a non-negative integer")
     given = len(samples) - samples.given_test
     pool, held_out = np.arange(given), np.arange(given, len(samples))
     if samples.task is Task.CLASSES:
@@ -52,21 +52,21 @@ def split(samples: Samples, *, seed: int = 0, validation: float = 0.15, test: fl
 
 
 def _part(
-    samples: Samples, places: NDArray[np.int64], *, count: int, seed: int
+    samples: Samples, positions: NDArray[np.int64], *, count: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     from sklearn.model_selection import train_test_split
 
-    classes = samples.y[torch.from_numpy(places)].numpy() if samples.task is Task.CLASSES else None
+    classes = samples.y[torch.from_numpy(positions)].numpy() if samples.task is Task.CLASSES else None
     try:
-        kept, taken = train_test_split(places, test_size=count, random_state=seed, stratify=classes)
+        rest, taken = train_test_split(positions, test_size=count, random_state=seed, stratify=classes)
     except ValueError as problem:
         many = f" of {len(np.unique(classes))} classes" if classes is not None else ""
         raise UserError(
-            f"{len(places)} samples{many} are too few to set {count} of them aside",
+            f"{len(positions)} samples{many} are too few to split off {count} of them",
             where=samples.source,
             do="Give more samples or larger validation and test shares",
         ) from problem
-    return np.sort(kept), np.sort(taken)
+    return np.sort(rest), np.sort(taken)
 
 
 def _refuse_rare(classes: NDArray[np.int64], names: tuple[str, ...]) -> None:

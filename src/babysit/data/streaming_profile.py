@@ -1,4 +1,4 @@
-"""`survey`: what data of any size are, in one pass and bounded memory."""
+"""`streaming_profile`: a profile of data of any size, in one pass and bounded memory."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
-_VALUES_AT_ONCE: Final = 2**18  # a float64 copy of so many values (2 MB) stays in a core's own cache
-# Rows kept to compare splits: a distance of 0.1 is then far beyond chance. Wide rows are fewer: 8 MB at most.
+_VALUES_AT_ONCE: Final = 2**18  # values per float64 copy (2 MB), which fits into a core's cache
+# Rows sampled to compare splits: a distance of 0.1 is then highly significant. Wide rows are fewer: 8 MB at most.
 _ROWS_KEPT: Final = 2048
 _VALUES_KEPT: Final = 2**21
-# The covariance costs features² for each sample; up to here less than everything else together.
+# The covariance costs features² per sample; up to here less than everything else together.
 _MOST_CORRELATED: Final = 64
-_MOST_DUPLICATES: Final = 20  # groups of equal features that are told
+_MOST_DUPLICATES: Final = 20  # groups of equal features that are reported
 
 
 def streaming_profile(stream: Stream, *, preprocessing: str = "", progress: Progress | None = None) -> DataProfile:
-    """Statistics of each split of a stream, what is wrong with it, and how its splits differ.
+    """Compute statistics of each split of a stream, its problems, and the differences between splits.
 
-    Values are taken as float32, like `Samples`; statistics are gathered in float64. Features are the columns of a
-    table and the channels of images. `duplicates` counts samples beyond the first of their kind within a split,
-    `leaked` those that are in the training split as well; beyond a million different samples both are estimates. The
-    fingerprint depends on the samples and on nothing else: not on their order, the split or the source's name.
-    Raises UserError when there are no samples, and when their shapes differ.
+    Values are converted to float32, like `Samples`; statistics are computed in float64. Features are the columns of a
+    table and the channels of images. `duplicates` counts samples beyond the first of each value within a split,
+    `leaked` those that also occur in the training split; beyond a million distinct samples both are estimates. The
+    fingerprint depends on the samples only, not on their order, split or source name.
+    Raises UserError when there are no samples, or when their shapes differ.
     """
     bar = None if progress is None else progress.add_task("Reading data", total=stream.samples or 100)
     splits: dict[str, _Split] = {}
@@ -59,28 +59,28 @@ def streaming_profile(stream: Stream, *, preprocessing: str = "", progress: Prog
             share = stream.position()
             progress.update(bar, completed=done if stream.samples else 100 * (share or 0.0))
     if not splits:
-        told = f" ({'; '.join(stream.left_out.notes)})" if stream.left_out.total else ""
-        raise UserError(f"there are no samples{told}", where=stream.source, do="Give data with at least one")
+        notes = f" ({'; '.join(stream.left_out.notes)})" if stream.left_out.total else ""
+        raise UserError(f"there are no samples{notes}", where=stream.source, do="Give data with at least one sample")
     shapes = {split.input_shape for split in splits.values()}
     if len(shapes) > 1:
         raise UserError(
-            f"the splits hold samples of different shapes: {' and '.join(map(str, sorted(shapes)))}",
+            f"the splits contain samples of different shapes: {' and '.join(map(str, sorted(shapes)))}",
             where=stream.source,
             do="Give all splits the same features",
         )
     ordered = {name: splits[name] for name in _SPLITS if name in splits}
-    return _concluded(stream, ordered, preprocessing)
+    return _to_profile(stream, ordered, preprocessing)
 
 
 @final
 class _Split:
-    """Everything that is gathered of one split as it passes by."""
+    """Accumulated statistics of one split."""
 
     def __init__(self, first: Batch) -> None:
         self.input_shape = first.x.shape[1:]
         self.samples = 0
         self.features: Moments | None = None
-        self.scatter: CrossProducts | None = None
+        self.cross_products: CrossProducts | None = None
         self.columns: Words = np.zeros(self.input_shape[0], np.uint64)
         self.targets = Targets()
         self.inputs = DuplicateSketch()
@@ -102,14 +102,14 @@ class _Split:
 
     def _add(self, piece: NDArray[Any], y: NDArray[Any] | None) -> None:
         with np.errstate(over="ignore"):
-            # Tables column by column: all that follows but the drawing of rows goes along columns.
+            # Tables in column order: all operations but row sampling run along columns.
             x = np.require(piece, np.float32, "F" if self.is_table else "C")
-        spread = words(x.reshape(len(x), -1))
-        hashes = row_hashes(spread)
+        expanded = words(x.reshape(len(x), -1))
+        hashes = row_hashes(expanded)
         self.inputs.add(hashes)
         row_keys = keys(self.samples, len(x))
         if self.is_table:
-            self.columns += column_hashes(spread, row_keys)
+            self.columns += column_hashes(expanded, row_keys)
         self._add_moments(x)
         self.drawn.add(x if self.is_table else _by_channel(x), row_keys)
         if y is not None:
@@ -121,19 +121,19 @@ class _Split:
     def _add_moments(self, x: NDArray[np.float32]) -> None:
         if self.is_table and x.shape[1] <= _MOST_CORRELATED:
             more, together = moments_and_cross_products(x)
-            self.scatter = merged_cross_products(self.scatter, together)
+            self.cross_products = merged_cross_products(self.cross_products, together)
         else:
             more = moments(x)
         self.features = merged(self.features, more)
 
 
 def _by_channel(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean and standard deviation of each image's channels: what lighting, scale and contrast change."""
+    """Return mean and standard deviation of each image's channels, which depend on lighting, scale and contrast."""
     pixels = x.reshape(*x.shape[:2], -1)
     return np.concatenate((pixels.mean(axis=2), pixels.std(axis=2)), axis=1)
 
 
-def _concluded(stream: Stream, splits: dict[str, _Split], preprocessing: str) -> DataProfile:
+def _to_profile(stream: Stream, splits: dict[str, _Split], preprocessing: str) -> DataProfile:
     classes = stream.class_names or class_names([split.targets for split in splits.values()])
     seen = {name: split.inputs.counted() for name, split in splits.items()}
     profiles = tuple(
@@ -142,11 +142,11 @@ def _concluded(stream: Stream, splits: dict[str, _Split], preprocessing: str) ->
     first = next(iter(splits.values()))
     names = _names(stream, first)
     equal = _equal_features(splits, names) if first.is_table else ()
-    whole = sum(split.fingerprint + split.samples for split in splits.values()) % 2**64
+    combined = sum(split.fingerprint + split.samples for split in splits.values()) % 2**64
     return DataProfile(
         source=stream.source,
         kind=stream.kind or ("table" if first.is_table else "image"),
-        fingerprint=f"{whole:016x}",
+        fingerprint=f"{combined:016x}",
         class_names=tuple(classes),
         feature_names=stream.feature_names,
         splits=profiles,
@@ -155,7 +155,7 @@ def _concluded(stream: Stream, splits: dict[str, _Split], preprocessing: str) ->
         skipped=stream.left_out.total,
         duplicate_features=equal,
         drift=_drift(splits, profiles, names),
-        explained=first.scatter.explained if first.scatter is not None else np.zeros(0),
+        explained=first.cross_products.explained if first.cross_products is not None else np.zeros(0),
         notes=(*stream.notes(), *stream.left_out.notes),
     )
 
@@ -165,7 +165,7 @@ def _split_profile(
 ) -> SplitProfile:
     features = split.features
     assert features is not None
-    mean, std = features.whole
+    mean, std = features.overall
     counts = class_counts(split.targets, classes) if classes else ()
     target_mean, target_variance = mean_and_variance(split.targets, counts)
     other = train if name != "train" else None
@@ -193,21 +193,21 @@ def _split_profile(
 
 
 def _names(stream: Stream, first: _Split) -> tuple[str, ...]:
-    """A name for each column of the rows that were drawn."""
+    """Return a name for each column of the sampled rows."""
     count = first.input_shape[0]
     if first.is_table:
-        return stream.feature_names or tuple(str(place) for place in range(count))
-    return tuple(f"{what} of channel {place}" for what in ("mean", "deviation") for place in range(count))
+        return stream.feature_names or tuple(str(index) for index in range(count))
+    return tuple(f"{what} of channel {index}" for what in ("mean", "std") for index in range(count))
 
 
 def _equal_features(splits: dict[str, _Split], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Groups of features that are equal in every split, constant ones left aside."""
-    tallies = [split.features for split in splits.values() if split.features is not None]
-    constant = np.all([one.constant for one in tallies], axis=0)
+    """Return groups of features that are equal in every split, except constant ones."""
+    moments_of_splits = [split.features for split in splits.values() if split.features is not None]
+    constant = np.all([one.constant for one in moments_of_splits], axis=0)
     groups: dict[tuple[int, ...], list[str]] = {}
-    for place, name in enumerate(names):
-        if not constant[place]:
-            groups.setdefault(tuple(int(split.columns[place]) for split in splits.values()), []).append(name)
+    for index, name in enumerate(names):
+        if not constant[index]:
+            groups.setdefault(tuple(int(split.columns[index]) for split in splits.values()), []).append(name)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)[:_MOST_DUPLICATES]
 
 

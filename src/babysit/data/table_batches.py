@@ -1,4 +1,4 @@
-"""Rows of a CSV or Parquet file as pyarrow tables of a few megabytes each."""
+"""Rows of CSV and Parquet files as pyarrow tables of a few megabytes each."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from babysit.data.stream import LeftOut
 from babysit.data.tables import MISSING, delimiter, first_line, is_text, plain_column, pyarrow_module
 from babysit.records.errors import UserError
 
-_BLOCK_BYTES: Final = 2**22  # of text that are parsed at a time; columns have the type of the first block
+_BLOCK_BYTES: Final = 2**22  # of text parsed at a time; column types are those of the first block
 _VALUES_AT_ONCE: Final = 2**20  # of a Parquet file
 
 
 class RowSource(Protocol):
-    """A table file that can be read any number of times."""
+    """A table file that can be read repeatedly."""
 
     names: list[str]
-    empty: Any  # a pyarrow table without rows, for the types of its columns
-    count: int | None  # rows, when that is known beforehand
-    number_text: set[str]  # columns of text that are to be read as numbers; rows where they are none are left out
+    empty: Any  # a pyarrow table without rows, with the column types
+    count: int | None  # number of rows, if known in advance
+    number_text: set[str]  # text columns to be read as numbers; invalid rows are left out
 
     @property
     def position(self) -> float | None:
-        """The share of the file that was read, when `count` is not known."""
+        """Return the fraction of the file that was read, when `count` is not known."""
         ...
 
     def read(self, columns: list[str], target: str) -> Iterator[Any]:
-        """Tables of these columns; the target may hold text where others may not."""
+        """Yield tables of these columns; only the target may contain text."""
         ...
 
 
 def row_source(path: Path, *, skip_invalid: bool, left_out: LeftOut) -> RowSource:
-    """The file, opened far enough to know its columns; raises UserError when it is no table."""
+    """Open the file and read its columns; raise UserError if it is not a table."""
     pyarrow_module()
     if path.suffix.lower() in {".parquet", ".pq"}:
         return _Parquet(path, left_out=left_out)
@@ -66,7 +66,7 @@ class _Parquet:
 
         rows = max(256, _VALUES_AT_ONCE // max(1, len(columns)))
         try:
-            # Without buffering ahead, which reads the whole file into memory.
+            # Without read-ahead, which would load the whole file into memory.
             with parquet.ParquetFile(self._path, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=rows, columns=columns):
                     batch.validate(full=True)
@@ -113,7 +113,7 @@ class _Csv:
         return is_text(plain_column(self.empty.column(name)))
 
     def _type(self, name: str, *, is_target: bool) -> Any:
-        """The type to read a column as: whole numbers may be followed by fractions, later on."""
+        """Return the type to read a column as: integers may be followed by fractions."""
         from pyarrow import bool_, float64, string, types
 
         kind = self.empty.schema.field(name).type
@@ -153,17 +153,17 @@ class _Csv:
                     yield Table.from_batches([batch])
         except (ArrowException, OSError, ValueError) as problem:
             raise UserError(
-                f"this is not a readable table: {self._said(first_line(problem), columns)}",
+                f"this is not a readable table: {self._error_text(first_line(problem), columns)}",
                 where=str(self._path),
-                do="Give text in UTF-8 with one line of column names and as many values in every row, all of the kind "
-                "that its column begins with; or leave such rows out with --skip-invalid",
+                do="Give text in UTF-8 with one header line and equally many values in every row, all of the type that "
+                "its column begins with; or skip such rows with --skip-invalid",
             ) from problem
 
-    def _said(self, words: str, columns: list[str] | None) -> str:
-        """What pyarrow says, with the name of the column, of which it gives the number alone."""
-        for place, name in enumerate(columns or []):
-            words = words.replace(f"In CSV column #{place}:", f"in the column {name!r:.60}:")
-        return words
+    def _error_text(self, text: str, columns: list[str] | None) -> str:
+        """Return pyarrow's message with column names instead of numbers."""
+        for index, name in enumerate(columns or []):
+            text = text.replace(f"In CSV column #{index}:", f"in the column {name!r:.60}:")
+        return text
 
     def _ragged(self, row: Any) -> str:
         self._left_out.add("rows with too many or too few values", count=1)
@@ -171,8 +171,8 @@ class _Csv:
 
 
 def _cleaned(table: Any, truths: dict[str, bool], left_out: LeftOut) -> Any:
-    """The table with columns that were read as text as numbers; rows in which they are none are counted."""
+    """Convert text columns of the table to numbers; count the invalid rows."""
     table, count = numbers_only(table, truths)
     if count:
-        left_out.add("rows with text in a column of numbers", count=count)
+        left_out.add("rows with text in a numeric column", count=count)
     return table

@@ -1,4 +1,4 @@
-"""CSV and Parquet tables of any length, passing by in batches."""
+"""Streams over CSV and Parquet tables of any length."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from babysit.records.errors import UserError
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What becomes of each column."""
+class _ColumnPlan:
+    """Use of each column."""
 
-    target: str  # "" for none
+    target: str  # "" without target
     numbers: list[str]
-    texts: Mapping[str, list[str]]  # column -> its different values, sorted; one feature each
+    texts: Mapping[str, list[str]]  # column -> its distinct values, sorted; one feature each
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -44,13 +44,12 @@ class _Plan:
 
 
 def stream_table(path: Path, *, target: str | None = None, skip_invalid: bool = False) -> Stream:
-    """Rows of a `.csv`, `.tsv` or `.parquet` file as samples; missing values are NaN.
+    """Stream the rows of a `.csv`, `.tsv` or `.parquet` file as samples; missing values are NaN.
 
-    Numbers become features as they are, text with few different values one-hot columns, after the numbers; a first
-    pass over the text columns finds their values. Text with many different values is left out and told. Without a
-    target, and without a column that is named like one, there are only features. With `skip_invalid`, rows that have a
-    missing value, too few values, or text among numbers are left out and counted. Raises UserError that names the
-    column at fault.
+    Numeric columns come first, then text columns with few distinct values, one-hot encoded; a first pass over the text
+    columns finds their values. Text columns with many distinct values are left out and reported. Without a target, or
+    a column with a usual target name, there are only features. With `skip_invalid`, rows with missing values, too few
+    values, or text in numeric columns are left out and counted. Raises UserError naming the invalid column.
     """
     left_out = LeftOut()
     rows = row_source(path, skip_invalid=skip_invalid, left_out=left_out)
@@ -79,7 +78,7 @@ def stream_table(path: Path, *, target: str | None = None, skip_invalid: bool = 
     )
 
 
-def _planned(rows: RowSource, target: str | None, path: Path, *, skip_invalid: bool) -> _Plan:
+def _planned(rows: RowSource, target: str | None, path: Path, *, skip_invalid: bool) -> _ColumnPlan:
     refuse_layout(rows.names, 1, path)
     if target is not None and target not in rows.names:
         refuse_unknown(target, rows.names, path)
@@ -93,22 +92,22 @@ def _planned(rows: RowSource, target: str | None, path: Path, *, skip_invalid: b
     many = [name for name in many if name not in typed]
     numbers = [name for name in rows.names if name != chosen and (name not in texts or name in typed)]
     notes = [f"predicts the column {chosen!r}"] if chosen and target is None else []
-    notes += [] if chosen else ["no target is named: only the features are described"]
-    kept = {name: sorted(categories[name]) for name in texts if name not in many and name not in typed}
-    notes += [f"text columns read as one-hot columns: {first_few(list(kept))}"] if kept else []
-    notes += [f"left out, text with more than {MOST_CATEGORIES} different values: {first_few(many)}"] if many else []
-    if not numbers and not kept:
+    notes += [] if chosen else ["no target given: only the features are described"]
+    encoded = {name: sorted(categories[name]) for name in texts if name not in many and name not in typed}
+    notes += [f"text columns one-hot encoded: {first_few(list(encoded))}"] if encoded else []
+    notes += [f"left out, text with more than {MOST_CATEGORIES} distinct values: {first_few(many)}"] if many else []
+    if not numbers and not encoded:
         raise UserError(
-            f"there is nothing to learn from beside the target: {first_few(many) or 'no column'}"
-            + (f" has more than {MOST_CATEGORIES} different texts" if many else ""),
+            f"there are no usable features: {first_few(many) or 'no column except the target'}"
+            + (f" has more than {MOST_CATEGORIES} distinct texts" if many else ""),
             where=str(path),
-            do="Give columns of numbers, or of text with few different values",
+            do="Give numeric columns, or text columns with few distinct values",
         )
-    return _Plan(target=chosen, numbers=numbers, texts=kept, notes=notes)
+    return _ColumnPlan(target=chosen, numbers=numbers, texts=encoded, notes=notes)
 
 
 def _text_columns(rows: RowSource, target: str, path: Path) -> list[str]:
-    """The columns of text beside the target; raises UserError for what is neither text nor numbers."""
+    """Return the text columns except the target; raise UserError for columns that are neither text nor numeric."""
     texts = []
     for name in rows.names:
         empty = plain_column(rows.empty.column(name))
@@ -120,7 +119,7 @@ def _text_columns(rows: RowSource, target: str, path: Path) -> list[str]:
 
 
 def _mistyped(many: list[str], categories: Mapping[str, set[str]], path: Path, *, skip_invalid: bool) -> set[str]:
-    """Columns of many texts that are numbers for the most part; refused, unless their odd rows may be left out."""
+    """Return columns of mostly numeric texts; raise UserError unless their invalid rows may be left out."""
     from pyarrow import array, string
 
     typed = set()
@@ -133,7 +132,7 @@ def _mistyped(many: list[str], categories: Mapping[str, set[str]], path: Path, *
 
 
 def _categories(rows: RowSource, texts: list[str]) -> dict[str, set[str]]:
-    """The different values of each text column; a column that has too many is not followed to its end."""
+    """Return the distinct values of each text column; columns with too many are not read to the end."""
     found: dict[str, set[str]] = {name: set() for name in texts}
     if not texts:
         return found
@@ -147,11 +146,11 @@ def _categories(rows: RowSource, texts: list[str]) -> dict[str, set[str]]:
     return found
 
 
-def _as_batch(table: Any, plan: _Plan) -> Batch:
+def _as_batch(table: Any, plan: _ColumnPlan) -> Batch:
     x = np.empty((table.num_rows, len(plan.features)), dtype=np.float32)
     with np.errstate(over="ignore"):
-        for place, name in enumerate(plan.numbers):
-            x[:, place] = numbers_of(plain_column(table.column(name)))
+        for index, name in enumerate(plan.numbers):
+            x[:, index] = numbers_of(plain_column(table.column(name)))
     start = len(plan.numbers)
     for name, values in plan.texts.items():
         x[:, start : start + len(values)] = _one_hot(plain_column(table.column(name)), values)
@@ -160,13 +159,13 @@ def _as_batch(table: Any, plan: _Plan) -> Batch:
 
 
 def _one_hot(column: Any, values: list[str]) -> NDArray[np.float32]:
-    """One column a value; NaN in all of them where the text is missing."""
+    """One-hot encode a column; NaN in all columns where the text is missing."""
     from pyarrow import array, compute
 
     value_set = array(values, type=column.type)
-    places = compute.fill_null(compute.index_in(column, value_set=value_set), len(values)).to_numpy()
+    indices = compute.fill_null(compute.index_in(column, value_set=value_set), len(values)).to_numpy()
     rows = np.vstack((np.eye(len(values), dtype=np.float32), np.full(len(values), np.nan, dtype=np.float32)))
-    return np.asarray(rows[places])
+    return np.asarray(rows[indices])
 
 
 def _target(table: Any, name: str) -> NDArray[Any] | None:

@@ -1,4 +1,4 @@
-"""CSV and Parquet tables, one row a sample."""
+"""CSV and Parquet tables, one row per sample."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from babysit.data.samples import Samples
 from babysit.records.errors import UserError
 from babysit.records.model_summary import Task
 
-# A text column with at most this many different values is one-hot encoded; more are names, dates or free text, from
-# which a network learns nothing by one-hot columns that are nearly always zero.
+# Text columns with at most this many distinct values are one-hot encoded; more are names, dates or free text, from
+# which nothing is learned by one-hot columns that are nearly always zero.
 MOST_CATEGORIES = 20
-TARGET_NAMES = ("target", "label", "class", "y")  # looked for when the target is not named
+TARGET_NAMES = ("target", "label", "class", "y")  # used when no target is given
 _DELIMITERS = ",;\t|"
-# What pyarrow reads as missing by itself, and the question mark of many older data sets.
+# pyarrow's default null values, and the question mark of many older data sets.
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None")
 
 
 def load_table(
     path: Path, *, target: str | None = None, task: Task | None = None, skip_invalid: bool = False
 ) -> Samples:
-    """Samples of a `.csv`, `.tsv` or `.parquet` file; `target` names the column to predict.
+    """Load samples from a `.csv`, `.tsv` or `.parquet` file; `target` is the column to predict.
 
-    Numbers and truth values become features as they are, text with few different values becomes one-hot columns.
-    Raises UserError that names the column at fault. With `skip_invalid`, rows with missing values, with text among
-    numbers, or with too many or too few values are left out and counted.
+    Numeric and boolean columns become features, text columns with few distinct values are one-hot encoded.
+    Raises UserError naming the invalid column. With `skip_invalid`, rows with missing values, text in numeric columns,
+    or a wrong number of values are left out and counted.
     """
     ragged: list[Any] = []
     is_parquet = path.suffix.lower() in {".parquet", ".pq"}
@@ -58,7 +58,7 @@ def load_table(
         features.extend(labels)
         encoded.extend([name] if len(labels) > 1 or labels[0] != name else [])
     if not columns:
-        raise UserError(f"there is no column beside the target {chosen!r}", where=str(path))
+        raise UserError(f"there is no column except the target {chosen!r}", where=str(path))
     labels_of_target = _target(table.column(chosen), chosen, path)
     samples = make_samples(
         np.concatenate(columns, axis=1),
@@ -68,14 +68,14 @@ def load_table(
         feature_names=tuple(features),
         skip_invalid=skip_invalid,
     )
-    notes = [f"text columns read as one-hot columns: {first_few(encoded)}"] if encoded else []
+    notes = [f"text columns one-hot encoded: {first_few(encoded)}"] if encoded else []
     notes += [f"predicts the column {chosen!r}"] if target is None else []
-    notes += [f"left out: {skipped} rows with missing, unreadable, too many or too few values"] if skipped else []
+    notes += [f"left out: {skipped} rows with missing, invalid, too many or too few values"] if skipped else []
     return replace(samples, skipped=samples.skipped + skipped, notes=(*samples.notes, *notes))
 
 
 def pyarrow_module() -> Any:
-    """The package pyarrow; raises UserError when it is not installed."""
+    """Import pyarrow; raise UserError if it is not installed."""
     try:
         import pyarrow
     except ImportError as problem:
@@ -106,7 +106,7 @@ def _read_csv(path: Path, ragged: list[Any] | None) -> Any:
             raise UserError("this is not a text file", where=str(path), do="Give comma-separated text in UTF-8")
         table = csv.read_csv(
             path,
-            # One block for the whole file: the type of a column is decided by all of its rows, not by the first ones.
+            # One block for the whole file: column types depend on all rows, not on the first ones.
             read_options=csv.ReadOptions(block_size=min(path.stat().st_size + 1, 2**31 - 1)),
             parse_options=csv.ParseOptions(
                 delimiter=delimiter(start),
@@ -119,7 +119,7 @@ def _read_csv(path: Path, ragged: list[Any] | None) -> Any:
         raise UserError(
             f"this is not a readable table: {first_line(problem)}",
             where=str(path),
-            do="Give text in UTF-8 with one line of column names and as many values in every row",
+            do="Give text in UTF-8 with one header line and equally many values in every row",
         ) from problem
 
 
@@ -129,36 +129,36 @@ def _skip(row: Any, ragged: list[Any]) -> str:
 
 
 def _validated(table: Any) -> Any:
-    """The table, once its values and the names of its columns are known to be what they claim, UTF-8 above all."""
+    """Return the table after validating its values and column names, especially their UTF-8."""
     table.validate(full=True)
     _ = table.column_names
     return table
 
 
 def delimiter(start: bytes) -> str:
-    """What separates the values, by what the first line holds most of."""
+    """Return the most frequent delimiter of the first line."""
     header = start.split(b"\n", 1)[0].decode("utf-8", errors="replace")
     return max(_DELIMITERS, key=header.count)
 
 
 def first_line(problem: Exception) -> str:
-    """The first line of what an exception says."""
+    """Return the first line of an exception's message."""
     text = str(problem).splitlines()
     return text[0][:200] if text else type(problem).__name__
 
 
 def refuse_layout(names: list[str], rows: int, path: Path) -> None:
-    """Raise UserError for no rows, names that occur twice, and numbers instead of names."""
+    """Raise UserError for no rows, duplicate names, and numbers instead of names."""
     if rows == 0:
         raise UserError(f"the table has {len(names)} columns and no rows", where=str(path), do="Give at least one row")
     twice = [f"{name!r:.60}" for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f"several columns have the same name: {first_few(twice)}", where=str(path), do="Rename them")
-    if all(_is_number(name) for name in names) and names != [str(place) for place in range(len(names))]:
+    if all(_is_number(name) for name in names) and names != [str(index) for index in range(len(names))]:
         raise UserError(
-            f"the first line holds numbers ({', '.join(names[:3])}, …) instead of column names",
+            f"the first line contains numbers ({', '.join(names[:3])}, …) instead of column names",
             where=str(path),
-            do="Add a line with the names of the columns",
+            do="Add a header line with the column names",
         )
 
 
@@ -171,19 +171,19 @@ def _is_number(text: str) -> bool:
 
 
 def guess_target(names: list[str], path: Path) -> str:
-    """The one column with a name that targets have; raises UserError otherwise."""
+    """Return the only column with a usual target name; raise UserError otherwise."""
     likely = [name for name in names if name.strip().lower() in TARGET_NAMES]
     if len(likely) == 1:
         return likely[0]
     raise UserError(
-        "which column is to be predicted is not given",
+        "no target column is given",
         where=str(path),
-        do=f"Name it as the target. The columns are {listing(names)}",
+        do=f"Give it as the target. The columns are {listing(names)}",
     )
 
 
 def refuse_unknown(target: str, names: list[str], path: Path) -> None:
-    """Raise UserError that names the column that was probably meant."""
+    """Raise UserError with the closest column name."""
     lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(target.lower(), list(lower), n=1, cutoff=0.5)
     hint = f"Did you mean {lower[near[0]]!r}? " if near else ""
@@ -193,34 +193,34 @@ def refuse_unknown(target: str, names: list[str], path: Path) -> None:
 
 
 def listing(names: list[str]) -> str:
-    """The names of a table's columns, the first twenty of them."""
+    """List the column names, up to twenty."""
     shown = ", ".join(f"{name!r:.60}" for name in names[:20])
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def plain_column(column: Any) -> Any:
-    """The column without dictionary encoding (Parquet's categories)."""
+    """Return the column without dictionary encoding (Parquet's categories)."""
     from pyarrow import types
 
     return column.cast(column.type.value_type) if types.is_dictionary(column.type) else column
 
 
 def is_text(column: Any) -> bool:
-    """Whether a column holds text."""
+    """Check whether a column contains text."""
     from pyarrow import types
 
     return bool(types.is_string(column.type) or types.is_large_string(column.type))
 
 
 def is_bytes(column: Any) -> bool:
-    """Whether a column holds bytes: text that is not UTF-8."""
+    """Check whether a column contains bytes: text that is not UTF-8."""
     from pyarrow import types
 
     return bool(types.is_binary(column.type) or types.is_large_binary(column.type))
 
 
 def numbers_of(column: Any) -> NDArray[np.float64] | None:
-    """The values of a numeric column with NaN where one is missing, or None for a column of another type."""
+    """Return the values of a numeric column with NaN for nulls, or None for another type."""
     from pyarrow import float64, types
 
     kind = column.type
@@ -233,7 +233,7 @@ def numbers_of(column: Any) -> NDArray[np.float64] | None:
 
 
 def _without_stray_text(table: Any, target: str, path: Path, *, skip_invalid: bool) -> Any:
-    """The table with columns of numbers that hold some text as numbers; refused, unless such rows may be left out."""
+    """Convert numeric columns that contain some text; raise UserError unless such rows may be left out."""
     typed: dict[str, bool] = {}
     for name in table.column_names:
         plain = plain_column(table.column(name))
@@ -247,7 +247,7 @@ def _without_stray_text(table: Any, target: str, path: Path, *, skip_invalid: bo
 
 
 def _feature(column: Any, name: str, path: Path) -> tuple[NDArray[Any], list[str]]:
-    """Values of shape (rows, columns made of it) and the name of each column."""
+    """Return values of shape (rows, feature columns) and the name of each feature column."""
     plain = plain_column(column)
     numbers = numbers_of(plain)
     if numbers is not None:
@@ -261,16 +261,16 @@ def _feature(column: Any, name: str, path: Path) -> tuple[NDArray[Any], list[str
             do="Fill them in (for example with the word unknown) or remove these rows or the column",
         )
     values = plain.to_numpy().astype(str)
-    distinct, places = np.unique(values, return_inverse=True)
+    distinct, indices = np.unique(values, return_inverse=True)
     if len(distinct) > MOST_CATEGORIES:
         examples = ", ".join(f"{str(value)!r:.30}" for value in distinct[:3])
         raise UserError(
-            f"the text column {name!r:.60} has {len(distinct)} different values ({examples}, …); "
+            f"the text column {name!r:.60} has {len(distinct)} distinct values ({examples}, …); "
             f"up to {MOST_CATEGORIES} can be one-hot encoded",
             where=str(path),
-            do="Remove the column, or turn it into numbers or into fewer categories",
+            do="Remove the column, or convert it to numbers or to fewer categories",
         )
-    return np.eye(len(distinct))[places], [f"{name}={value}" for value in distinct]
+    return np.eye(len(distinct))[indices], [f"{name}={value}" for value in distinct]
 
 
 def _target(column: Any, name: str, path: Path) -> NDArray[Any]:
@@ -293,10 +293,10 @@ def refuse_type(column: Any, name: str, path: Path) -> NoReturn:
     """Raise UserError for values that are neither numbers nor text."""
     if is_bytes(column):
         raise UserError(
-            f"the column {name!r:.60} holds bytes that are no UTF-8 text", where=str(path), do="Save the table as UTF-8"
+            f"the column {name!r:.60} contains bytes that are not UTF-8", where=str(path), do="Save the table as UTF-8"
         )
     raise UserError(
-        f"the column {name!r:.60} holds values of type {column.type}, which are neither numbers nor text",
+        f"the column {name!r:.60} contains values of type {column.type}, which are neither numbers nor text",
         where=str(path),
-        do="Turn them into numbers or remove the column",
+        do="Convert them to numbers or remove the column",
     )

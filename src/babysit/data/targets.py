@@ -1,4 +1,4 @@
-"""Targets that pass by: counts of classes, or mean and variance, without knowing beforehand which they are."""
+"""Streaming target statistics for classification or regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from babysit.data.labels import are_classes, label_of
 from babysit.data.moments import Moments, merged, moments
 
-MOST_DISTINCT: Final = 100_000  # different targets whose counts are kept; beyond them they are no classes
+MOST_DISTINCT: Final = 100_000  # distinct targets that are counted; with more they are not classes
 
 
 @final
@@ -23,11 +23,11 @@ class Targets:
         self.samples = 0
         self.missing = 0  # NaN, infinite or empty
         self.moments: Moments | None = None  # of numbers
-        self.counts: Counter[Any] | None = Counter()  # of single targets, by value; None when there are too many
+        self.counts: Counter[Any] | None = Counter()  # of single targets by value; None with too many distinct values
         self.text = False
 
     def add(self, y: NDArray[Any]) -> None:
-        """Targets of some more samples: text or numbers, of shape (samples,) or (samples, columns)."""
+        """Add targets: text or numbers, of shape (samples,) or (samples, columns)."""
         self.samples += len(y)
         if y.ndim == 2:
             self.counts = None
@@ -46,18 +46,18 @@ class Targets:
 
 
 def _counted(y: NDArray[Any]) -> dict[Any, int]:
-    """How often each value occurs."""
+    """Count the occurrences of each value."""
     if y.dtype.kind in "iuf" and len(y) and 0 <= y.min() <= y.max() < MOST_DISTINCT:
-        places = y.astype(np.int64)
-        if y.dtype.kind != "f" or np.array_equal(places, y):  # whole numbers: several times faster than sorting
-            times = np.bincount(places)
+        integers = y.astype(np.int64)
+        if y.dtype.kind != "f" or np.array_equal(integers, y):  # integers: several times faster than sorting
+            times = np.bincount(integers)
             return {int(value): int(times[value]) for value in np.flatnonzero(times)}
     values, times = np.unique(y, return_counts=True)
     return dict(zip(values.tolist(), times.tolist(), strict=True))
 
 
 def class_names(splits: Sequence[Targets]) -> tuple[str, ...]:
-    """The classes that the targets of all splits name, in order; none when they are quantities."""
+    """Return the sorted classes in the targets of all splits; empty for quantities."""
     total: Counter[Any] = Counter()
     for targets in splits:
         if targets.counts is None:
@@ -68,12 +68,12 @@ def class_names(splits: Sequence[Targets]) -> tuple[str, ...]:
     if any(targets.text for targets in splits):
         return tuple(sorted({label_of(value) for value in total}))
     values = np.array(sorted(total))
-    whole = np.array_equal(values, np.round(values))
-    return tuple(label_of(value) for value in values) if whole and are_classes(values, total.total()) else ()
+    integral = np.array_equal(values, np.round(values))
+    return tuple(label_of(value) for value in values) if integral and are_classes(values, total.total()) else ()
 
 
 def class_counts(targets: Targets, names: Sequence[str]) -> tuple[int, ...]:
-    """How many samples each class has."""
+    """Count the samples of each class."""
     by_name: Counter[str] = Counter()
     for value, count in (targets.counts or {}).items():
         by_name[label_of(value)] += count
@@ -81,7 +81,7 @@ def class_counts(targets: Targets, names: Sequence[str]) -> tuple[int, ...]:
 
 
 def mean_and_variance(targets: Targets, counts: Sequence[int]) -> tuple[float, float]:
-    """Of class indices, when there are classes, else of the targets themselves (averaged over columns)."""
+    """Return mean and variance of the class indices, or of the targets (averaged over columns)."""
     if counts:
         indices, total = np.arange(len(counts)), max(1, sum(counts))
         mean = float((indices * counts).sum() / total)

@@ -1,4 +1,4 @@
-"""Image files decoded by worker processes, in order, with only a few groups in memory at a time."""
+"""Parallel decoding of image files, in order, with only a few groups in memory at a time."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from babysit.records.errors import UserError
 
 Group = tuple[Sequence[ImageFile], Sequence[DecodedImage]]
 
-_GROUP: Final = 256  # files handed to a worker at a time: enough that the handing over costs little
-# …and this many bytes of them: photographs are about ten times larger when decoded, which is 20 MB a group.
+_GROUP: Final = 256  # files passed to a worker at a time: enough to make the overhead negligible
+# …and this many bytes: photographs are about ten times larger when decoded, which is 20 MB per group.
 _GROUP_BYTES: Final = 2**21
-# Below this many files a process takes longer to start than to decode them (0.1 ms for a small JPEG).
+# With fewer files, starting a process takes longer than decoding them (0.1 ms for a small JPEG).
 _WORTH_A_PROCESS: Final = 2000
 _MOST_WORKERS: Final = 8
 
 
 def decoded(files: Iterable[ImageFile], *, workers: int | None = None) -> Iterator[Group]:
-    """Groups of files and their pictures, in the order of the files.
+    """Yield groups of files and their decoded images, in the order of the files.
 
-    `workers` is the number of processes; 0 decodes in this one. Without it, as many as there are cores, and none for
-    few files.
+    `workers` is the number of processes; 0 decodes in this process. Default: the number of cores, and none for few
+    files.
     """
-    pillow()  # a missing package is told here, not by a worker
+    pillow()  # report a missing package here, not in a worker
     groups = _grouped(files)
     if workers is None:
         begin = list(islice(groups, -(-_WORTH_A_PROCESS // _GROUP)))
@@ -48,7 +48,7 @@ def decoded(files: Iterable[ImageFile], *, workers: int | None = None) -> Iterat
             yield from _in_order(groups, pool, waiting_most=2 * workers)
         except BrokenProcessPool as problem:
             raise UserError(
-                "a process that decodes images ended unexpectedly", do="Was memory short? Try again with fewer at once"
+                "a process that decodes images ended unexpectedly", do="If memory is short, use fewer workers"
             ) from problem
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -82,7 +82,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        return 0  # told when it is read
+        return 0  # reported when the file is read
 
 
 def _cores() -> int:
@@ -91,8 +91,8 @@ def _cores() -> int:
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """Forked processes on Linux, as torch's DataLoader has them: they need no `if __name__ == "__main__"` in scripts.
+    """Fork on Linux, like torch's DataLoader: scripts then need no `if __name__ == "__main__"`.
 
-    The children only decode; they take no lock that a thread of this process may have held.
+    The children only decode; they use no lock that a thread of this process may hold.
     """
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
