@@ -102,7 +102,7 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(name, kind, tmp_
 def test_a_file_beyond_all_measure_is_refused_before_it_is_read(tmp_path, monkeypatch):
     write_run(RunFile(run=full_run("a")), tmp_path / "run.json")
     monkeypatch.setattr(run_file, "MOST_BYTES", 10)
-    with pytest.raises(UserError, match="at most 10 are read"):
+    with pytest.raises(UserError, match="the limit is 10"):
         read_run(tmp_path / "run.json")
 
 
