@@ -80,7 +80,7 @@ def test_many_small_rows_become_few_segments(tmp_path: Path) -> None:
 
 
 def test_a_long_run_is_gathered_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_module, "_GATHER_SEGMENTS", 10)
+    monkeypatch.setattr(sink_module, "_MERGE_SEGMENTS", 10)
     with Store(str(tmp_path)) as store:
         writer = store.open_writer(Run(id="a"))
         for step in range(95):
