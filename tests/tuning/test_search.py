@@ -344,8 +344,8 @@ def test_an_unknown_optimizer_in_the_space_is_refused_before_the_search():
     [
         ("lr=1e-3..1e-1 optimizer=sgd,nesterov momentum=0,0.9", "nesterov needs a momentum above 0"),
         ("lr=1e-3..1e-1 batch_size=0,32", "batch_size is 0"),
-        ("lr=0.1,inf", "learning rate is inf"),
-        ("lr=0.1,fast", "learning rate is 'fast'"),
+        ("lr=0.1,inf", "lr is inf"),
+        ("lr=0.1,fast", "lr is 'fast'"),
         ("lr=0.1,nan", "NaN is not a value"),
     ],
 )
@@ -367,7 +367,7 @@ def test_the_importance_names_the_hyperparameter_that_decides():
     result = search_blobs(Space({"lr": Range(1e-5, 1e-1), "weight_decay": Range(1e-9, 1e-5)}), settings)
     assert next(iter(result.importance)) == "lr"
     assert result.importance["lr"] > 0.8
-    assert any("hyperparameter importance in the coarse stage: learning rate" in note for note in result.notes)
+    assert any("hyperparameter importance in the coarse stage: lr " in note for note in result.notes)
 
 
 def test_the_importance_of_a_hyperparameter_that_only_some_trials_have_is_left_out():

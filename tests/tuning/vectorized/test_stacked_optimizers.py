@@ -115,7 +115,7 @@ def test_a_member_that_is_not_a_number_leaves_the_others_alone():
         ({"optimizer": "nesterov", "momentum": 0.0}, "nesterov"),
         ({"beta1": 1.5}, "beta1"),
         ({"beta2": -0.1}, "beta2"),
-        ({"lr": float("nan")}, "learning rate is nan"),
+        ({"lr": float("nan")}, "lr is nan"),
         ({"lr": -1.0}, "lr"),
         ({"batch_size": 0}, "batch_size"),
         ({"grad_clip_norm": -1.0}, "grad_clip_norm"),
