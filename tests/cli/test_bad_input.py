@@ -178,7 +178,7 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(capsys, folder):
     ("words", "said"),
     [
         (("run",), "babysit run digits"),
-        (("run", "digits", "--resume"), "that you began here"),
+        (("run", "digits", "--resume"), "that you started here"),
         (("run", "--resume"), "no interrupted run"),
         (("run", "--resume", "2020"), "no run"),
         (("runs", "2020"), "no run"),

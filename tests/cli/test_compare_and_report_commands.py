@@ -24,7 +24,7 @@ def test_two_runs_are_compared_as_text_on_standard_output(call, kept):
     code, out, err = call("compare", kept[0], kept[1])
     assert (code, err) == (0, "")
     assert out.startswith("B has problems.")
-    assert "Differs: network" in out
+    assert "Differences: model" in out
 
 
 def test_beginnings_of_ids_and_latest_name_runs(call, kept):
@@ -45,7 +45,7 @@ def test_the_page_is_written_beside_the_runs_or_where_it_is_asked_for(call, kept
     assert (tmp_path / out.strip()).read_text().startswith("<!doctype html>")
     code, out, _ = call("compare", kept[0], kept[1], "--output", "sides.txt")
     assert (code, out) == (0, "sides.txt\n")
-    assert "Outcome" in (tmp_path / "sides.txt").read_text()
+    assert "Results" in (tmp_path / "sides.txt").read_text()
 
 
 @pytest.mark.parametrize(
