@@ -283,7 +283,7 @@ def test_every_outlet_says_the_same(scenario, call, tmp_path):
     assert headline in page
     assert str(scenario.verdict).upper() in page
     assert (line.verdict, line.status) == (scenario.verdict, scenario.status)
-    row = flat(fragments.of_runs([line], kept=1)["rows"])
+    row = flat(fragments.of_runs([line], total=1)["rows"])
     assert (line.root_cause or str(scenario.verdict)) in row
     assert str(scenario.status) in row
     for wanted in Verdict:

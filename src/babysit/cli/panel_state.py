@@ -54,9 +54,9 @@ def panel_height(columns: int, rows: int) -> int:
 class PanelState:
     """Rolling state of the panel, in bounded memory."""
 
-    def __init__(self, name: str, began: float) -> None:
+    def __init__(self, name: str, started: float) -> None:
         self.name = name
-        self.began = began
+        self.started = started
         self.steps = 0
         self.last: dict[str, float] = {}
         self.losses: list[float] = []
@@ -150,7 +150,7 @@ def _loss_line(state: PanelState, width: int, *, plain: bool) -> Text:
 
 
 def _numbers(state: PanelState) -> list[tuple[str, str]]:
-    seconds = int(time.monotonic() - state.began)
+    seconds = int(time.monotonic() - state.started)
     pairs = [("step", f"{state.steps:,}"), ("time", f"{seconds // 60}:{seconds % 60:02d}")]
     for name, words, write in (
         (VAL_LOSS, "validation", number),

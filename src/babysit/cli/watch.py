@@ -63,21 +63,21 @@ def watch(
 
     code = read_script(script)  # reject an unreadable script before a run is saved
     with open_store(settings, anywhere=True) as run_store, contextlib.ExitStack() as drawn:
-        began = begin_run("watch", {"source": script})
+        started = begin_run("watch", {"source": script})
         requested = live or (False if no_live else None)
         writer = drawn.enter_context(
-            panel(run_store.open_writer(began), requested=requested, name=began.name, overhead=share)
+            panel(run_store.open_writer(started), requested=requested, name=started.name, overhead=share)
         )
 
         def ended(watched: Run) -> Run:
             drawn.close()  # restore the terminal
-            run = judged(msgspec.structs.replace(watched, id=began.id, created=began.created), settings)
+            run = judged(msgspec.structs.replace(watched, id=started.id, created=started.created), settings)
             run_store.save(run)
             _show(run, json, store=run_store.option)
             return run
 
         outcome = run_script(
-            script, arguments, code=code, overhead=share, name=began.name, writer=writer, ended=ended, last=True
+            script, arguments, code=code, overhead=share, name=started.name, writer=writer, ended=ended, last=True
         )
     found = 0 if outcome.forked or outcome.exit_code else _exit_code(outcome.run, settings, rule_options)
     return partial(exit_process, outcome.error, outcome.exit_code or found)

@@ -47,10 +47,10 @@ class Babysit(Callback):
         if not trainer.is_global_zero:
             return
         self._store = Store(self._url)
-        began = Run(id=new_run_id(), name=self._name or type(pl_module).__name__, kind="watch")
-        writer = self._store.open_writer(began)
-        self._watch = watch(pl_module, overhead=self._overhead, name=began.name, writer=writer).start()
-        self.run = began
+        started = Run(id=new_run_id(), name=self._name or type(pl_module).__name__, kind="watch")
+        writer = self._store.open_writer(started)
+        self._watch = watch(pl_module, overhead=self._overhead, name=started.name, writer=writer).start()
+        self.run = started
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the metrics that the module logged."""
