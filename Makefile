@@ -7,7 +7,7 @@ CASES ?= ../shared/cases
 # A copy of CIFAR-10 for the lecture's experiments; scikit-learn's digits where it is absent.
 EXAMPLES_DATA ?= ../shared/data/cifar10-jpeg.tar.xz
 
-.PHONY: run system test check lint types imports tests docs lowest bench bench-search screenshots score examples clean
+.PHONY: run system test fast coverage check lint types imports tests docs lowest bench bench-search screenshots score examples clean
 
 run: $(STAMP)
 	$(BIN)/babysit run digits
@@ -39,6 +39,18 @@ imports: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m tools.documents --check
+
+# What needs no process, no training and no drawing, of the rooms that judge, keep and show: for while one writes.
+FAST := -m "not slow and not drawing and not server and not browser and not cluster and not cases" \
+	tests/records tests/analysis tests/rules tests/plots tests/reporting
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest -n 0 $(FAST)
+
+# Lines and branches of the pure rooms that their own tests do not reach.
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -n 0 -m "not slow" tests/records tests/analysis tests/rules \
+		--cov=babysit.records --cov=babysit.analysis --cov=babysit.rules
 
 tests: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

@@ -30,6 +30,7 @@ def test_every_figure_file_is_listed_in_the_catalogue():
     assert figures == {plot.name for plot in PLOTS + COMPARED}
 
 
+@pytest.mark.drawing
 @pytest.mark.parametrize("name", RUNS)
 def test_every_figure_is_valid_vega_lite_and_strict_json(name):
     run = RUNS[name]()
@@ -96,6 +97,7 @@ def test_an_empty_run_shows_no_figure_and_each_one_says_what_it_needs():
     assert all(plot.needs for plot in PLOTS)
 
 
+@pytest.mark.drawing
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 1e308, -1e308, 5e-324])
 def test_a_run_whose_every_number_is_extreme_still_draws(value):
     run = synthetic_runs.healthy_run()
@@ -133,6 +135,7 @@ def test_a_run_whose_every_number_is_extreme_still_draws(value):
             assert plot.describe(numbers)
 
 
+@pytest.mark.drawing
 def test_a_run_of_one_step_still_draws():
     run = synthetic_runs.healthy_run()
     one = Curves(series={name: Series(steps=s.steps[:1], values=s.values[:1]) for name, s in run.curves.series.items()})

@@ -26,6 +26,7 @@ def with_loss(values):
     return Run(id="x", curves=Curves(series={"train/loss": series}))
 
 
+@pytest.mark.drawing
 def test_figures_of_two_and_of_six_runs_are_valid_vega_lite_and_strict_json():
     runs = [
         synthetic_runs.healthy_run(),
@@ -86,6 +87,7 @@ def test_runs_sampled_at_different_steps_are_compared_over_the_steps_that_both_r
     np.testing.assert_allclose(numbers.tables["gradient_rms"], [[2.0] * 4])
 
 
+@pytest.mark.drawing
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, 1e-300])
 def test_extreme_layers_draw_or_are_left_out(value):
     plain = run_of({"gradient_rms": np.ones((4, 2))}, np.arange(4), ("a", "b"))
@@ -97,6 +99,7 @@ def test_extreme_layers_draw_or_are_left_out(value):
             assert difference.describe(numbers)
 
 
+@pytest.mark.drawing
 def test_a_thousand_layers_stay_small():
     run = synthetic_runs.deep_run(layers=1000, steps=10_000)
     numbers = difference.numbers([run, msgspec.structs.replace(run, id="other")])

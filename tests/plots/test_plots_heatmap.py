@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import pytest
 
 from babysit.plots import heatmap
 from babysit.records.layer_metrics import LayerMetrics
@@ -75,6 +76,7 @@ def test_statistics_that_were_never_measured_are_not_offered():
     assert options == ["gradient_rms", "update_ratio", "dead", "activation_std"]
 
 
+@pytest.mark.drawing
 def test_a_thousand_layers_over_ten_thousand_steps_stay_small():
     numbers = heatmap.numbers(synthetic_runs.deep_run(layers=1000, steps=10_000))
     assert len(numbers.folds) <= 60

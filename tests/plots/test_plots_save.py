@@ -18,6 +18,7 @@ def figure():
     return search_importance.draw(search_importance.numbers(synthetic_runs.search_run()))
 
 
+@pytest.mark.drawing
 def test_a_png_has_the_width_asked_for(figure, tmp_path):
     content = save(figure, tmp_path / "new" / "figure.png", title="Search", scale=1.0).read_bytes()
     assert content.startswith(b"\x89PNG")
@@ -26,6 +27,7 @@ def test_a_png_has_the_width_asked_for(figure, tmp_path):
     assert height > 60
 
 
+@pytest.mark.drawing
 def test_an_svg_is_well_formed_and_its_ink_follows_the_background(figure, tmp_path):
     path = save(figure, tmp_path / "figure.svg", title="<b> & 'quotes'", dark=True)
     written = path.read_text()

@@ -138,6 +138,7 @@ def test_what_watching_cost_says_whether_it_kept_its_budget():
     assert overhead.numbers(msgspec.structs.replace(run, overhead=None)) is None
 
 
+@pytest.mark.drawing
 def test_figures_show_in_notebooks_as_they_are():
     run = synthetic_runs.healthy_run()
     for plot in PLOTS:

@@ -30,6 +30,7 @@ def test_every_line_differs_by_dash_and_shape_as_well_as_colour():
     assert len(COLOURS) == len({*map(tuple, DASHES)}) == len(set(SHAPES))
 
 
+@pytest.mark.drawing
 @given(st.floats(-30, 30), st.floats(0, 60))
 def test_a_logarithmic_axis_has_labels_within_its_scale_and_not_too_many(start, decades):
     low, high = 10**start, 10 ** (start + decades)

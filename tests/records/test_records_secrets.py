@@ -166,6 +166,7 @@ def test_no_secret_is_left_in_a_command(told):
     assert command_without_secrets(hidden) == hidden  # nothing is masked twice
 
 
+@pytest.mark.slow
 @given(told=told())
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_secret_comes_out_of_a_run_that_was_kept_whole(told, tmp_path_factory):

@@ -16,6 +16,8 @@ from babysit.records.run import Run
 from babysit.reporting.report import report
 from babysit.testing import synthetic_runs
 
+pytestmark = pytest.mark.drawing
+
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 MEGABYTE = 1_000_000
 

@@ -26,6 +26,8 @@ from babysit.testing import synthetic_runs
 from babysit.testing.synthetic_runs import losses
 from tools.postgres_server import postgres_programs, postgres_server
 
+pytestmark = pytest.mark.drawing
+
 
 def read(stream, until):
     """The events of a stream, up to the one in which `until` stands."""

@@ -13,6 +13,8 @@ from babysit.reporting.live.access import AccessPolicy
 from babysit.store.store import Store
 from babysit.testing.synthetic_runs import full_run, healthy_run, hostile_names_run
 
+pytestmark = pytest.mark.drawing
+
 TOKEN = "a-token-of-some-length"
 
 
