@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from babysit.monitor.watch import watch
+from babysit.monitor.monitor import watch
 
 LOG_EVERY = 100  # steps between two histograms of wandb.watch
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from babysit.data.sources import load_data
     from babysit.experiments.check import check
     from babysit.fixes.try_fixes import try_fixes
-    from babysit.monitor.watch import watch
+    from babysit.integrations.hosts.loop import watch
     from babysit.nn.builders import cnn, mlp
     from babysit.nn.initialize import initialize_
     from babysit.nn.preprocess import Center, Standardize
@@ -49,7 +49,7 @@ _HOMES = {
     "report": "babysit.reporting.report",
     "search": "babysit.tuning.search",
     "try_fixes": "babysit.fixes.try_fixes",
-    "watch": "babysit.monitor.watch",
+    "watch": "babysit.integrations.hosts.loop",
 }
 
 __all__ = [  # noqa: RUF022  the order is the order of a training

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.curves import TRAIN_LOSS, VAL_ACCURACY, VAL_LOSS
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,7 @@ def test_lightning_logs_what_is_recorded(micro_batches: int) -> None:
 
     torch.manual_seed(0)
     module = Module()
-    with warnings.catch_warnings(), babysit.watch() as watching:
+    with warnings.catch_warnings(), Monitor() as watching:
         warnings.simplefilter("ignore")
         lightning.Trainer(
             max_epochs=5, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
@@ -97,7 +97,7 @@ def test_the_trainer_of_hugging_face_logs_what_is_recorded(micro_batches: int, t
         gradient_accumulation_steps=micro_batches, learning_lr=1e-2, logging_steps=1, eval_strategy="steps",
         eval_steps=4, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True,
     )  # fmt: skip
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         trainer = transformers.Trainer(model, arguments, train_dataset=rows[:160], eval_dataset=rows[160:])
         trainer.train()
     history, run = trainer.state.log_history, watching.run

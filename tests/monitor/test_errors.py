@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import babysit
 from babysit.monitor import environment, metric_collector
 from babysit.monitor.errors import ErrorBoundary
+from babysit.monitor.monitor import Monitor
 
 INPUTS = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
 
@@ -109,7 +109,7 @@ def test_what_a_handler_of_signals_raises_while_we_measure_reaches_the_training(
     before = signal.signal(signal.SIGUSR1, handle)
     try:
         model = nn.Linear(4, 2)
-        with pytest.raises(TimeIsUpError), babysit.watch(model):
+        with pytest.raises(TimeIsUpError), Monitor(model):
             model(INPUTS)
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -124,7 +124,7 @@ def test_errors_of_the_user_pass_unchanged_through_all_that_we_stand_around() ->
 
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         with pytest.raises(RuntimeError) as caught:
             optimizer.step(raises)
         assert caught.value is mine
@@ -147,7 +147,7 @@ def test_a_watch_begins_whatever_the_machine_and_the_model_answer(monkeypatch: p
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monkeypatch.setattr(environment.torch.cuda, "is_available", fails)
     monkeypatch.setattr(model, "named_modules", fails)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(3):
             optimizer.zero_grad()
             F.mse_loss(model(INPUTS), INPUTS[:, :2]).backward()
@@ -169,7 +169,7 @@ class Broken:
 def test_a_writer_that_fails_costs_the_training_nothing() -> None:
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer, writer=Broken()) as watching:
+    with Monitor(model, optimizer, writer=Broken()) as watching:
         for _ in range(3):
             optimizer.zero_grad()
             F.mse_loss(model(INPUTS), INPUTS[:, :2]).backward()
@@ -182,7 +182,7 @@ def test_a_writer_that_fails_costs_the_training_nothing() -> None:
 def test_resuming_twice_hears_once() -> None:
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         watching.resume()
         watching.resume()
         F.mse_loss(model(INPUTS), INPUTS[:, :2]).backward()

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 from babysit.records.verdict import Missing, Verdict
 
@@ -65,7 +65,7 @@ def events(run: Run) -> set[str]:
 @pytest.mark.parametrize("output", [infinite_input, lost_weight, root_of_negatives])
 def test_a_loss_that_is_not_finite_and_gets_no_backward_is_a_problem(output: Break, steps: int) -> None:
     training = Training()
-    with babysit.watch(training.model, training.optimizer) as watching:
+    with Monitor(training.model, training.optimizer) as watching:
         for number in range(100):
             loss = training.loss(output if number == steps else forward)
             if not torch.isfinite(loss):
@@ -89,7 +89,7 @@ def test_a_pass_without_a_step_whose_loss_is_gone_makes_the_verdict_inconclusive
                 return
             training.step(loss)
 
-    with babysit.watch(training.model, training.optimizer) as watching:
+    with Monitor(training.model, training.optimizer) as watching:
         train()
     run = watching.run
     assert (run.verdict, run.missing, events(run)) == (
@@ -101,7 +101,7 @@ def test_a_pass_without_a_step_whose_loss_is_gone_makes_the_verdict_inconclusive
 
 def test_parameters_that_are_not_finite_after_the_last_step_are_a_problem() -> None:
     training = Training()
-    with babysit.watch(training.model, training.optimizer) as watching:
+    with Monitor(training.model, training.optimizer) as watching:
         for _ in range(STEPS):
             training.step(training.loss())
         with torch.no_grad():
@@ -132,7 +132,7 @@ def predicted_with_gradient(training: Training) -> None:
 )
 def test_what_a_sound_program_does_after_its_last_step_changes_nothing(after: Callable[[Training], None]) -> None:
     training = Training()
-    with babysit.watch(training.model, training.optimizer) as watching:
+    with Monitor(training.model, training.optimizer) as watching:
         for _ in range(STEPS):
             training.step(training.loss())
         after(training)
@@ -141,7 +141,7 @@ def test_what_a_sound_program_does_after_its_last_step_changes_nothing(after: Ca
 
 def test_a_loop_that_also_makes_passes_without_a_step_is_not_asked_for_one_at_its_end() -> None:
     training = Training()
-    with babysit.watch(training.model, training.optimizer) as watching:
+    with Monitor(training.model, training.optimizer) as watching:
         for number in range(STEPS):
             training.step(training.loss())
             if number % 5 == 4:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.operations import LOSSES
 from babysit.records.losses import LOSS_INPUTS, Wants, loss_input
 from babysit.rules.objective.double_softmax import RULE as DOUBLE
@@ -67,7 +68,7 @@ def watched(loss: object) -> babysit.Run:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 48))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(30):
             optimizer.zero_grad()
             loss(model(torch.randn(16, 6)), torch.randint(0, 5, (32,))).backward()  # type: ignore[operator]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 
 wandb = pytest.importorskip("wandb")
 
@@ -47,7 +47,7 @@ def test_both_see_their_own_and_the_weights_stay_the_same(tmp_path, monkeypatch)
         monkeypatch.setattr(run, "_log", lambda data, *a, **k: (logged.extend(data), record(data, *a, **k))[1])
         run.watch(network, log="all", log_freq=5)
         before = hooks(network)
-        with babysit.watch(network, optimizer) as looking:
+        with Monitor(network, optimizer) as looking:
             train(network, optimizer)
         assert hooks(network) == before  # ours are gone, theirs are there
         run.unwatch(network)

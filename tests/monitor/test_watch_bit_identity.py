@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 
 
 class Recurrent(nn.Module):
@@ -92,7 +92,7 @@ def train(build: Callable[[], nn.Module], optimizer_name: str, *, watched: bool,
                 model.train()
 
     if watched:
-        with babysit.watch(model, optimizer) as watching:
+        with Monitor(model, optimizer) as watching:
             loop()
         assert watching.run.overhead is not None
         assert watching.run.overhead.sampled_steps >= 20
@@ -140,7 +140,7 @@ def test_a_crash_inside_the_model_leaves_nothing_behind() -> None:
 
     model = Broken()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(RuntimeError, match="on purpose"), babysit.watch(model, optimizer) as watching:
+    with pytest.raises(RuntimeError, match="on purpose"), Monitor(model, optimizer) as watching:
         model(torch.ones(1, 2))
     assert watching.run.status == "crashed"
     assert torch._C._len_torch_function_stack() == 0
@@ -151,7 +151,7 @@ def test_a_users_own_mode_that_ends_inside_a_sampled_step_takes_only_itself_away
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with torch.device("meta"):
-        watching = babysit.watch(model, optimizer)
+        watching = Monitor(model, optimizer)
         watching.start()
     assert torch.ones(1).device.type == "cpu"
     model(torch.ones(3, 2)).sum().backward()

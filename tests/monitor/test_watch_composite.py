@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.model_summary import Objective
 
 STEPS = 60
@@ -21,7 +22,7 @@ def watched(loss_of: Loss, *, steps: int = STEPS) -> babysit.Run:
     model, extra = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 3)), nn.Parameter(torch.zeros(()))
     optimizer = torch.optim.Adam([*model.parameters(), extra], lr=0.02)
     x, mix = torch.randn(128, 6), torch.randn(6, 3)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(steps):
             optimizer.zero_grad()
             loss_of(model(x), x @ mix, extra).backward()
@@ -85,7 +86,7 @@ def test_the_moments_of_the_target_are_of_all_batches_seen() -> None:
     torch.manual_seed(0)
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(8):
             optimizer.zero_grad()
             F.mse_loss(model(torch.randn(16, 2)), torch.full((16, 1), float(step % 2))).backward()

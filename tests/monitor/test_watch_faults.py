@@ -29,6 +29,7 @@ import babysit
 import babysit.metrics
 import babysit.monitor
 from babysit.monitor import model_summary, online_judge, record_buffer, schedule, session, step_counting, torch_events
+from babysit.monitor.monitor import Monitor
 from babysit.records.curves import Curves
 from babysit.records.finding import Finding
 from babysit.records.layer_metrics import LayerMetrics
@@ -192,7 +193,7 @@ def run(training: Callable[[Network, Any], None], tracer: Any = None) -> tuple[s
         training(model, None)
     else:
         torch_events._installed.clear()  # made again, so that making them may fail too
-        watching = babysit.watch(model if training is usual else None, overhead=1.0, writer=Kept())
+        watching = Monitor(model if training is usual else None, overhead=1.0, writer=Kept())
         before = sys.gettrace()
         sys.settrace(tracer)
         threading.settrace(tracer)

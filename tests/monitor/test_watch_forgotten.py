@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.finding import Finding
 
 CLASSES, SIZE = 8, 24
@@ -37,7 +38,7 @@ def trained(model: nn.Module, held: Iterable[nn.Parameter], *, steps: int = 120,
     torch.manual_seed(0)
     centres = torch.randn(CLASSES, SIZE) * 0.6
     optimizer = torch.optim.Adam(held, lr=3e-3)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(steps):
             labels = torch.randint(CLASSES, (64,))
             x = centres[labels] + torch.randn(64, SIZE)
@@ -104,7 +105,7 @@ def test_tensors_without_any_module_are_the_scripts_own_affair() -> None:
     torch.manual_seed(0)
     weight, bias = torch.randn(SIZE, CLASSES, requires_grad=True), torch.zeros(CLASSES, requires_grad=True)
     optimizer = torch.optim.SGD([weight], lr=0.1)
-    with babysit.watch(optimizer=optimizer) as watching:
+    with Monitor(optimizer=optimizer) as watching:
         for _ in range(40):
             optimizer.zero_grad()
             F.cross_entropy(torch.randn(32, SIZE) @ weight + bias, torch.randint(CLASSES, (32,))).backward()
@@ -139,7 +140,7 @@ def test_a_whole_network_that_judges_the_output_of_another_is_fixed_on_purpose()
     torch.manual_seed(1)
     maker, judge = nn.Linear(4, 8), nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
     optimizer = torch.optim.Adam(maker.parameters(), lr=0.01)
-    with babysit.watch(optimizer=optimizer) as watching:
+    with Monitor(optimizer=optimizer) as watching:
         for _ in range(60):
             optimizer.zero_grad()
             F.mse_loss(judge(maker(torch.randn(32, 4))), torch.ones(32, 1)).backward()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-import babysit
+from babysit.monitor.monitor import Monitor
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 
@@ -78,7 +78,7 @@ def traces() -> tuple[bool, int, int]:
 def test_a_forked_child_keeps_nothing_of_the_watch(gradients: bool) -> None:
     model, optimizer, train = training(5)
     told, before = Told(), traces()
-    with babysit.watch(model, optimizer, writer=told) as watching:
+    with Monitor(model, optimizer, writer=told) as watching:
         train()
         assert traces() != before
 
@@ -100,18 +100,18 @@ def test_a_forked_child_can_have_a_watch_of_its_own() -> None:
     model, optimizer, train = training(3)
 
     def work() -> object:
-        with babysit.watch(model, optimizer) as own:
+        with Monitor(model, optimizer) as own:
             train()
         return len(own.run.curves.get("train/loss")), traces()
 
-    with babysit.watch(model, optimizer):
+    with Monitor(model, optimizer):
         train()
         assert in_child(work).startswith("(3, (False, 0")
 
 
 def test_workers_of_a_loader_run_without_the_mode() -> None:
     model, optimizer, train = training(1)
-    with babysit.watch(model, optimizer):
+    with Monitor(model, optimizer):
         train()
         assert torch._C._len_torch_function_stack() == 1
         loader = DataLoader(Modes(), batch_size=2, num_workers=1, multiprocessing_context="fork")

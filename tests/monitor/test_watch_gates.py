@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 
 INPUTS = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
@@ -93,7 +93,7 @@ def watched(middle: type[nn.Module]) -> Run:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 8), middle(), nn.Linear(8, 8), middle(), nn.Linear(8, 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(12):
             optimizer.zero_grad()
             F.mse_loss(model(INPUTS), WANTED).backward()

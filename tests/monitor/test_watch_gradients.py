@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 
 INPUTS = torch.randn(32, 6, generator=torch.Generator().manual_seed(0))
@@ -26,7 +26,7 @@ def train(make_gradients: Make) -> tuple[Run, list[float]]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
     optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.1), []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(STEPS):
             losses.append(make_gradients(model, optimizer).item())
             optimizer.step()
@@ -182,7 +182,7 @@ def test_a_gradient_from_elsewhere_is_no_loss_and_that_is_told() -> None:
 def test_a_loss_that_is_logged_by_hand_is_a_loss() -> None:
     model = nn.Linear(6, 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(12):
             watching.log("train/loss", by_transform(model, optimizer).item())
             optimizer.step()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 
 Prepare = Callable[[Tensor], Tensor]
@@ -70,7 +70,7 @@ class Embedded(nn.Module):
 def watched(model: nn.Module, call: Callable[[Tensor], Tensor], prepare: Prepare = lambda x: x) -> Run:
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(12):
             x = batch(32, step)
             optimizer.zero_grad()
@@ -121,7 +121,7 @@ def test_other_ids_are_no_other_scale() -> None:
 def test_an_evaluation_of_training_rows_is_known_by_what_the_network_is_fed(model: nn.Module, calling: Any) -> None:
     call, x = calling(model), batch(64, 0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(5):
             optimizer.zero_grad()
             F.cross_entropy(call(x), (x[:, 0] > 50).long()).backward()
@@ -144,7 +144,7 @@ def test_what_one_network_computes_for_another_is_no_data_that_was_prepared_othe
     decoder = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 6))
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-3)
     train, other = batch(256, 0) / 70, batch(64, 1) / 70
-    with babysit.watch() as w:
+    with Monitor() as w:
         for step in range(40):
             x = train[step % 8 * 32 :][:32]
             optimizer.zero_grad()

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.errors import UserError
 from babysit.records.run import Run
 
@@ -21,7 +21,7 @@ def watched_run(steps: int = 25) -> tuple[Run, list[dict[str, float]]]:
         model[0].bias[:3] = -100.0
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.5)
     truth = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(steps):
             weight = model[0].weight.detach().double().numpy().copy()
             bias = model[0].bias.detach().double().numpy().copy()
@@ -70,7 +70,7 @@ def test_units_that_die_in_the_middle_of_a_training_are_seen_and_named(steps: in
     centres = torch.randn(5, 12) * 2
     model = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 5))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(steps):
             if step == at:
                 with torch.no_grad():
@@ -94,7 +94,7 @@ def test_what_a_batch_of_one_cannot_tell_is_not_recorded(shape: tuple[int, ...])
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(15):
             optimizer.zero_grad()
             model(torch.randn(shape)).square().sum().backward()
@@ -121,7 +121,7 @@ def test_saturation_counts_the_flat_part_only() -> None:
         model[0].weight *= 60
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     inputs = torch.randn(256, 4)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         F.mse_loss(model(inputs), torch.zeros(256, 2)).backward()
         optimizer.step()
     flat = (1 - torch.tanh(model[0](inputs).double()) ** 2 < 0.01).double().mean().item()
@@ -142,7 +142,7 @@ def test_equal_units_are_counted_and_unequal_ones_are_not() -> None:
 def test_nan_is_counted_and_stops_nothing() -> None:
     model = nn.Linear(3, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e30)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(8):
             optimizer.zero_grad()
             F.mse_loss(model(torch.ones(4, 3)), torch.zeros(4, 1)).backward()
@@ -159,7 +159,7 @@ def test_nan_is_counted_and_stops_nothing() -> None:
 )
 def test_a_wrong_argument_is_said_in_words(arguments: dict[str, object]) -> None:
     with pytest.raises(UserError):
-        babysit.watch(**arguments)  # type: ignore[arg-type]  # that is the point
+        Monitor(**arguments)  # type: ignore[arg-type]  # that is the point
 
 
 def test_evaluations_without_gradient_become_validation_curves() -> None:
@@ -169,7 +169,7 @@ def test_evaluations_without_gradient_become_validation_curves() -> None:
     model = nn.Linear(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     expected_loss, expected_accuracy = [], []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(40):
             optimizer.zero_grad()
             F.cross_entropy(model(inputs), labels).backward()
@@ -199,7 +199,7 @@ def test_evaluations_without_gradient_become_validation_curves() -> None:
 def test_an_average_of_weights_after_every_step_is_no_evaluation() -> None:
     model, average = nn.Linear(4, 3), nn.Linear(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(100):
             optimizer.zero_grad()
             F.cross_entropy(model(torch.ones(5, 4)), torch.zeros(5, dtype=torch.long)).backward()

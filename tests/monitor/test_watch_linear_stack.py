@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.finding import Finding
 
 INPUTS = torch.randn(64, 6, generator=torch.Generator().manual_seed(1))
@@ -92,7 +92,7 @@ class Net(nn.Module):
 def linear(model: nn.Module, *, steps: int = 60) -> Finding | None:
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(steps):
             optimizer.zero_grad()
             F.mse_loss(model(INPUTS), WANTED).backward()

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.online_judge import OnlineJudge
 from babysit.records.finding import Finding, Severity
 from babysit.records.verdict import Verdict
@@ -21,7 +21,7 @@ def test_a_contradiction_is_told_in_the_first_steps_and_stands_in_the_end() -> N
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     early: tuple[Finding, ...] = ()
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(200):
             optimizer.zero_grad()
             F.cross_entropy(model(inputs), labels).backward()
@@ -57,7 +57,7 @@ def test_what_is_found_meanwhile_is_written_meanwhile() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     kept, deadline = Kept(), time.monotonic() + 120
-    with babysit.watch(model, optimizer, writer=kept):
+    with Monitor(model, optimizer, writer=kept):
         while "findings" not in kept.parts and time.monotonic() < deadline:
             optimizer.zero_grad()
             F.cross_entropy(model(inputs), labels).backward()
@@ -72,7 +72,7 @@ def test_a_training_of_slow_steps_is_written_every_two_seconds() -> None:
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     kept = Kept()
-    with babysit.watch(model, optimizer, writer=kept) as watching:
+    with Monitor(model, optimizer, writer=kept) as watching:
         watching._loop._schedule.wants = lambda step: False  # type: ignore[method-assign]
         watching._loop._outlet._last_flush -= 10  # as if the last writing lay ten seconds back
         for _ in range(3):
@@ -87,7 +87,7 @@ def test_a_healthy_training_opens_nothing() -> None:
     labels = inputs[:, :3].argmax(1)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(200):
             optimizer.zero_grad()
             F.cross_entropy(model(inputs), labels).backward()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -34,7 +34,7 @@ def test_what_is_gathered_before_the_first_step_is_one_batch(told: str, micro_ba
     model, optimizer = made()
     given = {"nothing": (), "model": (model,), "optimizer": (model, optimizer)}[told]
     losses = []
-    with babysit.watch(*given) as watching:
+    with Monitor(*given) as watching:
         for step in range(60 * micro_batches):
             rows = torch.arange(step * 16, step * 16 + 16) % 256
             loss = F.cross_entropy(model(INPUTS[rows]), LABELS[rows])
@@ -53,7 +53,7 @@ def test_what_is_gathered_before_the_first_step_is_one_batch(told: str, micro_ba
 def test_what_an_epoch_leaves_over_is_carried_into_the_next() -> None:
     model, optimizer = made()
     losses, expected = [], []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _, batch in itertools.product(range(4), range(7)):
             rows = torch.arange(batch * 16, batch * 16 + 16)
             loss = F.cross_entropy(model(INPUTS[rows]), LABELS[rows])
@@ -69,7 +69,7 @@ def test_what_an_epoch_leaves_over_is_carried_into_the_next() -> None:
 
 def test_weights_changed_by_hand_are_steps_and_a_loop_without_any_step_stands_still() -> None:
     model, _ = made()
-    with babysit.watch(model) as watching:
+    with Monitor(model) as watching:
         for _ in range(40):
             F.cross_entropy(model(INPUTS), LABELS).backward()
             with torch.no_grad():
@@ -80,7 +80,7 @@ def test_weights_changed_by_hand_are_steps_and_a_loop_without_any_step_stands_st
     said = [finding.message for finding in watching.run.findings if finding.code == "T001"]
     assert ["without a step of a torch.optim optimizer" in one for one in said] == [True]
     model, optimizer = made()
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(60):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), LABELS).backward()
@@ -99,7 +99,7 @@ def by_logsumexp(out: Tensor, labels: Tensor) -> Tensor:
 @pytest.mark.parametrize("loss", [nll_gather, by_logsumexp], ids=lambda loss: loss.__name__)
 def test_likelihoods_written_by_hand_raise_no_alarm(loss) -> None:
     model, optimizer = made()
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(200):
             optimizer.zero_grad()
             loss(model(INPUTS), LABELS).backward()
@@ -112,7 +112,7 @@ def test_a_deviation_that_the_network_tells_may_fall_without_a_floor() -> None:
     model = nn.Sequential(nn.Linear(6, 32), nn.Tanh(), nn.Linear(32, 2))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     target = INPUTS[:, :1].sin()
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(400):
             mean, log_std = model(INPUTS).chunk(2, 1)
             optimizer.zero_grad()
@@ -125,7 +125,7 @@ def test_a_deviation_that_the_network_tells_may_fall_without_a_floor() -> None:
 def test_a_compiled_network_is_measured_by_its_weights_and_nothing_false_is_said() -> None:
     model, _ = made()
     optimizer = torch.optim.SGD(model.parameters(), lr=20.0)
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         compiled = torch.compile(model, backend="eager")
         for _ in range(60):
             optimizer.zero_grad()
@@ -149,7 +149,7 @@ def test_the_first_weights_of_a_closure_are_those_before_it() -> None:
         loss.backward()
         return loss
 
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(3):
             optimizer.step(closure)
     measured = watching.run.layer_metrics.series("weight_rms", "0")
@@ -158,7 +158,7 @@ def test_the_first_weights_of_a_closure_are_those_before_it() -> None:
 
 def test_a_new_optimizer_for_the_same_weights_goes_on_with_the_steps() -> None:
     model, _ = made()
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(50):
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
             F.cross_entropy(model(INPUTS), LABELS).backward()
@@ -169,7 +169,7 @@ def test_a_new_optimizer_for_the_same_weights_goes_on_with_the_steps() -> None:
 
 
 def test_a_later_training_that_is_lost_is_told() -> None:
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for lr in (0.1, 1e30):
             model, _ = made()
             optimizer = torch.optim.SGD(model.parameters(), lr=lr)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.curves import TRAIN_LOSS
 from babysit.records.run import Run
 
@@ -47,7 +47,7 @@ def recorded(piece: Callable[[Tensor, Tensor, int], Tensor], count: int) -> tupl
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     whole = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(STEPS):
             optimizer.zero_grad()
             means = []
@@ -84,7 +84,7 @@ def test_pieces_of_unequal_size_normalized_by_the_items_of_all_are_added() -> No
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     whole = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(STEPS):
             labels = LABELS.clone()
             labels[step % 5 :: 3] = -100  # padding, as in texts
@@ -105,7 +105,7 @@ def test_pieces_of_unequal_size_normalized_by_the_items_of_all_are_added() -> No
 def test_a_loss_that_is_read_before_backward_is_no_second_loss_of_one_forward_pass() -> None:
     model, read = network(), []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(STEPS):
             optimizer.zero_grad()
             for rows in batches(step, 4):
@@ -121,7 +121,7 @@ def test_a_loss_that_is_read_before_backward_is_no_second_loss_of_one_forward_pa
 def test_pieces_that_backward_itself_weighs_make_the_loss_of_the_whole_batch(divided: bool) -> None:
     model, own = network(), []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(STEPS):
             optimizer.zero_grad()
             for rows in batches(step, 4):
@@ -147,7 +147,7 @@ def test_different_losses_of_one_step_add_up_with_their_weights(weight: float) -
         model = network()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         own = []
-        with babysit.watch(model, optimizer) as watching:
+        with Monitor(model, optimizer) as watching:
             for _ in range(STEPS):
                 optimizer.zero_grad()
                 out = model(INPUTS)
@@ -163,7 +163,7 @@ def test_an_auxiliary_network_of_its_own_adds_its_loss() -> None:
     model, other = network(), network()
     optimizer = torch.optim.SGD([*model.parameters(), *other.parameters()], lr=0.1)
     own = []
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(STEPS):
             optimizer.zero_grad()
             first = F.cross_entropy(model(INPUTS), LABELS)
@@ -179,7 +179,7 @@ def test_a_closure_that_makes_only_the_last_micro_batch_hides_none_before() -> N
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     whole = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(STEPS):
             losses = []
 
@@ -204,7 +204,7 @@ def test_of_a_closure_that_is_tried_often_only_the_first_try_counts(pieces: int)
     model = network()
     optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=4)
     firsts = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(6):
             tries = []
 
@@ -229,7 +229,7 @@ def test_a_sum_divided_by_its_count_is_judged_as_the_mean_that_it_is(lr: float) 
     def watched(loss_of: Callable[[Tensor, Tensor], Tensor]) -> Run:
         model = network()
         optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-        with babysit.watch(model, optimizer) as watching:
+        with Monitor(model, optimizer) as watching:
             for _ in range(60):
                 optimizer.zero_grad()
                 loss_of(model(INPUTS), LABELS).backward()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.model_summary import Objective, TargetKind, Task
 from babysit.records.run import Run
 from babysit.reporting.verdict import verdict
@@ -23,7 +23,7 @@ INPUTS = torch.linspace(-1, 1, 32).view(8, 4)
 
 def run_of(model: nn.Module, loss: Callable[[Tensor], Tensor], *, steps: int = 3, inputs: Tensor = INPUTS) -> Run:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(steps):
             optimizer.zero_grad()
             loss(model(inputs)).backward()
@@ -139,7 +139,7 @@ def test_layers_come_in_the_order_they_run_with_what_follows_them() -> None:
 def test_tensors_without_any_module_are_layers_too() -> None:
     weight, bias = torch.randn(4, 3, requires_grad=True), torch.zeros(3, requires_grad=True)
     optimizer = torch.optim.SGD([weight, bias], lr=0.1)
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(4):
             optimizer.zero_grad()
             F.cross_entropy(INPUTS @ weight + bias, LABELS).backward()
@@ -152,7 +152,7 @@ def test_tensors_without_any_module_are_layers_too() -> None:
 
 def test_weights_changed_by_hand_are_counted_by_backward() -> None:
     weight = torch.zeros(4, 3, requires_grad=True)
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(6):
             F.cross_entropy(INPUTS @ weight, LABELS).backward()
             with torch.no_grad():
@@ -175,7 +175,7 @@ def test_parameters_outside_every_optimizer_and_never_reached_are_named() -> Non
 
     model = Two()
     optimizer = torch.optim.SGD([*model.used.parameters(), *model.idle.parameters()], lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(3):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), LABELS).backward()
@@ -191,7 +191,7 @@ def test_two_optimizers_that_take_turns_give_two_curves() -> None:
     maker, judge = nn.Linear(2, 2), nn.Linear(2, 1)
     first, second = torch.optim.Adam(judge.parameters(), lr=0.01), torch.optim.Adam(maker.parameters(), lr=0.01)
     ones, zeros = torch.ones(8, 1), torch.zeros(8, 1)
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(30):
             fake = maker(torch.randn(8, 2))
             first.zero_grad()
@@ -214,7 +214,7 @@ def test_gradient_accumulation_counts_optimizer_steps() -> None:
     model = nn.Linear(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     losses = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(12):
             loss = F.cross_entropy(model(INPUTS), LABELS)
             loss.backward()
@@ -235,7 +235,7 @@ def test_losses_divided_by_hand_are_recorded_as_one_large_batch_would_be(divide,
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("cpu", enabled=scaled)
     losses = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(14):  # the last step gets two micro-batches only
             loss = F.cross_entropy(model(INPUTS), LABELS)
             scaler.scale(divide(loss)).backward()
@@ -258,7 +258,7 @@ def test_a_model_and_optimizers_local_to_a_function_are_known_when_they_are_gone
             F.cross_entropy(model(INPUTS), LABELS).backward()
             optimizer.step()
 
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         main()
     run = watching.run
     assert run.model_summary is not None
@@ -272,7 +272,7 @@ def test_a_model_and_optimizers_local_to_a_function_are_known_when_they_are_gone
 
 def test_an_optimizer_that_never_steps_is_taken_down() -> None:
     first, second = nn.Linear(4, 5), nn.Linear(5, 3)
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         one, _two = torch.optim.Adam(first.parameters(), lr=0.01), torch.optim.Adam(second.parameters(), lr=0.01)
         for _ in range(30):
             one.zero_grad()
@@ -287,7 +287,7 @@ def test_a_loop_that_asks_for_gradients_and_steps_by_hand_is_seen_whole() -> Non
     torch.manual_seed(0)
     weight, bias = torch.randn(4, 2).requires_grad_(), torch.zeros(2, requires_grad=True)
     x, y = torch.randn(16, 4), torch.randn(16, 2)
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         for _ in range(40):
             loss = ((x @ weight + bias - y) ** 2).mean()
             gradients = torch.autograd.grad(loss, [weight, bias])
@@ -304,7 +304,7 @@ def test_a_gradient_penalty_on_inputs_is_no_training_step() -> None:
     torch.manual_seed(0)
     weight = torch.randn(4, 1).requires_grad_()
     x = torch.randn(16, 4, requires_grad=True)
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         torch.autograd.grad((x @ weight).sum(), x, create_graph=True)
         torch.autograd.grad((x @ weight).sum(), [x])
     assert looking.run.events.counts.get("backward", 0) == 0
@@ -315,7 +315,7 @@ def test_a_hand_written_likelihood_is_no_squared_error() -> None:
     network = torch.nn.Linear(4, 2)
     optimizer = torch.optim.Adam(network.parameters())
     x, y = torch.randn(16, 4), torch.randn(16, 1)
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         for _ in range(5):
             mean, deviation = network(x).chunk(2, 1)
             loss = (0.5 * ((y - mean) / deviation.exp()) ** 2 + deviation).mean()
@@ -330,7 +330,7 @@ def test_the_terms_of_a_loss_and_gradients_thrown_away_are_counted() -> None:
     network = torch.nn.Linear(4, 2)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     x, y = torch.randn(16, 4), torch.randn(16, 2)
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         for _ in range(6):
             for _ in range(3):
                 optimizer.zero_grad()
@@ -349,7 +349,7 @@ def test_a_hand_written_binary_cross_entropy_is_known_though_its_targets_are_no_
     network = torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.Sigmoid())
     optimizer = torch.optim.Adam(network.parameters())
     x, y = torch.randn(16, 4), 2 * torch.rand(16) - 1
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         for _ in range(5):
             p = network(x).squeeze(1).clamp(1e-7, 1 - 1e-7)
             loss = -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
@@ -371,7 +371,7 @@ def test_a_second_training_is_not_called_healthy_without_a_word() -> None:
             F.cross_entropy(model(INPUTS), LABELS).backward()
             optimizer.step()
 
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         train(steps=60)
         train(nn.Softmax(dim=1), steps=60)
     said = {finding.code: finding.message for finding in watching.run.findings}

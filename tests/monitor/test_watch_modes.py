@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 
 INPUTS = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
 WANTED = INPUTS[:, :1].sign()
@@ -64,7 +64,7 @@ def said(middle: nn.Module, *, resting: bool = False) -> str:
     if resting:
         middle.eval()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(12):
             optimizer.zero_grad()
             F.mse_loss(model(INPUTS[:48]), WANTED[:48]).backward()
@@ -125,7 +125,7 @@ def test_modules_that_rest_in_eval_mode_inside_a_model_in_train_mode_are_no_issu
 def test_training_in_eval_mode_is_an_issue_where_a_module_does_otherwise(middle: nn.Module, *, found: bool) -> None:
     model = nn.Sequential(nn.Linear(8, 8), middle, nn.ReLU(), nn.Linear(8, 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         model.eval()
         for _ in range(24):
             optimizer.zero_grad()

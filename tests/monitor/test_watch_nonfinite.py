@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.finding import Finding
 
 Loss = Callable[[Tensor, Tensor, int], Tensor]
@@ -31,7 +32,7 @@ def watched(
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
     model = model.half() if half else model
     stepping = optimizer(list(model.parameters()))
-    with babysit.watch(model, stepping) as watching:
+    with Monitor(model, stepping) as watching:
         for step in range(steps):
             x, labels = torch.randn(32, 8), torch.randint(0, 3, (32,))
             value = loss(model(feed(x.half() if half else x, step)), labels, step)

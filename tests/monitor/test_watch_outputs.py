@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.nested_tensors import tensors_in
 from babysit.records.curves import VAL_ACCURACY, VAL_LOSS
 from babysit.records.run import Run
@@ -71,7 +71,7 @@ def trained(model: nn.Module, loss_of: Any, evaluate: Any) -> tuple[Run, list[fl
     """The run, and the means that the loop itself found in each of its evaluations."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     own = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(4):
             for rows in torch.arange(96).split(16):
                 optimizer.zero_grad()
@@ -147,7 +147,7 @@ def test_predictions_of_several_blocks_may_be_joined_before_the_loss() -> None:
     model, outputs = nn.Linear(6, 3), []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     own = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(3):
             for _ in range(8):
                 optimizer.zero_grad()
@@ -172,7 +172,7 @@ def test_following_a_model_inside_leaves_its_fused_path_alone() -> None:
         model = Wrapped("dict", body)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         seen = []
-        with babysit.watch(model, optimizer) as watching:
+        with Monitor(model, optimizer) as watching:
             if not watched:
                 watching.pause()
             for _ in range(12):
@@ -232,7 +232,7 @@ def test_passes_that_gave_neither_loss_nor_accuracy_are_reported() -> None:
 def test_a_network_without_gradient_in_every_step_is_no_unread_evaluation() -> None:
     model, teacher = nn.Linear(6, 3), nn.Linear(6, 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(40):
             with torch.no_grad():
                 wanted = teacher(INPUTS)
@@ -245,7 +245,7 @@ def test_a_network_without_gradient_in_every_step_is_no_unread_evaluation() -> N
 
 def unread_validations(model: nn.Module, evaluate: Any) -> int:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for number in range(40):
             rows = torch.randint(len(INPUTS), (16,))
             optimizer.zero_grad()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.script import run_script
 from babysit.records.errors import UserError
 from babysit.records.run import Status
@@ -129,7 +129,7 @@ def test_a_script_and_a_plain_loop_give_the_same_records(tmp_path: Path) -> None
     body = textwrap.dedent(TRAINING)
     before, after = body.split("for step in range")
     exec(before, namespace)
-    with babysit.watch(namespace["model"], namespace["optimizer"]) as watching:  # type: ignore[arg-type]
+    with Monitor(namespace["model"], namespace["optimizer"]) as watching:  # type: ignore[arg-type]
         exec("for step in range" + after, namespace)
     loop = watching.run
     assert script.model_summary == loop.model_summary

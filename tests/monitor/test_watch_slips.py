@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.errors import UserError
 
 INPUTS = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
@@ -21,7 +22,7 @@ def test_averaged_weights_are_no_part_of_the_network(averaged: str) -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     average = torch.optim.swa_utils.AveragedModel(model)
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(60):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), LABELS).backward()
@@ -43,7 +44,7 @@ def test_averaged_weights_are_no_part_of_the_network(averaged: str) -> None:
 def test_a_slip_in_logging_ends_no_training_and_is_told(name: object, value: object) -> None:
     model = nn.Linear(4, 3)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         watching.log(name, value)  # type: ignore[arg-type]  # that is the point
         F.cross_entropy(model(INPUTS), LABELS).backward()
         optimizer.step()
@@ -52,7 +53,7 @@ def test_a_slip_in_logging_ends_no_training_and_is_told(name: object, value: obj
 
 
 def test_a_report_of_something_else_is_refused_in_words() -> None:
-    with pytest.raises(UserError, match="made of a run"):
+    with pytest.raises(UserError, match="a report needs a Run"):
         babysit.report(None)  # type: ignore[arg-type]  # that is the point
 
 
@@ -99,7 +100,7 @@ def test_clipping_in_every_step_hides_no_evaluation():
         with torch.no_grad():
             loss(network(x[150:]), y[150:])
 
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         _train(
             network, optimizer, x[:150], y[:150],
             each_step=lambda: torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0), after_epoch=evaluate,
@@ -113,7 +114,7 @@ def test_an_accuracy_of_the_training_batch_is_no_validation():
     x, y = _classes()
     network = torch.nn.Linear(8, 3)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         for _ in range(10):
             for rows in torch.randperm(200).split(20):
                 optimizer.zero_grad()
@@ -134,7 +135,7 @@ def test_gradients_cleared_by_hand_are_not_uncleared():
         for parameter in network.parameters():
             parameter.grad = None
 
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         _train(network, torch.optim.SGD(network.parameters(), lr=0.1), x, y, clear=clear)
     assert "W701" not in {finding.code for finding in looking.run.findings}
 
@@ -142,7 +143,7 @@ def test_gradients_cleared_by_hand_are_not_uncleared():
 def test_two_networks_trained_one_after_the_other_are_both_trained():
     torch.manual_seed(0)
     x, y = _classes()
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         for _ in range(2):
             network = torch.nn.Linear(8, 3)
             _train(network, torch.optim.Adam(network.parameters(), lr=0.05), x, y)
@@ -156,7 +157,7 @@ def test_padding_is_no_class():
     x, y = _classes()
     y = torch.where(torch.arange(200) % 4 == 0, y, -100)
     network = torch.nn.Linear(8, 3)
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         _train(network, torch.optim.Adam(network.parameters(), lr=0.05), x, y, epochs=40)
     run = looking.run
     assert [finding.code for finding in run.problems] == []
@@ -167,7 +168,7 @@ def test_inputs_that_ask_for_gradients_are_no_parameters():
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(1, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-    with babysit.watch() as looking:
+    with Monitor() as looking:
         for _ in range(60):
             t = torch.rand(32, 1).requires_grad_()
             u = network(t)
@@ -188,7 +189,7 @@ def test_training_on_another_thread_leaves_this_one_as_it_was():
     x, y = _classes()
     network = torch.nn.Linear(8, 3)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    with babysit.watch(network, optimizer):
+    with Monitor(network, optimizer):
         thread = threading.Thread(target=_train, args=(network, optimizer, x, y))
         thread.start()
         thread.join()
@@ -218,7 +219,7 @@ def test_why_torch_refuses_a_loss_is_said_in_words(name: str) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises((ValueError, RuntimeError, IndexError)) as plain:
         loss(model(NETWORK_INPUTS))
-    watching = babysit.watch(model, optimizer)
+    watching = Monitor(model, optimizer)
     with pytest.raises(plain.type) as watched, watching:
         loss(model(NETWORK_INPUTS)).backward()
     assert str(watched.value) == str(plain.value)

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
-import babysit
 from babysit.analysis.loss_curve import levels, values_of
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.step_counting import ALL_LOSSES, COUNTING, IDLE, MOST_BETWEEN, READING, losses_every
 from babysit.records.curves import TRAIN_LOSS, VAL_LOSS, Curves, Series
 from babysit.records.run import Run
@@ -43,7 +43,7 @@ def train(
 ) -> tuple[Run, list[float]]:
     """A watched training, and the losses as the script itself knows them."""
     (model, optimizer), losses = made(), []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(steps):
             optimizer.zero_grad()
             loss = F.cross_entropy(model(INPUTS), LABELS)
@@ -71,7 +71,7 @@ def test_the_weights_are_bit_for_bit_those_of_an_unwatched_training():
     weights = []
     for watched in (False, True):
         model, optimizer = made()
-        watching = babysit.watch(model, optimizer).start() if watched else None
+        watching = Monitor(model, optimizer).start() if watched else None
         for _ in range(STEPS):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), LABELS).backward()
@@ -105,7 +105,7 @@ def test_a_second_optimizer_is_heard_from_its_first_step_on():
             second.step()
 
     model, optimizer = made()
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for step in range(2000):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), LABELS).backward()
@@ -117,7 +117,7 @@ def test_a_second_optimizer_is_heard_from_its_first_step_on():
 
 def test_micro_batches_are_averaged_as_ever():
     (model, optimizer), losses = made(), []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(2000):
             optimizer.zero_grad()
             parts = [F.cross_entropy(model(INPUTS[i::2]), LABELS[i::2]) / 2 for i in range(2)]
@@ -146,7 +146,7 @@ class Decorated(torch.optim.Optimizer):
 def test_an_optimizer_that_switches_gradients_off_is_not_taken_for_an_evaluation():
     model, _ = made()
     optimizer = Decorated(model.parameters())
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(1500):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), LABELS).backward()
@@ -168,7 +168,7 @@ def test_what_others_put_over_a_patch_meanwhile_stays_and_is_not_told_twice():
         return call
 
     losses: list[Tensor] = []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(1200):
             if step == 600:
                 torch.optim.Optimizer.zero_grad = counted("zero_grad", torch.optim.Optimizer.zero_grad)  # type: ignore[method-assign]
@@ -185,7 +185,7 @@ def test_what_others_put_over_a_patch_meanwhile_stays_and_is_not_told_twice():
 
 def test_two_watches_hear_what_each_wants():
     (model, optimizer), losses = made(), []
-    with babysit.watch(model, optimizer) as first, babysit.watch(model, optimizer) as second:
+    with Monitor(model, optimizer) as first, Monitor(model, optimizer) as second:
         for _ in range(2000):
             optimizer.zero_grad()
             loss = F.cross_entropy(model(INPUTS), LABELS)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.patch import Patch
 from babysit.records.curves import TRAIN_LOSS, VAL_LOSS
 from babysit.records.run import Run
@@ -51,7 +51,7 @@ def test_a_signal_whose_handler_switches_gradients_off_stops_nothing() -> None:
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
     try:
-        with babysit.watch(model, optimizer) as watching:
+        with Monitor(model, optimizer) as watching:
             losses = [step(model, optimizer) for _ in range(6000)]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -64,7 +64,7 @@ def test_a_signal_whose_handler_switches_gradients_off_stops_nothing() -> None:
 def test_of_two_networks_trained_in_turns_the_one_that_is_watched_has_its_own_loss() -> None:
     (model, optimizer), (other, second) = made(), made(0.01)
     losses = []
-    with babysit.watch(model, optimizer) as first, babysit.watch(other, second) as last:
+    with Monitor(model, optimizer) as first, Monitor(other, second) as last:
         for _ in range(2000):
             losses.append((step(model, optimizer), 2 * step(other, second)))
     are_those_of(first.run, [one for one, _ in losses])
@@ -76,7 +76,7 @@ def test_of_two_networks_trained_in_turns_the_one_that_is_watched_has_its_own_lo
 def test_one_loss_for_two_optimizers_is_that_of_the_watched_one_whoever_steps_first() -> None:
     body, head, losses = nn.Linear(8, 8), nn.Linear(8, 3), []
     first, second = (torch.optim.SGD(part.parameters(), lr=0.05) for part in (body, head))
-    with babysit.watch(head, second) as watching:
+    with Monitor(head, second) as watching:
         for _ in range(200):
             first.zero_grad()
             second.zero_grad()
@@ -99,7 +99,7 @@ def test_the_steps_of_another_optimizer_with_a_closure_are_no_evaluation() -> No
         loss.backward()
         return loss
 
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(1600):
             step(model, optimizer)
         for _ in range(20):
@@ -111,7 +111,7 @@ def test_the_steps_of_another_optimizer_with_a_closure_are_no_evaluation() -> No
 
 def test_a_block_without_gradients_between_micro_batches_spoils_no_loss() -> None:
     (model, optimizer), losses = made(), []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for count in range(4000):
             optimizer.zero_grad()
             parts = []
@@ -133,7 +133,7 @@ def test_a_block_without_gradients_between_micro_batches_spoils_no_loss() -> Non
 def test_losses_are_read_on_when_a_patch_of_others_has_come_and_gone(begins: int) -> None:
     (model, optimizer), losses = made(), []
     original = torch.autograd.backward
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for count in range(2500):
             if count == begins:
                 patch = mock.patch.object(torch.autograd, "backward", wraps=torch.autograd.backward)
@@ -163,11 +163,11 @@ def test_what_outlives_a_watch_over_a_patch_is_not_told_twice_by_the_next() -> N
     (model, optimizer), losses = made(), []
     original = torch.autograd.backward
     try:
-        with babysit.watch(model, optimizer):
+        with Monitor(model, optimizer):
             step(model, optimizer)
             inner = torch.autograd.backward
             torch.autograd.backward = functools.partial(inner)  # type: ignore[assignment]
-        with babysit.watch(model, optimizer) as watching:
+        with Monitor(model, optimizer) as watching:
             losses = [step(model, optimizer) for _ in range(30)]
     finally:
         torch.autograd.backward = original  # type: ignore[assignment]
@@ -177,7 +177,7 @@ def test_what_outlives_a_watch_over_a_patch_is_not_told_twice_by_the_next() -> N
 
 def test_clipping_does_not_keep_it_awake() -> None:
     (model, optimizer), losses = made(), []
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(3000):
             optimizer.zero_grad()
             loss = F.cross_entropy(model(INPUTS), LABELS)
@@ -200,7 +200,7 @@ def test_one_side_of_a_healthy_gan_raises_no_alarm(which: str) -> None:
     place = 0 if which == "generator" else 1
     ones, zeros, losses = torch.ones(32, 1), torch.zeros(32, 1), []
     cost = F.binary_cross_entropy_with_logits
-    with babysit.watch((generator, discriminator)[place], steps_of[place]) as watching:
+    with Monitor((generator, discriminator)[place], steps_of[place]) as watching:
         for _ in range(1500):
             real, fake = torch.randn(32, 2) / 2 + 1, generator(torch.randn(32, 4))
             steps_of[1].zero_grad()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import babysit
+from babysit.monitor.monitor import Monitor
 
 Compare = Callable[[Tensor, Tensor], Tensor]
 
@@ -21,7 +22,7 @@ def bootstrapped(compare: Compare, *, detach: bool, own: bool) -> babysit.Run:
     copy.load_state_dict(model.state_dict())
     network = model if own else copy
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(80):
             state, following, reward = torch.randn(32, 4), torch.randn(32, 4), torch.randn(32)
             if detach:
@@ -50,7 +51,7 @@ def test_a_target_that_is_read_as_data_is_none(compare: Compare) -> None:
     torch.manual_seed(0)
     model = nn.Linear(4, 1)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(30):
             x = torch.randn(32, 4)
             loss = compare(model(x)[:, 0], x.sum(1) * 2)
@@ -69,7 +70,7 @@ def test_units_behind_a_constant_input_are_not_called_dead(constant: bool) -> No
         head[0].bias[:22] -= 100.0
     model = nn.ModuleList([body, head])
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(60):
             hidden = body(torch.randn(32, 6))
             hidden = hidden * 0 + 1.5 if constant else hidden

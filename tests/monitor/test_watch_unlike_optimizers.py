@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.optimizers import group_of, number
 from babysit.records.run import Run
 
@@ -53,7 +53,7 @@ def train(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer], *, watche
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     optimizer = make(list(model.parameters()))
-    watching = babysit.watch(model, optimizer)
+    watching = Monitor(model, optimizer)
     if watched:
         watching.start()
     for _ in range(24):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 
 INPUTS = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
@@ -94,7 +94,7 @@ class Spare(Backbone):
 def watched(model: nn.Module) -> Run:
     torch.manual_seed(0)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(40):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS), NOISE).backward()
@@ -171,7 +171,7 @@ class TwoInputs(Backbone):
 def test_an_input_is_ignored_only_where_all_was_followed(*, unseen: bool) -> None:
     model, factor = TwoInputs(unseen=unseen), torch.ones(32, 16)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(40):
             optimizer.zero_grad()
             F.cross_entropy(model(INPUTS, factor), NOISE).backward()

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 
 INPUTS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
@@ -36,7 +36,7 @@ def test_a_scaled_loss_is_recorded_unscaled_and_gradients_as_the_optimizer_sees_
         network = model()
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
         scaler = torch.amp.GradScaler("cpu", enabled=scaled, init_scale=1024.0)
-        with babysit.watch(network, optimizer) as watching:
+        with Monitor(network, optimizer) as watching:
             for _ in range(25):
                 optimizer.zero_grad()
                 loss = F.cross_entropy(network(INPUTS), LABELS)
@@ -58,7 +58,7 @@ def test_a_scaled_loss_is_recorded_unscaled_and_gradients_as_the_optimizer_sees_
 def test_bfloat16_autocast_is_measured_close_to_float32() -> None:
     network = model()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    with babysit.watch(network, optimizer) as watching:
+    with Monitor(network, optimizer) as watching:
         for _ in range(3):
             optimizer.zero_grad()
             with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -75,7 +75,7 @@ def test_clipping_is_heard_with_the_norm_before_it() -> None:
     network = model()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     norms = []
-    with babysit.watch(network, optimizer) as watching:
+    with Monitor(network, optimizer) as watching:
         for _ in range(5):
             optimizer.zero_grad()
             F.cross_entropy(network(INPUTS), LABELS).backward()
@@ -102,7 +102,7 @@ def test_compiled_code_is_said_not_to_be_seen_and_is_not_compiled_again(tmp_path
         fast = torch.compile(model, backend="aot_eager")
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         inputs = torch.randn(48, 6); labels = inputs[:, :3].argmax(1)
-        watching = babysit.watch(fast, optimizer)
+        watching = Monitor(fast, optimizer)
         if watched: watching.start()
         for _ in range(40):
             optimizer.zero_grad()
@@ -147,7 +147,7 @@ def test_two_processes_train_the_same_watched_or_not(tmp_path: Path) -> None:
             parallel = DistributedDataParallel(model)
             optimizer = torch.optim.Adam(parallel.parameters(), lr=0.01)
             inputs = torch.randn(96, 6)[rank::2]; labels = inputs[:, :3].argmax(1)
-            watching = babysit.watch(parallel, optimizer)
+            watching = Monitor(parallel, optimizer)
             if sys.argv[1] == "watched": watching.start()
             for _ in range(40):
                 optimizer.zero_grad()
@@ -189,7 +189,7 @@ def test_hooks_of_others_go_on_and_see_the_same() -> None:
         network[0].register_forward_hook(lambda _m, _i, out, values=values: values.append(out.sum().item()))
         network[0].register_full_backward_hook(lambda _m, _i, out, values=values: values.append(out[0].sum().item()))
         network[2].weight.register_hook(lambda gradient, values=values: values.append(gradient.sum().item()))
-        watching = babysit.watch(network, optimizer)
+        watching = Monitor(network, optimizer)
         if watched:
             watching.start()
         for _ in range(30):
@@ -206,7 +206,7 @@ def test_a_gradient_penalty_with_second_derivatives_trains_the_same() -> None:
     for watched in (False, True):
         network = nn.Sequential(model(), nn.Linear(3, 1))
         optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-        watching = babysit.watch(network, optimizer)
+        watching = Monitor(network, optimizer)
         if watched:
             watching.start()
         for _ in range(15):
@@ -230,7 +230,7 @@ def test_a_statistic_that_raises_becomes_one_note_and_training_goes_on(monkeypat
     monkeypatch.setattr(activations, "moments", broken)
     network = model()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    with babysit.watch(network, optimizer) as watching:
+    with Monitor(network, optimizer) as watching:
         for _ in range(30):
             optimizer.zero_grad()
             F.cross_entropy(network(INPUTS), LABELS).backward()

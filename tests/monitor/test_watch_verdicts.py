@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from babysit.monitor.watch import watch
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 
 _path = Path(__file__).with_name("trainings.py")
@@ -22,7 +22,7 @@ _spec.loader.exec_module(trainings)
 
 def judged(train: Callable[[], object], seed: int = 0) -> tuple[Run, object]:
     torch.manual_seed(seed)
-    with watch() as looking:
+    with Monitor() as looking:
         outcome = train()
     return looking.run, outcome
 
@@ -126,7 +126,7 @@ def test_a_single_row_with_a_missing_value_is_found_when_its_batch_comes_again(r
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 2))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    with watch(model, optimizer) as looking:
+    with Monitor(model, optimizer) as looking:
         for _ in range(3):
             for rows in torch.arange(6400).split(64):
                 optimizer.zero_grad()

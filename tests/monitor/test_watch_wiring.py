@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.records.run import Run
 
 INPUTS = torch.linspace(-1, 1, 256).view(64, 4).sin()
@@ -31,7 +31,7 @@ class Net(nn.Module):
 def trained(model: nn.Module, *, steps: int = 400, every: int = 50) -> Run:
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for step in range(steps):
             optimizer.zero_grad()
             F.mse_loss(model(INPUTS), WANTED).backward()
@@ -78,7 +78,7 @@ def test_one_of_two_optimizers_that_nobody_clears_is_named(cleared: bool) -> Non
     torch.manual_seed(0)
     body, head = nn.Linear(4, 32), nn.Linear(32, 1)
     first, second = (torch.optim.SGD(part.parameters(), lr=1e-2) for part in (body, head))
-    with babysit.watch() as watching:
+    with Monitor() as watching:
         for _ in range(100):
             first.zero_grad()
             if cleared:
@@ -95,7 +95,7 @@ def test_truth_values_that_choose_pairs_are_no_labels() -> None:
     torch.manual_seed(0)
     model, labels = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 4)), torch.arange(64) % 3
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    with babysit.watch(model, optimizer) as watching:
+    with Monitor(model, optimizer) as watching:
         for _ in range(100):
             places = model(INPUTS)
             apart = (places[:, None] - places[None]).pow(2).sum(2).add(1e-8).sqrt()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import babysit
+from babysit.monitor.monitor import Monitor
 from babysit.plots import activations, curve_shape, losses, overhead
 from babysit.plots.catalogue import PLOTS
 from babysit.plots.gap import between
@@ -81,7 +81,7 @@ def test_histograms_over_time_follow_what_a_network_passes_on():
     network = nn.Sequential(nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 3))
     nn.init.normal_(network[0].weight, std=3.0)  # nearly every unit at -1 or 1: two heaps, one spread from the mean
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
-    with babysit.watch(network, optimizer) as watching:
+    with Monitor(network, optimizer) as watching:
         for _ in range(30):
             x = torch.randn(64, 16)
             optimizer.zero_grad()

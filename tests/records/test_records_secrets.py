@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from babysit.cli.app import main
-from babysit.monitor.watch import watch
+from babysit.monitor.monitor import Monitor
 from babysit.pipeline.run_state import begin_run
 from babysit.records.errors import UserError
 from babysit.records.finding import Finding, Severity
@@ -133,7 +133,7 @@ def test_time_grows_with_the_length_of_a_text_and_no_faster(unit):
 
 def test_a_crash_that_tells_secrets_tells_them_nowhere(tmp_path):
     told = "boom api_key=abcdEFGH1234 postgres://u:hunter2x@h/d"
-    with pytest.raises(RuntimeError), watch() as watching:
+    with pytest.raises(RuntimeError), Monitor() as watching:
         raise RuntimeError(f"{'x' * 980} {told}")  # its message is cut within the secrets
     run = msgspec.structs.replace(watching.run, stop_reason=f"RuntimeError: {told}")
     said = Finding(code="T001", name="measurement-gap", severity=Severity.WARNING, message=told)

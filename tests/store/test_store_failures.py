@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from babysit.monitor.monitor import Monitor
 from babysit.records.curves import TRAIN_LOSS, Curves, Series
 from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
@@ -379,8 +380,6 @@ def test_a_training_whose_store_fails_half_way_ends_as_it_would_have(
     import torch
     from torch import nn
 
-    import babysit
-
     address = str(tmp_path / "runs.sqlite")
     if database == "postgresql":
         server: PostgresServer = request.getfixturevalue("server")
@@ -392,7 +391,7 @@ def test_a_training_whose_store_fails_half_way_ends_as_it_would_have(
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         x, y = torch.randn(16, 4), torch.randint(3, (16,))
         writer = store.open_writer(Run(id="watched")) if store is not None else None
-        with babysit.watch(model, optimizer, writer=writer):
+        with Monitor(model, optimizer, writer=writer):
             for step in range(300):
                 if fail and step == 100:
                     (server.stop if database == "postgresql" else lambda: holder.execute("BEGIN IMMEDIATE"))()

@@ -158,14 +158,14 @@ def _model_summary(ready: Prepared, seed: int) -> ModelSummary | None:
 
     from babysit.experiments.optimizers import make_optimizer
     from babysit.experiments.replica import device_of, replica
-    from babysit.monitor.watch import watch
+    from babysit.monitor.monitor import Monitor
     from babysit.nn.losses import loss_for
 
     train = ready.splits.train
     with replica(ready.model(seed), seed=seed) as (model, _):
         optimizer = make_optimizer("adam", model, lr=1e-3)
         x, y = (part[:64].to(device_of(model)) for part in (train.x, train.y))  # the batch size of the experiments
-        with watch(model, optimizer) as watched:
+        with Monitor(model, optimizer) as watched:
             torch.autograd.backward(loss_for(train.task)(model(x), y))
             optimizer.step()
         return watched.run.model_summary

@@ -16,6 +16,7 @@ from typing import Final, final
 
 import torch
 
+from babysit.records.errors import ProblemFound
 from babysit.records.secrets import without_secrets
 
 _HOME: Final = str(Path(__file__).parent.parent)
@@ -58,10 +59,10 @@ class ErrorBoundary:
     def problem(self, where: str, problem: BaseException) -> None:
         """Tell of a problem the first time it happens in a place; rule T001 shows it.
 
-        Raises the problem again where it is none of ours: what the user's handler of a signal raised, which may come at
-        any moment and is meant for the training.
+        Raises the problem again where it is meant for the training: what the user's handler of a signal raised, and
+        `ProblemFound`, for which the user asked.
         """
-        if _raised_by_handler(problem.__traceback__):
+        if isinstance(problem, ProblemFound) or _raised_by_handler(problem.__traceback__):
             raise problem
         with contextlib.suppress(Exception):
             place = _place(problem.__traceback__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, final
 
@@ -50,6 +51,8 @@ class OnlineJudge:
         self._seen: dict[str, int] = {}
         self._lock = threading.Lock()
         self._open: dict[str, Finding] = {}
+        self._opened: deque[Finding] = deque()  # not yet handed to `on_finding`
+        self.on_finding: Callable[[Finding], None] | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -69,6 +72,16 @@ class OnlineJudge:
         run = snapshot()
         self._thread = threading.Thread(target=self._judge, args=(run, step, start), name="babysit-judge", daemon=True)
         self._thread.start()
+
+    def deliver(self) -> None:
+        """Call `on_finding` for each finding that opened since the last call; raises nothing but ProblemFound."""
+        while self._opened:
+            finding = self._opened.popleft()
+            try:
+                if self.on_finding is not None:
+                    self.on_finding(finding)
+            except Exception as problem:
+                self._on_problem("on_finding", problem)
 
     def close(self) -> None:
         """Wait for a look under way; one that takes longer is not heard any more."""
@@ -102,6 +115,7 @@ class OnlineJudge:
                 if code not in self._open and sure:
                     self._tell(step, "finding_opened", f"{code} {finding.name}")
                     self._look_closely()
+                    self._opened.append(finding)
                 if code in self._open or sure:
                     self._open[code] = finding
             for code in [code for code in self._open if code not in now]:

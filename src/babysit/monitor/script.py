@@ -15,10 +15,10 @@ from typing import Final, final
 from torch import nn
 
 from babysit.monitor.main_module import as_main, main_module, shown_path
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.parameter_registry import holds_parameters
 from babysit.monitor.recorder import RunWriter
 from babysit.monitor.script_exit import exit_code, report_ending, status_of, wait_for_threads
-from babysit.monitor.watch import Watch, watch
 from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
 from babysit.records.secrets import command_of
@@ -75,7 +75,7 @@ def run_script(
     """
     code = code or read_script(path)
     module = main_module(path)
-    watching = watch(overhead=overhead, name=name or Path(path).stem, writer=writer)
+    watching = Monitor(overhead=overhead, name=name or Path(path).stem, writer=writer)
     watching.note(command=command_of(["python", path, *arguments]))
     watching.name_models_by(lambda model: _variable_name(module, model))
     process = os.getpid()
@@ -174,7 +174,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_lifted.clear)
 
 
-def _run(code: types.CodeType, module: types.ModuleType, watching: Watch) -> BaseException | None:
+def _run(code: types.CodeType, module: types.ModuleType, watching: Monitor) -> BaseException | None:
     watching.start(at_once=False)  # the script prepares its data first
     try:
         exec(code, module.__dict__)  # the user's own script, as `python script.py` would run it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
@@ -30,6 +31,7 @@ from babysit.monitor.schedule import Schedule
 from babysit.monitor.step_counting import StepCounter
 from babysit.monitor.step_losses import StepLosses
 from babysit.records.curves import GRADIENT_NORM, TRAIN_LOSS
+from babysit.records.finding import Finding
 from babysit.records.run import Run
 
 
@@ -39,11 +41,12 @@ class TrainingSession:
 
     def __init__(
         self,
-        model: nn.Module | None,
-        optimizer: torch.optim.Optimizer | None,
+        models: Sequence[nn.Module] = (),
+        optimizers: Sequence[torch.optim.Optimizer] = (),
         *,
         overhead: float,
         writer: RunWriter | None,
+        on_finding: Callable[[Finding], None] | None = None,
     ) -> None:
         self._book = ParameterRegistry()
         self._gauge = MetricCollector(self._book)
@@ -55,17 +58,15 @@ class TrainingSession:
         self.window = SampledStep(self._book, self._gauge, self._anatomist, self._batches, self.guard.problem)
         self._evaluation = Evaluation(self._book, self._batches, self._anatomist, self.guard)
         self._outlet = RecordBuffer(self.recorder, self._schedule, writer)
-        self._only = weakref.ref(optimizer) if optimizer is not None else None
+        self._only = tuple(map(weakref.ref, optimizers))  # empty: every optimizer counts
         self._optimizers = Optimizers()
         self.on_problem = self.guard.problem
         self.live = OnlineJudge(overhead, self.recorder.event, self._schedule.request_samples, writer, self.on_problem)
+        self.live.on_finding = on_finding
         self._in_step = self._plain_steps = False  # the second: whether nothing happens inside a step but the step
-        self._by_hand = ManualUpdateDetector(self._book, self.guard, possible=optimizer is None)
+        self._by_hand = ManualUpdateDetector(self._book, self.guard, possible=not optimizers)
         self._modes: dict[str, bool] = {}
-        self._last_time, self._done = (
-            time.perf_counter(),
-            0,
-        )  # the second: steps, but for those of a count steps under way
+        self._last_time, self._done = time.perf_counter(), 0  # the second: steps, without those being counted
         self._losses, self._sums = StepLosses(self._anatomist.scales), BackwardSums(self.window, self.guard)
         heard = self._optimizers, self._losses, self._schedule, self.window.gradients
         self._sources = Sources(self.recorder, self._anatomist, self._batches, *heard)
@@ -73,7 +74,7 @@ class TrainingSession:
         self._doze = StepCounter(self, self._schedule, self._optimizers, self._losses, self._outlet, self._last_pass)
         self.on_step_counted, self.on_scale = self._doze.count, self._losses.scale
         self._compiled_before = torch_events.compiled_frames()
-        if model is not None:
+        for model in models:
             with self.guard.contained("model"):
                 self._book.register(model)
                 if is_compiled(model):
@@ -120,7 +121,7 @@ class TrainingSession:
 
     def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """An optimizer was made: the first step to come is sampled."""
-        if self._only is None and not self._in_step:
+        if not self._only and not self._in_step:
             self.recorder.event(self.steps, "optimizer", type(optimizer).__name__)
             if self._optimizers.made(optimizer):
                 self.recorder.event(self.steps, "optimizer_recreated", type(optimizer).__name__, keep=False)
@@ -129,7 +130,7 @@ class TrainingSession:
 
     def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
         """An optimizer is about to step."""
-        if self._only is not None and self._only() is not optimizer:
+        if self._only and all(one() is not optimizer for one in self._only):
             return
         self._in_step, self._plain_steps = True, not closure
         if self.window.active:
@@ -142,7 +143,7 @@ class TrainingSession:
 
     def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
         """An optimizer has stepped."""
-        if self._only is not None and self._only() is not optimizer:
+        if self._only and all(one() is not optimizer for one in self._only):
             self._optimizers.others += 1
             self.on_full_tracing()
             self._losses.defer()
@@ -282,6 +283,7 @@ class TrainingSession:
         if self.live.wants(self.steps):
             with self.guard.unseen("judging"):
                 self.live.look(lambda: Run(id="", **self.facts()), self.steps)
+        self.live.deliver()
         # Our own work after a sampled step belongs to neither that step nor the next plain one.
         self._last_time = time.perf_counter() if sampled and not self.window.active else now
         if self._plain_steps and self.steps >= CAPTURED_STEPS and not self.window.active:

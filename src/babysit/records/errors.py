@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from babysit.records.secrets import redact_addresses
+
+if TYPE_CHECKING:
+    from babysit.records.finding import Finding
 
 
 class UserError(Exception):
@@ -23,3 +28,11 @@ class UserError(Exception):
         location = f" ({self.where})" if self.where else ""
         hint = f". {self.do}" if self.do else ""
         return f"{self.what}{location}{hint}"
+
+
+class ProblemFound(Exception):  # noqa: N818  as StopIteration, it ends a loop on request
+    """Raised into a training that asked to be stopped by a finding: `watch(raise_on="ERROR")`."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(f"{finding.code} {finding.name}: {finding.message}")
+        self.finding = finding

@@ -18,8 +18,8 @@ from babysit.data.splits import Splits
 from babysit.experiments.compatibility import check_compatible
 from babysit.experiments.isolation import preserve_random_states, seed_everything
 from babysit.experiments.optimizers import make_optimizer
+from babysit.monitor.monitor import Monitor
 from babysit.monitor.recorder import RunWriter
-from babysit.monitor.watch import Watch, watch
 from babysit.nn.losses import loss_for
 from babysit.records.curves import VAL_LOSS
 from babysit.records.errors import UserError
@@ -64,7 +64,7 @@ class _Loop:
     state: TrainingState
     splits: Splits
     mirror: Samples  # as many training samples as validation samples, scored in the same way
-    watch: Watch
+    watch: Monitor
     tick: Callable[[str], None]
 
 
@@ -107,7 +107,7 @@ def fit(
             state.load(read_checkpoint(resume), where=str(resume))
         checkpoints = Checkpoints(settings.folder)
         checkpoints.begin(state.capture())
-        with watch(model, optimizer, writer=writer) as w:
+        with Monitor(model, optimizer, writer=writer) as w:
             if writer is not None:
                 w.note(id=writer.run_id)
             loop = _Loop(

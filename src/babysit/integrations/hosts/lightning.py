@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import final
 
-import msgspec
-
-from babysit.monitor.watch import Watch, watch
+from babysit.integrations.hosts.loop import Watch
 from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
-from babysit.reporting.verdict import verdict
-from babysit.store.run_id import new_run_id
-from babysit.store.store import Store
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -35,22 +30,17 @@ class Babysit(Callback):
 
     def __init__(self, *, overhead: float = 0.01, name: str = "", store: str | None = None) -> None:
         self.run: Run | None = None
-        self._overhead = overhead
+        self._options = {"overhead": overhead, "store": store, "quiet": True}
         self._name = name
-        self._url = store
-        self._store: Store | None = None
         self._watch: Watch | None = None
         self._logged: set[tuple[str, int]] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start monitoring, on rank zero only."""
-        if not trainer.is_global_zero:
-            return
-        self._store = Store(self._url)
-        started = Run(id=new_run_id(), name=self._name or type(pl_module).__name__, kind="watch")
-        writer = self._store.open_writer(started)
-        self._watch = watch(pl_module, overhead=self._overhead, name=started.name, writer=writer).start()
-        self.run = started
+        """Begin to monitor, on the first process only."""
+        if trainer.is_global_zero:
+            name = self._name or type(pl_module).__name__
+            self._watch = Watch(pl_module, None, name=name, **self._options).start()
+            self.run = self._watch.run
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the metrics that the module logged."""
@@ -80,12 +70,7 @@ class Babysit(Callback):
                 self._watch.log(name, float(value), step=point[1])
 
     def _close(self, status: Status, error: BaseException | None = None) -> None:
-        if self._watch is None or self._store is None or self.run is None:
-            return
-        judged = self._watch.close(status=status, error=error)
-        self.run = msgspec.structs.replace(judged, id=self.run.id)
-        self._watch = None
-        self._store.close()
-        headline = verdict(self.run)
-        text = f"{headline.title}. {headline.sentence} {headline.next}"
-        rank_zero_info(f"babysit: {text} Full report: babysit report {self.run.id} --open")
+        if self._watch is not None:
+            self.run = self._watch.stop(status=status, error=error)
+            rank_zero_info(self._watch.summary())
+            self._watch = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Self, final
 
@@ -25,58 +25,59 @@ from babysit.records.finding import Finding, Severity
 from babysit.records.run import Run, Status
 
 
-def watch(
-    model: nn.Module | None = None,
-    optimizer: torch.optim.Optimizer | None = None,
-    *,
-    overhead: float = 0.01,
-    name: str = "",
-    writer: RunWriter | None = None,
-) -> Watch:
-    """Watch a training loop: `with babysit.watch(model, optimizer) as w:` around it is all there is to do.
+def check_arguments(model: object, optimizer: object, overhead: object) -> None:
+    """Raise UserError for arguments that no training can be watched with."""
+    for one in _each(model):
+        if not isinstance(one, nn.Module):
+            raise UserError(f"watch needs a torch.nn.Module, not {type(one).__name__}", do="Pass the model itself")
+    for one in _each(optimizer):
+        if not isinstance(one, torch.optim.Optimizer):
+            raise UserError(
+                f"watch needs a torch.optim.Optimizer, not {type(one).__name__}",
+                do="Pass the optimizer, or leave it out to watch every optimizer",
+            )
+    if isinstance(overhead, bool) or not isinstance(overhead, int | float) or not 0 < overhead <= 1:
+        raise UserError(f"overhead is a share of step time above 0 and at most 1, not {overhead!r}", do="0.01 is usual")
 
-    Losses, layers, the objective and evaluation passes are seen by themselves. Weights and random state stay bit for
-    bit what they would have been.
+
+def _each(value: object) -> tuple[Any, ...]:
+    return () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+@final
+class Monitor:
+    """Measure one training from `start` to `close` and judge it; a context manager that does both.
+
+    Losses, layers, the objective and evaluation passes are found without help. Weights and random state stay bit for
+    bit what they would have been. A monitor belongs to the process that started it: in a forked child it is closed,
+    with nothing judged, sent or saved.
 
     Args:
-        model: the network; None finds it when it is first called.
-        optimizer: only this optimizer counts; None means every one.
-        overhead: share of step time that watching may take once the dense beginning is over.
+        model: the network, or several; None finds it when it is first called.
+        optimizer: only the steps of this optimizer, or of these, count; None means every one.
+        overhead: share of step time that monitoring may take after the first steps.
         name: a name for the run.
         writer: where records go while training runs (`Store.open_writer`); None keeps them in memory.
+        on_finding: called on the training's thread with each WARNING or ERROR, soon after it was found.
 
     Raises:
         UserError: `model` is no module, `optimizer` no optimizer, or `overhead` is not above 0 and at most 1.
     """
-    if model is not None and not isinstance(model, nn.Module):
-        raise UserError(f"watch needs a torch.nn.Module, not {type(model).__name__}", do="Pass the model itself")
-    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
-        raise UserError(
-            f"watch needs a torch.optim.Optimizer, not {type(optimizer).__name__}",
-            do="Pass the optimizer, or leave it out to watch every optimizer",
-        )
-    if not isinstance(overhead, int | float) or not 0 < overhead <= 1:
-        raise UserError(f"overhead is a share of step time above 0 and at most 1, not {overhead!r}", do="0.01 is usual")
-    return Watch(model, optimizer, overhead=overhead, name=name, writer=writer)
-
-
-@final
-class Watch:
-    """A watch over one training, from `start` to `close`; a context manager that does both.
-
-    It belongs to the process that started it: in a forked child it is closed, with nothing judged, sent or kept.
-    """
 
     def __init__(
         self,
-        model: nn.Module | None,
-        optimizer: torch.optim.Optimizer | None,
+        model: nn.Module | Sequence[nn.Module] | None = None,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
         *,
-        overhead: float,
-        name: str,
-        writer: RunWriter | None,
+        overhead: float = 0.01,
+        name: str = "",
+        writer: RunWriter | None = None,
+        on_finding: Callable[[Finding], None] | None = None,
     ) -> None:
-        self._loop = TrainingSession(model, optimizer, overhead=overhead, writer=writer)
+        check_arguments(model, optimizer, overhead)
+        self._loop = TrainingSession(
+            _each(model), _each(optimizer), overhead=overhead, writer=writer, on_finding=on_finding
+        )
         self._writer = writer
         self._parts: dict[str, Any] = {}
         self._open = self._closed = False
@@ -131,7 +132,7 @@ class Watch:
 
     def note(self, **run_fields: Any) -> None:
         """Set parts of the run: config, data, experiments, trials, ranges, result, artifacts, command, stop_reason."""
-        unknown = set(run_fields) - set(Run.__struct_fields__)
+        unknown = run_fields.keys() - set(Run.__struct_fields__)
         if unknown:
             raise UserError(
                 f"a run has no {', '.join(sorted(unknown))}", do=f"Its parts: {', '.join(Run.__struct_fields__)}"
@@ -214,7 +215,7 @@ class Watch:
         self._run = msgspec.structs.replace(self._run, findings=(*found, gap))
 
 
-_open: weakref.WeakSet[Watch] = weakref.WeakSet()
+_open: weakref.WeakSet[Monitor] = weakref.WeakSet()
 
 
 def _in_child() -> None:
