@@ -8,6 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from babysit.records.curves import Series
+from babysit.records.notebook import table
 from babysit.records.secrets import WithoutSecrets
 
 
@@ -32,3 +33,11 @@ class ExperimentResult(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True
     message: str = ""  # interpretation and recommendation, one or two sentences
     curves: dict[str, Series] = {}  # the x axis is "steps", or the learning rates in curves["lr"]
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"ExperimentResult({self.name}, {self.outcome}: {self.message})"
+
+    def _repr_html_(self) -> str:
+        rows = [("result", self.message), *((f"measured {name}", value) for name, value in self.measured.items())]
+        rows += [(f"expected {name}", value) for name, value in self.expected.items()]
+        return table(f"{self.name}: {self.outcome}", rows)

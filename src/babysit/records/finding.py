@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
+from babysit.records.notebook import table
 from babysit.records.secrets import WithoutSecrets
 
 
@@ -65,3 +66,10 @@ class Finding(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True):
     recommendation: str = ""
     fixes: tuple[Fix, ...] = ()
     confidence: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"Finding({self.code} {self.name}, {self.severity}: {self.message})"
+
+    def _repr_html_(self) -> str:
+        rows = [("seen", self.message), ("fix", self.recommendation), *self.evidence.items()]
+        return table(f"{self.severity} {self.code} {self.name}", rows)

@@ -14,6 +14,7 @@ from babysit.records.experiment import ExperimentResult
 from babysit.records.finding import Finding
 from babysit.records.layer_metrics import LayerMetrics
 from babysit.records.model_summary import ModelSummary
+from babysit.records.notebook import table
 from babysit.records.secrets import WithoutSecrets
 from babysit.records.trial import StageRange, Trial
 from babysit.records.verdict import Crash, Learning, Missing, Verdict
@@ -103,3 +104,13 @@ class Run(WithoutSecrets, msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def experiment(self, name: str) -> ExperimentResult | None:
         """Return the result of an experiment by name, or None."""
         return next((experiment for experiment in self.experiments if experiment.name == name), None)
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{one.code} {one.name}" for one in self.problems) or str(self.verdict)
+        return f"Run({self.id}: {self.kind}, {self.status}, {self.events.steps:,} steps, {found})"
+
+    def _repr_html_(self) -> str:
+        rows = [("status", self.status), ("verdict", self.verdict), ("steps", f"{self.events.steps:,}")]
+        rows += [(f"{one.severity} {one.code}", f"{one.name}: {one.message}") for one in self.findings]
+        rows += [(name, f"{value:.4g}") for name, value in self.result.items()]
+        return table(f"Run {self.id} {self.name}".rstrip(), rows)
