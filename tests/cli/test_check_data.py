@@ -58,7 +58,7 @@ def test_json_holds_the_whole_profile(capsys):
 def test_data_that_cannot_be_trained_on_are_refused_in_one_line_and_described_on_request(capsys):
     code, out, err = _run(capsys, "train.csv")
     assert (code, out) == (2, "")
-    assert err.startswith("babysit: the features hold 10 missing (NaN) values")
+    assert err.startswith("babysit: the features contain 10 missing (NaN) values")
     assert err.count("\n") == 1
     code, out, _ = _run(capsys, "train.csv", "--data-only")
     assert "height 10" in out

@@ -220,9 +220,9 @@ def test_settings_of_the_wrong_kind_are_told_in_one_line(call):
     run_id = imported(call, interrupted("pipeline", seed="x"))
     code, _, err = call("run", "t.csv", "--resume", run_id, "--store", "s")
     assert code == 2
-    assert "cannot be used" in err
+    assert "are invalid" in err
     run_id = imported(call, interrupted("search", trials="many"))
-    assert "cannot be used" in call("search", "t.csv", "--resume", run_id, "--store", "s")[2]
+    assert "are invalid" in call("search", "t.csv", "--resume", run_id, "--store", "s")[2]
 
 
 def test_a_run_whose_id_leads_elsewhere_gets_no_folder(call, folder):

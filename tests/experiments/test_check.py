@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from rich.progress import Progress
-from test_restore import MODELS, OPTIMIZERS, everything, train
+from test_isolation import MODELS, OPTIMIZERS, everything, train
 from torch import Tensor, nn
 
 from babysit.data.samples import Samples
