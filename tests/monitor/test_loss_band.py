@@ -48,14 +48,14 @@ def test_jumps_are_looked_at_once_for_each_doubling_of_the_steps() -> None:
     schedule, sampled = Schedule(0.01), 0
     for step in range(20_000):
         if step % 100 == 99:  # a loss that jumps all the time
-            schedule.look_at_jump(step)
-        taken = schedule.wants(step)
-        schedule.finished(step, 0.002 + 0.001 * taken, sampled=taken)
+            schedule.sample_after_jump(step)
+        taken = schedule.should_sample(step)
+        schedule.record_step_time(step, 0.002 + 0.001 * taken, sampled=taken)
         sampled += taken
     quiet, quietly = Schedule(0.01), 0
     for step in range(20_000):
-        taken = quiet.wants(step)
-        quiet.finished(step, 0.002 + 0.001 * taken, sampled=taken)
+        taken = quiet.should_sample(step)
+        quiet.record_step_time(step, 0.002 + 0.001 * taken, sampled=taken)
         quietly += taken
     doublings = np.log2(20_000 / DENSE_STEPS)
     assert DENSE_STEPS * (doublings - 1) / 2 < sampled - quietly <= DENSE_STEPS * (doublings + 1)

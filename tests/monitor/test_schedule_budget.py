@@ -11,8 +11,8 @@ def sampled_steps(overhead: float, *, steps: int, plain: float, cost: float) -> 
     """The steps a schedule samples when every step takes `plain` seconds and a sample `cost` more."""
     schedule, taken = Schedule(overhead), []
     for step in range(steps):
-        sampled = schedule.wants(step)
-        schedule.finished(step, plain + cost * sampled, sampled=sampled)
+        sampled = schedule.should_sample(step)
+        schedule.record_step_time(step, plain + cost * sampled, sampled=sampled)
         if sampled:
             taken.append(step)
     return taken
@@ -47,8 +47,8 @@ def test_after_an_alarm_three_steps_are_sampled_and_then_it_goes_on_as_before() 
     for step in range(30_000):
         if step == 20_000:
             schedule.request_samples()
-        sampled = schedule.wants(step)
-        schedule.finished(step, 0.002 + 0.001 * sampled, sampled=sampled)
+        sampled = schedule.should_sample(step)
+        schedule.record_step_time(step, 0.002 + 0.001 * sampled, sampled=sampled)
         if sampled and step >= 20_000:
             taken.append(step)
     assert taken[:3] == [20_000, 20_001, 20_002]

@@ -1,4 +1,4 @@
-"""What backward computes the gradient of, also when it is called on anything but one scalar: a sum of losses."""
+"""Reduce the arguments of `backward` to one scalar loss."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from babysit.monitor.step_losses import scalar_of
 
 @final
 class BackwardSums:
-    """Adds up what backward is called on, each part times the gradient that it is given."""
+    """Computes the sum of the tensors that `backward` is called on, each weighted by its `grad_tensors` entry."""
 
     def __init__(self, window: SampledStep, guard: ErrorBoundary) -> None:
         self._window, self._guard = window, guard
         self._weighs: bool | None = None
 
     def of(self, tensors: Any, gradients: Any) -> Tensor | None:
-        """The scalar whose gradient is asked for; None where that is no loss."""
+        """Return the scalar that is differentiated, or None if it is not a loss."""
         if gradients is None and (scalar := scalar_of(tensors)) is not None:
             return scalar
         parts, total = tensors if isinstance(tensors, list | tuple) else (tensors,), None
@@ -33,10 +33,10 @@ class BackwardSums:
         return total
 
     def _total(self, parts: Sequence[Any], given: Sequence[Any]) -> Tensor | None:
-        """The weighted sum.
+        """Return the weighted sum, or None if the gradients are not weights of a loss.
 
-        A gradient without a negative value weighs losses (`loss.backward(torch.ones_like(loss))`). One with both signs
-        comes from a network or a loss that is computed elsewhere. Asked once, since on a device it would wait for it.
+        Non-negative gradients are weights of losses (`loss.backward(torch.ones_like(loss))`). Gradients of both signs
+        come from another network or a loss computed elsewhere. Checked only once, because it synchronizes the device.
         """
         if not parts or len(given) != len(parts) or not all(isinstance(part, Tensor) for part in parts):
             return None

@@ -1,7 +1,7 @@
-"""What the first steps and evaluations of a watched loop were fed, kept small on the host.
+"""Statistics of the inputs of the first training steps and evaluations, of bounded size and on the host.
 
-The batches are those that entered the first layer, which is what training works with. Training and evaluation are
-compared where both are fed, at the arguments of the model's call: what forward does to its input is no difference.
+Batches are recorded at the input of the first layer. Training and evaluation are compared at the arguments of the
+model's call, so preprocessing inside `forward` does not count as a difference.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from babysit.records.dataprofile import ArgumentProfile, DataProfile, SplitProfi
 
 MOST_VALUES: Final = 1_000_000
 MOST_STEPS: Final = 20
-MOST_ROWS: Final = 100_000  # of one argument: more do not move its mean
-# A pass counts as one over training data when at least this share of its rows was among the training rows looked at
-# (a part of the epoch only); rows shared by chance or leaked are far fewer.
+MOST_ROWS: Final = 100_000  # per argument; more rows do not change its mean noticeably
+# A pass counts as one over training data if at least this share of its rows was among the recorded training rows
+# (only part of an epoch); rows shared by chance or leaked are far fewer.
 SEEN_BEFORE: Final = 0.2
 
 Named = Sequence[tuple[str, Tensor]]
@@ -34,7 +34,7 @@ Argument = tuple[int, str, str]  # the identity of the module, its class, and th
 
 @final
 class BatchStats:
-    """Gathers the inputs of the first sampled steps and of the first evaluations, and knows training rows again."""
+    """Collects the inputs of the first sampled steps and evaluations, and recognizes training rows."""
 
     def __init__(self) -> None:
         self._trained: list[Array] = []
@@ -42,11 +42,11 @@ class BatchStats:
         self._arguments: dict[str, dict[Argument, RunningMoments]] = {"train": {}, "evaluation": {}}
         self._rows: set[bytes] = set()
         self._steps = 0
-        self._nonfinite = 0  # values of batches that were not kept
+        self._nonfinite = 0  # non-finite values of batches that were not recorded
         self.batch_size = 0
 
     def add(self, inputs: Tensor) -> None:
-        """Take the input of one training step: what entered the first layer."""
+        """Record the input of the first layer in one training step."""
         if inputs.dim():
             self.batch_size = self.batch_size or inputs.shape[0]
         if self._steps >= MOST_STEPS or inputs.dim() < 2 or not inputs.is_floating_point():
@@ -54,20 +54,20 @@ class BatchStats:
         self._steps += 1
         _keep(self._trained, to_numpy(inputs), MOST_VALUES)
 
-    def look(self, inputs: Tensor) -> None:
-        """Count what is no number in a later batch; on the host only, elsewhere it would wait for the device."""
+    def count_nonfinite(self, inputs: Tensor) -> None:
+        """Count the non-finite values of a later batch; only on the CPU, to avoid a device synchronization."""
         if inputs.is_cpu and inputs.is_floating_point() and not math.isfinite(float(inputs.detach().sum())):
             self._nonfinite += int((~inputs.isfinite()).sum())
 
-    def feed(self, module: nn.Module, given: Named) -> None:
-        """Take what the model is called with in one training step."""
+    def add_arguments(self, module: nn.Module, given: Named) -> None:
+        """Record the arguments of the model's call in one training step."""
         tensors = _measurable(given)
         if tensors:
             self._rows.update(_fingerprints(to_numpy(_widest(tensors))))
         self._gather("train", module, tensors)
 
-    def feed_evaluated(self, module: nn.Module, given: Named) -> bool:
-        """Take what the model is called with in an evaluation; whether these are rows that it was trained on."""
+    def add_evaluated(self, module: nn.Module, given: Named) -> bool:
+        """Record the arguments of the model's call in an evaluation; return True if they are training rows."""
         tensors = _measurable(given)
         seen = bool(tensors) and self.share_seen(_widest(tensors)) >= SEEN_BEFORE
         if not seen:
@@ -84,9 +84,9 @@ class BatchStats:
                 moments.add(tensor)
 
     def _compared(self) -> tuple[ArgumentProfile, ...]:
-        """Return the arguments seen on both sides of the same module.
+        """Return the arguments seen in both training and evaluation of the same module.
 
-        A module that is never trained, such as one with averaged weights, counts as a copy of the only one of its type.
+        A module that is never trained (averaged weights, for example) counts as a copy of the only module of its type.
         """
         found = []
         for (number, kind, name), evaluated in self._arguments["evaluation"].items():
@@ -100,13 +100,13 @@ class BatchStats:
         return tuple(found)
 
     def share_seen(self, inputs: Tensor) -> float:
-        """Share of rows of a batch that were among the training rows looked at."""
+        """Return the share of rows of a batch that are among the recorded training rows."""
         rows = to_numpy(inputs)
         marks = _fingerprints(rows)
         return sum(mark in self._rows for mark in marks) / len(marks) if marks else 0.0
 
     def profile(self, class_counts: tuple[int, ...], targets: RunningMoments) -> DataProfile | None:
-        """The profile of what was seen, as the split `batch` and by argument; None when nothing was."""
+        """Return the profile of the recorded data, as the split `batch` and by argument; None if there is none."""
         if not self._trained:
             return None
         batch = msgspec.structs.replace(
@@ -122,7 +122,7 @@ class BatchStats:
 
 
 def _measurable(given: Named) -> Named:
-    """Tensors whose values have a scale: no ids, no truth values, no numbers for whole samples."""
+    """Return the tensors whose values have a scale: no ids, no booleans, no per-sample scalars."""
     return [
         (name, one)
         for name, one in given
@@ -131,12 +131,12 @@ def _measurable(given: Named) -> Named:
 
 
 def _widest(tensors: Named) -> Tensor:
-    """The one with the most values: rows of few values (a flag) are alike by chance."""
+    """Return the tensor with the most values, because rows of few values (a flag) coincide by chance."""
     return max((tensor for _, tensor in tensors), key=Tensor.numel)
 
 
 def _keep(parts: list[Array], rows: Array, most: int) -> None:
-    """Keep rows of the same shape as those before while there is room; of a large batch, as many as fit."""
+    """Append rows of the same shape as the earlier ones, up to `most` values in total."""
     if parts and parts[0].shape[1:] != rows.shape[1:]:
         return
     room = most - sum(part.size for part in parts)
@@ -149,7 +149,7 @@ def _split(name: str, parts: list[Array]) -> SplitProfile:
     values = np.concatenate(parts)
     finite = np.where(np.isfinite(values), values, np.nan)
     known = np.isfinite(values).any()
-    # Images: one value a channel; everything else: one value a feature.
+    # Images: one value per channel; everything else: one value per feature.
     axes = (0, *range(2, values.ndim)) if values.ndim > 3 else tuple(range(values.ndim - 1))
     with np.errstate(all="ignore"):
         return SplitProfile(

@@ -1,4 +1,4 @@
-"""From the exception that ended a program to its record."""
+"""Convert the exception that ended a program into its record."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from babysit.records.secrets import without_secrets
 from babysit.records.verdict import Crash
 
 _LONGEST = 1_000
-# Where installed code lies: the user's own line is the innermost one outside.
+# Folders of installed code; the innermost frame outside them is the user's own.
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} | {sys.prefix})
 _OURS = str(Path(__file__).parents[1])
 
 
 def crash_of(error: BaseException) -> Crash:
-    """Return class, message and place of an exception; of its frames, the innermost that is the user's own."""
+    """Return class and message of an exception, and the innermost location in the user's code."""
     try:
         text = str(error.code if isinstance(error, SystemExit) else error)
-        # Cut after masking: part of a secret may lack the sign that gives it away.
+        # Truncate after masking: part of a secret may lack the prefix that identifies it.
         message = without_secrets(text)[:_LONGEST]
     except Exception:  # an exception whose own __str__ raises
         message = ""

@@ -1,4 +1,4 @@
-"""Where a run takes place, and which code it runs."""
+"""Environment of a run: versions, platform, device and code."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import torch
 import babysit
 from babysit.records.run import Environment
 
-GIT_SECONDS = 1.0  # a repository on a slow disk is not waited for
+GIT_SECONDS = 1.0  # timeout, for repositories on slow disks
 
 
 def environment(device: str = "") -> Environment:
-    """Versions, platform, device, number of threads and code of this process."""
+    """Return versions, platform, device, number of threads and code of this process."""
     script = _script()
     return Environment(
         python=platform.python_version(),
-        torch=str(torch.__version__),  # a subclass of str, which records do not hold
+        torch=str(torch.__version__),  # a subclass of str, which records do not accept
         babysit=babysit.__version__,
         platform=f"{sys.platform} {platform.machine()}",
         device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
@@ -34,7 +34,7 @@ def environment(device: str = "") -> Environment:
 
 
 def _script() -> Path | None:
-    """The Python file that was started, or None."""
+    """Return the Python file that was started, or None."""
     started = Path(sys.argv[0]) if sys.argv and sys.argv[0] else None
     return started if started is not None and started.suffix == ".py" and started.is_file() else None
 
@@ -48,15 +48,15 @@ def _digest(script: Path) -> str:
 
 @cache
 def _commit(folder: Path) -> str:
-    """The commit of the repository around a folder, or "" where there is none or no git."""
-    answers = []
-    for question in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):
+    """Return the commit of the repository that contains a folder; "" without a repository or git."""
+    outputs = []
+    for arguments in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):
         try:
             done = subprocess.run(
-                ["git", "-C", str(folder), *question],
+                ["git", "-C", str(folder), *arguments],
                 capture_output=True, text=True, timeout=GIT_SECONDS, check=True,
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError):
             return ""
-        answers.append(done.stdout.strip())
-    return answers[0] + ("+" if answers[1] else "")
+        outputs.append(done.stdout.strip())
+    return outputs[0] + ("+" if outputs[1] else "")

@@ -1,4 +1,4 @@
-"""Who hears of a training loop."""
+"""Callbacks for the events of a training loop."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from torch import nn
 
 
 class EventHandler(Protocol):
-    """What a watch hears of the loop, on the thread that trains; what it raises is handed to `on_problem`."""
+    """Receives events on the training thread. Exceptions it raises are passed to `on_problem`."""
 
     def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer was made."""
+        """Handle the construction of an optimizer."""
 
     def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
-        """An optimizer is about to step."""
+        """Handle the start of an optimizer step."""
 
     def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
-        """An optimizer has stepped."""
+        """Handle the end of an optimizer step."""
 
     def on_step_counted(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer has stepped, told to those who want to hear less than everything."""
+        """Handle the end of an optimizer step below the level ALL."""
 
     def on_backward(self, tensors: Any, weights: Any = None, *, adds: bool = True) -> None:
-        """Gradients are about to be computed: of these, each times its weight, and added to what is in `.grad`."""
+        """Handle the start of a backward pass of `tensors` weighted by `weights`; `adds` if `.grad` accumulates."""
 
     def on_zero_grad(self, owner: object) -> None:
-        """Gradients are about to be cleared."""
+        """Handle a call of `zero_grad`."""
 
     def on_mode(self, module: nn.Module, *, training: bool) -> None:
-        """A module was put into train or eval mode."""
+        """Handle a switch of a module to train or eval mode."""
 
     def on_gradient_off(self) -> None:
-        """A block without gradients begins: no_grad, inference_mode or set_grad_enabled(False)."""
+        """Handle the start of a no_grad, inference_mode or set_grad_enabled(False) block."""
 
     def on_gradient_on(self) -> None:
-        """It ends."""
+        """Handle the end of a block without gradients."""
 
     def on_clip(self, norm: Any, limit: Any) -> None:
-        """Gradients were clipped."""
+        """Handle gradient clipping."""
 
     def on_scale(self, loss: Any, scaled: Any) -> None:
-        """A loss was scaled for mixed precision: backward will be called on the second."""
+        """Handle loss scaling for mixed precision; `backward` will be called on `scaled`."""
 
     def on_compile(self, what: object) -> None:
-        """Something, a module perhaps, was handed to torch.compile."""
+        """Handle a call of torch.compile on a module or function."""
 
     def on_problem(self, where: str, problem: BaseException) -> None:
-        """One of these raised an error, which goes no further."""
+        """Handle an exception that one of the other callbacks raised; it does not propagate."""
 
     def on_full_tracing(self) -> None:
-        """So little need not be heard any longer: asked by what counts steps for the listener (count steps.py)."""
+        """Request full tracing again; called by the step counter (step_counting.py)."""

@@ -1,4 +1,4 @@
-"""Activations whose result only weighs another result: gates, routers, attention over kernels."""
+"""Detection of activations that only weight another result: gates, routers, attention over kernels."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from babysit.monitor.graph_node import MODEL, Node
 from babysit.monitor.operations import TRANSPARENT
 
 WEIGHING: Final = frozenset({"sigmoid", "hardsigmoid", "softmax"})
-# What a weight may go through before it is used: a shift, a share of a sum, a choice of some, another shape.
+# Operations allowed between an activation and its use as a weight: shift, normalization, selection, reshape.
 ON_THE_WAY: Final = TRANSPARENT | {
     "mul", "div", "add", "sub", "rsub", "neg", "getitem", "index_select", "gather", "topk", "sum", "where",
     "masked_fill", "repeat", "interpolate", "dropout",
 }  # fmt: skip
-CHOOSING: Final = frozenset({"getitem", "gather", "index_select"})  # of the first; the others only say which
+CHOOSING: Final = frozenset({"getitem", "gather", "index_select"})  # from the first argument; the others are indices
 MOST_STEPS_BACK: Final = 16
 
 
 def gates(product: Node) -> list[Node]:
-    """The activations that enter a product of two results of the model and do not enter its other factor.
+    """Return the activations that enter one factor of a product of two results of the model, but not the other.
 
-    x * sigmoid(x) is gated by the sigmoid; in h * (1 - h), the slope of a sigmoid, nothing weighs anything else.
+    x * sigmoid(x) is gated by the sigmoid; h * (1 - h), the slope of a sigmoid, has no gate.
     """
     factors = [_activations(parent) for parent in product.parents if parent.role == MODEL]
     if len(factors) < 2:

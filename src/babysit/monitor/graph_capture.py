@@ -1,7 +1,7 @@
-"""What the operations of one step were: a TorchFunctionMode that keeps the graph in small nodes.
+"""A TorchFunctionMode that records the operations of one step as a graph of small nodes.
 
-It sees module and functional calls alike, changes nothing, and holds no tensor longer than the step: a tensor is
-known by its identity through a weak reference. Python's cost is a few microseconds an operation, so a trace runs on
+It sees module and functional calls alike, changes nothing, and holds no tensor longer than the step: tensors are
+identified through weak references. The overhead in Python is a few microseconds per operation, so it is active in
 sampled steps only.
 """
 
@@ -35,12 +35,12 @@ from babysit.monitor.operations import (
 from babysit.monitor.parameter_registry import ParameterRegistry
 from babysit.monitor.torch_function_mode import inside_transform
 
-_IN_TRANSFORM: Final = "what runs inside a transform (grad, vmap, jvp) cannot be followed"
+_IN_TRANSFORM: Final = "operations inside a transform of torch.func (grad, vmap, jvp) cannot be traced"
 
 
 @final
 class GraphCapture(TorchFunctionMode):
-    """Follows the operations between two moments and tells an observer."""
+    """Records operations while it is active and notifies an observer."""
 
     def __init__(self, book: ParameterRegistry, observer: Observer) -> None:
         super().__init__()
@@ -48,16 +48,16 @@ class GraphCapture(TorchFunctionMode):
         self._observer = observer
         self._known: dict[int, tuple[weakref.ref[Tensor], Node, tuple[int, str]]] = {}
         self._count = 0
-        # While torch runs a function for us it has taken this mode off its stack, and will put it back by itself.
+        # Torch removes this mode from its stack while it runs the intercepted function, and restores it afterwards.
         self.inside = 0
-        self.only_losses = False  # inside a model: of its operations, loss functions alone are looked at
+        self.only_losses = False  # inside a model: record only loss functions
         self._meetings: list[Node] = []
-        self.current: Node | None = None  # what the observer is being told of
+        self.current: Node | None = None  # node of the current notification
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run the function as it is, then look at what went in and came out."""
+        """Run the function unchanged, then record its inputs and outputs."""
         kwargs, name, changed = kwargs or {}, "", None
         try:
             name = operation_name(func)
@@ -85,18 +85,18 @@ class GraphCapture(TorchFunctionMode):
         return result
 
     def _follow(self, name: str, func: Any, given: tuple[Any, Any], result: Any, changed: Node | None) -> None:
-        """Take in an operation that was done."""
+        """Record a finished operation."""
         args, kwargs = given
         made = args[0] if name == "setitem" else result  # `x[mask] = 0` changes its first argument and returns None
         if (name in TAKING and not isinstance(made, Tensor)) or func == READ_DATA:
             self._taken(args)
         elif name and isinstance(made, Tensor | tuple):
-            if changed is not None and made is args[0]:  # in place: its node is what it was before
+            if changed is not None and made is args[0]:  # in place: its input is the node from before
                 self._keep(made, changed)
             self._see(name, args, kwargs, made)
 
     def node(self, tensor: Tensor) -> Node | None:
-        """The node of a tensor made during this trace, or None."""
+        """Return the node of a tensor created during this capture, or None."""
         entry = self._known.get(id(tensor))
         if entry is None or entry[0]() is not tensor:
             return None
@@ -108,42 +108,42 @@ class GraphCapture(TorchFunctionMode):
         return node
 
     def _taken(self, args: tuple[Any, ...]) -> None:
-        """Values leave the graph: what they come from is used, though nothing more of it is seen."""
+        """Notify the observer that values leave the graph, so their sources count as used."""
         node = self._changed("values", args)
         if node is not None:
             self._observer.on_taken(node)
 
     def _changed(self, name: str, args: tuple[Any, ...]) -> Node | None:
-        """The node of what an operation may change in place, before it does."""
+        """Return the node of the argument that an operation may change in place, from before the change."""
         return self.node(args[0]) if name and args and isinstance(args[0], Tensor) else None
 
     def _keep(self, tensor: Tensor, node: Node) -> None:
         self._known[id(tensor)] = (weakref.ref(tensor), node, state_of(tensor))
 
-    def mark(self, tensor: Tensor, layer: str = "") -> None:
-        """Say that a tensor came out of the model although the trace did not see how."""
+    def add_opaque_output(self, tensor: Tensor, layer: str = "") -> None:
+        """Register a tensor as an output of the model whose operations were not recorded."""
         node = Node("model", (), MODEL, self._next())
         node.layer, node.shape = layer, tuple(tensor.shape)
         self._keep(tensor, node)
 
-    def feed(self, tensor: Tensor) -> None:
-        """Say that a tensor is data although gradients are asked of it: a model is called with it."""
+    def add_input(self, tensor: Tensor) -> None:
+        """Register an argument of the model's call as data, even if it requires a gradient."""
         if tensor.requires_grad and tensor.is_leaf and self._book.place_of(tensor) is None:
             node = Node("data", (), DATA, self._next())
             node.shape = tuple(tensor.shape)
             self._keep(tensor, node)
 
-    def sum(self, tensors: Iterable[Tensor], total: Tensor) -> None:
-        """Say what a sum is made of that the trace did not see."""
+    def add_sum(self, tensors: Iterable[Tensor], total: Tensor) -> None:
+        """Register the summands of a sum that was not recorded."""
         node = Node("sum", tuple(self._node_of(tensor) for tensor in tensors), MODEL, self._next())
         self._keep(total, node)
 
     def forget_dead(self) -> None:
-        """Forget tensors that are gone."""
+        """Remove tensors that no longer exist."""
         self._known = {key: entry for key, entry in self._known.items() if entry[0]() is not None}
 
     def clear(self) -> None:
-        """Forget everything but the parameters."""
+        """Remove all nodes."""
         self._known.clear()
         self._meetings.clear()
 
@@ -153,7 +153,7 @@ class GraphCapture(TorchFunctionMode):
 
     def _node_of(self, tensor: Tensor) -> Node:
         node, place = self.node(tensor), self._book.place_of(tensor)
-        # A weight that was met before its model was is no data after all.
+        # A weight that was seen before its model was registered is not data.
         if node is not None and (not place or node.role != DATA):
             return node
         leaf = tensor.requires_grad and tensor.is_leaf
@@ -169,8 +169,8 @@ class GraphCapture(TorchFunctionMode):
         given = [*given_in(args), *(tensor for value in kwargs.values() for tensor in given_in(value))]
         if not given:
             return
-        if self.only_losses:  # what a loss function is called with first inside a model comes from it
-            self.mark(kwargs.get("input", given[0]))
+        if self.only_losses:  # inside a model, the first argument of a loss function comes from the model
+            self.add_opaque_output(kwargs.get("input", given[0]))
         parents = tuple(self._node_of(tensor) for tensor in given)
         node = Node(name, parents, max(effective_role(parents), DATA), self._next())
         results = [result] if isinstance(result, Tensor) else list(given_in(result))
@@ -189,7 +189,7 @@ class GraphCapture(TorchFunctionMode):
                 self._keep(tensor, node)
 
     def _refused(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A loss could not be computed of what it was given: what that was says why."""
+        """Describe a loss function that raised an error from its arguments."""
         try:
             given = list(given_in(args))
             node = Node(name, tuple(self._node_of(tensor) for tensor in given), MODEL, self._next())
@@ -199,16 +199,16 @@ class GraphCapture(TorchFunctionMode):
             self._observer.on_problem(name, problem)
 
     def _place(self, node: Node, parents: tuple[Node, ...], given: list[Tensor]) -> None:
-        """Say which layer a result belongs to, and whether this operation is a layer's own."""
+        """Assign a result to a layer, and note whether this operation applies the layer's own weight."""
         own = [parent for parent in parents if parent.role == PARAMETER]
         if node.role == PARAMETER:
             node.place = own[0].place
-            if "stranger" in own[0].extra and node.op != "detach":  # what is detached is not trained by this
+            if "stranger" in own[0].extra and node.op != "detach":  # a detached tensor is not trained
                 node.extra["stranger"] = own[0].extra["stranger"]
             return
         for parent in own:
-            # A tensor that no module holds belongs to the network once it meets data with gradients on; weights that
-            # are averaged, copied or initialized do not.
+            # A tensor outside all modules belongs to the network once it is combined with data with gradients enabled,
+            # unlike weights that are averaged, copied or initialized.
             stranger = parent.extra.pop("stranger", None)
             if stranger is not None and torch.is_grad_enabled():
                 parent.place = self._book.place_of(stranger) or self._book.adopt(stranger)
@@ -223,15 +223,15 @@ class GraphCapture(TorchFunctionMode):
             weight = max(own, key=lambda parent: len(parent.shape))
             node.layer, node.extra["weighted"], node.extra["mixed"] = weight.place, True, False
         elif node.op == "add" and latest is not None and latest.layer and len(own[0].shape) <= 1:
-            # `x @ w + b` with tensors of the user's own: the bias belongs to the product before it.
+            # `x @ w + b` with plain tensors: the bias belongs to the preceding product.
             tensor = next(tensor for tensor, parent in zip(given, parents, strict=True) if parent is own[0])
             self._book.attach(latest.layer, tensor)
             node.extra["weighted"] = latest.extra.get("weighted", False)
 
     def _inherit(self, node: Node, parents: tuple[Node, ...], *, product: bool) -> Node | None:
-        """Take the layer over from the latest parent that has one, which is returned.
+        """Inherit the layer of the latest parent that has one, and return that parent.
 
-        A product of two things from the model (attention, a gate) is no longer what one layer gave.
+        A product of two results of the model (attention, a gate) no longer belongs to one layer.
         """
         placed = [parent for parent in parents if parent.layer or parent.extra.get("mixed")]
         latest = max(placed, key=lambda parent: parent.order, default=None)
@@ -255,7 +255,7 @@ class GraphCapture(TorchFunctionMode):
             self._observer.on_loss(node, result)
         elif node.extra.get("weighted"):
             if name in RECURRENT:
-                # The last of nine arguments says whether the batch comes first; packed sequences have no such axis.
+                # The last of nine arguments is `batch_first`; packed sequences have no batch axis.
                 node.extra["batch_axis"] = 0 if len(args) < 9 or args[8] else 1
             entering = next((t for t, p in zip(given, node.parents, strict=True) if p.role != PARAMETER), None)
             self._observer.on_layer(node.layer, name, entering, result)
@@ -280,19 +280,19 @@ class GraphCapture(TorchFunctionMode):
             self._observer.on_comparison(node, result, data)
 
     def _meet(self, node: Node, given: list[Tensor]) -> None:
-        """Remember where model and data met: the last such place before the loss is where the target came in."""
-        # What the model chose or drew (an action, a reward for it) is a target like any other: no gradient passes it.
+        """Record a pair of prediction and target: the last operation on both before the loss is the likely one."""
+        # A result that no gradient passes (a sampled action, its reward) counts as a target, like values computed
+        # without gradients beforehand.
         pairs = list(zip(given, node.parents, strict=True))
-        # So is what was computed without gradients beforehand.
         graded = torch.is_grad_enabled()
         cut = [p.cut or (graded and not t.requires_grad) for t, p in pairs]
         data = [t for (t, p), off in zip(pairs, cut, strict=True) if p.role == DATA or (p.role == MODEL and off)]
         model = [t for (t, p), off in zip(pairs, cut, strict=True) if p.role == MODEL and not off]
         if data and model and (data[0].dim() > 0 or model[0].dim() == 0):
-            # `p[range(n), y]` picks by its last index.
+            # `p[range(n), y]` selects by its last index.
             target = data[-1] if node.op == "getitem" else data[0]
             node.extra["moving_target"] = any(one is target and p.role == MODEL for one, p in pairs)
             node.meeting = (model[0].detach(), target.detach())
             self._meetings.append(node)
-            if len(self._meetings) > 16:  # a loss meets its target among the last operations
+            if len(self._meetings) > 16:  # the target enters among the last operations before the loss
                 self._meetings.pop(0).meeting = None

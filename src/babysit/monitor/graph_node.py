@@ -1,4 +1,4 @@
-"""One result of one operation of a traced step, and where it came from."""
+"""Nodes of the operation graph: results of operations, and their parents."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import Parameter
 
 DATA, PARAMETER, MODEL = 0, 1, 2
-# Operations that no function mode sees: an autograd.Function, a kernel, a change in place by other code.
+# Operations that bypass function modes: an autograd.Function, a kernel, an in-place change by other code.
 UNSEEN: Final = "unseen"
 
 
 @final
 class Node:
-    """One result of one operation."""
+    """The result of one operation."""
 
     __slots__ = ("cut", "dim", "extra", "layer", "meeting", "op", "order", "parents", "place", "role", "shape", "size")
 
@@ -25,17 +25,17 @@ class Node:
         self.parents = parents
         self.role = role
         self.order = order
-        self.layer = ""  # place of the last weighted operation this comes from
-        self.place = ""  # for a parameter, or what is computed from parameters alone: its place
+        self.layer = ""  # layer of the last weighted operation this comes from
+        self.place = ""  # for a parameter, or a result computed from parameters only: its layer
         self.shape: tuple[int, ...] = ()
         self.dim: int | None = None
         self.size: int | None = None
         self.meeting: tuple[Tensor, Tensor] | None = None  # prediction and target, for a loss or a candidate
-        self.cut = False  # made with gradients on, and yet none passes: a choice, a sample, detached
+        self.cut = False  # computed with gradients enabled, but passes none: argmax, a sample, detached
         self.extra: dict[str, Any] = {}
 
     def ancestors(self, *, through_cuts: bool = True) -> Iterator[Node]:
-        """This node and everything it comes from, latest first; only what a gradient reaches, if so asked."""
+        """Yield this node and its ancestors, latest first; without `through_cuts`, only those a gradient reaches."""
         seen = {id(self)}
         waiting = [(-self.order, self)]
         while waiting:
@@ -48,7 +48,7 @@ class Node:
 
 
 def state_of(tensor: Tensor) -> tuple[int, str]:
-    """What changes when a tensor becomes the result of another operation: its version and how it was made."""
+    """Return version and grad_fn name of a tensor, which change when another operation writes to it."""
     if type(tensor) not in (Tensor, Parameter) or tensor.is_inference():
         return 0, ""
     made_by = tensor.grad_fn
@@ -56,5 +56,5 @@ def state_of(tensor: Tensor) -> tuple[int, str]:
 
 
 def is_of_unknown_origin(node: Node) -> bool:
-    """Whether it came out of a model in a way that was not seen."""
+    """Check whether a node came from a model through operations that were not recorded."""
     return node.role == MODEL and not node.parents

@@ -1,4 +1,4 @@
-"""What lies between a loss function and the scalar of a step: sums, counts and factors, as one number."""
+"""Scale factor between the mean of a loss function and the scalar that `backward` is called on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from babysit.monitor.loss_terms import loss_terms
 from babysit.monitor.objective import INDEX_LOSSES, between, distance_by_hand, head_of, loss_nodes
 from babysit.monitor.operations import LOSSES, TRANSPARENT
 
-# What keeps a scalar proportional to the mean of a loss, as long as all else that enters is one number.
+# Operations that keep a scalar proportional to the mean of a loss if all other operands are scalars.
 PROPORTIONAL: Final = TRANSPARENT | {"div", "mul", "neg", "sum", "mean", "detach"}
-# These leave values of a loss out and change none.
+# Operations that drop values of a loss without changing the others.
 CHOOSING: Final = frozenset({"getitem", "masked_select", "index_select", "nanmean"})
 ADDING: Final = frozenset({"add", "sub", "rsub"})
-# These give one value for each row, however wide the row is.
+# Losses with one value per row, regardless of its width.
 OF_ROWS: Final = frozenset({
     "ctc_loss", "triplet_margin_loss", "cosine_embedding_loss", "margin_ranking_loss", "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
@@ -25,7 +25,7 @@ OF_ROWS: Final = frozenset({
 
 
 def items_of(node: Node) -> int:
-    """How many values a loss function takes its mean over; targets that are ignored do not count."""
+    """Return the number of values that a loss function averages over, without ignored targets."""
     if node.meeting is None:
         return 0
     if "items" in node.extra:
@@ -35,13 +35,13 @@ def items_of(node: Node) -> int:
         return target.shape[0] if target.dim() else 1
     if node.op not in INDEX_LOSSES:
         return max(prediction.numel(), target.numel())
-    if prediction.shape == target.shape and target.is_floating_point():  # a probability for every class
+    if prediction.shape == target.shape and target.is_floating_point():  # class probabilities
         return target.numel() // max(1, prediction.shape[1 if prediction.dim() > 1 else 0])
     return int((target != node.extra["ignored"]).sum()) if "ignored" in node.extra else target.numel()
 
 
 def mean_of(node: Node) -> float | None:
-    """The loss by item, whatever its `reduction`; None when there is no item. Reads the device."""
+    """Return the loss per item, independent of `reduction`; None without items. Synchronizes the device."""
     total: Tensor | None = node.extra.get("total")
     items = items_of(node)
     if total is None or not items or node.meeting is None:
@@ -55,14 +55,14 @@ def mean_of(node: Node) -> float | None:
 
 
 def factor_of(loss: Node, inner: Node, value: float) -> float | None:
-    """By how much the part of a scalar that comes from one loss function is a multiple of that loss's mean.
+    """Return the ratio of one loss function's contribution to a scalar to the mean of that loss.
 
-    1 for a mean, and for a sum that is divided by the number of its items; the number of items for a plain sum; a
-    quarter for a mean that is divided by four. None when the scalar is not proportional to the mean.
+    1 for a mean, or a sum divided by the number of items; the number of items for a plain sum; 0.25 for a mean divided
+    by four. None if the scalar is not proportional to the mean.
 
     Args:
-        loss: what backward is called on.
-        inner: the loss function's own node.
+        loss: the node that backward is called on.
+        inner: the node of the loss function.
         value: the value of `loss`.
     """
     if inner.op not in LOSSES:
@@ -92,10 +92,11 @@ def factor_of(loss: Node, inner: Node, value: float) -> float | None:
 
 
 def is_composite(loss: Node, inner: Node) -> bool:
-    """Whether a scalar is more than a positive multiple of one loss.
+    """Check whether a scalar is more than a positive multiple of one loss.
 
-    True where other terms are added, or where values of the loss are weighed with what may be negative (an advantage)
-    or is learned (a variance). Several losses of one function and output (time steps) are one loss. Reads the device.
+    True if other terms are added, or if values of the loss are multiplied by possibly negative (an advantage) or
+    learned (a variance) weights. Several losses of one function and output (time steps) count as one. Synchronizes
+    the device.
     """
     nodes = [node for node, _ in loss_nodes(loss)]
     if any(head_of(node) != head_of(inner) for node in nodes):
@@ -114,7 +115,7 @@ def _strangers(step: Node, way: set[int]) -> list[Node]:
 
 
 def _adds_or_weighs(step: Node, way: set[int]) -> bool:
-    """Whether one operation between a loss function and the scalar does more than scale, reduce or choose."""
+    """Check whether an operation between a loss function and the scalar does more than scale, reduce or select."""
     if step.op in CHOOSING:
         return False
     others = [parent for parent in step.parents if id(parent) not in way]
@@ -129,13 +130,13 @@ def _adds_or_weighs(step: Node, way: set[int]) -> bool:
 
 
 def reduction_of(reduction: str, scale: float | None) -> str:
-    """How the curve comes from the loss's values: a sum that is divided by their number, or by more, is a mean."""
+    """Return the effective reduction: a sum divided by at least the number of values is a mean."""
     divided = scale is not None and (scale == 1 or (reduction == "sum" and scale < 1))
     return "mean" if divided else reduction
 
 
 def only_loss(loss: Node) -> Node | None:
-    """The one loss that a scalar is made of, if it is a loss function or a distance written by hand; else None."""
+    """Return the only loss in a scalar, if it is a loss function or a hand-written distance; else None."""
     nodes = loss_nodes(loss)
     if len(nodes) != 1:
         return None
@@ -144,7 +145,7 @@ def only_loss(loss: Node) -> Node | None:
 
 
 def note_distance(loss: Node, inner: Node) -> bool:
-    """Note the mean of a squared or absolute error written by hand, as it is noted of a loss function."""
+    """Record the total of a hand-written squared or absolute error on its node, as for a loss function."""
     name = distance_by_hand(loss, inner)
     if not name or inner.meeting is None:
         return False

@@ -1,4 +1,4 @@
-"""What a loss adds up: the data's part, penalties on weights, penalties on what the network puts out."""
+"""Summands of a loss: the data term, penalties on weights, penalties on outputs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from babysit.monitor.graph_node import MODEL, Node
 from babysit.monitor.operations import LOSSES
 from babysit.records.model_summary import Term
 
-# A sum of more parts than this is a loss over many pieces (time steps, boxes), not one of a few terms.
+# A sum with more summands is one loss over many parts (time steps, boxes), not a sum of different terms.
 MOST_TERMS = 8
 REDUCING = {"mean", "sum", "mul", "div", "neg"}
 
 
 def loss_terms(loss: Node) -> list[tuple[str, float]]:
-    """Kind and value of every summand of a scalar; [] when it is no sum, or one of very many. Reads the device."""
+    """Return kind and value of each summand of a scalar; [] without or with too many. Synchronizes the device."""
     found: list[tuple[Node, float]] = []
     waiting = [(loss, 0.0, 1.0)]
     while waiting:
@@ -28,7 +28,7 @@ def loss_terms(loss: Node) -> list[tuple[str, float]]:
 
 
 def updated(known: tuple[Term, ...], seen: list[tuple[str, float]]) -> tuple[Term, ...]:
-    """The terms with their latest values; a sum of other parts than at first changes nothing."""
+    """Return the terms with their latest values; unchanged if the summands differ from the first ones."""
     if not known:
         return tuple(Term(kind=kind, first=value, last=value) for kind, value in seen)
     if [term.kind for term in known] != [kind for kind, _ in seen]:
@@ -42,8 +42,8 @@ def _kind(node: Node, found: list[tuple[Node, float]]) -> str:
     if node.role != MODEL:
         return "weights"
     if _meets_data(node) or any(one.op == "logsumexp" for one in node.ancestors(through_cuts=False)):
-        return "data"  # a logsumexp is what a likelihood written by hand divides by
-    # What also stands inside the data's part belongs to it, as the deviation in a likelihood does.
+        return "data"  # logsumexp is the normalizer of a hand-written likelihood
+    # A tensor that also enters the data term belongs to it, as the std in a likelihood does.
     base = _base(node)
     others = (other for other, _ in found if other is not node and _meets_data(other))
     shared = any(one is base for other in others for one in other.ancestors())
@@ -55,7 +55,7 @@ def _meets_data(node: Node) -> bool:
 
 
 def _base(node: Node) -> Node:
-    """What a mean, a sum or a factor was taken of."""
+    """Return the operand of a mean, a sum or a multiplication by a constant."""
     while node.op in REDUCING:
         inside = [parent for parent in node.parents if parent.role == MODEL]
         if len(inside) != 1:

@@ -1,4 +1,4 @@
-"""Trainings without an optimizer: the weights are changed by the script itself."""
+"""Detection of steps in training loops that update the weights without a torch.optim optimizer."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from babysit.monitor.errors import ErrorBoundary
 from babysit.monitor.parameter_registry import ParameterRegistry
 from babysit.monitor.step_losses import StepLosses
 
-# So many backward passes without a change of any weight are a training that stands still, not one large batch.
+# More backward passes than this without a weight change are stalled training, not one large batch.
 MOST_MICRO_BATCHES: Final = 256
-# Weights that change between backward passes once or twice may have been loaded; more often, something trains them.
+# One or two weight changes between backward passes may come from loading a checkpoint; more indicate training.
 CHANGES_OF_A_TRAINING: Final = 3
 _UNSEEN: Final = (
-    "The weights change without a step of a torch.optim optimizer, as in a training by hand or by a library with "
-    "optimizers of its own. Steps are inferred from those changes: the learning rate and the optimizer's settings were "
-    "not seen, micro-batches cannot be told from steps, and the rules that need them were not asked."
+    "The weights change without a step of a torch.optim optimizer, as with manual updates or a library with its own "
+    "optimizers. Steps are inferred from these changes: the learning rate and the optimizer settings are unknown, "
+    "micro-batches cannot be distinguished from steps, and the rules that need them were not evaluated."
 )
 
 
 @final
 class ManualUpdateDetector:
-    """Tells, until an optimizer steps for the first time, whether the weights have changed since the last backward."""
+    """Detects weight changes between backward passes until the first step of an optimizer."""
 
     def __init__(self, book: ParameterRegistry, guard: ErrorBoundary, *, possible: bool) -> None:
         self._book, self._guard = book, guard
         self._before: tuple[float, ...] = ()
-        self._changes = 0  # of the weights, between two backward passes
-        self.possible = possible  # until an optimizer has stepped
+        self._changes = 0  # weight changes between two backward passes
+        self.possible = possible  # True until an optimizer has stepped
 
     def stepped(self, losses: StepLosses) -> bool:
-        """Whether a step lies between the last backward and this one.
+        """Check whether a step lies between the last backward pass and this one.
 
-        It may as well be one large batch in pieces: then no weight has changed, and no gradient was cleared.
+        In one large batch in pieces (gradient accumulation), no weight has changed and no gradient was cleared.
         """
         if not self.possible:
             return False

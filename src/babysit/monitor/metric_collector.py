@@ -1,6 +1,4 @@
-"""One sampled step: collects scalars on the device while it runs, and turns them into a row of layer metrics
-afterwards.
-"""
+"""Collects the scalars of a sampled step on the device and converts them to layer metrics afterwards."""
 
 from __future__ import annotations
 
@@ -16,14 +14,14 @@ from babysit.monitor.operations import CONVOLUTIONAL
 from babysit.monitor.parameter_registry import LayerParameters, ParameterRegistry
 from babysit.records.layer_metrics import BINS, NONFINITE_STAGES
 
-RARELY: Final = 8  # whole weight matrices are read along an axis on every eighth sampled step only
+RARELY: Final = 8  # reductions along an axis of full weight matrices run only in every eighth sampled step
 
 Raw = dict[tuple[str, str], Tensor]
 
 
 @final
 class MetricCollector:
-    """Measures layers as a trace meets them and parameters as an optimizer steps."""
+    """Measures layers during a traced forward pass and parameters around the optimizer step."""
 
     def __init__(self, book: ParameterRegistry) -> None:
         self._book = book
@@ -42,10 +40,10 @@ class MetricCollector:
         self.closely = self._samples < 3 or self._samples % RARELY == 0
         self._samples += 1
 
-    # -- while the model runs
+    # -- during the forward pass
 
     def layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
-        """Measure what a layer gives, once a step."""
+        """Measure the output of a layer, once per step."""
         if (place, "output") in self._counts or not torch.is_grad_enabled() or not result.is_floating_point():
             return
         self._convolutional[place] = op in CONVOLUTIONAL
@@ -65,7 +63,7 @@ class MetricCollector:
             self._one_sided(place, "one_sided", values, axis)
 
     def activation(self, place: str, op: str, result: Tensor, _dim: int | None) -> None:
-        """Measure what an activation makes of a layer's output, once a step."""
+        """Measure the output of the activation after a layer, once per step."""
         if (place, "activation") in self._counts or (place, "output") not in self._counts:
             return
         if not torch.is_grad_enabled() or not result.is_floating_point():
@@ -83,23 +81,23 @@ class MetricCollector:
             self._raw[place, "saturated"] = activations.saturated(values, op)
 
     def _one_sided(self, place: str, name: str, values: Tensor, axis: int) -> None:
-        if values.numel() > values.shape[axis]:  # one value a unit always has one sign
+        if values.numel() > values.shape[axis]:  # a single value per unit always has one sign
             self._raw[place, name] = activations.one_sided(*activations.extremes(values, axis))
 
     def _moments(self, place: str, what: str, values: Tensor) -> None:
         self._counts[place, what] = values.numel()
         for key, scalar in activations.moments(values).items():
             self._raw[place, f"{what}.{key}"] = scalar
-        # An activation's replaces its layer's: of what is passed on, as all statistics of activations are.
+        # The value after the activation replaces that of the layer, as for all activation statistics.
         for name, share in zip(BINS, activations.histogram(values).unbind(), strict=True):
             self._raw[place, name] = share
 
-    # -- around the optimizer's step
+    # -- around the optimizer step
 
     def before_step(self, optimizer: torch.optim.Optimizer, *, with_gradients: bool) -> None:
-        """Copy the weights this optimizer will change, and read their gradients unless a closure will make them."""
+        """Copy the weights of this optimizer, and measure their gradients unless a closure computes them."""
         if not self._book.places and not with_gradients:
-            self._waiting = optimizer  # the model is met inside the closure, before anything is changed
+            self._waiting = optimizer  # the model is registered inside the closure, before any weight changes
             return
         own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
         pairs = [(place, place.trained) for place in self._book.places.values()]
@@ -109,7 +107,7 @@ class MetricCollector:
         if with_gradients:
             self._gradients(places)
         for (place, one), norm in zip(held, parameters.norms(weights), strict=True):
-            if one is place.weight:  # a bias alone has no size to compare its updates with: it may begin at zero
+            if one is place.weight:  # updates are not measured relative to a bias, which may start at zero
                 self._raw[place.name, "weight_norm"] = norm
         self._counts.update({(place.name, "weight"): one.numel() for place, one in held})
         if self.closely:
@@ -121,13 +119,13 @@ class MetricCollector:
                     self._raw[place.name, "bias_rms"] = place.bias.detach().float().square().mean().sqrt()
 
     def closure_called(self) -> None:
-        """The model of a closure is known now, and nothing has been changed yet."""
+        """Copy the weights in the first call of a closure, before any of them changes."""
         if self._waiting is not None:
             optimizer, self._waiting = self._waiting, None
             self.before_step(optimizer, with_gradients=False)
 
     def after_step(self, *, with_gradients: bool) -> None:
-        """Measure what the optimizer changed; exact for any optimizer."""
+        """Measure the weight updates; exact for any optimizer."""
         self._waiting = None
         if not self._before:
             return
@@ -162,10 +160,10 @@ class MetricCollector:
         elif place.kind == "PReLU" and place.weight is not None:
             self._raw[place.name, "slope"] = place.weight.detach().float().mean()
 
-    # -- afterwards
+    # -- after the step
 
     def finish(self) -> tuple[list[tuple[str, str]], dict[tuple[str, str], int], Tensor | None]:
-        """The keys, the counts, and one tensor with all scalars, still on the device."""
+        """Return the keys, the counts, and one tensor with all scalars, still on the device."""
         keys = list(self._raw)
         if not keys:
             return [], {}, None
@@ -187,7 +185,7 @@ def _has_gradient(weight: Tensor | None) -> bool:
 def to_metrics(
     values: dict[tuple[str, str], float], counts: dict[tuple[str, str], int]
 ) -> dict[tuple[str, str], float]:
-    """The statistics of records/layer_metrics.py by (layer, name), from one row of raw scalars on the host."""
+    """Convert one row of raw scalars on the host to the metrics of records/layer_metrics.py, by (layer, name)."""
     table: dict[tuple[str, str], float] = {}
     for place in dict.fromkeys(place for place, _ in values):
         raw = {key: value for (owner, key), value in values.items() if owner == place}
@@ -211,7 +209,7 @@ def _one_place(place: str, raw: dict[str, float], counts: dict[tuple[str, str], 
         if name in raw:
             out[name] = raw[name]
     out.update(_of_parameters(raw, max(1, counts.get((place, "weight"), 1))))
-    # An output's norm overflows where its sum does not, and a sum of anything not finite is not finite either.
+    # The norm of an output may overflow although its values are finite; the sum is non-finite if any value is.
     watched = [(key, value) for key, value in raw.items() if key.endswith(("_norm", ".sum"))]
     broken = [_stage(key) for key, value in watched if not math.isfinite(value)]
     out["nonfinite"] = float(len(broken))
@@ -220,7 +218,7 @@ def _one_place(place: str, raw: dict[str, float], counts: dict[tuple[str, str], 
 
 
 def _stage(key: str) -> int:
-    """The place of a raw scalar in the order of a step, from 1."""
+    """Return the position of a raw scalar in the order of a step, from 1."""
     kind = {"weight_norm": "weights", "gradient_norm": "gradient", "update_norm": "update"}.get(key, "outputs")
     return NONFINITE_STAGES.index(kind) + 1
 
@@ -235,11 +233,11 @@ def _of_parameters(raw: dict[str, float], count: int) -> dict[str, float]:
         out["weight_rms"] = raw["weight_norm"] / math.sqrt(count)
     if "update_norm" in raw:
         out["update_rms"] = raw["update_norm"] / math.sqrt(count)
-        # Weights that start at zero have no ratio yet: "not measured", where infinity would look like a blow-up.
+        # Weights that start at zero have no ratio yet: leave it out, since infinity would look like divergence.
         out["update_ratio"] = raw["update_norm"] / raw["weight_norm"] if raw.get("weight_norm") else math.nan
     return out
 
 
 def values_of(keys: list[tuple[str, str]], row: Any) -> dict[tuple[str, str], float]:
-    """One row on the host; waits for the device if it has to."""
+    """Copy one row to the host; synchronizes the device if needed."""
     return dict(zip(keys, row.tolist(), strict=True))

@@ -1,9 +1,9 @@
-"""The loss of one optimizer step, from the scalars that backward was called on before it.
+"""Loss of one optimizer step, combined from the scalars that `backward` was called on.
 
-It is what the same batch gives in one piece. Backward passes of different losses add up. Those of one loss are
-micro-batches, and what their sum is depends on what the script did with each: left as it is, divided by their number,
-or normalized by the size of the whole batch. The operations between the loss function and the scalar tell, where they
-were looked at; elsewhere a division by the number of micro-batches does.
+The result equals the loss of the same batch in one piece. Different losses are added. Several backward passes of the
+same loss are micro-batches, whose combination depends on their scaling: unscaled, divided by their number, or
+normalized by the size of the full batch. In traced steps the operations between the loss function and the scalar show
+the scaling; in other steps, a division by the number of micro-batches does.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from babysit.monitor.loss_scale import factor_of, items_of, only_loss
 from babysit.monitor.objective import head_of, loss_nodes
 
 Head = tuple[str, str]  # a loss function, and the layer whose output it is computed from
-# Factors are quotients of two float32 numbers; beyond the third digit it is another factor.
+# Factors are quotients of two float32 numbers; a difference beyond the third digit is a different factor.
 EXACT: Final = 1e-3
-# Nodes of autograd's graph that tell losses apart: scaling, reduction, loss function and the last layer.
+# Number of autograd nodes that distinguish losses: scaling, reduction, loss function and the last layer.
 SIGNATURE: Final = 6
 
 
 class Evidence(NamedTuple):
-    """What a trace saw of one backward pass."""
+    """The traced facts about one backward pass."""
 
-    heads: tuple[Head, ...]  # the losses that the scalar is made of
-    factor: float | None  # what multiple of the mean of its one loss the scalar is (loss_scale.py)
-    items: int  # how many values that mean is taken over
-    summed: bool  # the loss function itself sums
-    again: bool  # an earlier backward of this step went through the same forward pass
+    heads: tuple[Head, ...]  # the losses in the scalar
+    factor: float | None  # ratio of the scalar to the mean of its only loss (loss_scale.py)
+    items: int  # number of values in that mean
+    summed: bool  # the reduction of the loss function is "sum"
+    again: bool  # an earlier backward pass of this step used the same forward pass
 
 
 def evidence_of(loss: Node, value: Tensor, *, again: bool) -> Evidence:
-    """What the scalar that backward is called on is to the losses that it is made of."""
+    """Describe the relation of the scalar that backward is called on to its losses."""
     nodes = loss_nodes(loss)
     heads = tuple(head_of(inner) for inner, _ in nodes)
     if (inner := only_loss(loss)) is None:
@@ -57,15 +57,15 @@ class Part(NamedTuple):
 
 
 class Mode(Enum):
-    """What the scalars of micro-batches are to the loss of the whole batch."""
+    """Relation of the scalars of micro-batches to the loss of the full batch."""
 
     MEAN = "mean"  # each is the loss of its own micro-batch
-    SUM = "sum"  # each is its share of the whole
-    DIVIDED = "divided"  # each was divided by the usual number of micro-batches, which may not be that of this step
+    SUM = "sum"  # each is its share of the full loss
+    DIVIDED = "divided"  # each was divided by the usual number of micro-batches, maybe not that of this step
 
 
 def divided_by(loss: Tensor) -> float:
-    """By what whole number a script divides a loss before backward; 1 when it does not."""
+    """Return the integer that a script divides a loss by before backward; 1 without a division."""
     last = loss.grad_fn
     factor = getattr(last, "_saved_other", None)
     if not isinstance(factor, Tensor) or factor.dim() > 0 or not factor.is_cpu:
@@ -76,7 +76,7 @@ def divided_by(loss: Tensor) -> float:
 
 
 def signature_of(loss: Tensor) -> tuple[str, ...]:
-    """The last operations that made a scalar, by the names that autograd has for them."""
+    """Return the autograd names of the last operations that produced a scalar."""
     names: list[str] = []
     node = loss.grad_fn
     while node is not None and len(names) < SIGNATURE:
@@ -87,18 +87,18 @@ def signature_of(loss: Tensor) -> tuple[str, ...]:
 
 @final
 class MicroBatches:
-    """Learns in the steps that are looked at what the parts of a step are, and joins those of every step."""
+    """Infers the structure of a step's backward passes from traced steps, and combines the losses of every step."""
 
     def __init__(self, scales: dict[Head, float]) -> None:
-        self._scales = scales  # of the curve to the mean of a loss: found here
-        self._counts: set[int] = set()  # numbers of parts that belonged to one loss in some step
-        self._groups: dict[int, tuple[Hashable, ...]] = {}  # by the number of parts: which loss each belongs to
+        self._scales = scales  # ratio of the curve to the mean of a loss; filled here
+        self._counts: set[int] = set()  # numbers of parts per loss seen so far
+        self._groups: dict[int, tuple[Hashable, ...]] = {}  # the loss of each part, by the number of parts
         self._known: dict[tuple[str, ...], Hashable] = {}  # the same by signature
         self._modes: dict[Hashable, Mode] = {}
 
     def join(self, parts: list[Part]) -> float | Tensor:
-        """The loss of a step."""
-        if len(parts) > 1 and parts[0].evidence is None and not parts[0].signature:  # it was taken for the only one
+        """Return the loss of a step."""
+        if len(parts) > 1 and parts[0].evidence is None and not parts[0].signature:  # it was assumed to be the only one
             parts = [parts[1]._replace(value=parts[0].value, evidence=None), *parts[1:]]
         groups: dict[Hashable, list[Part]] = {}
         for name, part in zip(self._named(parts), parts, strict=True):
@@ -108,14 +108,14 @@ class MicroBatches:
         return sum(values[1:], start=values[0])
 
     def _named(self, parts: list[Part]) -> tuple[Hashable, ...]:
-        """Which loss each part belongs to."""
+        """Return the loss that each part belongs to."""
         usual = self._groups.get(len(parts), ())
         names: list[Hashable] = []
         for place, part in enumerate(parts):
             seen = part.evidence
             if seen is not None:
                 name: Hashable = seen.heads or part.signature
-                # One forward pass is one batch: its losses add up, even when they are the same function.
+                # Losses of the same forward pass are added, even if they use the same function.
                 names.append((name, place) if seen.again else name)
             else:
                 names.append(usual[place] if usual else self._known.get(part.signature, part.signature))
@@ -161,12 +161,12 @@ def _by_factors(parts: list[Part], factors: list[float], *, divided: bool) -> Mo
     if divided:
         return Mode.DIVIDED
     by_item = [factor / max(1, one.items) for factor, one in zip(factors, seen, strict=True)]
-    # A sum that is divided by one number for all: by the size of the whole batch, however large each part is.
+    # A sum divided by the same number in every part: the size of the full batch.
     one_number = all(_near(one, by_item[0]) for one in by_item) and not all(_near(one, factors[0]) for one in factors)
     whole = sum(factors)
     if all(one.summed for one in seen):
-        # By its own size, or by that of the whole? Hosts count items a little differently from the loss function
-        # (labels before they are shifted), so what comes nearer to 1 decides.
+        # Divided by its own size or by that of the full batch? Scripts may count items slightly differently from the
+        # loss function (labels before they are shifted), so the ratio closer to 1 decides.
         nearer = abs(math.log(whole)) < abs(math.log(whole / len(parts)))
         return Mode.SUM if nearer or one_number or all(_near(one, 1.0) for one in by_item) else Mode.MEAN
     return Mode.SUM if _near(whole, 1.0) else Mode.MEAN

@@ -1,4 +1,4 @@
-"""In which mode a network runs, and what in it does otherwise in the other: an effect counts, not its existence."""
+"""Train or eval mode of a pass, and the modules whose results depend on it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from babysit.monitor.patch import Patch
 
 @final
 class PassMode:
-    """The mode of the last pass without gradient, heard from its modules and from functional dropout."""
+    """Mode of the last pass without gradients, from its modules and functional dropout."""
 
     def __init__(self, on_problem: Callable[[str, BaseException], None]) -> None:
         self._on_problem = on_problem
         self._running = False
         self._training = False  # whether the network was in train mode
         self._dropping = False  # whether dropout was on in eval mode
-        self._effects: dict[str, None] = {}  # what ran in train mode and does otherwise in eval mode
+        self._effects: dict[str, None] = {}  # effects of train mode that are absent in eval mode
         self._dropout = Patch(torch.nn.functional, "dropout", self._noticing)
 
     def __str__(self) -> str:
@@ -31,26 +31,26 @@ class PassMode:
         return "train mode" if self._training else "eval mode, dropout on" if self._dropping else "eval mode"
 
     def begin(self, network: nn.Module) -> None:
-        """A pass of this network begins."""
+        """Start a pass of this network."""
         self._running, self._training, self._dropping, self._effects = True, network.training, False, {}
         self._dropout.put()
 
     def add(self, module: nn.Module) -> None:
-        """The network, or a module inside it, is called."""
+        """Record a call of the network or of a module inside it."""
         if module.training and (effect := mode_effect(module)):
             self._effects[effect] = None
 
     def end(self) -> None:
-        """The pass has ended; what is called from now on is not the network's."""
+        """End the pass; later calls do not belong to the network."""
         self._running = False
 
     def stop(self) -> None:
-        """Hear of nothing any longer."""
+        """Stop recording."""
         self._running = False
         self._dropout.undo()
 
     def _noticing(self, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """Functional dropout, which does not know of the network's mode: whether it is on while that is eval."""
+        """Wrap functional dropout to record whether it is active while the network is in eval mode."""
 
         def dropout(*args: Any, **kwargs: Any) -> Tensor:
             try:
@@ -67,7 +67,7 @@ class PassMode:
 
 
 def mode_effect(module: nn.Module) -> str:
-    """In words what makes the module differ between the modes; "" when it does the same in both."""
+    """Describe how the module differs between the modes; "" if it does not."""
     kind = type(module).__name__
     if isinstance(module, _NormBase):  # without running statistics it normalizes by the batch in both modes
         return kind if module.running_mean is not None else ""
@@ -82,5 +82,5 @@ def _dropout_lr(module: nn.Module) -> float:
     if isinstance(module, _DropoutNd):
         lr = module.p
     elif isinstance(module, nn.MultiheadAttention) or (isinstance(module, nn.RNNBase) and module.num_layers > 1):
-        lr = module.dropout  # of a recurrent module between its layers only
+        lr = module.dropout  # a recurrent module applies it only between its layers
     return float(lr) if isinstance(lr, int | float) else 0.0

@@ -1,4 +1,4 @@
-"""Puts the ModelSummary together from what the first steps showed."""
+"""Builds the ModelSummary from the first traced steps."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from babysit.monitor.parameter_registry import LayerParameters, ParameterRegistr
 from babysit.monitor.running_moments import RunningMoments
 from babysit.records.model_summary import Layer, ModelSummary, Objective, OptimizerInfo, Term
 
-# The first steps are captured in full: two optimizers or two losses may take turns. Labels are counted meanwhile.
+# More than one step is captured in full, because optimizers or losses may alternate; labels are counted meanwhile.
 CAPTURED_STEPS: Final = 20
 FEWEST_CALLS: Final = 5
 
 
 @final
 class _Seen:
-    """One layer as it ran."""
+    """Observed properties of one layer."""
 
     __slots__ = (
         "activation", "batch_axis", "dropout", "input_shape", "leads_on", "op", "order", "output_shape", "softmax_size",
@@ -44,7 +44,7 @@ class _Seen:
         self.activation = ""
         self.source = ""
         self.softmax_size = 0
-        self.leads_on: set[bool] = set()  # to other layers: with an activation between (True), without
+        self.leads_on: set[bool] = set()  # connections to other layers: through an activation (True) or not
         self.dropout = 0.0
         self.batch_axis = 0
 
@@ -56,27 +56,27 @@ class ModelSummaryBuilder:
     def __init__(self, book: ParameterRegistry) -> None:
         self._book = book
         self._layers: dict[str, _Seen] = {}
-        self._touched: dict[str, _Seen] = {}  # places whose parameters entered other operations: a scale, a shift
+        self._touched: dict[str, _Seen] = {}  # layers whose parameters entered other operations: a scale, a shift
         self._outputs: set[str] = set()
         self._objectives: dict[tuple[Any, ...], Objective] = {}
         self._majorities: dict[tuple[Any, ...], list[float]] = {}
         self._optimizers: dict[int, OptimizerInfo] = {}
         self._reached: set[str] = set()
-        self._seen_stepping: set[int] = set()  # optimizers whose gradients were looked at
+        self._seen_stepping: set[int] = set()  # optimizers whose gradients were inspected
         self._computed: set[str] = set()
-        self._used: set[str] = set()  # places that a loss, or values that were read, come from
-        self._followed = True  # whether nothing lay between them that was not seen
+        self._used: set[str] = set()  # layers that a loss, or values that were read, depend on
+        self._followed = True  # whether all operations in between were traced
         self._inputs: dict[str, list[bool]] = {}
         self._terms: tuple[Term, ...] = ()
-        self.scales: dict[tuple[str, str], float] = {}  # curve by mean of the loss, by loss and output layer
+        self.scales: dict[tuple[str, str], float] = {}  # ratio of curve to loss mean, by loss and output layer
         self.compiled = False
-        self.loss_inside = False  # the model itself computes a loss, in its forward
-        self._own_values: dict[tuple[Any, ...], list[float]] = {}  # the losses' own means, where they were read
-        self._further_scalars = False  # backward was called on a scalar without a loss that is known
+        self.loss_inside = False  # the model computes a loss in its forward
+        self._own_values: dict[tuple[Any, ...], list[float]] = {}  # means of the losses, where they were read
+        self._further_scalars = False  # backward was called on a scalar without a known loss
         self.targets = RunningMoments()  # of the first objective
 
     def layer(self, trace: GraphCapture, place: str, op: str, tensors: tuple[Tensor | None, Tensor]) -> None:
-        """A layer ran: its place in the order, its shapes, and which layer feeds it."""
+        """Record a layer: its position in the order, its shapes, and the layer before it."""
         if place in self._layers:
             return
         entering, result = tensors
@@ -88,14 +88,14 @@ class ModelSummaryBuilder:
             if seen.source in self._layers:
                 self._layers[seen.source].leads_on.add(through)
         if op == "multi_head_attention_forward":
-            seen.batch_axis = 1  # time first here; batch_first modules transpose before the call
+            seen.batch_axis = 1  # time first; batch_first modules transpose before the call
         elif trace.current is not None:
             seen.batch_axis = trace.current.extra.get("batch_axis", 0)
         if op == "prelu":
             seen.activation = "prelu"
 
     def parameter(self, place: str, op: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
-        """A parameter entered an operation that need not be a layer's own: its place ran."""
+        """Record a parameter that entered any operation, of a layer or not."""
         if place not in self._touched and place not in self._layers:
             seen = self._touched[place] = _Seen(op, self._turn())
             seen.input_shape, seen.output_shape = shapes
@@ -104,43 +104,43 @@ class ModelSummaryBuilder:
         return len(self._layers) + len(self._touched)
 
     def activation(self, place: str, op: str, size: int | None) -> None:
-        """An activation after a layer: the first is the layer's own; a softmax ran over so many values."""
+        """Record an activation after a layer; the first one counts. `size` is the length of a softmax axis."""
         seen = self._layers.get(place)
         if seen is not None:
             seen.activation = seen.activation or op
             seen.softmax_size = max(seen.softmax_size, size or 0)
 
     def gate(self, place: str, op: str) -> None:
-        """What seemed to be the layer's activation weighs another result."""
+        """Reclassify the activation of a layer as a gate."""
         seen = self._layers.get(place)
         if seen is not None and seen.activation == op:
             seen.activation = "gate"
 
     def dropout(self, place: str, lr: float) -> None:
-        """A dropout after a layer."""
+        """Record a dropout after a layer."""
         seen = self._layers.get(place)
         if seen is not None:
             seen.dropout = max(seen.dropout, lr)
 
     def computed(self, loss: Node) -> None:
-        """A loss function ran on this layer's output, whatever becomes of it."""
+        """Record a loss function on a layer's output, used for training or not."""
         self._computed.add(output_layer(loss))
 
-    def uses(self, reached: list[Node], *, whole: bool) -> None:
-        """What a loss, or values that were read, come from; whole when nothing on the way was unseen."""
+    def uses(self, reached: list[Node], *, complete: bool) -> None:
+        """Record the nodes that a loss, or values that were read, depend on; `complete` if all of them were traced."""
         self._used.update(node.place for node in reached if node.place)
-        self._followed &= whole
+        self._followed &= complete
 
     def given(self, name: str, *, used: bool) -> None:
-        """A model was given a tensor, and a loss depends on it or not."""
+        """Record whether a loss depends on an input of the model."""
         self._inputs.setdefault(name, []).append(used)
 
     def terms(self, loss: Node) -> None:
-        """What the scalar that backward was called on adds up."""
+        """Record the summands of the scalar that backward was called on."""
         self._terms = updated(self._terms, loss_terms(loss))
 
     def loss(self, loss: Node) -> None:
-        """The scalar that backward was called on."""
+        """Record the objectives in the scalar that backward was called on."""
         nodes = loss_nodes(loss)
         self._further_scalars |= not nodes
         for node, sign in nodes:
@@ -150,7 +150,7 @@ class ModelSummaryBuilder:
             if key not in self._objectives:
                 self._objectives[key] = msgspec.structs.replace(describe(loss, node, sign), composite=composite)
                 if len(self._objectives) == 1 and node.meeting is not None and not node.meeting[1].is_cpu:
-                    self.targets.add(counted_targets(node))  # later ones are not waited for
+                    self.targets.add(counted_targets(node))  # later ones would synchronize the device
             elif node.meeting is not None:
                 known = self._objectives[key]
                 self._objectives[key] = msgspec.structs.replace(
@@ -164,9 +164,9 @@ class ModelSummaryBuilder:
                     self._majorities.setdefault(key, []).append(max(counts) / sum(counts))
 
     def values(self, loss: Node) -> None:
-        """The losses' own values and targets of a step on the host; elsewhere reading them would wait for the device.
+        """Record loss values and targets of a step; CPU only, because reading them would synchronize a device.
 
-        A distance written by hand is known as such only where it is all that the scalar holds.
+        A hand-written distance is recognized only if the scalar contains nothing else.
         """
         only_loss(loss)
         for node, _ in loss_nodes(loss):
@@ -180,10 +180,10 @@ class ModelSummaryBuilder:
                 self._own_values.setdefault(key, []).append(mean)
 
     def comparable(self, node: Node) -> float | None:
-        """An evaluation's loss in units of the training loss; None when it is another loss.
+        """Convert an evaluation loss to the scale of the training loss; None if it is a different loss.
 
-        A training loss of several parts has no counterpart in one of them; a sum grows with the batch, so means are
-        compared.
+        A training loss with several parts has no counterpart in one of them. Means are compared, since a sum grows with
+        the batch.
         """
         if len(self._objectives) != 1:
             return None
@@ -195,7 +195,7 @@ class ModelSummaryBuilder:
         return mean * scale
 
     def optimizer(self, optimizer: torch.optim.Optimizer, number: int, *, stepping: bool = True) -> None:
-        """An optimizer: its groups and, when it is about to step, which parameters have a gradient."""
+        """Record the groups of an optimizer and, if it is about to step, the parameters with a gradient."""
         if stepping:
             self._seen_stepping.add(number)
         for group in optimizer.param_groups if stepping else ():
@@ -203,7 +203,7 @@ class ModelSummaryBuilder:
                 name = self._book.name(tensor)
                 if name is not None and tensor.grad is not None:
                     self._reached.add(name)
-        if stepping:  # what no optimizer holds may have a gradient too
+        if stepping:  # parameters outside all optimizers may have a gradient too
             self._reached.update(one.name for one in self._book.known() if _has_gradient(one.tensor))
         if number in self._optimizers:
             return
@@ -214,20 +214,20 @@ class ModelSummaryBuilder:
             groups=tuple(group_of(group) for group in optimizer.param_groups),
             parameter_names=tuple(name for name in names if name is not None),
             maximize=any(group.get("maximize", False) is True for group in optimizer.param_groups),
-            # What has a gradient takes part in something, if only in a network that was not looked at; and an optimizer
-            # that does not step yet may wait for its turn.
+            # A parameter with a gradient is used, even if by a network that was not observed. An optimizer that has not
+            # stepped may do so later.
             stale=sum(
                 name is None and tensor.grad is None for name, tensor in zip(names, tensors, strict=True) if stepping
             ),
         )
 
     def all_optimizers(self, optimizers: Optimizers) -> None:
-        """Every optimizer while it exists, those that have not stepped too."""
+        """Record every living optimizer, including those that have not stepped."""
         for number, optimizer in optimizers.alive():
             self.optimizer(optimizer, number, stepping=False)
 
     def model_summary(self, batch_size: int, optimizers: Optimizers) -> ModelSummary:
-        """What has been seen so far."""
+        """Return the summary of all observations so far."""
         known = self._book.known()
         trainable = [held for held in known if held.trainable]
         held = {name for facts in self._optimizers.values() for name in facts.parameter_names}
@@ -276,7 +276,7 @@ class ModelSummaryBuilder:
         return tuple(name for name in self._layers | self._touched if name not in self._used)
 
     def order(self) -> list[str]:
-        """Names of the layers in the order they ran, then those that never ran."""
+        """Return the layer names in execution order, followed by layers that never ran."""
         return sorted(self._book.places, key=self._order)
 
     def _order(self, place: str) -> int:
@@ -298,7 +298,7 @@ class ModelSummaryBuilder:
             fan_in=0 if scales or "Embedding" in place.kind or "Norm" in place.kind else place.fan_in,
             has_bias=place.has_bias,
             trainable=any(held.trainable for held in place.parameters.values()),
-            # One whose result goes nowhere (a relu called and not used) is none.
+            # An activation whose result is not used does not count.
             activation=seen.activation if seen and seen.leads_on != {False} else "",
             norm="Norm" in place.kind or (seen is not None and seen.op in NORMS),
             is_output=place.name in self._outputs,

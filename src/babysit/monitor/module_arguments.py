@@ -1,4 +1,4 @@
-"""What a module is called with: every tensor by the name of its argument, positional or by keyword."""
+"""Tensors among the arguments of a module call, by argument name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from babysit.monitor.nested_tensors import attributes_of
 
-MOST_DEEP: Final = 2  # containers and objects inside an argument that are looked into
-NEAREST_FRAMES: Final = 4  # how far away the call of a hook's module is
+MOST_DEEP: Final = 2  # nesting depth of containers and objects that are searched
+NEAREST_FRAMES: Final = 4  # distance from a hook to the frame of the module's call
 
 
 def tensors_of(module: nn.Module, inputs: tuple[Any, ...]) -> list[tuple[str, Tensor]]:
-    """The tensors that a forward pre-hook's module is called with, by the names in its forward."""
+    """Return the tensors that the module of a forward pre-hook is called with, by the parameter names of forward."""
     kind: Any = type(module)
     names = _parameters(kind)
     found: list[tuple[str, Tensor]] = []
@@ -39,7 +39,7 @@ def _parameters(kind: Any) -> tuple[str, ...]:
 
 
 def _keywords(module: nn.Module) -> Mapping[str, Any]:
-    """The keyword arguments of the call under way, which torch does not pass on to hooks for all modules."""
+    """Return the keyword arguments of the current call, which torch does not pass to global hooks."""
     frame = inspect.currentframe()
     for _ in range(NEAREST_FRAMES + 2):
         frame = frame.f_back if frame is not None else None

@@ -1,4 +1,4 @@
-"""The tensors in what a module or an operation is given or returns, also inside what holds them."""
+"""Search for tensors in nested arguments and outputs of modules and operations."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
-# Outputs nest once or twice (a dataclass with a tuple of hidden states). What is larger is no output but data kept
-# beside it, such as a cache, and looking at all of it would take time.
+# Outputs nest once or twice (a dataclass with a tuple of hidden states). Larger objects are attached data such as a
+# cache, and searching all of it would take time.
 DEEPEST: Final = 4
 MOST: Final = 1000
 
 
 def tensors_in(value: Any) -> list[Tensor]:
-    """Every tensor of an output: itself, or in sequences, mappings and attributes of objects, also nested."""
+    """Return all tensors of an output, also in nested sequences, mappings and object attributes."""
     if isinstance(value, Tensor):
         return [value]
     found: list[Tensor] = []
-    waiting, looked = deque([(value, 0)]), 0
-    while waiting and looked < MOST:
+    waiting, visited = deque([(value, 0)]), 0
+    while waiting and visited < MOST:
         one, depth = waiting.popleft()
-        looked += 1
+        visited += 1
         if isinstance(one, Tensor):
             found.append(one)
         elif depth < DEEPEST:
@@ -32,7 +32,7 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 
 def given_in(arguments: Any, depth: int = 0) -> Iterator[Tensor]:
-    """Every tensor among the arguments of an operation, also in lists of them."""
+    """Yield all tensors among the arguments of an operation, also in lists."""
     if isinstance(arguments, Tensor):
         yield arguments
     elif isinstance(arguments, list | tuple) and depth < 2:
@@ -47,7 +47,7 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
-    """What an object holds, by name: from its own dictionary and slots only, so that no property of the user's runs."""
+    """Return the attributes of an object from its dictionary and slots only, so that no user property runs."""
     if value is None or isinstance(value, str | bytes | bool | int | float | type | nn.Module):
         return {}
     slots = (name for kind in type(value).__mro__ for name in _names(vars(kind).get("__slots__", ())))

@@ -51,7 +51,7 @@ class RecordBuffer:
             self._broken = True
             self._schedule.request_samples(LOOKS_WHEN_BROKEN)
         elif name == TRAIN_LOSS and self._band.leaves(value):
-            self._schedule.look_at_jump(step)
+            self._schedule.sample_after_jump(step)
 
     def end(self, steps: int) -> None:
         """The training is over: say so where no loss of it was seen."""
@@ -69,7 +69,7 @@ class RecordBuffer:
         self.recorder.settle()
         unread, self._unread = self._unread, 0
         if any([self._band.leaves(value) for value in self.recorder.last(TRAIN_LOSS, unread)] if unread else ()):
-            self._schedule.look_at_jump(step)
+            self._schedule.sample_after_jump(step)
         if self._writer is not None:
             self.recorder.send(self._writer, layers)
             self._writer.update(overhead=overhead)

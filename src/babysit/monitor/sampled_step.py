@@ -111,7 +111,7 @@ class SampledStep:
 
     def sum(self, tensors: Iterable[Tensor], total: Tensor) -> None:
         """Backward is about to run on several values, which add up to this."""
-        self._trace.sum(tensors, total)
+        self._trace.add_sum(tensors, total)
 
     def backward(self, loss: Tensor, *, first: bool, adds: bool = True) -> Evidence | None:
         """Backward is about to run, for the first time since a step or again: read the objective off the graph.
@@ -132,7 +132,7 @@ class SampledStep:
             evidence = self._evidence(node, loss)
             reached = list(node.ancestors())
             self._blind |= any(is_of_unknown_origin(one) for one in reached)
-            self._uses(reached, whole=not self._blind)
+            self._uses(reached, complete=not self._blind)
         if self.capturing or loss.is_cpu:  # elsewhere reading them would wait for the device
             self._anatomist.terms(node)
         if loss.is_cpu:
@@ -149,7 +149,7 @@ class SampledStep:
 
     def _uses(self, reached: list[Node], *, whole: bool) -> None:
         self._reached.update(one.order for one in reached)
-        self._anatomist.uses(reached, whole=whole)
+        self._anatomist.uses(reached, complete=complete)
 
     def _is_made(self, tensor: Tensor) -> bool:
         """Whether a tensor comes from a model: what one network gives to another changes as it learns."""
@@ -184,12 +184,12 @@ class SampledStep:
                 self._book.register(module, self.name_of(module))
                 for tensor in inputs:
                     if isinstance(tensor, Tensor):
-                        self._trace.feed(tensor)
+                        self._trace.add_input(tensor)
                 if self.capturing and inside_transform() is None:
                     if torch.is_grad_enabled():
                         given = [pair for pair in tensors_of(module, inputs) if not self._is_made(pair[1])]
                         with torch._C.DisableTorchFunction():  # our reading is no use that the model makes of it
-                            self._batches.feed(module, given)
+                            self._batches.add_arguments(module, given)
                     tensors = [one for one in inputs if isinstance(one, Tensor) and one.is_floating_point()]
                     kind = type(module).__name__
                     self._given += [(f"{kind} input {place}", weakref.ref(one)) for place, one in enumerate(tensors, 1)]
@@ -211,7 +211,7 @@ class SampledStep:
                 if self.active:
                     push_to_bottom(self._trace)
                     for tensor in tensors_in(result):
-                        self._trace.mark(tensor)
+                        self._trace.add_opaque_output(tensor)
         except Exception as problem:
             self._on_problem("module call", problem)
 
@@ -231,7 +231,7 @@ class SampledStep:
                 if self.capturing:
                     self._batches.add(entering)
                 else:
-                    self._batches.look(entering)
+                    self._batches.count_nonfinite(entering)
 
     def on_parameter(self, place: str, op: str, entering: tuple[int, ...], shape: tuple[int, ...]) -> None:
         """A parameter was used."""
@@ -272,7 +272,7 @@ class SampledStep:
     def on_taken(self, node: Node) -> None:
         """Values were read out of the graph: whatever becomes of them, they were used."""
         if self.capturing:
-            self._uses(list(node.ancestors()), whole=True)
+            self._uses(list(node.ancestors()), complete=True)
 
     def on_problem(self, where: str, problem: BaseException) -> None:
         """Passed on."""

@@ -43,16 +43,16 @@ class Schedule:
         self._jumps = 0
         self.sampled_steps = 0
 
-    def wants(self, step: int) -> bool:
+    def should_sample(self, step: int) -> bool:
         """Whether to sample this step."""
         return step < DENSE_STEPS or step >= self._next or self._asked > 0
 
     @property
-    def coming(self) -> int:
+    def next_sampled_step(self) -> int:
         """No step before this one will be wanted."""
         return 0 if self._asked else self._next
 
-    def finished(self, step: int, seconds: float, *, sampled: bool) -> None:
+    def record_step_time(self, step: int, seconds: float, *, sampled: bool) -> None:
         """Tell how long a step took, from the end of the one before."""
         if not sampled:
             self._plain.append(seconds)
@@ -76,7 +76,7 @@ class Schedule:
         """Sample the next few steps: something just changed. May be called from another thread."""
         self._asked = max(steps, self._asked)
 
-    def look_at_jump(self, step: int) -> None:
+    def sample_after_jump(self, step: int) -> None:
         """Sample densely for a while, since the loss left its band; at most once for each doubling of the steps."""
         if self._jumps < 1 + math.log2(max(step, 1) / DENSE_STEPS):
             self._jumps += 1

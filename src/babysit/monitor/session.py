@@ -125,7 +125,7 @@ class TrainingSession:
             self.recorder.event(self.steps, "optimizer", type(optimizer).__name__)
             if self._optimizers.made(optimizer):
                 self.recorder.event(self.steps, "optimizer_recreated", type(optimizer).__name__, keep=False)
-            if not self.window.active and self._schedule.wants(self.steps):
+            if not self.window.active and self._schedule.should_sample(self.steps):
                 self._arm()
 
     def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
@@ -262,7 +262,7 @@ class TrainingSession:
         try:
             if sampled:
                 self._end_window(optimizer)
-            self._schedule.finished(self.steps, now - self._last_time, sampled=sampled)
+            self._schedule.record_step_time(self.steps, now - self._last_time, sampled=sampled)
             self._take_evaluation()
         except Exception as problem:
             self.guard.problem("step", problem)
@@ -275,7 +275,7 @@ class TrainingSession:
         if self.steps == CAPTURED_STEPS:
             with self.guard.unseen("optimizers"):
                 self._anatomist.all_optimizers(self._optimizers)
-        if self._schedule.wants(self.steps):
+        if self._schedule.should_sample(self.steps):
             self._arm()
         if self._outlet.due(self.steps, now):
             with self.guard.unseen("recording"):

@@ -61,7 +61,7 @@ class StepCounter:
 
     def begin(self, step: int, optimizer: torch.optim.Optimizer | None) -> None:
         """Doze from this step on, if there is a time of nothing but steps of this optimizer to come."""
-        until = min(self._schedule.coming - 1, step + MOST_STEPS)
+        until = min(self._schedule.next_sampled_step - 1, step + MOST_STEPS)
         simple = self._optimizers.alone and not self._losses.scaling
         if optimizer is None or not simple or until - step < 2 or step < self._not_before:
             return
@@ -98,7 +98,7 @@ class StepCounter:
             loss = self._losses.take()
             self._outlet.loss(TRAIN_LOSS, self._begun + self.counted - 1, loss)
         if (
-            self._schedule.coming == 0
+            self._schedule.next_sampled_step == 0
             or self.counted >= self._until
             or self._outlet.due(self._begun + self.counted, time.perf_counter())
         ):
@@ -123,7 +123,7 @@ class StepCounter:
             self._optimizers.steps[self._number] += counted
             self._losses.count_unheard(counted)
             each = (time.perf_counter() - self._since) / counted
-            self._schedule.finished(self._begun + counted, each, sampled=False)
+            self._schedule.record_step_time(self._begun + counted, each, sampled=False)
         try:
             torch_events.set_level(self._listener, torch_events.ALL)
         finally:
