@@ -387,7 +387,7 @@ ALWAYS = (
     "anatomist.Anatomist.model summary", "anatomist.Anatomist.loss", "batches.BatchProfile.add",
     "facts._events", "gauge.Gauge.before_step", "gauge.Gauge.finish", "loop.Loop._end_window", "loop.Loop.on_backward",
     "loop.Loop.on_after_step", "operations.operation_name", "optimizers.Optimizers.stepped", "recorder.Recorder.settle",
-    "recorder.Recorder.send", "schedule.Schedule.finished", "trace.Trace._see", "window.Window.backward",
+    "recorder.Recorder.send", "schedule.Schedule.record_step_time", "trace.Trace._see", "window.Window.backward",
 )  # fmt: skip
 
 

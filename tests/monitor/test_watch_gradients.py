@@ -121,7 +121,7 @@ def test_a_transform_adds_no_parameters_and_what_is_missing_is_told_once(make: M
     told = [event.detail for event in run.events.of("measurement_gap")]
     assert len(told) == 2
     assert "inside a transform" in told[0]
-    assert f"No loss was seen in {STEPS} steps" in told[1]
+    assert f"No loss was recorded in {STEPS} steps" in told[1]
     assert not {"W703", "W710"} & set(codes(run))
 
 
@@ -176,7 +176,7 @@ def test_a_gradient_from_elsewhere_is_no_loss_and_that_is_told() -> None:
 
     run, _ = train(from_elsewhere)
     assert "train/loss" not in run.curves.series
-    assert [event.detail[:20] for event in run.events.of("measurement_gap")] == ["No loss was seen in "]
+    assert [event.detail[:20] for event in run.events.of("measurement_gap")] == ["No loss was recorded"]
 
 
 def test_a_loss_that_is_logged_by_hand_is_a_loss() -> None:

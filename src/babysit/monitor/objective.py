@@ -1,4 +1,4 @@
-"""From the loss that `backward` was called on to what the network is asked to do."""
+"""Inference of objective and task from the scalar that `backward` was called on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from babysit.records.model_summary import Objective, Op, TargetKind, Task, Value
 
 INDEX_LOSSES: Final = frozenset({"cross_entropy", "nll_loss", "multi_margin_loss"})
 BINARY_LOSSES: Final = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits", "soft_margin_loss"})
-# What a mean or a sum over elements and further terms consist of.
+# Operations of a mean or sum over elements and of additional terms.
 PLAIN: Final = TRANSPARENT | {
     "mean", "sum", "div", "mul", "add", "sub", "rsub", "neg", "getitem", "masked_select", "index_select", "nanmean",
     "detach", "item", "broadcast_to", "model",
@@ -29,12 +29,12 @@ SIDES: Final = frozenset({TargetKind.ZERO_ONE, TargetKind.INDICES, TargetKind.RE
 LOGARITHMS: Final = frozenset({"log", "log_softmax", "logsigmoid"})
 LABELS: Final = frozenset({TargetKind.ONE_HOT, TargetKind.ZERO_ONE, TargetKind.PROBABILITIES, TargetKind.UNIT_RANGE})
 MOST_CLASSES: Final = 10_000
-# Whole-number targets with at most this many values and a squared error are more likely classes than amounts.
+# Integer targets with at most this many values and a squared error are more likely classes than quantities.
 FEW_VALUES: Final = 20
 
 
 def loss_nodes(loss: Node) -> list[tuple[Node, float]]:
-    """The losses that a scalar is made of, nearest first, each with the sign it enters with."""
+    """Return the losses in a scalar with the sign of their contribution, nearest first."""
     reached = list(loss.ancestors(through_cuts=False))
     found = [(node, _sign(loss, node)) for node in reached if node.op in LOSSES and node.meeting is not None]
     if found:
@@ -44,7 +44,7 @@ def loss_nodes(loss: Node) -> list[tuple[Node, float]]:
 
 
 def _fits(node: Node) -> bool:
-    """Whether prediction and target of a hand-written loss could be a pair: same length, or labels for rows."""
+    """Check whether prediction and target of a hand-written loss match: same length, or one label per row."""
     if node.meeting is None:
         return False
     prediction, target = node.meeting
@@ -56,9 +56,9 @@ def _fits(node: Node) -> bool:
 
 
 def _sign(loss: Node, inner: Node) -> float:
-    """-1 when an inner loss enters a scalar negated: by a minus, as what is subtracted, or times a negative number."""
+    """Return -1 if an inner loss enters a scalar negated, subtracted or times a negative number; else 1."""
     signs = {id(loss): 1.0}
-    for node in loss.ancestors():  # latest first, so whatever a node goes into has been seen
+    for node in loss.ancestors():  # latest first, so the consumers of a node come before it
         sign = signs[id(node)]
         if node is inner:
             return sign
@@ -70,34 +70,34 @@ def _sign(loss: Node, inner: Node) -> float:
 
 
 def head_of(node: Node) -> tuple[str, str]:
-    """What one loss is known by among others: its function, and the layer whose output it is computed from."""
+    """Return the key of a loss: its function and the layer whose output it is computed from."""
     return node.op, output_layer(node)
 
 
 def counted_targets(node: Node) -> Tensor:
-    """The targets of a loss that count: padding is no class."""
+    """Return the targets of a loss without ignored ones, such as padding."""
     target = node.meeting[1] if node.meeting is not None else torch.empty(0)
     return target[target != node.extra["ignored"]] if "ignored" in node.extra else target
 
 
 def describe(loss: Node, node: Node, sign: float) -> Objective:
-    """What one loss is: its chain, what it compares, and the task this says it is."""
+    """Describe a loss: its operations, prediction, target, and the inferred task."""
     prediction_values, target_values = node.meeting or (None, None)
-    whole = target_values
+    full_target = target_values
     if target_values is not None:
         counted = counted_targets(node)
         target_values = counted if counted.numel() else target_values
     prediction = summarize(prediction_values) if prediction_values is not None else ValueSummary()
     target = summarize(target_values) if target_values is not None else ValueSummary()
-    if whole is not None:
-        target = msgspec.structs.replace(target, shape=tuple(whole.shape))
+    if full_target is not None:
+        target = msgspec.structs.replace(target, shape=tuple(full_target.shape))
     kind = target_kind(target_values, target) if target_values is not None else TargetKind.NONE
     output_ops, name, reduction = _chain(node), node.op, str(node.extra.get("reduction", "mean"))
     if node.op not in LOSSES:
-        # Truth values that something is multiplied with choose what counts (the pairs of a metric loss): no labels.
+        # Boolean factors are masks (the pairs of a metric loss), not labels.
         labels = TargetKind.NONE if target.dtype == "bool" else kind
         name, reduction, sign = _by_hand(loss, node, labels, sign)
-    exclusive = name not in BINARY_LOSSES or kind is TargetKind.ONE_HOT  # its classes are no values of their own
+    exclusive = name not in BINARY_LOSSES or kind is TargetKind.ONE_HOT  # its classes are not separate values
     scale = None if node.op in LOSSES or exclusive else _values_summed(between(loss, node))
     elementwise = name not in INDEX_LOSSES and kind is not TargetKind.INDICES
     objective = Objective(
@@ -109,7 +109,7 @@ def describe(loss: Node, node: Node, sign: float) -> Objective:
         target=target,
         target_kind=kind,
         class_counts=class_counts(target_values, kind),
-        # A likelihood picked by hand has its classes where the labels index: last, in all but odd cases.
+        # A hand-written likelihood has its classes on the axis that the labels index, usually the last.
         outputs=_outputs(name if node.op in LOSSES else "", prediction.shape),
         broadcast=elementwise and prediction.shape != target.shape and 0 not in prediction.shape + target.shape,
         sign=sign,
@@ -123,7 +123,7 @@ def describe(loss: Node, node: Node, sign: float) -> Objective:
 
 
 def _chain(node: Node) -> tuple[Op, ...]:
-    """The operations between the last layer and the loss, in the order they ran."""
+    """Return the operations between the last layer and the loss, in execution order."""
     found: list[Op] = []
     current = _main_parent(node)
     while current is not None and not current.extra.get("weighted"):
@@ -139,7 +139,7 @@ def _main_parent(node: Node) -> Node | None:
 
 
 def output_layer(node: Node) -> str:
-    """The place whose output the loss is computed from."""
+    """Return the layer whose output the loss is computed from."""
     current: Node | None = node
     while current is not None and not current.extra.get("weighted"):
         following = _main_parent(current)
@@ -150,7 +150,7 @@ def output_layer(node: Node) -> str:
 
 
 def between(loss: Node, inner: Node) -> list[Node]:
-    """What was done from the meeting of prediction and target on to the scalar, both ends left out."""
+    """Return the nodes between the operation on prediction and target and the scalar, both excluded."""
     later = sorted((node for node in loss.ancestors() if node.order > inner.order), key=lambda node: node.order)
     reached, path = {id(inner)}, []
     for node in later:
@@ -161,37 +161,37 @@ def between(loss: Node, inner: Node) -> list[Node]:
 
 
 def _by_hand(loss: Node, node: Node, kind: TargetKind, sign: float) -> tuple[str, str, float]:
-    """The name of a loss written with plain operations, its reduction, and its sign beyond the usual minus.
+    """Return name, reduction and sign of a hand-written loss; the minus of a likelihood does not count.
 
-    Only what is done from the meeting to the scalar counts, and anything unusual there makes it a loss of its own.
+    Only the operations from the pair of prediction and target to the scalar count; any unusual one makes it "custom".
     """
     path = between(loss, node)
     after, before = {step.op for step in path}, {operation.name for operation in _chain(node)}
-    # A sum that is divided afterwards is a mean.
+    # A sum followed by a division is a mean.
     reduction = "sum" if "sum" in after and not {"mean", "div"} & after else "mean"
     logarithm = bool(LOGARITHMS & (after | before))
     if distance := distance_by_hand(loss, node):
         return distance, reduction, sign
-    # 1 - label x score, cut off at zero.
+    # 1 - label * score, clamped at zero.
     if node.op == "mul" and kind in SIDES and {"clamp", "relu"} & after and after <= HINGE | PLAIN:
         return "hinge_loss", reduction, sign
-    # An entry picked by its label, or all of them times one-hot labels; times anything else (a reward, an advantage)
-    # it is no likelihood of the target any more.
+    # An entry selected by its label, or all entries times one-hot labels. With another factor (a reward, an advantage)
+    # it is no longer a likelihood of the target.
     weighted = any(
         step.op == "mul" and any(parent.role == DATA or parent.cut for parent in step.parents) for step in path
     )
     picked = node.op in {"gather", "getitem", "index_select"} and kind is TargetKind.INDICES and not weighted
-    # log(p) and log(1 - p) beside each other are a binary cross-entropy, whatever the targets are.
+    # log(p) together with log(1 - p) is a binary cross-entropy for any targets.
     multiplied = node.op == "mul" and (kind in LABELS or {"log", "rsub"} <= before)
     if logarithm and (picked or multiplied) and after <= LOGARITHMS | PLAIN:
-        # The minus of a negative log-likelihood is part of the loss, not a flip of it.
+        # The minus of a negative log-likelihood is part of the loss.
         binary = not {"softmax", "log_softmax"} & before and node.op == "mul"
         return ("binary_cross_entropy" if binary else "nll_loss"), reduction, -sign
     return "custom", reduction, sign
 
 
 def distance_by_hand(loss: Node, node: Node) -> str:
-    """The name of a squared or absolute error written with plain operations; "" for any other loss."""
+    """Return the name of a hand-written squared or absolute error; "" for any other loss."""
     path = between(loss, node)
     after, before = {step.op for step in path}, {operation.name for operation in _chain(node)}
     if node.op not in {"sub", "rsub"} or LOGARITHMS & (after | before) or not after <= DISTANCE | PLAIN:
@@ -224,12 +224,12 @@ def _rescaled(path: list[Node], inner: Node) -> bool:
 
 
 def _squared(path: list[Node]) -> bool:
-    """Whether a difference is multiplied by itself."""
+    """Check whether a difference is multiplied with itself."""
     return any(step.op == "mul" and len(step.parents) == 2 and step.parents[0] is step.parents[1] for step in path)
 
 
 def _outputs(name: str, shape: tuple[int, ...]) -> int:
-    """How many units the output has: the class axis for a class loss, the last axis otherwise."""
+    """Return the number of output units: the class axis for class losses, the last axis otherwise."""
     if not shape:
         return 1
     if name in INDEX_LOSSES and len(shape) > 1:
@@ -238,7 +238,7 @@ def _outputs(name: str, shape: tuple[int, ...]) -> int:
 
 
 def class_counts(target: Tensor | None, kind: TargetKind) -> tuple[int, ...]:
-    """How often each class occurs in a target; () when it names no classes."""
+    """Count the occurrences of each class in a target; () if it has no class labels."""
     if target is None:
         return ()
     if kind is TargetKind.ONE_HOT:
@@ -251,7 +251,7 @@ def class_counts(target: Tensor | None, kind: TargetKind) -> tuple[int, ...]:
 
 
 def infer_task(objective: Objective, *, same_as_input: bool = False) -> tuple[Task, float]:
-    """The task, and how sure that is, from the target's values, the loss and the width of the output."""
+    """Infer the task and its confidence from target values, loss and output width."""
     kind, target = objective.target_kind, objective.target
     if same_as_input:
         return Task.RECONSTRUCTION, 0.95
@@ -275,7 +275,7 @@ def infer_task(objective: Objective, *, same_as_input: bool = False) -> tuple[Ta
 
 
 def accuracy(node: Node) -> Tensor | None:
-    """Share of right answers of a training batch, still on the device; None where it has no meaning."""
+    """Return the accuracy on a training batch, still on the device; None if it is not defined."""
     if node.meeting is None:
         return None
     prediction, target = node.meeting

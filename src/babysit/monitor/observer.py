@@ -1,4 +1,4 @@
-"""Who is told of what a trace sees; tensors are lent, not given."""
+"""Callbacks of GraphCapture."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from babysit.monitor.graph_node import Node
 
 
 class Observer(Protocol):
-    """Who is told of what a trace sees; tensors are lent, not given."""
+    """Receives the events of a graph capture. Do not keep references to the tensors."""
 
     def on_layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
-        """A weighted operation ran."""
+        """Handle an operation with weights."""
 
     def on_parameter(self, place: str, op: str, entering: tuple[int, ...], shape: tuple[int, ...]) -> None:
-        """A parameter of this place entered an operation, a layer's own or any other (a scale, a shift)."""
+        """Handle the use of a layer's parameter in any operation, also outside the layer (a scale, a shift)."""
 
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
-        """An activation ran on what a layer gave."""
+        """Handle an activation on the output of a layer."""
 
     def on_gate(self, place: str, op: str) -> None:
-        """An activation that ran on what a layer gave weighs another result."""
+        """Handle an activation on the output of a layer that weights another result."""
 
     def on_dropout(self, place: str, lr: float) -> None:
-        """A dropout ran on what a layer gave."""
+        """Handle a dropout on the output of a layer."""
 
     def on_loss(self, node: Node, value: Tensor) -> None:
-        """A loss function ran."""
+        """Handle a loss function."""
 
     def on_refused_loss(self, node: Node) -> None:
-        """A loss function raised an error because of what it was given."""
+        """Handle a loss function that raised an error for its arguments."""
 
     def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
-        """Something from the model was compared with data (an accuracy, most likely)."""
+        """Handle a comparison of a model result with data (most likely for an accuracy)."""
 
     def on_taken(self, node: Node) -> None:
-        """Values were read out of the graph (item, numpy, data)."""
+        """Handle a read of values out of the graph (item, numpy, data)."""
 
     def on_problem(self, where: str, problem: BaseException) -> None:
-        """Something could not be followed; the training goes on."""
+        """Handle an error in the capture; it does not propagate."""

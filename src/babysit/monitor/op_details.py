@@ -1,4 +1,4 @@
-"""What the arguments of one operation say of its result."""
+"""Details of an operation derived from its arguments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from babysit.monitor.operations import ACTIVATIONS, TRANSPARENT
 
 
 def effective_role(parents: tuple[Node, ...]) -> int:
-    """The role of what is computed from these."""
+    """Return the role of a result computed from these parents."""
     roles = {parent.role for parent in parents}
     if MODEL in roles or (PARAMETER in roles and DATA in roles):
         return MODEL
@@ -19,7 +19,7 @@ def effective_role(parents: tuple[Node, ...]) -> int:
 
 
 def note_summands(node: Node, given: list[Tensor]) -> None:
-    """Remember what a sum adds up, each part with its mean as it enters; a mean over samples keeps the parts."""
+    """Record the summands of a sum with their means; a mean over samples inherits them."""
     alike = all(one.shape == given[0].shape and one.dim() < 2 and one.is_floating_point() for one in given)
     if node.op in {"add", "sub"} and len(given) > 1 and alike:
         parts = [tensor.detach().mean() for tensor in given]
@@ -30,7 +30,7 @@ def note_summands(node: Node, given: list[Tensor]) -> None:
 
 
 def describe_loss(node: Node, given: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Note what a loss function was given, and how it reduces."""
+    """Record the arguments of a loss function and its reduction."""
     prediction = kwargs.get("input", args[0] if args else None)
     target = kwargs.get("target", args[1] if len(args) > 1 else None)
     if isinstance(prediction, Tensor) and isinstance(target, Tensor):
@@ -49,7 +49,7 @@ def describe_loss(node: Node, given: list[Tensor], args: tuple[Any, ...], kwargs
 
 
 def axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> int | None:
-    """The axis of a softmax, also when it was left to torch's old habit."""
+    """Return the axis of a softmax, including the legacy default without `dim`."""
     if name not in {"softmax", "log_softmax"}:
         return None
     dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
@@ -59,7 +59,7 @@ def axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tenso
 
 
 def source_of(node: Node | None) -> tuple[str, bool]:
-    """The layer whose output, its activation aside, a tensor is; and whether there is such an activation."""
+    """Return the layer that a tensor is the output of, and whether an activation was applied to it."""
     through = False
     while node is not None and not node.extra.get("weighted"):
         joins = node.op in {"cat", "stack"} and len({id(parent) for parent in node.parents}) > 1

@@ -1,4 +1,4 @@
-"""Which of torch's functions mean what, by the names that a TorchFunctionMode sees."""
+"""Classification of torch functions by their names in a TorchFunctionMode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from babysit.records.losses import LOSS_INPUTS
 
-# The operators of Python, without their underscores, by what they do.
+# Python operators, without their underscores, by operation.
 _SPOKEN: Final = {
     "radd": "add", "iadd": "add", "sub": "sub", "isub": "sub", "subtract": "sub",
     "rmul": "mul", "imul": "mul", "multiply": "mul", "truediv": "div", "rtruediv": "div", "itruediv": "div",
@@ -41,27 +41,27 @@ ACTIVATIONS: Final = frozenset({
     "threshold", "sin",
 })  # fmt: skip
 
-# A loss that holds the last layer has its target elsewhere among its arguments; one that calls a function of the user's
-# is made of what that calls.
+# Losses that contain the last layer have their target at another position; those that call a user's function consist
+# of the operations in it.
 LOSSES: Final = frozenset(LOSS_INPUTS) - {"linear_cross_entropy", "triplet_margin_with_distance_loss"}
 
-# What a chain from the last layer to the loss says nothing by.
+# Operations between the last layer and the loss that carry no information.
 TRANSPARENT: Final = frozenset({
     "view", "reshape", "squeeze", "unsqueeze", "flatten", "contiguous", "float", "double", "to", "type", "clone",
     "permute", "transpose", "t", "expand", "expand_as", "view_as", "reshape_as", "unflatten", "movedim", "half",
     "bfloat16", "requires_grad", "stack", "cat", "alias", "type_as", "ravel", "chunk", "split", "unbind",
 })  # fmt: skip
 
-# Where a prediction meets its target in a loss written by hand.
+# Operations that may combine prediction and target in a hand-written loss.
 MEETINGS: Final = frozenset({"sub", "rsub", "mul", "div", "gather", "getitem", "where", "dot", "pow", "index_select"})
 
-# Two results of the model in one of these give something that no longer belongs to one layer.
+# Operations whose result belongs to no single layer if they combine two results of the model.
 MIXERS: Final = frozenset({"matmul", "bmm", "mm", "mul", "div", "einsum", "baddbmm", "scaled_dot_product_attention"})
 
-# A parameter that only enters these has one value for each of the input's: no units with inputs of their own.
+# Elementwise operations: a parameter used only in these has one value per input value and no fan-in.
 ELEMENTWISE: Final = frozenset({"mul", "div", "add", "sub", "rsub", "cat", "stack", "where", "maximum", "minimum"})
 
-# What takes values out of the graph and gives no tensor.
+# Operations that take values out of the graph and return no tensor.
 TAKING: Final = frozenset({"item", "tolist", "numpy", "array", "float", "int", "bool", "complex", "index"})
 READ_DATA: Final[Any] = Tensor.data.__get__  # type: ignore[attr-defined]  # the getter of `tensor.data`
 
@@ -69,7 +69,7 @@ _names: dict[Callable[..., Any], str] = {}
 
 
 def operation_name(function: Callable[..., Any]) -> str:
-    """The plain name: `relu` for F.relu, Tensor.relu_ and torch.relu; "" for what computes nothing."""
+    """Return the plain name: `relu` for F.relu, Tensor.relu_ and torch.relu; "" for non-computing functions."""
     name = _names.get(function)
     if name is None:
         raw = getattr(function, "__name__", "")

@@ -1,4 +1,4 @@
-"""Whose parameter is whose: names, layers and kinds, found by a tensor's identity."""
+"""Registry of parameters with their names and layers, by tensor identity."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from babysit.monitor.mode_effects import mode_effect
 
-# What torch puts around a model, and where the model is inside it.
+# Wrappers of torch around a model, and the attribute that holds the model.
 WRAPPERS: Final = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
 
-# Modules with a fused inference path that a function mode would switch off, changing the last bits of their result.
+# Modules with a fused inference path that a function mode would disable, changing the last bits of their result.
 FUSED: Final = (nn.TransformerEncoderLayer, nn.TransformerEncoder, nn.MultiheadAttention)
-# A step changes every layer, nearly always; a few tell of it.
+# A step nearly always changes every layer, so a few layers suffice.
 FINGERPRINTED: Final = 4
 
 
 @final
 class ParameterRef:
-    """One parameter: found while it lives, and described also when it is gone (a model local to a function)."""
+    """A weak reference to a parameter with its description, which outlives it (a model local to a function)."""
 
     __slots__ = ("_tensor", "_trainable", "name", "place", "shape")
 
@@ -36,17 +36,17 @@ class ParameterRef:
 
     @property
     def tensor(self) -> Tensor | None:
-        """The parameter itself, or None when it is gone."""
+        """Return the parameter, or None if it no longer exists."""
         return self._tensor()
 
     @property
     def count(self) -> int:
-        """Number of values."""
+        """Return the number of values."""
         return math.prod(self.shape)
 
     @property
     def trainable(self) -> bool:
-        """Whether it requires a gradient, now or when it was last looked at."""
+        """Check whether it requires a gradient, now or when it last existed."""
         tensor = self._tensor()
         if tensor is not None:
             self._trainable = tensor.requires_grad
@@ -55,18 +55,18 @@ class ParameterRef:
 
 @final
 class LayerParameters:
-    """One place of the network that holds parameters directly: a row of the layer metrics."""
+    """The parameters that one module holds directly: one row of the layer metrics."""
 
     __slots__ = ("kind", "momentum", "name", "parameters")
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
-        self.momentum: float | None = None  # of a batch norm's running averages
+        self.momentum: float | None = None  # of the running averages of a batch norm
         self.parameters: dict[str, ParameterRef] = {}
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """The parameters that still exist, by name."""
+        """Yield the parameters that still exist, by name."""
         for name, held in self.parameters.items():
             tensor = held.tensor
             if tensor is not None:
@@ -79,26 +79,26 @@ class LayerParameters:
 
     @property
     def weight(self) -> Tensor | None:
-        """The largest parameter; None when it is gone."""
+        """Return the largest parameter; None if it no longer exists."""
         largest = self._largest
         return largest.tensor if largest is not None else None
 
     @property
     def trained(self) -> Tensor | None:
-        """What gradients and updates are measured on: the weight, or where that is frozen the largest that is not."""
+        """Return the tensor that gradients and updates are measured on: the weight, or the largest unfrozen one."""
         moving = [one for one in self.parameters.values() if one.trainable]
         largest = self._largest if self._largest in moving else max(moving, key=lambda one: one.count, default=None)
         return largest.tensor if largest is not None else self.weight
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """The shape of the largest parameter."""
+        """Return the shape of the largest parameter."""
         largest = self._largest
         return largest.shape if largest is not None else ()
 
     @property
     def fan_in(self) -> int:
-        """Inputs of one unit."""
+        """Return the number of inputs of one unit."""
         shape = self.weight_shape
         if len(shape) < 2:
             return 0
@@ -106,17 +106,17 @@ class LayerParameters:
 
     @property
     def has_bias(self) -> bool:
-        """Whether one of the parameters is a bias."""
+        """Check whether one of the parameters is a bias."""
         return any(_is_bias(name) for name in self.parameters)
 
     @property
     def bias(self) -> Tensor | None:
-        """The bias, or None."""
+        """Return the bias, or None."""
         return next((tensor for name, tensor in self.tensors() if _is_bias(name)), None)
 
     @property
     def unit_axis(self) -> int:
-        """The axis of `weight` along which the units lie."""
+        """Return the unit axis of `weight`."""
         if self.kind == "matmul":
             return -1
         return 1 if "Transpose" in self.kind else 0
@@ -128,30 +128,30 @@ def _is_bias(name: str) -> bool:
 
 @final
 class ParameterRegistry:
-    """Every parameter met so far."""
+    """All parameters seen so far."""
 
     def __init__(self) -> None:
         self.places: dict[str, LayerParameters] = {}
         self._owner: dict[int, ParameterRef] = {}  # by the identity of the parameter
-        self._all: dict[str, ParameterRef] = {}  # by name, those that are gone too
+        self._all: dict[str, ParameterRef] = {}  # by name, including those that no longer exist
         self._roots: dict[int, weakref.ref[nn.Module]] = {}
         self.model_names: list[str] = []
-        self.mode_dependent: dict[str, str] = {}  # what differs between train and eval mode, by the module's path
+        self.mode_dependent: dict[str, str] = {}  # difference between train and eval mode, by module path
 
     def parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """The parameters that still exist, by name."""
+        """Yield the parameters that still exist, by name."""
         for name, held in list(self._all.items()):
             if held.tensor is not None:
                 yield name, held.tensor
 
     def is_root(self, module: nn.Module) -> bool:
-        """Whether this is one of the models themselves, and not a part of one."""
+        """Check whether a module is a registered model, not a part of one."""
         inner = unwrapped(module)
         known = self._roots.get(id(inner))
         return known is not None and known() is inner
 
     def register(self, root: nn.Module, prefix: str = "") -> bool:
-        """Take in every parameter of a model, under its own names; False when it was already known."""
+        """Register all parameters of a model; return False if it was already known."""
         root = unwrapped(root)
         known = self._roots.get(id(root))
         if known is not None and known() is root:
@@ -180,7 +180,7 @@ class ParameterRegistry:
         return held is not None and self.places[held.place].kind != "matmul"
 
     def _release(self, tensor: Tensor) -> None:
-        """Forget a parameter that was met before the module that holds it (while it was initialized, say)."""
+        """Remove a parameter that was seen before the module that holds it (during its initialization, for example)."""
         held = self._held(tensor)
         if held is not None:
             place = self.places[held.place]
@@ -200,13 +200,13 @@ class ParameterRegistry:
         place.parameters[name] = self._owner[id(tensor)] = self._all[name] = held
 
     def adopt(self, tensor: Tensor, place_name: str | None = None) -> str:
-        """Take in a parameter that no module holds; returns its place."""
+        """Register a parameter outside all modules and return the name of its layer."""
         name = f"parameter{len(self._owner)}"
         self._add(tensor, name, place_name or name, None)
         return place_name or name
 
     def attach(self, place_name: str, tensor: Tensor) -> None:
-        """Say that a parameter without a module is the bias of a place."""
+        """Register a parameter outside all modules as the bias of a layer."""
         held = self._held(tensor)
         if held is None or held.place == place_name or self.places[held.place].kind != "matmul":
             return
@@ -219,42 +219,42 @@ class ParameterRegistry:
         return held if held is not None and held.tensor is tensor else None
 
     def fingerprint(self) -> tuple[float, ...]:
-        """Something that changes when weights are changed; reads some values of the first layers."""
+        """Return sums of some weights of the first layers, which change whenever the weights do."""
         weights = [place.weight for place in list(self.places.values())[:FINGERPRINTED]]
         return tuple(float(one.detach().flatten()[:64].double().sum()) for one in weights if one is not None)
 
     def name(self, tensor: Tensor) -> str | None:
-        """The parameter's name, or None for a stranger."""
+        """Return the name of a parameter, or None if unknown."""
         held = self._held(tensor)
         return held.name if held else None
 
     def place_of(self, tensor: Tensor) -> str | None:
-        """The name of the place that holds the parameter, or None."""
+        """Return the name of the layer that holds the parameter, or None."""
         held = self._held(tensor)
         return held.place if held else None
 
     def known(self) -> tuple[ParameterRef, ...]:
-        """Every parameter ever met, in that order."""
+        """Return all parameters ever seen, in order of appearance."""
         return tuple(self._all.values())
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The user's own model inside what torch wrapped around it."""
+    """Return the model inside the wrappers of torch."""
     while type(module).__name__ in WRAPPERS:
         module = getattr(module, WRAPPERS[type(module).__name__])
     return module
 
 
 def holds_parameters(module: nn.Module) -> bool:
-    """Whether the module or one inside it has a parameter."""
+    """Check whether the module or a submodule has a parameter."""
     return next(module.parameters(), None) is not None
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether calling the module runs compiled or scripted code, which a mode must not enter."""
+    """Check whether calling the module runs compiled or scripted code, in which a mode must not be active."""
     return type(module).__name__ == "OptimizedModule" or isinstance(module, torch.jit.ScriptModule)
 
 
 def runs_alone(module: nn.Module) -> bool:
-    """Whether a call of the module must not be followed by a mode, which would change what it computes."""
+    """Check whether an active mode would change the result of the module."""
     return is_compiled(module) or (isinstance(module, FUSED) and not module.training)

@@ -1,4 +1,4 @@
-"""Where records go: to a writer now and then, to the last point when a watch closes."""
+"""Buffers records and flushes them periodically and on close."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from babysit.monitor.schedule import Schedule
 from babysit.records.curves import TRAIN_LOSS
 from babysit.records.run import Overhead
 
-# After so many steps and so long; or after longer, where steps are slow and somebody may follow the run live.
+# Flush after this many steps and seconds, or after a longer time if steps are slow, for the live view.
 FLUSH_STEPS: Final = 64
 FLUSH_SECONDS: Final = 0.5
 SLOW_FLUSH_SECONDS: Final = 2.0
-# The batch that broke a training comes again with the next epoch: so many steps are sampled to find it. That training
-# is lost; what is left of its time may cost more.
+# Steps to sample after the first non-finite loss, since the batch that caused it comes again with the next epoch. The
+# training has failed by then, so overhead matters less.
 LOOKS_WHEN_BROKEN: Final = 400
 _NO_LOSS: Final = (
-    "No loss was seen in {} steps: backward was never called on losses, as in torch.func or where gradients come from "
-    "elsewhere. Nothing can be said of how the training went; `w.log('train/loss', loss)` in each step records it."
+    "No loss was recorded in {} steps: backward was never called on a loss, as with torch.func or gradients from "
+    "another source. The rules for the course of the loss were not evaluated; to evaluate them, record the loss in "
+    "each step: `w.log('train/loss', loss)`."
 )
 
 
 @final
 class RecordBuffer:
-    """Knows when it is time to hand records on, and hands them on."""
+    """Collects losses and flushes records to the writer when due."""
 
     def __init__(self, recorder: Recorder, schedule: Schedule, writer: RunWriter | None) -> None:
         self.recorder, self._schedule, self._writer = recorder, schedule, writer
         self._broken = False
         self._band = Band()
-        self._unread = 0  # losses that are still on the device
+        self._unread = 0  # number of losses still on the device
         self._last_flush, self._last_step = time.perf_counter(), 0
 
     def begin(self) -> None:
-        """Count time from now."""
+        """Start the flush timer."""
         self._last_flush = time.perf_counter()
 
     def loss(self, name: str, step: int, value: float | Tensor) -> None:
-        """One loss; when it is the first that is not finite, or leaves its band, the next steps are sampled."""
+        """Record a loss; request samples of the next steps if it is the first non-finite one or leaves its band."""
         self.recorder.scalar(name, step, value)
         if not isinstance(value, float):
             self._unread += name == TRAIN_LOSS
@@ -54,17 +55,17 @@ class RecordBuffer:
             self._schedule.sample_after_jump(step)
 
     def end(self, steps: int) -> None:
-        """The training is over: say so where no loss of it was seen."""
+        """Report at the end of the training if no loss was recorded."""
         if steps and not self.recorder.knows(TRAIN_LOSS):
             self.recorder.event(steps, "measurement_gap", _NO_LOSS.format(steps))
 
     def due(self, step: int, now: float) -> bool:
-        """Whether it is time to hand records on."""
+        """Check whether a flush is due."""
         waited = now - self._last_flush
         return waited >= SLOW_FLUSH_SECONDS or (waited >= FLUSH_SECONDS and step - self._last_step >= FLUSH_STEPS)
 
     def flush(self, step: int, layers: list[str], overhead: Overhead) -> None:
-        """Read what is still on the device and hand over what is new."""
+        """Copy pending values from the device and send new records to the writer."""
         self._last_flush, self._last_step = time.perf_counter(), step
         self.recorder.settle()
         unread, self._unread = self._unread, 0

@@ -1,4 +1,4 @@
-"""Rows become records: curves, layer metrics and events grow here, and only what is new goes to the store."""
+"""Accumulates curves, layer metrics and events, and sends only new ones to the store."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MOST_EVENTS_OF_A_KIND: Final = 100
 
 
 class RunWriter(Protocol):
-    """Where records go while a training runs; store.writer.Writer is one."""
+    """Receives records during a training; implemented by store.writer.Writer."""
 
     def append(self, *, curves: Curves | None = None, layer_metrics: LayerMetrics | None = None) -> None:
-        """Take new rows."""
+        """Append new rows."""
 
     def update(self, **parts: object) -> None:
-        """Replace whole parts of the run."""
+        """Replace fields of the run."""
 
 
 Measured = tuple[list[tuple[str, str]], dict[tuple[str, str], int], Tensor | None]
@@ -33,11 +33,11 @@ Measured = tuple[list[tuple[str, str]], dict[tuple[str, str], int], Tensor | Non
 
 @final
 class Recorder:
-    """Everything recorded so far; scalars may still be on the device until `settle`."""
+    """All records so far; scalars may remain on the device until `settle`."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[tuple[int, float | Tensor]]] = {}
-        self._own: set[str] = set()  # curves that the user logs
+        self._own: set[str] = set()  # names of curves that the user logs
         self._rows: list[tuple[int, list[tuple[str, str]], dict[tuple[str, str], int], Tensor]] = []
         self._steps: dict[str, list[int]] = {}
         self._values: dict[str, list[float]] = {}
@@ -50,23 +50,21 @@ class Recorder:
         self._kept_of: Counter[str] = Counter()
 
     def own(self, name: str, step: int, value: float) -> None:
-        """One point of a curve that the user logs; what is measured under the same name is left out from then on."""
+        """Record a point of a curve that the user logs; it replaces measured values of the same name from then on."""
         self._own.add(name)
         self.scalar(name, step, value)
 
     def found(self, name: str, step: int, value: float) -> None:
-        """One point that an evaluation was seen to give, unless the user logs that curve."""
+        """Record a point measured in an evaluation, unless the user logs that curve."""
         if name not in self._own:
             self.scalar(name, step, value)
 
     def scalar(self, name: str, step: int, value: float | Tensor) -> None:
-        """One point of a curve; a tensor is read later."""
+        """Record a point of a curve; a tensor is read later."""
         self._waiting.setdefault(name, []).append((step, value))
 
     def sampled(self, step: int, accuracy: Tensor | None, lr: float | Tensor | None, measured: Measured) -> None:
-        """One sampled step: accuracy of its batch, learning rate, and the raw scalars of its layers, still on the
-        device.
-        """
+        """Record a sampled step: batch accuracy, learning rate, and raw scalars of its layers, still on the device."""
         if accuracy is not None:
             self.scalar(TRAIN_ACCURACY, step, accuracy)
         if lr is not None:
@@ -76,20 +74,20 @@ class Recorder:
             self._rows.append((step, keys, counts, row))
 
     def event(self, step: int, kind: str, detail: str = "", *, keep: bool = True) -> None:
-        """One thing that happened; the first hundred of a kind are kept one by one, the rest counted."""
+        """Record an event; the first MOST_EVENTS_OF_A_KIND of a kind are stored, the rest only counted."""
         self._counts[kind] += 1
         if keep and self._kept_of[kind] < MOST_EVENTS_OF_A_KIND:
             self._kept_of[kind] += 1
             self._kept.append(Event(step=step, kind=kind, detail=detail))
 
     def settle(self) -> None:
-        """Bring what is on the device to the host; the only place that waits for it."""
-        for name in list(self._waiting):  # taken out one by one: what cannot be read is not tried again for ever
+        """Copy pending values from the device to the host; the only function here that synchronizes."""
+        for name in list(self._waiting):  # removed one by one, so that an unreadable value is not retried
             points = self._waiting.pop(name)
             tensors = [value for _, value in points if isinstance(value, Tensor)]
             read = iter(torch.stack([t.float().reshape(()) for t in tensors]).tolist() if tensors else [])
             settled = [(step, next(read) if isinstance(value, Tensor) else value) for step, value in points]
-            if name == TRAIN_ACCURACY:  # NaN says that the batch had no such thing as an accuracy
+            if name == TRAIN_ACCURACY:  # NaN: the batch has no accuracy
                 settled = [(step, value) for step, value in settled if not math.isnan(value)]
             self._steps.setdefault(name, []).extend(step for step, _ in settled)
             self._values.setdefault(name, []).extend(value for _, value in settled)
@@ -100,15 +98,15 @@ class Recorder:
             self._vital_rows.append(statistics)
 
     def knows(self, name: str) -> bool:
-        """Whether a curve has a point."""
+        """Check whether a curve has a point."""
         return bool(self._waiting.get(name) or self._values.get(name))
 
     def last(self, name: str, count: int) -> list[float]:
-        """The last settled values of a curve."""
+        """Return the last settled values of a curve."""
         return self._values.get(name, [])[-count:]
 
     def curves(self, since: dict[str, int] | None = None) -> Curves:
-        """All curves, or only the points after the given positions."""
+        """Return all curves, or only the points after the given positions."""
         series = {}
         for name, steps in self._steps.items():
             start = since.get(name, 0) if since else 0
@@ -119,7 +117,7 @@ class Recorder:
         return Curves(series=series)
 
     def layer_metrics(self, layers: list[str], since: int = 0) -> LayerMetrics:
-        """LayerMetrics of the given layers from the sampled row `since` on."""
+        """Return the metrics of the given layers from the sampled row `since` on."""
         rows = self._vital_rows[since:]
         place = {name: index for index, name in enumerate(layers)}
         names = dict.fromkeys(name for row in rows for _, name in row)
@@ -133,12 +131,12 @@ class Recorder:
         )
 
     def events(self, steps: int, counted: dict[str, int]) -> Events:
-        """What the loop did, with what was counted elsewhere."""
+        """Return the events, including counts from other sources."""
         counts = {**self._counts, **{kind: count for kind, count in counted.items() if count}}
         return Events(counts=counts, kept=tuple(self._kept), steps=steps)
 
     def send(self, sink: RunWriter, layers: list[str]) -> None:
-        """Hand over what is new since the last time."""
+        """Send records that are new since the last call."""
         curves = self.curves(self._sent_curves)
         layer_metrics = self.layer_metrics(layers, self._sent_rows)
         sink.append(

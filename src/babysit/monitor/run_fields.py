@@ -1,4 +1,4 @@
-"""The parts of a run that listening fills; one that cannot be made is left out, and T001 says so."""
+"""Builds the fields of a run from the measurements; fields that fail are left out and reported by T001."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from babysit.records.model_summary import ModelSummary
 
 
 class Sources(NamedTuple):
-    """Who knows what has been heard and measured."""
+    """The objects that hold the measurements."""
 
     recorder: Recorder
     model_summary: ModelSummaryBuilder
@@ -33,7 +33,7 @@ class Sources(NamedTuple):
 
 
 def run_fields(sources: Sources, guard: ErrorBoundary, steps: int) -> dict[str, Any]:
-    """The parts by their names in `Run`, as far as they can be made."""
+    """Return the fields of `Run` by name, without those that fail."""
     facts: dict[str, Any] = {}
     recorder = sources.recorder
     parts: tuple[tuple[str, Callable[[], Any]], ...] = (
@@ -42,7 +42,7 @@ def run_fields(sources: Sources, guard: ErrorBoundary, steps: int) -> dict[str, 
         ("layer_metrics", lambda: recorder.layer_metrics(sources.model_summary.order())),
         ("curves", recorder.curves),
         ("overhead", lambda: sources.schedule.cost(steps)),
-        ("events", lambda: _events(sources, steps)),  # the last, so that they tell what went wrong before
+        ("events", lambda: _events(sources, steps)),  # last, to include problems of the other fields
     )
     with torch._C.DisableTorchFunction():
         guard.surely("recording", recorder.settle)

@@ -1,4 +1,4 @@
-"""Mean and deviation of tensors that come one by one, without keeping them."""
+"""Streaming mean and standard deviation of tensors."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from babysit.records.dataprofile import SplitProfile
 
 @final
 class RunningMoments:
-    """Gathers the moments of all values seen; batches that hold a value that is no number are left out."""
+    """Accumulates the moments of all values; batches with non-finite values are skipped."""
 
     def __init__(self) -> None:
         self.samples = 0
-        self.count = 0  # of values
+        self.count = 0  # number of values
         self.mean = self._squares = 0.0
-        self.flags = True  # whether every value so far was 0 or 1: a mask, which has no scale
-        self.blank = False  # whether it began as zeros: a state that the model fills, which changes as it learns
+        self.flags = True  # whether all values so far are 0 or 1: a mask, which has no scale
+        self.blank = False  # whether it started as zeros: a state that the model fills, which changes during training
 
     def add(self, tensor: Tensor) -> None:
-        """Take in one batch."""
+        """Add one batch."""
         count = tensor.numel()
         if not count:
             return
-        with torch._C.DisableTorchFunction():  # not to be followed as operations of the training
+        with torch._C.DisableTorchFunction():  # keep these operations out of the graph capture
             values = tensor.detach()
             variance, mean = (float(one) for one in torch.var_mean(values.float(), correction=0))
             self.flags = self.flags and bool(((values == 0) | (values == 1)).all())
@@ -41,9 +41,9 @@ class RunningMoments:
 
     @property
     def variance(self) -> float:
-        """Of all values taken in."""
+        """Return the variance of all values."""
         return self._squares / self.count if self.count else 0.0
 
     def profile(self, split: str) -> SplitProfile:
-        """What was gathered, under this name."""
+        """Return the moments as a profile of this split."""
         return SplitProfile(split=split, samples=self.samples, mean=self.mean, std=math.sqrt(self.variance))

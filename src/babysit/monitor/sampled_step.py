@@ -147,7 +147,7 @@ class SampledStep:
         self._learned.update(one.order for one in node.ancestors())
         return evidence_of(node, loss, again=again)
 
-    def _uses(self, reached: list[Node], *, whole: bool) -> None:
+    def _uses(self, reached: list[Node], *, complete: bool) -> None:
         self._reached.update(one.order for one in reached)
         self._anatomist.uses(reached, complete=complete)
 
