@@ -47,12 +47,12 @@ class Evaluation:
     """Observes passes without gradients and collects their losses and accuracies until the next training step."""
 
     def __init__(
-        self, book: ParameterRegistry, batches: BatchStats, model_summary: ModelSummaryBuilder, guard: ErrorBoundary
+        self, registry: ParameterRegistry, batches: BatchStats, model_summary: ModelSummaryBuilder, guard: ErrorBoundary
     ) -> None:
-        self._book, self._batches = book, batches
-        self._anatomist = model_summary
+        self._registry, self._batches = registry, batches
+        self._summary = model_summary
         self._tell, self._on_problem = guard.tell, guard.problem
-        self._trace = GraphCapture(book, self)
+        self._capture = GraphCapture(registry, self)
         self._depth = 0
         register = torch.nn.modules.module
         self._entering = Hook(register.register_module_forward_pre_hook, self._enter)
@@ -100,9 +100,9 @@ class Evaluation:
             self.unread = 0
         if self._lingering:
             self._lingering = False
-            self._trace.forget_dead()
+            self._capture.forget_dead()
             return
-        self._trace.clear()
+        self._capture.clear()
         self._ran = False
         self._entering.put()
         if not waiting:
@@ -110,7 +110,7 @@ class Evaluation:
 
     def _follow(self) -> None:
         """Start following operations."""
-        push_to_bottom(self._trace)
+        push_to_bottom(self._capture)
         self._following = True
         self._leaving.put()
 
@@ -129,16 +129,16 @@ class Evaluation:
     def _leave_network(self) -> None:
         """Reset the module depth and follow all operations again."""
         self._inside = self._alone = 0
-        self._trace.only_losses = False
+        self._capture.only_losses = False
         self._mode.end()
-        push_to_bottom(self._trace)
+        push_to_bottom(self._capture)
 
     def close(self) -> None:
         """Stop following, regardless of open blocks."""
         self._depth = self._inside = self._alone = 0
-        self._following = self._lingering = self._trace.only_losses = False
+        self._following = self._lingering = self._capture.only_losses = False
         try:
-            remove(self._trace)
+            remove(self._capture)
         finally:
             for undo in (self._entering.undo, self._leaving.undo, self._mode.stop):
                 undo()
@@ -154,7 +154,7 @@ class Evaluation:
         self._sums, self._calls, self._rows = {}, 0, 0
         return means
 
-    def tell_of_unread(self) -> None:
+    def report_unread(self) -> None:
         """Report passes of which none gave a loss or an accuracy."""
         if self.unread and not self.read:
             self._tell(_UNREAD.format(passes=f"{self.unread} pass{'es' if self.unread > 1 else ''}"))
@@ -164,9 +164,9 @@ class Evaluation:
             if self._inside == 0 and not self._begins(module, inputs):
                 return
             self._mode.add(module)
-            if self._trace.only_losses and not self._alone and runs_alone(module):
+            if self._capture.only_losses and not self._alone and runs_alone(module):
                 self._alone = self._inside + 1
-                remove(self._trace)
+                remove(self._capture)
         except Exception as problem:
             self._on_problem("evaluation", problem)
         self._inside += 1
@@ -185,18 +185,18 @@ class Evaluation:
             self._follow()
         self._ran = True
         self._mode.begin(module)
-        self._trace.only_losses = self._anatomist.loss_inside
-        if not self._trace.only_losses:
-            remove(self._trace)
+        self._capture.only_losses = self._summary.loss_inside
+        if not self._capture.only_losses:
+            remove(self._capture)
         given = tensors_of(module, inputs)
         self._from_train = self._batches.add_evaluated(module, given)
-        if not (self._waiting or self._from_train or module.training) and self._book.is_root(module):
+        if not (self._waiting or self._from_train or module.training) and self._registry.is_root(module):
             self._rows += self._rows_of([tensor for _, tensor in given])
         return True
 
     def _rows_of(self, given: list[Tensor]) -> int:
         """Return the number of samples passed to a model; 0 below a batch and for its own outputs (generation)."""
-        nodes = [self._trace.node(tensor) for tensor in given]
+        nodes = [self._capture.node(tensor) for tensor in given]
         rows = max((tensor.shape[0] for tensor in given if tensor.dim()), default=0)
         generated = any(node is not None and node.role == MODEL for node in nodes)
         return rows if rows >= self._batches.batch_size > 0 and not generated else 0
@@ -209,11 +209,11 @@ class Evaluation:
             if self._inside == 0 and self._depth > 0:
                 self._leave_network()
                 for tensor in tensors_in(result):
-                    self._trace.add_opaque_output(tensor)
+                    self._capture.add_opaque_output(tensor)
                 self._calls += not self._waiting
             elif self._alone > self._inside:
                 self._alone = 0
-                push_to_bottom(self._trace)
+                push_to_bottom(self._capture)
         except Exception as problem:
             self._on_problem("evaluation", problem)
 
@@ -245,7 +245,7 @@ class Evaluation:
         """Record a loss of the model's output, computed without gradients."""
         if not value.requires_grad and node.meeting is not None and not self._from_train:
             target = node.meeting[1]
-            loss = self._anatomist.comparable(node)
+            loss = self._summary.comparable(node)
             if loss is not None:
                 self._add(VAL_LOSS, loss, target.shape[0] if target.dim() else 1)
 

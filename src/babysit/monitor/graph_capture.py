@@ -42,9 +42,9 @@ _IN_TRANSFORM: Final = "operations inside a transform of torch.func (grad, vmap,
 class GraphCapture(TorchFunctionMode):
     """Records operations while it is active and notifies an observer."""
 
-    def __init__(self, book: ParameterRegistry, observer: Observer) -> None:
+    def __init__(self, registry: ParameterRegistry, observer: Observer) -> None:
         super().__init__()
-        self._book = book
+        self._registry = registry
         self._observer = observer
         self._known: dict[int, tuple[weakref.ref[Tensor], Node, tuple[int, str]]] = {}
         self._count = 0
@@ -128,7 +128,7 @@ class GraphCapture(TorchFunctionMode):
 
     def add_input(self, tensor: Tensor) -> None:
         """Register an argument of the model's call as data, even if it requires a gradient."""
-        if tensor.requires_grad and tensor.is_leaf and self._book.place_of(tensor) is None:
+        if tensor.requires_grad and tensor.is_leaf and self._registry.place_of(tensor) is None:
             node = Node("data", (), DATA, self._next())
             node.shape = tuple(tensor.shape)
             self._keep(tensor, node)
@@ -152,7 +152,7 @@ class GraphCapture(TorchFunctionMode):
         return self._count
 
     def _node_of(self, tensor: Tensor) -> Node:
-        node, place = self.node(tensor), self._book.place_of(tensor)
+        node, place = self.node(tensor), self._registry.place_of(tensor)
         # A weight that was seen before its model was registered is not data.
         if node is not None and (not place or node.role != DATA):
             return node
@@ -185,7 +185,7 @@ class GraphCapture(TorchFunctionMode):
             self._tell(node, given, args, kwargs, first)
         for tensor in results:
             # A parameter changed in place (an optimizer inside the step) stays a parameter.
-            if self._book.place_of(tensor) is None:
+            if self._registry.place_of(tensor) is None:
                 self._keep(tensor, node)
 
     def _refused(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -211,7 +211,7 @@ class GraphCapture(TorchFunctionMode):
             # unlike weights that are averaged, copied or initialized.
             stranger = parent.extra.pop("stranger", None)
             if stranger is not None and torch.is_grad_enabled():
-                parent.place = self._book.place_of(stranger) or self._book.adopt(stranger)
+                parent.place = self._registry.place_of(stranger) or self._registry.adopt(stranger)
         latest = self._inherit(node, parents, product=not own and node.op in MIXERS)
         if not own:
             return
@@ -225,7 +225,7 @@ class GraphCapture(TorchFunctionMode):
         elif node.op == "add" and latest is not None and latest.layer and len(own[0].shape) <= 1:
             # `x @ w + b` with plain tensors: the bias belongs to the preceding product.
             tensor = next(tensor for tensor, parent in zip(given, parents, strict=True) if parent is own[0])
-            self._book.attach(latest.layer, tensor)
+            self._registry.attach(latest.layer, tensor)
             node.extra["weighted"] = latest.extra.get("weighted", False)
 
     def _inherit(self, node: Node, parents: tuple[Node, ...], *, product: bool) -> Node | None:

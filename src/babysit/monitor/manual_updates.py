@@ -23,8 +23,8 @@ _UNSEEN: Final = (
 class ManualUpdateDetector:
     """Detects weight changes between backward passes until the first step of an optimizer."""
 
-    def __init__(self, book: ParameterRegistry, guard: ErrorBoundary, *, possible: bool) -> None:
-        self._book, self._guard = book, guard
+    def __init__(self, registry: ParameterRegistry, guard: ErrorBoundary, *, possible: bool) -> None:
+        self._registry, self._guard = registry, guard
         self._before: tuple[float, ...] = ()
         self._changes = 0  # weight changes between two backward passes
         self.possible = possible  # True until an optimizer has stepped
@@ -38,7 +38,7 @@ class ManualUpdateDetector:
             return False
         done = False
         with self._guard.unseen("step"):
-            before, self._before = self._before, self._book.fingerprint()
+            before, self._before = self._before, self._registry.fingerprint()
             still = before == self._before and len(before) > 0
             self._changes += not still and len(before) > 0
             if not still and self._changes == CHANGES_OF_A_TRAINING:

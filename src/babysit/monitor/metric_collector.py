@@ -23,8 +23,8 @@ Raw = dict[tuple[str, str], Tensor]
 class MetricCollector:
     """Measures layers during a traced forward pass and parameters around the optimizer step."""
 
-    def __init__(self, book: ParameterRegistry) -> None:
-        self._book = book
+    def __init__(self, registry: ParameterRegistry) -> None:
+        self._registry = registry
         self._silent: dict[str, SilentUnits] = {}
         self._raw: Raw = {}
         self._counts: dict[tuple[str, str], int] = {}
@@ -96,11 +96,11 @@ class MetricCollector:
 
     def before_step(self, optimizer: torch.optim.Optimizer, *, with_gradients: bool) -> None:
         """Copy the weights of this optimizer, and measure their gradients unless a closure computes them."""
-        if not self._book.places and not with_gradients:
+        if not self._registry.places and not with_gradients:
             self._waiting = optimizer  # the model is registered inside the closure, before any weight changes
             return
         own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
-        pairs = [(place, place.trained) for place in self._book.places.values()]
+        pairs = [(place, place.trained) for place in self._registry.places.values()]
         held = [(place, one) for place, one in pairs if one is not None and _usable(one) and id(one) in own]
         places, weights = [place for place, _ in held], [one for _, one in held]
         self._before.append((places, weights, parameters.copies(weights)))

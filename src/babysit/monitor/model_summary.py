@@ -53,8 +53,8 @@ class _Seen:
 class ModelSummaryBuilder:
     """Collects layers, objectives and optimizers while steps are captured."""
 
-    def __init__(self, book: ParameterRegistry) -> None:
-        self._book = book
+    def __init__(self, registry: ParameterRegistry) -> None:
+        self._registry = registry
         self._layers: dict[str, _Seen] = {}
         self._touched: dict[str, _Seen] = {}  # layers whose parameters entered other operations: a scale, a shift
         self._outputs: set[str] = set()
@@ -200,15 +200,15 @@ class ModelSummaryBuilder:
             self._seen_stepping.add(number)
         for group in optimizer.param_groups if stepping else ():
             for tensor in group["params"]:
-                name = self._book.name(tensor)
+                name = self._registry.name(tensor)
                 if name is not None and tensor.grad is not None:
                     self._reached.add(name)
         if stepping:  # parameters outside all optimizers may have a gradient too
-            self._reached.update(one.name for one in self._book.known() if _has_gradient(one.tensor))
+            self._reached.update(one.name for one in self._registry.known() if _has_gradient(one.tensor))
         if number in self._optimizers:
             return
         tensors = [tensor for group in optimizer.param_groups for tensor in group["params"]]
-        names = [self._book.name(tensor) for tensor in tensors]
+        names = [self._registry.name(tensor) for tensor in tensors]
         self._optimizers[number] = OptimizerInfo(
             kind=type(optimizer).__name__,
             groups=tuple(group_of(group) for group in optimizer.param_groups),
@@ -228,12 +228,12 @@ class ModelSummaryBuilder:
 
     def model_summary(self, batch_size: int, optimizers: Optimizers) -> ModelSummary:
         """Return the summary of all observations so far."""
-        known = self._book.known()
+        known = self._registry.known()
         trainable = [held for held in known if held.trainable]
         held = {name for facts in self._optimizers.values() for name in facts.parameter_names}
         seen = [facts for key, facts in self._optimizers.items() if key in self._seen_stepping]
         stepped = {name for facts in seen for name in facts.parameter_names}
-        ordered = sorted(self._book.places.values(), key=lambda place: self._order(place.name))
+        ordered = sorted(self._registry.places.values(), key=lambda place: self._order(place.name))
         objectives = [
             msgspec.structs.replace(
                 objective,
@@ -246,7 +246,7 @@ class ModelSummaryBuilder:
             for key, objective in self._objectives.items()
         ]
         return ModelSummary(
-            model=", ".join(self._book.model_names),
+            model=", ".join(self._registry.model_names),
             layers=tuple(self._layer(place, index) for index, place in enumerate(ordered)),
             objectives=tuple(objectives),
             optimizers=tuple(
@@ -268,7 +268,7 @@ class ModelSummaryBuilder:
             unused_inputs=tuple(
                 name for name, used in self._inputs.items() if len(used) >= FEWEST_CALLS and not any(used)
             ),
-            mode_dependent=dict(self._book.mode_dependent),
+            mode_dependent=dict(self._registry.mode_dependent),
             compiled=self.compiled,
         )
 
@@ -277,7 +277,7 @@ class ModelSummaryBuilder:
 
     def order(self) -> list[str]:
         """Return the layer names in execution order, followed by layers that never ran."""
-        return sorted(self._book.places, key=self._order)
+        return sorted(self._registry.places, key=self._order)
 
     def _order(self, place: str) -> int:
         seen = self._layers.get(place) or self._touched.get(place)

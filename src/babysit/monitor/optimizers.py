@@ -37,7 +37,7 @@ class Optimizers:
         self.others = 0  # steps of unwatched optimizers
         self.leader = 0  # index of the optimizer whose steps are the steps of the loop
         self._since_leader = 0
-        self._told_of_later = False
+        self._later_reported = False
         self._cleared: set[int] = set()  # numbers of optimizers whose zero_grad was called
         self._all_cleared = False  # zero_grad of a module, which may hold the parameters of any optimizer
 
@@ -110,11 +110,11 @@ class Optimizers:
         """Check whether a call of `zero_grad` that clears this optimizer's gradients was observed."""
         return self._all_cleared or number in self._cleared
 
-    def tell_of_later(self, tell: Callable[[int, str, str], None]) -> None:
+    def report_later(self, report: Callable[[int, str, str], None]) -> None:
         """Report once that only the first of several trainings was measured."""
-        if not self._told_of_later and (self.leader != 0 or self._since_leader >= ALONE_STEPS):
-            self._told_of_later = True
-            tell(self.steps[self._order[0]], "measurement_gap", _LATER)
+        if not self._later_reported and (self.leader != 0 or self._since_leader >= ALONE_STEPS):
+            self._later_reported = True
+            report(self.steps[self._order[0]], "measurement_gap", _LATER)
 
     def alive(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
         """Yield the optimizers that still exist, with their numbers."""

@@ -34,11 +34,11 @@ class Sources(NamedTuple):
 
 def run_fields(sources: Sources, guard: ErrorBoundary, steps: int) -> dict[str, Any]:
     """Return the fields of `Run` by name, without those that fail."""
-    facts: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     recorder = sources.recorder
-    parts: tuple[tuple[str, Callable[[], Any]], ...] = (
+    builders: tuple[tuple[str, Callable[[], Any]], ...] = (
         ("model_summary", lambda: _model_summary(sources, guard)),
-        ("data", lambda: _data(sources, facts.get("model_summary"))),
+        ("data", lambda: _data(sources, fields.get("model_summary"))),
         ("layer_metrics", lambda: recorder.layer_metrics(sources.model_summary.order())),
         ("curves", recorder.curves),
         ("overhead", lambda: sources.schedule.cost(steps)),
@@ -46,13 +46,13 @@ def run_fields(sources: Sources, guard: ErrorBoundary, steps: int) -> dict[str, 
     )
     with torch._C.DisableTorchFunction():
         guard.surely("recording", recorder.settle)
-        for name, part in parts:
+        for name, build in builders:
             with guard.contained(name):
-                facts[name] = part()
-    if "events" not in facts:
+                fields[name] = build()
+    if "events" not in fields:
         gaps = tuple(Event(step=0, kind="measurement_gap", detail=detail) for detail in guard.gaps)
-        facts["events"] = Events(counts={"measurement_gap": len(gaps)}, kept=gaps, steps=steps)
-    return facts
+        fields["events"] = Events(counts={"measurement_gap": len(gaps)}, kept=gaps, steps=steps)
+    return fields
 
 
 def _model_summary(sources: Sources, guard: ErrorBoundary) -> ModelSummary:
@@ -67,6 +67,6 @@ def _data(sources: Sources, model_summary: ModelSummary | None) -> DataProfile |
 
 
 def _events(sources: Sources, steps: int) -> Events:
-    sources.optimizers.tell_of_later(sources.recorder.event)
+    sources.optimizers.report_later(sources.recorder.event)
     counts = sources.losses.counts() | sources.gradients.counts | sources.optimizers.counts()
     return sources.recorder.events(steps, counts)

@@ -1,4 +1,4 @@
-"""A sampled step: from the end of one optimizer step to the end of the next, everything is looked at."""
+"""Full measurement of a sampled step, from the end of one optimizer step to the end of the next."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from babysit.monitor.torch_function_mode import inside_transform, push_to_bottom
 
 @final
 class SampledStep:
-    """Arms a trace and global module hooks while a step is sampled; leaves nothing armed in between."""
+    """Installs a graph capture and global module hooks during a sampled step, and removes them afterwards."""
 
     def __init__(
         self,
-        book: ParameterRegistry,
-        gauge: MetricCollector,
+        registry: ParameterRegistry,
+        collector: MetricCollector,
         model_summary: ModelSummaryBuilder,
         batches: BatchStats,
         on_problem: Callable[[str, BaseException], None],
     ) -> None:
-        self._book, self._gauge, self._anatomist, self._batches = book, gauge, model_summary, batches
+        self._registry, self._collector, self._summary, self._batches = registry, collector, model_summary, batches
         self._on_problem = on_problem
-        self._trace = GraphCapture(book, self)
+        self._capture = GraphCapture(registry, self)
         register = torch.nn.modules.module
         self._hooks = (
             Hook(register.register_module_forward_pre_hook, self._enter),
@@ -48,95 +48,95 @@ class SampledStep:
         self._traced = False
         self._paused = False
         self._depth = 0
-        self._untouched = 0  # depth at which a module began that must run without the mode
-        self._in_model = False  # the outermost module under way holds parameters
+        self._untouched = 0  # nesting depth of the module that must run without the mode
+        self._in_model = False  # the outermost running module holds parameters
         self._fed: Tensor | None = None
-        self._given: list[tuple[str, weakref.ref[Tensor]]] = []  # what whole models were called with
+        self._given: list[tuple[str, weakref.ref[Tensor]]] = []  # arguments of the calls of models
         self.gradients = StaleGradients()
-        self._learned: set[int] = set()  # nodes that some loss of this step depends on, by their order
-        self._reached: set[int] = set()  # these, and what values depend on that were read
-        self._blind = False  # whether something of this step could not be followed: what it used is not known
+        self._learned: set[int] = set()  # order numbers of nodes that a loss of this step depends on
+        self._reached: set[int] = set()  # these, and nodes that values read by the script depend on
+        self._blind = False  # whether part of this step could not be traced, so its inputs are unknown
         self.name_of: Callable[[nn.Module], str] = lambda _module: ""
         self.active = False
         self.capturing = True
         self.accuracy: Tensor | None = None
 
     def open(self, *, traced: bool) -> None:
-        """Begin to look; untraced, at weights, gradients and updates only."""
+        """Start measuring; if not `traced`, only weights, gradients and updates."""
         self.active, self._traced, self._paused, self._depth, self._untouched = True, traced, not traced, 0, 0
         self._fed, self.accuracy = None, None
         self._given, self._learned, self._reached, self._blind = [], set(), set(), False
-        self._trace.clear()
-        self._gauge.begin()
+        self._capture.clear()
+        self._collector.begin()
         if not traced:
             return
-        push_to_bottom(self._trace)
+        push_to_bottom(self._capture)
         for hook in self._hooks:
             hook.put()
 
     def close(self) -> None:
-        """Look no more; what was measured stays in the gauge."""
+        """Stop measuring; the values remain in the metric collector."""
         if self.active:
             self.active, self._fed = False, None
             self.leave()
-            if self.capturing and self._reached and not self._blind and not self._anatomist.compiled:
+            if self.capturing and self._reached and not self._blind and not self._summary.compiled:
                 self._note_inputs()
-            self._trace.clear()
+            self._capture.clear()
 
     def leave(self) -> None:
-        """Take hooks and mode off, the mode also from this thread, where it may have stayed while another trained."""
+        """Remove hooks and mode, the mode also from the current thread, which may differ from the training thread."""
         try:
-            remove(self._trace)
+            remove(self._capture)
         finally:
             for hook in self._hooks:
                 hook.undo()
 
     def abandon(self) -> None:
-        """Look no more, in a forked child: nothing of what was measured is wanted there."""
+        """Stop measuring in a forked child and discard the values."""
         self.capturing = False
         self.close()
 
     def pause(self) -> None:
-        """Take the mode away for a while."""
+        """Remove the mode until `resume`."""
         if self.active and not self._paused:
             self._paused = True
-            remove(self._trace)
+            remove(self._capture)
 
     def resume(self) -> None:
-        """Put it back."""
+        """Reinstall the mode."""
         if self.active and self._paused and self._traced:
             self._paused = False
             if not self._untouched:
-                push_to_bottom(self._trace)
+                push_to_bottom(self._capture)
 
     def sum(self, tensors: Iterable[Tensor], total: Tensor) -> None:
-        """Backward is about to run on several values, which add up to this."""
-        self._trace.add_sum(tensors, total)
+        """Register the sum of the tensors that backward is called on."""
+        self._capture.add_sum(tensors, total)
 
     def backward(self, loss: Tensor, *, first: bool, adds: bool = True) -> Evidence | None:
-        """Backward is about to run, for the first time since a step or again: read the objective off the graph.
+        """Read the objective from the graph before a backward pass.
 
         Returns:
-            What the scalar is to the loss that it is made of; None when that was not looked at.
+            The relation of the scalar to its losses; None if it was not captured.
         """
         if first and (self.capturing or loss.is_cpu):
-            self.gradients.look((place.weight for place in self._book.places.values()), adds=adds)
-        node = self._trace.node(loss)
+            self.gradients.look((place.weight for place in self._registry.places.values()), adds=adds)
+        node = self._capture.node(loss)
         if node is None:
             return None
         nodes, evidence = loss_nodes(node), None
         if self.capturing:
             for inner, _ in nodes:
                 inner.extra["reconstruction"] = self._is_input(inner)
-            self._anatomist.loss(node)
+            self._summary.loss(node)
             evidence = self._evidence(node, loss)
             reached = list(node.ancestors())
             self._blind |= any(is_of_unknown_origin(one) for one in reached)
             self._uses(reached, complete=not self._blind)
-        if self.capturing or loss.is_cpu:  # elsewhere reading them would wait for the device
-            self._anatomist.terms(node)
+        if self.capturing or loss.is_cpu:  # otherwise reading them would synchronize the device
+            self._summary.terms(node)
         if loss.is_cpu:
-            self._anatomist.values(node)
+            self._summary.values(node)
         for inner, _ in nodes[:1]:
             share = accuracy(inner)
             self.accuracy = share if share is not None else self.accuracy
@@ -149,27 +149,27 @@ class SampledStep:
 
     def _uses(self, reached: list[Node], *, complete: bool) -> None:
         self._reached.update(one.order for one in reached)
-        self._anatomist.uses(reached, complete=complete)
+        self._summary.uses(reached, complete=complete)
 
     def _is_made(self, tensor: Tensor) -> bool:
-        """Whether a tensor comes from a model: what one network gives to another changes as it learns."""
-        node = self._trace.node(tensor)
+        """Check whether a tensor comes from a model; such inputs of another network change during training."""
+        node = self._capture.node(tensor)
         return (node is not None and node.role == MODEL) or tensor.grad_fn is not None
 
     def _is_input(self, inner: Node) -> bool:
-        """Whether the target of a loss is what the network was fed."""
+        """Check whether the target of a loss is the input of the network."""
         if inner.meeting is None or self._fed is None:
             return False
         target = inner.meeting[1]
         return target.data_ptr() == self._fed.data_ptr() and target.numel() == self._fed.numel()
 
     def _note_inputs(self) -> None:
-        """Say of each tensor that a model was given whether a loss came to depend on it."""
+        """Record for each argument of a model whether a loss depends on it."""
         for name, reference in self._given:
             tensor = reference()
             if tensor is not None:
-                node = self._trace.node(tensor)
-                self._anatomist.given(name, used=node is not None and node.order in self._reached)
+                node = self._capture.node(tensor)
+                self._summary.given(name, used=node is not None and node.order in self._reached)
 
     # -- modules
 
@@ -181,51 +181,51 @@ class SampledStep:
             if self._depth == 1:
                 self._in_model = holds_parameters(module)
             if self._depth == 1 and self._in_model:
-                self._book.register(module, self.name_of(module))
+                self._registry.register(module, self.name_of(module))
                 for tensor in inputs:
                     if isinstance(tensor, Tensor):
-                        self._trace.add_input(tensor)
+                        self._capture.add_input(tensor)
                 if self.capturing and inside_transform() is None:
                     if torch.is_grad_enabled():
                         given = [pair for pair in tensors_of(module, inputs) if not self._is_made(pair[1])]
-                        with torch._C.DisableTorchFunction():  # our reading is no use that the model makes of it
+                        with torch._C.DisableTorchFunction():  # measuring does not count as a use by the model
                             self._batches.add_arguments(module, given)
                     tensors = [one for one in inputs if isinstance(one, Tensor) and one.is_floating_point()]
                     kind = type(module).__name__
                     self._given += [(f"{kind} input {place}", weakref.ref(one)) for place, one in enumerate(tensors, 1)]
             if runs_alone(module) and not self._untouched:
-                self._anatomist.compiled |= is_compiled(module)
+                self._summary.compiled |= is_compiled(module)
                 self._untouched = self._depth
                 self._given = []
-                remove(self._trace)
+                remove(self._capture)
         except Exception as problem:
             self._on_problem("module call", problem)
 
     def _leave(self, _module: nn.Module, _inputs: Any, result: Any) -> None:
-        if self._paused or self._depth == 0:  # the call began before this window did
+        if self._paused or self._depth == 0:  # the call started before this step was sampled
             return
         self._depth -= 1
         try:
             if self._untouched > self._depth:
                 self._untouched = 0
                 if self.active:
-                    push_to_bottom(self._trace)
+                    push_to_bottom(self._capture)
                     for tensor in tensors_in(result):
-                        self._trace.add_opaque_output(tensor)
+                        self._capture.add_opaque_output(tensor)
         except Exception as problem:
             self._on_problem("module call", problem)
 
-    # -- the trace tells
+    # -- callbacks of GraphCapture
 
     def on_layer(self, place: str, op: str, entering: Tensor | None, result: Tensor) -> None:
-        """A layer ran."""
-        self._gauge.layer(place, op, entering, result)
+        """Record a layer."""
+        self._collector.layer(place, op, entering, result)
         if not torch.is_grad_enabled():
             return
         if self.capturing:
-            self._anatomist.layer(self._trace, place, op, (entering, result))
+            self._summary.layer(self._capture, place, op, (entering, result))
         if entering is not None and self._fed is None:
-            node = self._trace.node(entering)
+            node = self._capture.node(entering)
             if node is not None and node.role == DATA:
                 self._fed = entering.detach()
                 if self.capturing:
@@ -234,47 +234,47 @@ class SampledStep:
                     self._batches.count_nonfinite(entering)
 
     def on_parameter(self, place: str, op: str, entering: tuple[int, ...], shape: tuple[int, ...]) -> None:
-        """A parameter was used."""
+        """Record the use of a parameter."""
         if self.capturing:
-            self._anatomist.parameter(place, op, (entering, shape))
+            self._summary.parameter(place, op, (entering, shape))
 
     def on_activation(self, place: str, op: str, result: Tensor, dim: int | None) -> None:
-        """An activation ran."""
-        self._gauge.activation(place, op, result, dim)
+        """Record an activation."""
+        self._collector.activation(place, op, result, dim)
         if self.capturing:
-            size = self._trace.current.size if self._trace.current is not None else None
-            self._anatomist.activation(place, op, size)
+            size = self._capture.current.size if self._capture.current is not None else None
+            self._summary.activation(place, op, size)
 
     def on_gate(self, place: str, op: str) -> None:
-        """An activation weighs another result."""
+        """Record a gate."""
         if self.capturing:
-            self._anatomist.gate(place, op)
+            self._summary.gate(place, op)
 
     def on_dropout(self, place: str, lr: float) -> None:
-        """A dropout ran."""
+        """Record a dropout."""
         if self.capturing:
-            self._anatomist.dropout(place, lr)
+            self._summary.dropout(place, lr)
 
     def on_loss(self, node: Node, value: Tensor) -> None:
-        """A loss ran; what matters is the one that backward is called on, and whether this became part of it."""
+        """Record a loss function, to check later whether it became part of the scalar of backward."""
         if self.capturing and value.requires_grad:
-            self._anatomist.computed(node)
-            self._anatomist.loss_inside |= self._depth > 0 and self._in_model
+            self._summary.computed(node)
+            self._summary.loss_inside |= self._depth > 0 and self._in_model
 
     def on_refused_loss(self, node: Node) -> None:
-        """A loss raised an error: what it was given is looked at as if backward had been called on it."""
+        """Record the arguments of a loss that raised an error, as if backward had been called on it."""
         if self.capturing:
-            self._anatomist.loss(node)
+            self._summary.loss(node)
 
     def on_comparison(self, node: Node, value: Tensor, target: Tensor) -> None:
-        """An accuracy of the training batch; `backward` measures it anyway."""
+        """Ignore an accuracy of the training batch, which `backward` measures."""
 
     def on_taken(self, node: Node) -> None:
-        """Values were read out of the graph: whatever becomes of them, they were used."""
+        """Record that values read out of the graph were used."""
         if self.capturing:
             self._uses(list(node.ancestors()), complete=True)
 
     def on_problem(self, where: str, problem: BaseException) -> None:
-        """Passed on."""
+        """Forward the problem to the error boundary."""
         self._blind = True
         self._on_problem(where, problem)

@@ -1,4 +1,4 @@
-"""When to sample: densely at the beginning, then as often as the budget allows."""
+"""Sampling schedule: dense in the first steps, then as often as the overhead budget allows."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Final, final
 from babysit.records.run import Overhead
 
 DENSE_STEPS: Final = 20
-# Beyond the dense beginning the samples of a short training lie log-spaced, so that a run of 200 steps is seen to its
-# end; from some thousand steps on the budget is the stricter of the two.
+# After the dense start, samples are at most log-spaced, so that a run of 200 steps is covered to its end; from some
+# thousand steps on the budget is the stricter limit.
 GROWTH: Final = 1.25
 CLOSE_LOOKS: Final = 3  # after an alarm
-# After a loss that left its band: as many as at the beginning, since what happened then decides what comes after it.
-# Once for each doubling of the steps: the cost of it falls as the run gets longer, as that of the beginning does.
+# Samples after a loss that left its band: as many as in the dense start, to record the cause. At most once per
+# doubling of the steps, so that the relative overhead falls with the length of the run.
 JUMP_LOOKS: Final = DENSE_STEPS
-# Timings of the last so many steps of each kind; medians, since an evaluation or another program may sit in between.
+# Number of recent step times per kind; their median is robust to evaluations and other programs in between.
 MEMORY: Final = 33
-# Half of the budget: the other half is for what a sample costs afterwards (caches, allocations), for judging and for
-# the hooks of every step. With all of it the default cost 2.5 % of a 2.2 ms step (docs/benchmarks/overhead.md).
+# Half of the budget; the other half is for the after-effects of a sample (caches, allocations), rule evaluation and
+# the hooks of every step. With the full budget the default took 2.5 % of a 2.2 ms step (docs/benchmarks/overhead.md).
 SAMPLING: Final = 0.5
 MOST_BETWEEN: Final = 10_000
 
 
 @final
 class Schedule:
-    """Decides step by step whether to sample, from measured step times.
+    """Decides for each step whether to sample it, from measured step times.
 
-    The cost of a sample is what sampled steps took longer than plain ones, so it holds everything: hooks, copies,
-    caches. `overhead` is the share of step time allowed.
+    The cost of a sample is the additional time of sampled steps, so it includes everything: hooks, copies, caches.
+    `overhead` is the allowed share of step time.
     """
 
     def __init__(self, overhead: float) -> None:
@@ -44,16 +44,16 @@ class Schedule:
         self.sampled_steps = 0
 
     def should_sample(self, step: int) -> bool:
-        """Whether to sample this step."""
+        """Check whether to sample this step."""
         return step < DENSE_STEPS or step >= self._next or self._asked > 0
 
     @property
     def next_sampled_step(self) -> int:
-        """No step before this one will be wanted."""
+        """Return the earliest step that may be sampled next."""
         return 0 if self._asked else self._next
 
     def record_step_time(self, step: int, seconds: float, *, sampled: bool) -> None:
-        """Tell how long a step took, from the end of the one before."""
+        """Record the duration of a step, from the end of the previous one."""
         if not sampled:
             self._plain.append(seconds)
             return
@@ -64,33 +64,33 @@ class Schedule:
         if self._close_looks > 0:
             self._next = step + 1
             return
-        # A jitter of up to two steps keeps samples from falling always on the same of several alternating steps.
+        # A jitter of up to two steps prevents sampling always the same of several alternating steps.
         self._next = step + 1 + self.between_at(step) + (step * 7) % 3
 
     @property
     def plain_seconds(self) -> float:
-        """What a step takes that is not sampled; 0 while none was timed."""
+        """Return the median duration of an unsampled step in seconds; 0 if none was timed."""
         return statistics.median(self._plain) if self._plain else 0.0
 
     def request_samples(self, steps: int = CLOSE_LOOKS) -> None:
-        """Sample the next few steps: something just changed. May be called from another thread."""
+        """Sample the next few steps after a change. May be called from another thread."""
         self._asked = max(steps, self._asked)
 
     def sample_after_jump(self, step: int) -> None:
-        """Sample densely for a while, since the loss left its band; at most once for each doubling of the steps."""
+        """Sample densely after the loss left its band; at most once per doubling of the steps."""
         if self._jumps < 1 + math.log2(max(step, 1) / DENSE_STEPS):
             self._jumps += 1
             self.request_samples(JUMP_LOOKS)
 
     @property
     def cost_seconds(self) -> float:
-        """What one sample costs; 0 while there is nothing to compare with."""
+        """Return the additional seconds of a sampled step; 0 without steps of both kinds."""
         if not self._plain or not self._sampled:
             return 0.0
         return max(0.0, statistics.median(self._sampled) - self.plain_seconds)
 
     def between_at(self, step: int) -> int:
-        """Plain steps to leave between two samples: what the budget asks for, or less while the run is short."""
+        """Return the number of unsampled steps between two samples: set by the budget, less while the run is short."""
         return min(self._between_by_budget(), max(1, int((GROWTH - 1) * step)))
 
     def _between_by_budget(self) -> int:
@@ -100,13 +100,13 @@ class Schedule:
         return min(MOST_BETWEEN, round(self.cost_seconds / allowed)) if allowed > 0 else MOST_BETWEEN
 
     def share_at(self, step: int) -> float:
-        """Share of step time that sampling takes at the distance between samples kept at this step."""
+        """Return the share of step time for sampling at the sampling interval of this step."""
         if not self._plain:
             return 0.0
         return self.cost_seconds / (self.plain_seconds * (self.between_at(step) + 1))
 
     def cost(self, steps: int) -> Overhead:
-        """What watching has cost so many steps."""
+        """Return the overhead of the first `steps` steps."""
         return Overhead(
             budget=self.overhead,
             share=self.share_at(steps),

@@ -1,4 +1,4 @@
-"""Runs a user's unchanged script under watch, in this process, as Python itself would run it."""
+"""Runs an unchanged script under `watch` in this process, equivalent to `python script.py`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
 from babysit.records.secrets import command_of
 
-# `docker stop` kills ten seconds after it has asked; other schedulers wait longer.
+# `docker stop` kills ten seconds after SIGTERM; other schedulers wait longer.
 TERMINATION_SECONDS: Final = 8.0
 
 Ended = Callable[[Run], Run]
@@ -31,9 +31,9 @@ Ended = Callable[[Run], Run]
 
 @final
 class ScriptOutcome:
-    """How a watched script ended: its run as it was kept, the exit code that Python would give, and what it raised.
+    """Result of a watched script: its saved run, the exit code as from Python, and the exception it raised.
 
-    In a child that the script forked and that ran to the script's end, `forked` is true and nothing was judged or kept.
+    In a forked child that reached the end of the script, `forked` is true and nothing was evaluated or saved.
     """
 
     def __init__(self, run: Run, error: BaseException | None, *, forked: bool) -> None:
@@ -54,24 +54,25 @@ def run_script(
     ended: Ended = lambda run: run,
     last: bool = False,
 ) -> ScriptOutcome:
-    """Run a script under watch; its output, arguments, `__main__`, folder and seeds are as without babysit.
+    """Run a script under watch, with output, arguments, `__main__`, folder and seeds as without babysit.
 
-    A script that raises has its own `sys.excepthook` called, with a traceback without our frames, before this returns.
+    For an exception in the script, `sys.excepthook` is called before this returns, with a traceback that contains no
+    frames of this package.
 
     Args:
-        path: the script.
-        arguments: its own.
-        code: what `read_script` gave for it, when it was read before.
-        overhead: share of step time that watching may take.
-        name: a name for the run.
-        writer: where records go while the script runs.
-        ended: called with the judged run, in the process that started the script and in no child of it, also when a
-            plain SIGTERM ends the script: the process dies of the signal afterwards, as it would have.
-        last: the process ends with the script. `__main__` and its arguments stay for what runs at exit, and threads
-            that Python waits for at its end are waited for here, so that what they train is seen.
+        path: path of the script.
+        arguments: arguments of the script.
+        code: result of `read_script`, if the script was already read.
+        overhead: allowed share of step time.
+        name: name of the run.
+        writer: receives records while the script runs.
+        ended: called with the evaluated run in the process that started the script, not in its children, also after
+            SIGTERM; the process is terminated by the signal afterwards.
+        last: the process ends with the script. `__main__` and its arguments remain for exit handlers, and non-daemon
+            threads are joined here, so that trainings in them are recorded.
 
     Raises:
-        UserError: the script does not exist, is no file, cannot be read, or is not Python.
+        UserError: if the script does not exist, is not a file, cannot be read, or is not Python.
     """
     code = code or read_script(path)
     module = main_module(path)
@@ -91,20 +92,22 @@ def run_script(
 
 
 def read_script(path: str) -> types.CodeType:
-    """The script's code, ready to run; raises UserError when there is no such script or it is not Python."""
+    """Compile the script. Raises UserError if it does not exist or is not Python."""
     try:
         source = Path(path).read_bytes()
     except FileNotFoundError as problem:
-        raise UserError("there is no such script", where=path, do="Check the path") from problem
+        raise UserError("script not found", where=path, do="Check the path") from problem
     except IsADirectoryError as problem:
-        raise UserError("this is a folder, not a script", where=path, do="Name the .py file inside it") from problem
+        raise UserError("this is a folder, not a script", where=path, do="Pass a .py file in it") from problem
     except OSError as problem:
         raise UserError(f"the script cannot be read: {problem.strerror}", where=path) from problem
     try:
         return compile(source, shown_path(path), "exec", dont_inherit=True)
     except SyntaxError as problem:
         raise UserError(
-            f"the script is not valid Python: {problem.msg}", where=f"{path}, line {problem.lineno}", do="Mend it first"
+            f"the script is not valid Python: {problem.msg}",
+            where=f"{path}, line {problem.lineno}",
+            do="Fix the syntax error",
         ) from problem
     except ValueError as problem:  # null bytes
         raise UserError(f"the script is not Python text: {problem}", where=path) from problem
@@ -112,17 +115,17 @@ def read_script(path: str) -> types.CodeType:
 
 @final
 class _Death:
-    """Handles SIGTERM: keeps the records first, then lets the process die of the signal, as it would have."""
+    """Handles SIGTERM: saves the records first, then lets the signal terminate the process."""
 
     def __init__(self, keep: Callable[[], object]) -> None:
         self._keep = keep
         self._process = os.getpid()
 
     def __call__(self, number: int, _frame: types.FrameType | None) -> None:
-        """Hear the signal."""
+        """Handle the signal."""
         self.undo()
         if os.getpid() == self._process:
-            # It may have come while a lock was held that keeping needs: then this thread ends the process.
+            # Saving may block on a lock held by the interrupted code; then this thread terminates the process.
             deadline = threading.Timer(TERMINATION_SECONDS, os.kill, (self._process, number))
             deadline.daemon = True
             deadline.start()
@@ -131,17 +134,17 @@ class _Death:
         os.kill(os.getpid(), number)
 
     def undo(self) -> None:
-        """Let the signal do what it always does, unless the script has set a handler of its own."""
+        """Restore the default handler, unless the script has set its own."""
         if signal.getsignal(signal.SIGTERM) is self:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def _kept_when_terminated(keep: Callable[[], object]) -> Iterator[None]:
-    """Keep the records when a plain SIGTERM (Slurm, Docker, `timeout`) ends the script.
+    """Save the records when SIGTERM (Slurm, Docker, `timeout`) ends the script.
 
-    Nothing is raised into the script, which could catch it and go on. A handler that the script itself sets replaces
-    this one; where none can be set, nothing changes.
+    Nothing is raised into the script, which could catch it and continue. A handler set by the script replaces this one;
+    outside the main thread none is set.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
@@ -158,7 +161,7 @@ _lifted: list[_Death] = []
 
 
 def _before_fork() -> None:
-    # Python forgets a signal that reaches a child while it forks: a child that is terminated at once would live on.
+    # Python drops a signal that arrives in a child during the fork, so an immediate SIGTERM would not end the child.
     handler = signal.getsignal(signal.SIGTERM)
     if isinstance(handler, _Death) and threading.current_thread() is threading.main_thread():
         handler.undo()
@@ -177,21 +180,21 @@ if hasattr(os, "register_at_fork"):
 def _run(code: types.CodeType, module: types.ModuleType, watching: Monitor) -> BaseException | None:
     watching.start(at_once=False)  # the script prepares its data first
     try:
-        exec(code, module.__dict__)  # the user's own script, as `python script.py` would run it
+        exec(code, module.__dict__)  # the user's script, as run by `python script.py`
     except BaseException as error:
         return error
     return None
 
 
 def _flush_output() -> None:
-    """Let the script's output come before our own; what cannot be written fails again at Python's end, as it would."""
+    """Flush the script's output before later messages; errors are ignored, since Python flushes again at exit."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
 
 
 def _variable_name(module: types.ModuleType, model: nn.Module) -> str:
-    """The script's own name for a model, when it has several; "" when one is all there is."""
+    """Return the variable name of a model in the script if it has several models, else ""."""
     models = {
         name: value
         for name, value in list(vars(module).items())

@@ -1,11 +1,11 @@
-"""How the interpreter ends a script: what it prints, which hook it calls, whom it waits for, and its exit code.
+"""End of a script as in the interpreter: messages, excepthook, waiting for threads, exit code.
 
-The same as Python/pythonrun.c does in `PyErr_Print`, because our own frames stand between the script and it.
+Reproduces `PyErr_Print` in Python/pythonrun.c, because frames of this package are between it and the script.
 """
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401  what it registers for the end of threads is refused after that end
+import concurrent.futures.thread  # noqa: F401  import now: its exit function cannot be registered later
 import contextlib
 import os
 import sys
@@ -15,17 +15,17 @@ from typing import Final, NoReturn
 
 from babysit.records.run import Status
 
-INTERRUPTED: Final = 130  # what a shell gives for Ctrl-C
-TERMINATED: Final = 143  # and for SIGTERM
-# The exit code is a C long; Python gives -1 for a number that is none.
+INTERRUPTED: Final = 130  # exit code of a shell after Ctrl-C
+TERMINATED: Final = 143  # exit code of a shell after SIGTERM
+# The exit code is a C long; Python returns -1 for a number out of its range.
 _LONG: Final = 63 if sys.maxsize > 2**32 and os.name != "nt" else 31
 _TOO_LARGE: Final = 255
-# Frames that are ours and not the script's: what watches. A script that calls babysit itself keeps those of the rest.
+# Package whose frames are removed from tracebacks. Frames of other packages of babysit remain for scripts that use it.
 _OURS: Final = __name__.rpartition(".")[0]
 
 
 def exit_code(error: BaseException | None) -> int:
-    """The exit code that a shell shows for a script that ended with this."""
+    """Return the exit code that a shell shows for a script that ended with this exception."""
     if error is None:
         return 0
     if isinstance(error, KeyboardInterrupt):
@@ -40,7 +40,7 @@ def exit_code(error: BaseException | None) -> int:
 
 
 def status_of(error: BaseException | None) -> Status:
-    """Return how a program ended that ended with this: an exit code other than 0 says that it failed."""
+    """Return the status of a program that ended with this exception; a non-zero exit code is a failure."""
     code = exit_code(error)
     if code in (INTERRUPTED, TERMINATED):
         return Status.INTERRUPTED
@@ -48,7 +48,7 @@ def status_of(error: BaseException | None) -> Status:
 
 
 def report_ending(error: BaseException | None) -> BaseException | None:
-    """Print or report what a script ended with, as Python does at once; gives what it ended with after all."""
+    """Report the exception that ended a script as Python does, and return the final one (an excepthook may exit)."""
     if isinstance(error, SystemExit):
         _print_message(error.code)
         return error
@@ -74,10 +74,10 @@ def report_ending(error: BaseException | None) -> BaseException | None:
 
 
 def wait_for_threads() -> BaseException | None:
-    """Wait as Python does at its end for threads that are no daemons; gives what ended the process meanwhile.
+    """Wait for non-daemon threads as Python does at exit; return an exception that ended the process meanwhile.
 
-    `threading._shutdown` is what the interpreter calls: it also ends the idle threads of executors, which a join would
-    wait for in vain. Where there is no such thread, it is left to Python.
+    The interpreter calls `threading._shutdown`, which also ends idle threads of executors, where a join would block.
+    Without such threads, this is left to Python.
     """
     others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
     if not others or threading.current_thread() is not threading.main_thread():
@@ -86,7 +86,7 @@ def wait_for_threads() -> BaseException | None:
         threading._shutdown()  # type: ignore[attr-defined]
     except SystemExit as asked:
         return asked
-    except BaseException as error:  # Python prints what a signal raised here, and goes on to its end
+    except BaseException as error:  # Python prints an exception raised by a signal here, and continues to exit
         _leave_out_our_frames(error)
         _print_raw(f"Exception ignored in: {threading!r}\n")
         sys.__excepthook__(type(error), error, error.__traceback__)
@@ -94,7 +94,7 @@ def wait_for_threads() -> BaseException | None:
 
 
 def exit_process(error: BaseException | None, code: int) -> NoReturn:
-    """End this process with an exit code; after Ctrl-C of the signal, as Python does so that a shell stops as well."""
+    """End this process with an exit code, or with SIGINT after Ctrl-C as Python does, so that a shell stops too."""
     if not isinstance(error, KeyboardInterrupt):
         raise SystemExit(code)
     theirs = getattr(sys, "excepthook", sys.__excepthook__)
@@ -108,14 +108,14 @@ def exit_process(error: BaseException | None, code: int) -> NoReturn:
 
 
 def _remember(error: BaseException) -> None:
-    """Set what `pdb.pm()` and crash reporters read."""
+    """Set `sys.last_exc` and its companions, which `pdb.pm()` and crash reporters read."""
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
     if sys.version_info >= (3, 12):
         sys.last_exc = error
 
 
 def _print_message(code: object) -> None:
-    """Print what was given to `sys.exit` when it is no exit code."""
+    """Print the argument of `sys.exit` if it is not an exit code."""
     if code is None or isinstance(code, int):
         return
     with contextlib.suppress(Exception):
@@ -127,7 +127,7 @@ def _print_message(code: object) -> None:
 
 
 def _print_raw(text: str) -> None:
-    """Print to standard error; where the script has closed or broken its stream, past it."""
+    """Print to standard error, to the file descriptor if the script has closed or replaced the stream."""
     try:
         sys.stderr.write(text)
     except Exception:
@@ -136,7 +136,7 @@ def _print_raw(text: str) -> None:
 
 
 def _leave_out_our_frames(error: BaseException, known: set[int] | None = None) -> None:
-    """Take our frames out of the traceback of an exception, and of those it came from or holds."""
+    """Remove the frames of this package from the traceback of an exception and of all linked exceptions."""
     known = set() if known is None else known
     if id(error) in known:
         return
@@ -166,6 +166,6 @@ def _without_ours(trace: types.TracebackType | None) -> types.TracebackType | No
 
 
 def _drop_dispatch(kept: list[types.TracebackType]) -> None:
-    """A function of torch that asks a mode first stands in the traceback twice: its asking goes."""
+    """Remove the duplicate frames of a torch function that was dispatched to a mode."""
     if kept and kept[-1].tb_frame.f_code.co_name == "handle_torch_function":
         del kept[-2:]

@@ -108,7 +108,7 @@ class TrainingSession:
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
         self.guard.surely("close", self.pause, self.live.close, self._take_evaluation, self._look_at_the_end)
-        self.guard.surely("close", self._evaluation.tell_of_unread, lambda: self._outlet.end(self.steps))
+        self.guard.surely("close", self._evaluation.report_unread, lambda: self._outlet.end(self.steps))
 
     def abandon(self) -> None:
         """Look no more, in a forked child; reads nothing, as a device cannot be used there."""

@@ -1,4 +1,4 @@
-"""Whether new gradients are added to those of the step before, by what becomes of the tensors that hold them."""
+"""Detection of gradients that accumulate over steps, by the identity of the gradient tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 @final
 class StaleGradients:
-    """Looks before a step's first backward, and again once the optimizer has stepped.
+    """Compares gradients before the first backward pass of a step and after the optimizer step.
 
-    A gradient is an old one that was added to when it was there, not zero, before backward, and when the same tensor
-    still is the gradient afterwards. One that was assigned in between (`p.grad = g`) is another tensor.
+    A gradient was accumulated if it existed and was non-zero before backward, and the same tensor is the gradient
+    afterwards. A gradient assigned in between (`p.grad = g`) is a different tensor.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class StaleGradients:
         self._found: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] | None = None
 
     def look(self, weights: Iterable[Tensor | None], *, adds: bool) -> None:
-        """Gradients are about to be computed, and added to those that are there or given back by themselves."""
+        """Record the gradients before a backward pass, which adds to them (`adds`) or returns new ones."""
         self._found = [
             (weakref.ref(one), weakref.ref(one.grad))
             for one in weights
@@ -30,7 +30,7 @@ class StaleGradients:
         ]
 
     def stepped(self) -> None:
-        """An optimizer has used them."""
+        """Compare the gradients after an optimizer step."""
         if self._found is not None:
             held = ((weight(), gradient()) for weight, gradient in self._found)
             old = any(weight is not None and weight.grad is gradient is not None for weight, gradient in held)

@@ -1,4 +1,4 @@
-"""Between sampled steps: they are counted, the losses of some are read, and nothing else is listened to."""
+"""Low-overhead mode between sampled steps: counts steps and reads a subset of the losses."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from babysit.monitor.schedule import Schedule
 from babysit.monitor.step_losses import StepLosses
 from babysit.records.curves import TRAIN_LOSS
 
-# Share of step time for what is done in steps that are not sampled.
+# Budget for unsampled steps, as a share of step time.
 IDLE: Final = 0.002
-# Seconds that counting a step costs, and reading a loss, called out of the cache (docs/benchmarks/overhead.md).
+# Seconds for counting a step and for reading a loss, measured with cold caches (docs/benchmarks/overhead.md).
 COUNTING: Final = 3e-6
 READING: Final = 35e-6
-# All losses of the first thousand steps are read, whatever they cost, since a short training is to be seen whole; then
-# every second, every third after five hundred more, as far as the cost asks for it.
+# All losses of the first thousand steps are read regardless of the budget, so that a short training has a full curve;
+# then every second, every third after five hundred more, as far as the budget requires it.
 ALL_LOSSES: Final = 1000
 FIRST_LOSSES: Final = 500
-MOST_BETWEEN: Final = 32  # so that what follows is still a curve
-MOST_STEPS: Final = 512  # then everything is heard again for a step
-STAY_AWAKE: Final = 64  # steps, after something unusual was heard
+MOST_BETWEEN: Final = 32  # so that later losses still form a curve
+MOST_STEPS: Final = 512  # then one step is traced in full
+STAY_AWAKE: Final = 64  # steps with full tracing after an unusual event
 
 
 @final
 class StepCounter:
-    """Counts steps and reads losses until something is due, or something unusual is heard."""
+    """Counts steps and reads losses until the next sample or flush is due, or an unusual event occurs."""
 
     def __init__(
         self,
@@ -43,24 +43,24 @@ class StepCounter:
         schedule: Schedule,
         optimizers: Optimizers,
         losses: StepLosses,
-        outlet: RecordBuffer,
+        buffer: RecordBuffer,
         last_pass: LastPass,
     ) -> None:
         self._listener, self._schedule, self._optimizers = listener, schedule, optimizers
-        self._losses, self._outlet, self._last_pass = losses, outlet, last_pass
+        self._losses, self._buffer, self._last_pass = losses, buffer, last_pass
         self.on = False
-        self.busy = False  # at work itself: a signal may come at any moment, and its handler may do anything
-        self.reads = False  # whether the loss of the step under way is wanted
-        self.counted = 0  # steps of this count steps
-        self.at_end = False  # it is over with the end of a step
-        self._turn = 0  # when so many are counted, something is to be done
-        self._only: Callable[[], object | None] = _nobody  # a weak reference to the optimizer that steps
-        self._number = self._begun = self._until = self._not_before = 0  # the first: which optimizer that is
+        self.busy = False  # inside its own code, which a signal handler may interrupt at any time
+        self.reads = False  # whether to read the loss of the current step
+        self.counted = 0  # steps counted since `begin`
+        self.at_end = False  # counting ended at the end of a step
+        self._turn = 0  # number of counted steps at which to act next
+        self._only: Callable[[], object | None] = _no_optimizer  # a weak reference to the optimizer that steps
+        self._number = self._begun = self._until = self._not_before = 0  # the first: the optimizer's number
         self._every = 1
         self._since = 0.0
 
     def begin(self, step: int, optimizer: torch.optim.Optimizer | None) -> None:
-        """Doze from this step on, if there is a time of nothing but steps of this optimizer to come."""
+        """Start counting at this step, if only steps of this optimizer are expected until the next sample."""
         until = min(self._schedule.next_sampled_step - 1, step + MOST_STEPS)
         simple = self._optimizers.alone and not self._losses.scaling
         if optimizer is None or not simple or until - step < 2 or step < self._not_before:
@@ -72,8 +72,8 @@ class StepCounter:
         torch_events.set_level(self._listener, torch_events.LOSSES)
 
     def count(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer has stepped."""
-        if self._only() is not optimizer or not self.on:  # in this order: the call is where a signal may come in
+        """Count an optimizer step."""
+        if self._only() is not optimizer or not self.on:  # in this order: a signal may arrive at the call
             self._listener.on_full_tracing()
             torch_events.set_level(
                 self._listener, torch_events.ALL
@@ -85,22 +85,22 @@ class StepCounter:
         if self.counted >= self._turn:
             self.busy = True
             try:
-                self.at_end = not self._goes_on()
+                self.at_end = not self._continue()
             finally:
                 self.busy = False
             if self.at_end:
                 self._listener.on_full_tracing()
                 self.at_end = False
 
-    def _goes_on(self) -> bool:
-        """Read the loss if it is wanted, and see what comes next."""
+    def _continue(self) -> bool:
+        """Read the loss if due and plan the next action; return False to stop counting."""
         if self.reads and self._losses:
             loss = self._losses.take()
-            self._outlet.loss(TRAIN_LOSS, self._begun + self.counted - 1, loss)
+            self._buffer.loss(TRAIN_LOSS, self._begun + self.counted - 1, loss)
         if (
             self._schedule.next_sampled_step == 0
             or self.counted >= self._until
-            or self._outlet.due(self._begun + self.counted, time.perf_counter())
+            or self._buffer.due(self._begun + self.counted, time.perf_counter())
         ):
             return False
         if self._every == 1:
@@ -112,13 +112,13 @@ class StepCounter:
         return True
 
     def end(self, *, disturbed: bool) -> int:
-        """Wake: how many steps were counted.
+        """Stop counting and return the number of counted steps.
 
         Args:
-            disturbed: something unusual was heard; then it is better to stay awake for a while.
+            disturbed: an unusual event occurred; counting does not start again for STAY_AWAKE steps.
         """
         counted, self.busy = self.counted, True
-        self.on, self.reads, self._only, self.counted = False, False, _nobody, 0
+        self.on, self.reads, self._only, self.counted = False, False, _no_optimizer, 0
         if counted:
             self._optimizers.steps[self._number] += counted
             self._losses.count_unheard(counted)
@@ -133,12 +133,12 @@ class StepCounter:
         return counted
 
 
-def _nobody() -> None:
+def _no_optimizer() -> None:
     return None
 
 
 def losses_every(seconds: float, step: int) -> int:
-    """Of how many steps that take so long one loss is read, for reading and counting to stay within `IDLE`."""
+    """Return the interval between losses to read, so that reading and counting stay within `IDLE`."""
     left = IDLE * seconds - COUNTING
     wanted = math.ceil(READING / left) if left > 0 else MOST_BETWEEN
     return max(1, min(wanted, MOST_BETWEEN, step // FIRST_LOSSES if step >= ALL_LOSSES else 1))

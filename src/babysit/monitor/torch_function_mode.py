@@ -1,4 +1,4 @@
-"""A function mode at the bottom of this thread's stack, put there and taken away at any time."""
+"""Insertion and removal of a function mode at the bottom of the current thread's stack."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from torch.overrides import TorchFunctionMode
 if TYPE_CHECKING:
     from babysit.monitor.graph_capture import GraphCapture
 
-# torch.overrides keeps these two private; their names have not changed since 2.0, and there is no public way to enter a
-# mode anywhere but on top.
+# Private in torch.overrides; the names are unchanged since 2.0, and no public function inserts a mode below the top.
 _push_mode: Callable[[TorchFunctionMode], None] = torch.overrides._push_mode
 _pop_mode: Callable[[], TorchFunctionMode] = torch.overrides._pop_mode
-# The transform of torch.func that runs on this thread, or None; its tensors stand for others and have no values.
+# The active transform of torch.func on this thread, or None; its tensors are wrappers without values.
 inside_transform: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
 
 
 def push_to_bottom(mode: GraphCapture) -> None:
-    """Put a mode at the bottom of this thread's stack, so that a user's own `with` always pops what it pushed."""
+    """Insert a mode at the bottom of this thread's stack, so that a user's `with` always pops its own mode."""
     if not mode.inside:
         for other in (mode, *(other for other in _pop_all() if other is not mode)):
             _push_mode(other)
 
 
 def remove(mode: GraphCapture) -> None:
-    """Take a mode out of this thread's stack, wherever it is."""
+    """Remove a mode from this thread's stack at any position."""
     if not mode.inside:
         for other in _pop_all():
             if other is not mode:
