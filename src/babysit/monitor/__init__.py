@@ -1,6 +1,6 @@
-"""Watching a training while it runs.
+"""Observation and measurement of a running training.
 
-Purpose: join statistics, rules and the store around the user's own loop
+Purpose: connect metrics, rules and the store to the user's training loop
 May import: experiments and everything below
 Start at: watch.py
 """

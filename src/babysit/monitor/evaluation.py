@@ -65,7 +65,7 @@ class Evaluation:
         self._from_train = False
         self._sums: dict[str, tuple[float, int]] = {}
         self._calls = 0  # calls of models since the last training step
-        self._rows = 0  # passed to a model in eval mode, in calls that look like a validation
+        self._rows = 0  # samples passed to a model in eval mode, in calls that look like a validation
         self.missed = False  # whether the last pass was a validation without a readable loss or accuracy
         self.read = self.unread = 0  # passes with and without a readable loss or accuracy
         self._mode = PassMode(guard.problem)

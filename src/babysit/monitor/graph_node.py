@@ -48,7 +48,7 @@ class Node:
 
 
 def state_of(tensor: Tensor) -> tuple[int, str]:
-    """Return version and grad_fn name of a tensor, which change when another operation writes to it."""
+    """Return version and grad_fn name of a tensor, which change when an in-place operation writes to it."""
     if type(tensor) not in (Tensor, Parameter) or tensor.is_inference():
         return 0, ""
     made_by = tensor.grad_fn

@@ -20,7 +20,7 @@ from babysit.monitor.loss_scale import factor_of, items_of, only_loss
 from babysit.monitor.objective import head_of, loss_nodes
 
 Head = tuple[str, str]  # a loss function, and the layer whose output it is computed from
-# Factors are quotients of two float32 numbers; a difference beyond the third digit is a different factor.
+# Relative tolerance for equal factors, which are quotients of two float32 numbers.
 EXACT: Final = 1e-3
 # Number of autograd nodes that distinguish losses: scaling, reduction, loss function and the last layer.
 SIGNATURE: Final = 6
@@ -163,13 +163,13 @@ def _by_factors(parts: list[Part], factors: list[float], *, divided: bool) -> Mo
     by_item = [factor / max(1, one.items) for factor, one in zip(factors, seen, strict=True)]
     # A sum divided by the same number in every part: the size of the full batch.
     one_number = all(_near(one, by_item[0]) for one in by_item) and not all(_near(one, factors[0]) for one in factors)
-    whole = sum(factors)
+    total = sum(factors)
     if all(one.summed for one in seen):
         # Divided by its own size or by that of the full batch? Scripts may count items slightly differently from the
         # loss function (labels before they are shifted), so the ratio closer to 1 decides.
-        nearer = abs(math.log(whole)) < abs(math.log(whole / len(parts)))
+        nearer = abs(math.log(total)) < abs(math.log(total / len(parts)))
         return Mode.SUM if nearer or one_number or all(_near(one, 1.0) for one in by_item) else Mode.MEAN
-    return Mode.SUM if _near(whole, 1.0) else Mode.MEAN
+    return Mode.SUM if _near(total, 1.0) else Mode.MEAN
 
 
 def _near(value: float, other: float) -> bool:

@@ -202,7 +202,7 @@ def distance_by_hand(loss: Node, node: Node) -> str:
 
 
 def _values_summed(path: list[Node]) -> float | None:
-    """How many values a hand-written loss adds up; None where what it adds up is divided afterwards."""
+    """Return the number of values that a hand-written loss sums; None if the sum is divided afterwards."""
     if "div" in {step.op for step in path}:
         return None
     sums = (step for step in path if step.op == "sum" and 0 not in step.shape)
@@ -213,7 +213,7 @@ def _values_summed(path: list[Node]) -> float | None:
 
 
 def _rescaled(path: list[Node], inner: Node) -> bool:
-    """Whether the network or a parameter stretches the errors, as the deviation in a likelihood does."""
+    """Check whether a model output or a parameter scales the errors, as the std in a likelihood does."""
     known = {id(inner), *(id(step) for step in path)}
     return any(
         id(parent) not in known and parent.role != DATA and not parent.cut

@@ -219,7 +219,7 @@ class ParameterRegistry:
         return held if held is not None and held.tensor is tensor else None
 
     def fingerprint(self) -> tuple[float, ...]:
-        """Return sums of some weights of the first layers, which change whenever the weights do."""
+        """Return sums of some weights of the first layers, to detect changes of the weights."""
         weights = [place.weight for place in list(self.places.values())[:FINGERPRINTED]]
         return tuple(float(one.detach().flatten()[:64].double().sum()) for one in weights if one is not None)
 

@@ -99,11 +99,11 @@ def exit_process(error: BaseException | None, code: int) -> NoReturn:
         raise SystemExit(code)
     theirs = getattr(sys, "excepthook", sys.__excepthook__)
 
-    def told_already(*_: object) -> None:
+    def already_reported(*_: object) -> None:
         sys.excepthook = theirs
         _remember(error)
 
-    sys.excepthook = told_already
+    sys.excepthook = already_reported
     raise KeyboardInterrupt
 
 
@@ -127,7 +127,7 @@ def _print_message(code: object) -> None:
 
 
 def _print_raw(text: str) -> None:
-    """Print to standard error, to the file descriptor if the script has closed or replaced the stream."""
+    """Print to standard error, or to its file descriptor if the script has closed or broken the stream."""
     try:
         sys.stderr.write(text)
     except Exception:
