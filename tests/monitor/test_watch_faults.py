@@ -311,7 +311,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "CAPTURED_STEPS", 4)
     monkeypatch.setattr(schedule.Schedule, "between_at", lambda self, step: 5)
     monkeypatch.setattr(online_judge, "FIRST_LOOK_STEPS", 6)
-    monkeypatch.setattr(step_counting, "STAY_AWAKE", 1)
+    monkeypatch.setattr(step_counting, "DISTURBED_STEPS", 1)
     monkeypatch.setattr(record_buffer, "SLOW_FLUSH_SECONDS", 0.0)
     monkeypatch.setattr(engine, "judge", gaps_alone)
 

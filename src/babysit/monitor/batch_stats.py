@@ -29,7 +29,7 @@ MOST_ROWS: Final = 100_000  # per argument; more rows do not change its mean not
 SEEN_BEFORE: Final = 0.2
 
 Named = Sequence[tuple[str, Tensor]]
-Argument = tuple[int, str, str]  # the identity of the module, its class, and the name of the argument
+Argument = tuple[int, str, str]  # id of the module, its class, and the argument name
 
 
 @final

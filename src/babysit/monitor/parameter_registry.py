@@ -132,7 +132,7 @@ class ParameterRegistry:
 
     def __init__(self) -> None:
         self.places: dict[str, LayerParameters] = {}
-        self._owner: dict[int, ParameterRef] = {}  # by the identity of the parameter
+        self._owner: dict[int, ParameterRef] = {}  # by the id of the parameter
         self._all: dict[str, ParameterRef] = {}  # by name, including those that no longer exist
         self._roots: dict[int, weakref.ref[nn.Module]] = {}
         self.model_names: list[str] = []

@@ -20,7 +20,7 @@ FLUSH_SECONDS: Final = 0.5
 SLOW_FLUSH_SECONDS: Final = 2.0
 # Steps to sample after the first non-finite loss, since the batch that caused it comes again with the next epoch. The
 # training has failed by then, so overhead matters less.
-LOOKS_WHEN_BROKEN: Final = 400
+NONFINITE_SAMPLES: Final = 400
 _NO_LOSS: Final = (
     "No loss was recorded in {} steps: backward was never called on a loss, as with torch.func or gradients from "
     "another source. The rules for the course of the loss were not evaluated; to evaluate them, record the loss in "
@@ -50,7 +50,7 @@ class RecordBuffer:
             self._unread += name == TRAIN_LOSS
         elif not math.isfinite(value) and not self._broken:
             self._broken = True
-            self._schedule.request_samples(LOOKS_WHEN_BROKEN)
+            self._schedule.request_samples(NONFINITE_SAMPLES)
         elif name == TRAIN_LOSS and self._band.leaves(value):
             self._schedule.sample_after_jump(step)
 

@@ -120,7 +120,7 @@ class SampledStep:
             The relation of the scalar to its losses; None if it was not captured.
         """
         if first and (self.capturing or loss.is_cpu):
-            self.gradients.look((place.weight for place in self._registry.places.values()), adds=adds)
+            self.gradients.before_backward((place.weight for place in self._registry.places.values()), adds=adds)
         node = self._capture.node(loss)
         if node is None:
             return None

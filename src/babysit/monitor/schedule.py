@@ -13,10 +13,10 @@ DENSE_STEPS: Final = 20
 # After the dense start, samples are at most log-spaced, so that a run of 200 steps is covered to its end; from some
 # thousand steps on the budget is the stricter limit.
 GROWTH: Final = 1.25
-CLOSE_LOOKS: Final = 3  # after an alarm
+ALARM_SAMPLES: Final = 3  # after an alarm
 # Samples after a loss that left its band: as many as in the dense start, to record the cause. At most once per
 # doubling of the steps, so that the relative overhead falls with the length of the run.
-JUMP_LOOKS: Final = DENSE_STEPS
+JUMP_SAMPLES: Final = DENSE_STEPS
 # Number of recent step times per kind; their median is robust to evaluations and other programs in between.
 MEMORY: Final = 33
 # Half of the budget; the other half is for the after-effects of a sample (caches, allocations), rule evaluation and
@@ -39,18 +39,18 @@ class Schedule:
         self._plain: deque[float] = deque(maxlen=MEMORY)
         self._sampled: deque[float] = deque(maxlen=MEMORY)
         self._next = 0
-        self._close_looks = self._asked = 0
+        self._remaining = self._requested = 0
         self._jumps = 0
         self.sampled_steps = 0
 
     def should_sample(self, step: int) -> bool:
         """Check whether to sample this step."""
-        return step < DENSE_STEPS or step >= self._next or self._asked > 0
+        return step < DENSE_STEPS or step >= self._next or self._requested > 0
 
     @property
     def next_sampled_step(self) -> int:
         """Return the earliest step that may be sampled next."""
-        return 0 if self._asked else self._next
+        return 0 if self._requested else self._next
 
     def record_step_time(self, step: int, seconds: float, *, sampled: bool) -> None:
         """Record the duration of a step, from the end of the previous one."""
@@ -60,8 +60,8 @@ class Schedule:
         self.sampled_steps += 1
         if step >= 2:  # the first steps warm caches and allocate optimizer state
             self._sampled.append(seconds)
-        self._close_looks, self._asked = max(self._asked, self._close_looks) - 1, 0
-        if self._close_looks > 0:
+        self._remaining, self._requested = max(self._requested, self._remaining) - 1, 0
+        if self._remaining > 0:
             self._next = step + 1
             return
         # A jitter of up to two steps prevents sampling always the same of several alternating steps.
@@ -72,15 +72,15 @@ class Schedule:
         """Return the median duration of an unsampled step in seconds; 0 if none was timed."""
         return statistics.median(self._plain) if self._plain else 0.0
 
-    def request_samples(self, steps: int = CLOSE_LOOKS) -> None:
+    def request_samples(self, steps: int = ALARM_SAMPLES) -> None:
         """Sample the next few steps after a change. May be called from another thread."""
-        self._asked = max(steps, self._asked)
+        self._requested = max(steps, self._requested)
 
     def sample_after_jump(self, step: int) -> None:
         """Sample densely after the loss left its band; at most once per doubling of the steps."""
         if self._jumps < 1 + math.log2(max(step, 1) / DENSE_STEPS):
             self._jumps += 1
-            self.request_samples(JUMP_LOOKS)
+            self.request_samples(JUMP_SAMPLES)
 
     @property
     def cost_seconds(self) -> float:

@@ -81,7 +81,7 @@ def run_script(
     watching.name_models_by(lambda model: _variable_name(module, model))
     process = os.getpid()
     with as_main(module, path, arguments, stays=last):
-        with _kept_when_terminated(lambda: ended(watching.close(status=Status.INTERRUPTED))):
+        with _saved_on_sigterm(lambda: ended(watching.close(status=Status.INTERRUPTED))):
             error = report_ending(_run(code, module, watching))
             if last:
                 error = wait_for_threads() or error
@@ -114,11 +114,11 @@ def read_script(path: str) -> types.CodeType:
 
 
 @final
-class _Death:
+class _SigtermHandler:
     """Handles SIGTERM: saves the records first, then lets the signal terminate the process."""
 
-    def __init__(self, keep: Callable[[], object]) -> None:
-        self._keep = keep
+    def __init__(self, save: Callable[[], object]) -> None:
+        self._save = save
         self._process = os.getpid()
 
     def __call__(self, number: int, _frame: types.FrameType | None) -> None:
@@ -130,7 +130,7 @@ class _Death:
             deadline.daemon = True
             deadline.start()
             with contextlib.suppress(Exception):
-                self._keep()
+                self._save()
         os.kill(os.getpid(), number)
 
     def undo(self) -> None:
@@ -140,7 +140,7 @@ class _Death:
 
 
 @contextlib.contextmanager
-def _kept_when_terminated(keep: Callable[[], object]) -> Iterator[None]:
+def _saved_on_sigterm(save: Callable[[], object]) -> Iterator[None]:
     """Save the records when SIGTERM (Slurm, Docker, `timeout`) ends the script.
 
     Nothing is raised into the script, which could catch it and continue. A handler set by the script replaces this one;
@@ -149,32 +149,32 @@ def _kept_when_terminated(keep: Callable[[], object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
-    death = _Death(keep)
-    signal.signal(signal.SIGTERM, death)
+    handler = _SigtermHandler(save)
+    signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:
-        death.undo()
+        handler.undo()
 
 
-_lifted: list[_Death] = []
+_suspended: list[_SigtermHandler] = []
 
 
 def _before_fork() -> None:
     # Python drops a signal that arrives in a child during the fork, so an immediate SIGTERM would not end the child.
     handler = signal.getsignal(signal.SIGTERM)
-    if isinstance(handler, _Death) and threading.current_thread() is threading.main_thread():
+    if isinstance(handler, _SigtermHandler) and threading.current_thread() is threading.main_thread():
         handler.undo()
-        _lifted.append(handler)
+        _suspended.append(handler)
 
 
 def _in_parent() -> None:
-    if _lifted and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _lifted.pop())
+    if _suspended and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _suspended.pop())
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_lifted.clear)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_suspended.clear)
 
 
 def _run(code: types.CodeType, module: types.ModuleType, watching: Monitor) -> BaseException | None:

@@ -21,7 +21,7 @@ class StaleGradients:
         self.counts = {"looks_before_backward": 0, "old_gradients": 0}
         self._found: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] | None = None
 
-    def look(self, weights: Iterable[Tensor | None], *, adds: bool) -> None:
+    def before_backward(self, weights: Iterable[Tensor | None], *, adds: bool) -> None:
         """Record the gradients before a backward pass, which adds to them (`adds`) or returns new ones."""
         self._found = [
             (weakref.ref(one), weakref.ref(one.grad))

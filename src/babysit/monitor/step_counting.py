@@ -30,7 +30,7 @@ ALL_LOSSES: Final = 1000
 FIRST_LOSSES: Final = 500
 MOST_BETWEEN: Final = 32  # so that later losses still form a curve
 MOST_STEPS: Final = 512  # then one step is traced in full
-STAY_AWAKE: Final = 64  # steps with full tracing after an unusual event
+DISTURBED_STEPS: Final = 64  # steps with full tracing after an unusual event
 
 
 @final
@@ -75,9 +75,8 @@ class StepCounter:
         """Count an optimizer step."""
         if self._only() is not optimizer or not self.on:  # in this order: a signal may arrive at the call
             self._listener.on_full_tracing()
-            torch_events.set_level(
-                self._listener, torch_events.ALL
-            )  # also when something has woken it in the middle of its work
+            # Also needed if a signal handler ended counting inside this class.
+            torch_events.set_level(self._listener, torch_events.ALL)
             self._listener.on_after_step(optimizer, closure=False)
             return
         self.counted += 1
@@ -115,7 +114,7 @@ class StepCounter:
         """Stop counting and return the number of counted steps.
 
         Args:
-            disturbed: an unusual event occurred; counting does not start again for STAY_AWAKE steps.
+            disturbed: an unusual event occurred; counting does not start again for DISTURBED_STEPS steps.
         """
         counted, self.busy = self.counted, True
         self.on, self.reads, self._only, self.counted = False, False, _no_optimizer, 0
@@ -129,7 +128,7 @@ class StepCounter:
         finally:
             self.busy = False
         if disturbed:
-            self._not_before = self._begun + counted + STAY_AWAKE
+            self._not_before = self._begun + counted + DISTURBED_STEPS
         return counted
 
 
