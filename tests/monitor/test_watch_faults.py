@@ -384,10 +384,12 @@ def test_these_trainings_leave_no_gap_when_nothing_fails() -> None:
 
 # A function that takes something of ours off torch cannot fail for ever and leave nothing behind.
 ALWAYS = (
-    "anatomist.Anatomist.model summary", "anatomist.Anatomist.loss", "batches.BatchProfile.add",
-    "facts._events", "gauge.Gauge.before_step", "gauge.Gauge.finish", "loop.Loop._end_window", "loop.Loop.on_backward",
-    "loop.Loop.on_after_step", "operations.operation_name", "optimizers.Optimizers.stepped", "recorder.Recorder.settle",
-    "recorder.Recorder.send", "schedule.Schedule.record_step_time", "trace.Trace._see", "window.Window.backward",
+    "model_summary.ModelSummaryBuilder.model_summary", "model_summary.ModelSummaryBuilder.loss",
+    "batch_stats.BatchStats.add", "run_fields._events", "metric_collector.MetricCollector.before_step",
+    "metric_collector.MetricCollector.finish", "session.TrainingSession._end_window",
+    "session.TrainingSession.on_backward", "session.TrainingSession.on_after_step", "operations.operation_name",
+    "optimizers.Optimizers.stepped", "recorder.Recorder.settle", "recorder.Recorder.send",
+    "schedule.Schedule.record_step_time", "graph_capture.GraphCapture._see", "sampled_step.SampledStep.backward",
 )  # fmt: skip
 
 
@@ -400,7 +402,9 @@ def test_what_fails_at_every_call_changes_nothing_either(name: str, monkeypatch:
     file, *path, last = name.split(".")
     owner = functools.reduce(getattr, path, importlib.import_module(f"babysit.monitor.{file}"))
     owners = (
-        [owner] if path else [importlib.import_module(f"babysit.monitor.{one}") for one in (file, "trace", "facts")]
+        [owner]
+        if path
+        else [importlib.import_module(f"babysit.monitor.{one}") for one in (file, "graph_capture", "run_fields")]
     )
     for one in owners:
         if hasattr(one, last):
@@ -410,4 +414,4 @@ def test_what_fails_at_every_call_changes_nothing_either(name: str, monkeypatch:
     assert not left_behind()
     gaps = [event.detail for event in watched.events.of("measurement_gap")]
     gaps += [finding.message for finding in watched.findings]
-    assert any(f"InjectedError: {name} (watcher/" in gap for gap in gaps)
+    assert any(f"InjectedError: {name} (monitor/" in gap for gap in gaps)

@@ -72,7 +72,7 @@ def test_a_training_of_slow_steps_is_written_every_two_seconds() -> None:
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     kept = Kept()
-    with babysit.watch(model, optimizer, writer=kept) as watching:
+    with Monitor(model, optimizer, writer=kept) as watching:
         watching._loop._schedule.should_sample = lambda step: False  # type: ignore[method-assign]
         watching._loop._outlet._last_flush -= 10  # as if the last writing lay ten seconds back
         for _ in range(3):
