@@ -40,18 +40,18 @@ from babysit.rules.tool.measurement_gap import RULE
 # What torch, the user or Python itself calls: nothing of ours stands above these that could contain what they raise
 # before their first line. What is inside them is watched over by them.
 BOUNDARIES = {
-    "patches": {"_tell", "_before_step", "_after_step"},
-    "trace": {"Trace.__torch_function__", "Trace._refused"},
-    "window": {"Window._enter", "Window._leave"},
+    "torch_events": {"_notify", "_before_step", "_after_step"},
+    "graph_capture": {"GraphCapture.__torch_function__", "GraphCapture._refused"},
+    "sampled_step": {"SampledStep._enter", "SampledStep._leave"},
     "evaluation": {"Evaluation._enter", "Evaluation._leave"},
     "mode_effects": {"PassMode._noticing.<locals>.dropout"},
-    "live": {"Live._judge"},
-    "watch": {
-        "Watch.__enter__", "Watch.__exit__", "Watch.start", "Watch.close", "Watch.log", "Watch.pause", "Watch.resume",
-        "Watch.run", "Watch.snapshot", "Watch.steps", "Watch.findings", "Watch.note", "Watch._conclude",
+    "online_judge": {"OnlineJudge._judge"},
+    "monitor": {
+        "Monitor.__enter__", "Monitor.__exit__", "Monitor.start", "Monitor.close", "Monitor.log", "Monitor.pause", "Monitor.resume",
+        "Monitor.run", "Monitor.snapshot", "Monitor.steps", "Monitor.findings", "Monitor.note", "Monitor._conclude",
     },
     # What catches: it fails only when something else has failed already.
-    "guard": {"Guard.contained", "Guard.unseen", "Guard.surely", "Guard.problem"},
+    "errors": {"ErrorBoundary.contained", "ErrorBoundary.unseen", "ErrorBoundary.surely", "ErrorBoundary.problem"},
 }  # fmt: skip
 APART = {"script"}  # runs a script; measures nothing
 
@@ -253,7 +253,7 @@ def all_functions() -> dict[tuple[str, str, int], str]:
             module = importlib.import_module(f"{package.__name__}.{entry.name}")
             for code in functions_of(module):
                 name = code.co_qualname
-                patched = entry.name == "patches" and "<locals>" in name  # stands in for a function of torch
+                patched = entry.name == "torch_events" and "<locals>" in name  # stands in for a function of torch
                 if entry.name not in APART and not patched and name not in BOUNDARIES.get(entry.name, ()):
                     found[code.co_filename, name, code.co_firstlineno] = f"{entry.name}.{name}"
     return found
