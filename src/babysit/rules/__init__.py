@@ -1,6 +1,6 @@
-"""Every judgement.
+"""All rules.
 
-Purpose: one file a issue; from a run to ranked findings
+Purpose: find the problems of a run and rank them; one file per problem
 May import: records, analysis, never torch
 Start at: engine.py
 """

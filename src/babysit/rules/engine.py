@@ -1,4 +1,4 @@
-"""Judges a run: asks every selected rule and ranks what they find."""
+"""Evaluation of a run: applies the selected rules and ranks their findings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from babysit.rules.tool.measurement_gap import RULE as MEASUREMENT_GAP
 
 
 def has(run: Run, part: str) -> bool:
-    """Whether that part of the run holds anything."""
+    """Check whether that part of the run holds any data."""
     if part == "layer_metrics":
         return len(run.layer_metrics.steps) > 0
     if part == "curves":
@@ -27,7 +27,7 @@ def has(run: Run, part: str) -> bool:
 
 
 def finding_of(rule: Rule, evidence: Evidence) -> Finding:
-    """Evidence with what its rule says where the evidence says nothing itself."""
+    """Build a finding from evidence; fields that the evidence leaves empty come from its rule."""
     return Finding(
         code=rule.code,
         name=rule.name,
@@ -44,12 +44,12 @@ def finding_of(rule: Rule, evidence: Evidence) -> Finding:
 
 
 def run_rule(rule: Rule, run: Run, limits: Limits) -> list[Finding]:
-    """What one rule finds; one finding about the tool when it fails, never an exception."""
+    """Return the findings of one rule; a rule that fails gives one finding about the tool, never an exception."""
     if not all(has(run, part) for part in rule.needs):
         return []
     try:
         return [finding_of(rule, evidence) for evidence in rule.find(run, limits)]
-    except Exception as problem:  # judging must never stop a training or hide what other rules found
+    except Exception as problem:  # a failing rule must never stop a training or hide the findings of others
         message = f"The rule {rule.code} {rule.name} could not judge this run ({type(problem).__name__}: {problem})."
         numbers: dict[str, float | int | str | bool] = {"rule": rule.code, "error": type(problem).__name__}
         return [finding_of(MEASUREMENT_GAP, Evidence(numbers=numbers, message=message))]
@@ -63,16 +63,17 @@ def judge(
     limits: Mapping[str, Mapping[str, float]] | None = None,
     early_only: bool = False,
 ) -> tuple[Finding, ...]:
-    """Everything found in a run, the most important first, symptoms naming the cause that explains them.
+    """Return all findings of a run, the most important first; symptoms name the cause that explains them.
 
     Args:
-        run: what was recorded; parts that are missing only silence the rules that need them.
-        select: codes, beginnings of codes, or names of the rules to ask; all when empty.
-        ignore: the same for rules not to ask.
-        early_only: ask only the rules that can speak before the end of a training.
+        run: the record; missing parts only disable the rules that need them.
+        select: codes, code prefixes or names of the rules to apply; all when empty.
+        ignore: the same for rules to leave out.
+        early_only: apply only the rules that are valid before the end of a training.
         limits: thresholds by rule code or name that replace the rule's own, such as `{"A401": {"share": 0.3}}`.
 
-    Raises UserError for a code, name or threshold that does not exist.
+    Raises:
+        UserError: for a code, name or threshold that does not exist.
     """
     overrides = check_limits(limits or {})
     found: list[Finding] = []
@@ -90,6 +91,6 @@ def judged(
     ignore: Iterable[str] = (),
     limits: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Run:
-    """Return the run with its findings, its verdict and what it learned; arguments as for `judge`."""
+    """Return the run with its findings, verdict and learning results; arguments as for `judge`."""
     findings = judge(run, select=select, ignore=ignore, limits=limits)
     return concluded(msgspec.structs.replace(run, findings=findings))

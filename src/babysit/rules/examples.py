@@ -1,4 +1,4 @@
-"""Small made-up runs: a healthy one, and ways to change one thing about it."""
+"""Small synthetic runs for the examples of the rules: a healthy run and functions that change one part of it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ STEPS = 400
 BATCH = 64
 SAMPLED = np.concatenate([np.arange(20), np.arange(20, STEPS, 20)])
 
-# What a sound ReLU network shows: unit scale, a tenth of the units quiet, updates a thousandth of the weights.
-SOUND = {
+# Layer metrics of a healthy ReLU network: unit scale, few dead units, an update ratio of 1e-3.
+HEALTHY = {
     "activation_mean": 0.5,
     "activation_std": 0.8,
     "output_std": 1.0,
@@ -55,18 +55,18 @@ SOUND = {
 
 
 def falling(start: float, end: float, *, steps: int = STEPS, noise: float = 0.03) -> Floats:
-    """A loss that falls as good ones do: fast, then slower, with noise in proportion to its level."""
+    """Return a loss that decreases exponentially, with noise proportional to its level."""
     clean = end + (start - end) * np.exp(-np.arange(steps) / (steps / 8))
     return np.asarray(clean * (1 + noise * np.random.default_rng(0).standard_normal(steps)))
 
 
 def flat(level: float, *, steps: int = STEPS, noise: float = 0.01) -> Floats:
-    """A loss that goes nowhere."""
+    """Return a constant loss with noise."""
     return np.asarray(level * (1 + noise * np.random.default_rng(1).standard_normal(steps)))
 
 
 def diverging(start: float, *, steps: int = STEPS, broken: bool = True) -> Floats:
-    """A loss that grows a hundredfold every twenty steps, and ends as NaN when broken."""
+    """Return a loss that grows a hundredfold every twenty steps, and ends as NaN if `broken`."""
     values = start * 10 ** (np.minimum(np.arange(steps), 100) / 10.0)
     if broken:
         values[100:] = np.nan
@@ -74,7 +74,7 @@ def diverging(start: float, *, steps: int = STEPS, broken: bool = True) -> Float
 
 
 def dense_layers(widths: Sequence[int], *, activation: str = "relu", **changes: Any) -> tuple[Layer, ...]:
-    """Dense layers of these widths, the first being the input; all but the last are followed by the activation."""
+    """Build dense layers of these widths, the first being the input; all but the last have the activation."""
     last = len(widths) - 2
     layers = (
         Layer(
@@ -98,8 +98,8 @@ def dense_layers(widths: Sequence[int], *, activation: str = "relu", **changes: 
 
 
 def classes(*output_ops: str, loss: str = "cross_entropy", **changes: Any) -> Objective:
-    """Ten balanced classes, cross-entropy on logits unless told otherwise; `chain` is what comes before the loss."""
-    sound = Objective(
+    """Build an objective of ten balanced classes; `output_ops` are the operations between last layer and loss."""
+    defaults = Objective(
         loss=loss,
         output_ops=tuple(Op(name=name, dim=1, size=10) for name in output_ops),
         prediction=ValueSummary(shape=(BATCH, 10), low=-2.0, high=2.0, variance=0.3),
@@ -110,12 +110,12 @@ def classes(*output_ops: str, loss: str = "cross_entropy", **changes: Any) -> Ob
         task=Task.CLASSES,
         confidence=1.0,
     )
-    return msgspec.structs.replace(sound, **changes)
+    return msgspec.structs.replace(defaults, **changes)
 
 
 def regression(*output_ops: str, loss: str = "mse_loss", **changes: Any) -> Objective:
-    """One real target of mean 0 and variance 1, squared error."""
-    sound = Objective(
+    """Build an objective with one continuous target of mean 0 and variance 1."""
+    defaults = Objective(
         loss=loss,
         output_ops=tuple(Op(name=name, dim=1, size=1) for name in output_ops),
         prediction=ValueSummary(shape=(BATCH, 1), low=-1, high=1, variance=0.2, distinct=BATCH),
@@ -125,25 +125,27 @@ def regression(*output_ops: str, loss: str = "mse_loss", **changes: Any) -> Obje
         task=Task.REGRESSION,
         confidence=1.0,
     )
-    return msgspec.structs.replace(sound, **changes)
+    return msgspec.structs.replace(defaults, **changes)
 
 
 def binary(*output_ops: str, loss: str = "binary_cross_entropy_with_logits", **changes: Any) -> Objective:
-    """A balanced yes or no, one logit."""
+    """Build a balanced binary objective with one logit."""
     target = ValueSummary(shape=(BATCH, 1), high=1.0, mean=0.5, variance=0.25, distinct=2, whole=True)
-    sound = regression(*output_ops, loss=loss, target=target, target_kind=TargetKind.ZERO_ONE, class_counts=(500, 500))
-    return msgspec.structs.replace(sound, task=Task.BINARY, **changes)
+    defaults = regression(
+        *output_ops, loss=loss, target=target, target_kind=TargetKind.ZERO_ONE, class_counts=(500, 500)
+    )
+    return msgspec.structs.replace(defaults, task=Task.BINARY, **changes)
 
 
 def optimizer(kind: str = "Adam", *, lr: float = 1e-3, **changes: Any) -> OptimizerInfo:
-    """One optimizer with one group."""
+    """Build an optimizer with one parameter group."""
     group = ParameterGroup(lr=lr, **changes)
     return OptimizerInfo(kind=kind, groups=(group,), parameter_names=("layer0.weight",))
 
 
 def profile(*, preprocessing: str = "", **changes: Any) -> DataProfile:
-    """Standardized inputs of 20 features as the network was fed them."""
-    sound: dict[str, Any] = {
+    """Build the profile of standardized inputs with 20 features, as fed to the network."""
+    defaults: dict[str, Any] = {
         "samples": 1000,
         "input_shape": (20,),
         "low": -3.0,
@@ -152,21 +154,21 @@ def profile(*, preprocessing: str = "", **changes: Any) -> DataProfile:
         "feature_mean": np.zeros(20),
         "feature_std": np.ones(20),
     }
-    split = SplitProfile(split="batch", **(sound | changes))
+    split = SplitProfile(split="batch", **(defaults | changes))
     return DataProfile(source="example", kind="table", splits=(split,), preprocessing=preprocessing)
 
 
 def metric_table(layers: Sequence[str], changes: Mapping[str, Any]) -> LayerMetrics:
-    """Sound layer metrics, changed: a value may be a number, a list by layer, or an array (steps, layers)."""
+    """Build healthy layer metrics with changes: a number, a list by layer, or an array (steps, layers)."""
     shape = (len(SAMPLED), len(layers))
     values = {
         name: np.array(np.broadcast_to(np.asarray(value, dtype="float32"), shape))
-        for name, value in (SOUND | dict(changes)).items()
+        for name, value in (HEALTHY | dict(changes)).items()
     }
     return LayerMetrics(layers=tuple(layers), steps=SAMPLED, values=values)
 
 
-def example_run(  # noqa: PLR0913  one argument for each part of a run; every one has a sound default
+def example_run(  # noqa: PLR0913  one argument for each part of a run; each has a healthy default
     *,
     model_summary: ModelSummary | None = None,
     layers: tuple[Layer, ...] | None = None,
@@ -181,9 +183,9 @@ def example_run(  # noqa: PLR0913  one argument for each part of a run; every on
     experiments: tuple[ExperimentResult, ...] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> Run:
-    """A sound run of ten classes, with the given parts changed; `facts` changes fields of the model summary."""
+    """Build a healthy run of ten classes with the given parts changed; `facts` changes the model summary."""
     layers = dense_layers((20, 64, 64, 10)) if layers is None else layers
-    sound = ModelSummary(
+    defaults = ModelSummary(
         model="Sequential",
         layers=layers,
         objectives=(objective or classes(),),
@@ -202,7 +204,7 @@ def example_run(  # noqa: PLR0913  one argument for each part of a run; every on
     return Run(
         id="example",
         status=Status.FINISHED,
-        model_summary=model_summary or msgspec.structs.replace(sound, **dict(facts or {})),
+        model_summary=model_summary or msgspec.structs.replace(defaults, **dict(facts or {})),
         curves=Curves(series=series),
         layer_metrics=metric_table(names, layer_metrics or {}) if names else LayerMetrics(),
         data=data or profile(),
@@ -216,10 +218,10 @@ def example_run(  # noqa: PLR0913  one argument for each part of a run; every on
 
 
 def healthy() -> Run:
-    """Ten classes learned well by a ReLU network under Adam."""
+    """Build a run in which a ReLU network learns ten classes under Adam."""
     return example_run()
 
 
 def healthy_regression() -> Run:
-    """A regression that explains 95 % of the variance."""
+    """Build a regression run that explains 95 % of the variance."""
     return example_run(layers=dense_layers((20, 64, 64, 1)), objective=regression(), loss=falling(1.1, 0.05))

@@ -1,4 +1,4 @@
-"""The page of a rule, written from the rule itself."""
+"""Documentation pages of the rules, generated from the rules."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FAMILIES = {
     "A": "Activations",
     "G": "Gradients",
     "U": "Updates and learning rate",
-    "W": "Wiring of the loop",
+    "W": "Training loop",
     "N": "Normalization and dropout",
     "F": "Fit",
     "S": "Search",
-    "T": "The tool itself",
+    "T": "Monitoring",
 }
 
 
@@ -30,7 +30,7 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
     return ["", f"## {title}", "", *body] if body else []
 
 
-def _cures(rule: Rule) -> Iterable[str]:
+def _fixes(rule: Rule) -> Iterable[str]:
     yield rule.recommendation
     for fix in rule.fixes:
         yield ""
@@ -42,7 +42,7 @@ def _indent(code: str) -> str:
 
 
 def _example(rule: Rule) -> Iterable[str]:
-    """What the rule says of its own example, with real numbers."""
+    """Return the finding of the rule on its first example."""
     for build in rule.fires_on[:1]:
         for finding in run_rule(rule, build(), limits_of(rule, {}))[:1]:
             yield f"> {finding.severity} {finding.code} {finding.name}: {finding.message}"
@@ -60,49 +60,49 @@ def _links(codes: Iterable[str]) -> str:
 
 
 def explain(word: str) -> str:
-    """The page of a rule by code or name, as Markdown; raises UserError for an unknown one."""
+    """Return the page of a rule by code or name, as Markdown; raises UserError for an unknown one."""
     return page(find_rule(word))
 
 
 def page(rule: Rule) -> str:
-    """What, why, evidence, fix, when it is wrong, thresholds and sources, as Markdown."""
+    """Return the page of a rule as Markdown."""
     lines = [f"# {rule.code} {rule.name}", "", f"{rule.severity} · {FAMILIES[rule.family]} · {rule.stage}"]
-    lines += _section("What is found", (rule.what,))
-    lines += _section("Why it hurts", (rule.why,))
-    lines += _section("What the evidence looks like", _example(rule))
-    lines += _section("How to fix it", _cures(rule))
-    lines += _section("When it is wrong", (f"- {one}" for one in rule.false_positives))
+    lines += _section("What it detects", (rule.what,))
+    lines += _section("Why it matters", (rule.why,))
+    lines += _section("Example", _example(rule))
+    lines += _section("How to fix it", _fixes(rule))
+    lines += _section("Known false positives", (f"- {one}" for one in rule.false_positives))
     thresholds = [f"| `{name}` | {limit.value:g} | {limit.source} |" for name, limit in rule.limits.items()]
     if thresholds:
-        lines += _section("Thresholds", ("| name | value | why this value |", "|---|---|---|", *thresholds))
+        lines += _section("Thresholds", ("| name | value | source |", "|---|---|---|", *thresholds))
     caused_by = _links(other.code for other in RULES if rule.code in other.causes)
-    story = (
+    related = (
         f"- Explains: {_links(rule.causes)}" if rule.causes else "",
         f"- Explained by: {caused_by}" if caused_by else "",
     )
-    lines += _section("Related", story)
+    lines += _section("Related", related)
     lines += _section("Sources", (f"- {one}" for one in rule.sources))
     return "\n".join(lines) + "\n"
 
 
 def index() -> str:
-    """The list of all rules by family, as Markdown."""
-    lines = ["# Rules", "", "Every issue that babysit knows. Severity INFO is a remark and never an alarm."]
+    """Return the list of all rules by family, as Markdown."""
+    lines = ["# Rules", "", "All rules of babysit. Findings of severity INFO are notes and never change the verdict."]
     for family, title in FAMILIES.items():
         rules = [rule for rule in RULES if rule.family == family]
         if rules:
-            lines += ["", f"## {title}", "", "| code | name | severity | found when |", "|---|---|---|---|"]
+            lines += ["", f"## {title}", "", "| code | name | severity | detects |", "|---|---|---|---|"]
             lines += [f"| [{one.code}]({one.code}.md) | {one.name} | {one.severity} | {one.what} |" for one in rules]
     return "\n".join(lines) + "\n"
 
 
 def pages() -> dict[str, str]:
-    """All pages by file name."""
+    """Return all pages by file name."""
     return {"index.md": index()} | {f"{rule.code}.md": page(rule) for rule in RULES}
 
 
 def write_pages(folder: Path) -> tuple[Path, ...]:
-    """Writes every page into a folder, which is made when missing; returns what was written."""
+    """Write all pages into a folder, creating it if necessary; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in pages().items():

@@ -1,4 +1,4 @@
-"""Where the first value that is not finite appeared: in the order weights, outputs, loss, gradient, update."""
+"""Location of the first non-finite value: in the order weights, outputs, loss, gradient, update."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ BEFORE_THE_LOSS: Final = ("weights", "outputs")
 
 
 class Onset(NamedTuple):
-    """The first value that was not finite, as far as it was seen."""
+    """The first non-finite value observed."""
 
     what: str  # weights, outputs, loss, gradient or update
     step: int
     layers: tuple[str, ...] = ()
-    finite_until: int | None = None  # the last sampled step before it at which all was finite
+    finite_until: int | None = None  # last sampled step before it at which all values were finite
 
 
 def first_nonfinite(run: Run) -> Onset | None:
-    """What was the first to be NaN or infinite and stayed so; None when the loss did not end so, or nothing was seen.
+    """Find the first value that became NaN or infinite and stayed so; None if the loss ended finite or is unknown.
 
-    Layers are seen on sampled steps only, the loss on nearly all. A loss scaler meets infinite gradients now and then
-    by design, so what became finite again does not count.
+    Layers are observed on sampled steps only, the loss on nearly all. A loss scaler produces infinite gradients
+    occasionally by design, so values that became finite again do not count.
     """
     level, rows = levels(run), table(run, "nonfinite_stage")
     if level is None or level.broken_at is None or not len(rows):
@@ -36,7 +36,7 @@ def first_nonfinite(run: Run) -> Onset | None:
     bad = (np.nan_to_num(rows) > 0).any(axis=1)
     good = np.flatnonzero(~bad)
     start = int(good[-1]) + 1 if good.size else 0
-    # The loss was not finite while all that was measured of the layers was.
+    # The loss was not finite while all layer metrics were.
     alone = steps[good][steps[good] >= broken_at]
     if alone.size:
         before = steps[good][steps[good] < broken_at]

@@ -1,4 +1,4 @@
-"""From many findings to one story: what explains what, and which comes first."""
+"""Ranking of findings: assigns symptoms to root causes and orders the causes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from babysit.rules.catalogue import RULES
 # An error outweighs any two warnings; each explained symptom adds half of its own weight.
 WEIGHT: Final = {Severity.ERROR: 3.0, Severity.WARNING: 1.0, Severity.INFO: 0.1}
 SYMPTOM_SHARE: Final = 0.5
-# Where two causes weigh the same, the family that causes real faults more often comes first: of 273 documented ones,
-# output x loss x target is the most frequent by far, then data, learning rates and wiring; curves only tell that
-# something is wrong (counts in docs/benchmarks/diagnosis.md).
+# Ties between causes go to the family that causes documented faults more often: of 273, output, loss and target are
+# the most frequent by far, then data, learning rates and the training loop; loss curves only show that something is
+# wrong (counts in docs/benchmarks/diagnosis.md).
 FAMILY_ORDER: Final = "ODWIUNAGFST"
 
 
 @cache
 def consequences() -> Mapping[str, frozenset[str]]:
-    """For each rule, everything it can lead to, through any number of steps."""
+    """Return, for each rule, the codes of all its direct and indirect consequences."""
     direct = {rule.code: rule.causes for rule in RULES}
 
     def reach(code: str) -> frozenset[str]:
@@ -39,7 +39,7 @@ def consequences() -> Mapping[str, frozenset[str]]:
 
 
 def _explains(cause: Finding, symptom: Finding) -> bool:
-    # A remark never explains an alarm away: the diagnosis must be an alarm itself.
+    # A note never explains a problem: the root cause must be a problem itself.
     hidden = cause.severity is Severity.INFO and symptom.severity is not Severity.INFO
     return not hidden and symptom.code in consequences().get(cause.code, frozenset())
 
@@ -49,15 +49,17 @@ def _weight(finding: Finding) -> float:
 
 
 def rank(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings in order of importance, symptoms under the cause that is shown for them.
+    """Return the findings in order of importance, symptoms after the cause that explains them.
 
-    A cause weighs what it is plus half of what it explains; ties go to the family that errs more often, then to the
-    earlier onset. A symptom that several causes explain goes to the heaviest, and always to a root, never to a middle.
-    A guess by exclusion is withdrawn when a found cause explains it, and comes after every alarm that was measured.
+    The weight of a cause is its own plus half of that of its symptoms; ties go to the more frequent family, then to
+    the earlier onset. A symptom of several causes is assigned to the heaviest root cause. A fallback finding (a guess
+    by exclusion) is dropped if another finding explains it, and ranks after every measured problem.
     """
     guesses = {rule.code for rule in RULES if rule.fallback}
-    told = list(findings)
-    found = [one for one in told if one.code not in guesses or not any(_explains(other, one) for other in told)]
+    candidates = list(findings)
+    found = [
+        one for one in candidates if one.code not in guesses or not any(_explains(other, one) for other in candidates)
+    ]
     roots = [one for one in found if not any(_explains(other, one) for other in found)]
     children = {id(root): [one for one in found if _explains(root, one)] for root in roots}
 
@@ -68,16 +70,16 @@ def rank(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         return (root.severity is Severity.INFO, root.code in guesses, -total, family, onset, root.code)
 
     ranked: list[tuple[Finding, str | None]] = []
-    placed: set[int] = set()
+    assigned: set[int] = set()
     for root in sorted(roots, key=order):
         ranked.append((root, None))
         for child in sorted(children[id(root)], key=lambda one: (one.severity.rank, -one.confidence, one.code)):
-            if id(child) not in placed:
-                placed.add(id(child))
+            if id(child) not in assigned:
+                assigned.add(id(child))
                 ranked.append((child, root.code))
-    # Alarms first as a whole, so that a reader never scrolls past remarks to an alarm; each keeps its cause.
+    # All problems come before all notes; each keeps its cause.
     ranked.sort(key=lambda pair: pair[0].severity is Severity.INFO)
     return tuple(
-        msgspec.structs.replace(finding, rank=place, explained_by=cause)
-        for place, (finding, cause) in enumerate(ranked, start=1)
+        msgspec.structs.replace(finding, rank=position, explained_by=cause)
+        for position, (finding, cause) in enumerate(ranked, start=1)
     )

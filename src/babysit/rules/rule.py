@@ -1,4 +1,4 @@
-"""One rule: what a issue is, how it is found, and how it is cured."""
+"""Definition of a rule: a problem, the function that detects it, and its fixes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Part = Literal["model_summary", "curves", "data", "events", "experiments", "laye
 @final
 @dataclass(frozen=True)
 class Limit:
-    """One threshold, and where its value comes from."""
+    """A threshold and the source of its value."""
 
     value: float
     source: str
@@ -27,28 +27,28 @@ class Limit:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One issue: facts about it, and one pure function that finds it in a run."""
+    """A problem: its description and a pure function that detects it in a run."""
 
     code: str
-    name: str  # of the issue, never of the fix
+    name: str  # of the problem, never of the fix
     severity: Severity  # unless the evidence says otherwise
-    what: str  # what is found, one sentence
-    why: str  # why it hurts
+    what: str  # what it detects, one sentence
+    why: str  # why it matters
     recommendation: str  # what to do, imperative
     find: Find
-    needs: tuple[Part, ...] = ()  # parts of the run without which nothing can be said
+    needs: tuple[Part, ...] = ()  # parts of the run that the rule requires
     fixes: tuple[Fix, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict)
     causes: tuple[str, ...] = ()  # codes of the symptoms that it explains
-    fallback: bool = False  # a guess for want of anything better: withdrawn when a found cause explains it
-    early: bool = False  # can be told while training goes on: more steps do not turn its evidence
+    fallback: bool = False  # a guess by exclusion: dropped if another finding explains it
+    early: bool = False  # valid during training: later steps do not invalidate its evidence
     false_positives: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    stage: Literal["preview", "stable"] = "preview"  # stable once its false alarms are measured
+    stage: Literal["preview", "stable"] = "preview"  # stable once its false positive rate is measured
     fires_on: tuple[Example, ...] = ()
     silent_on: tuple[Example, ...] = ()
 
     @property
     def family(self) -> str:
-        """The letter that its code starts with."""
+        """Return the first letter of the code."""
         return self.code[0]

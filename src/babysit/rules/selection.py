@@ -1,4 +1,4 @@
-"""Which rules are asked, and with which thresholds."""
+"""Selection of rules and thresholds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _suggest(word: str, known: Iterable[str]) -> str:
 
 
 def find_rule(word: str) -> Rule:
-    """The rule of that code or name (any case); raises UserError with the nearest one when there is none."""
+    """Return the rule with that code or name (any case); raises UserError that suggests the closest match."""
     wanted = word.strip().lower()
     for rule in RULES:
         if wanted in (rule.code.lower(), rule.name):
@@ -27,7 +27,7 @@ def find_rule(word: str) -> Rule:
 
 
 def matching(word: str) -> tuple[Rule, ...]:
-    """The rules meant by a word: a code, a beginning of codes such as O or O2, a name, or ALL."""
+    """Return the rules that a word selects: a code, a code prefix such as O or O2, a name, or ALL."""
     wanted = word.strip()
     if wanted.upper() == "ALL":
         return RULES
@@ -36,19 +36,19 @@ def matching(word: str) -> tuple[Rule, ...]:
 
 
 def select_rules(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule, ...]:
-    """The rules to ask, in catalogue order: those selected (all when empty) but not those ignored."""
+    """Return the selected rules (all when empty) without the ignored ones, in catalogue order."""
     wanted = {rule.code for word in select for rule in matching(word)} or {rule.code for rule in RULES}
     unwanted = {rule.code for word in ignore for rule in matching(word)}
     return tuple(rule for rule in RULES if rule.code in wanted - unwanted)
 
 
 def limits_of(rule: Rule, overrides: Mapping[str, Mapping[str, float]]) -> Limits:
-    """The thresholds of one rule: its own, replaced by those given under its code or name."""
+    """Return the thresholds of a rule: its defaults, overridden by those given under its code."""
     return {name: limit.value for name, limit in rule.limits.items()} | dict(overrides.get(rule.code, {}))
 
 
 def check_limits(overrides: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Overrides keyed by code; raises UserError for an unknown rule or threshold, or a value that is no number."""
+    """Return the overrides keyed by code; raises UserError for an unknown rule or threshold, or a non-number."""
     checked: dict[str, dict[str, float]] = {}
     for word, values in overrides.items():
         rule = find_rule(word)

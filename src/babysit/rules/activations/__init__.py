@@ -1,6 +1,6 @@
-"""Issues of what the layers pass on (A4).
+"""Problems of activations (A4).
 
-Purpose: one file a issue of this family
+Purpose: detect problems of activations; one file per rule
 May import: records and the readings of this room
 Start at: any file; each holds one RULE
 """

@@ -14,25 +14,25 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads how much the output differs between samples at the end (for one output its whole spread tells)."""
+    """Check the standard deviation of the output over samples at the end of the run."""
     layer = output_layer(run)
     if layer is None or adversarial(run) or not is_underperforming(run):
         return
-    # With several outputs the spread also holds the difference between them, so the spread over samples is needed.
+    # The standard deviation over several outputs includes the differences between them: use that over samples.
     single = bool(layer.weight_shape) and layer.weight_shape[0] == 1
     metric = (
         "sample_std" if last_window(run, "sample_std").get(layer.name) is not None else "output_std" if single else ""
     )
-    spread = last_window(run, metric).get(layer.name) if metric else None
+    std = last_window(run, metric).get(layer.name) if metric else None
     level = abs(last_window(run, "activation_mean").get(layer.name, 0.0))
-    if spread is None or spread > limits["spread"] * max(level, 1.0):
+    if std is None or std > limits["spread"] * max(level, 1.0):
         return
     yield Evidence(
         layers=(layer.name,),
         last_step=int(run.layer_metrics.steps[-1]),
-        numbers={"spread": spread, "mean": level},
-        message=f"The output of {layer.name} differs between samples by {spread:.2g} only: whatever goes in, the same "
-        "comes out.",
+        numbers={"spread": std, "mean": level},
+        message=f"The output of {layer.name} has a standard deviation of only {std:.2g} over samples: the "
+        "prediction is the same for every input.",
         confidence=0.9,
     )
 
@@ -42,13 +42,13 @@ RULE = Rule(
     name="constant-output",
     severity=Severity.WARNING,
     what="The network's output does not depend on its input.",
-    why="Nothing of the input arrives at the end, so at best the mean answer is learned.",
-    recommendation="Look for dead or saturated layers, vanished signals, zero weights, or inputs of a wild scale.",
+    why="No information about the input reaches the output, so at best the mean of the targets is learned.",
+    recommendation="Look for dead or saturated layers, vanishing activations, zero weights, or unscaled inputs.",
     find=find,
     needs=("model_summary", "layer_metrics"),
-    limits={"spread": Limit(1e-3, "a thousandth of the output's level, or of one unit")},
+    limits={"spread": Limit(1e-3, "0.001 of the mean output, or of 1")},
     causes=("F902", "F905", "O210"),
-    fixes=(Fix(action="initialize", value="auto", say="Initialize again by the activations."),),
+    fixes=(Fix(action="initialize", value="auto", say="Reinitialize according to the activations."),),
     false_positives=("A target that is constant.",),
     sources=("torchtest and TheDeepChecker: zero-input dependence.",),
     fires_on=(

@@ -1,4 +1,4 @@
-"""A401: units of the ReLU kind that are zero on all data."""
+"""A401: ReLU units that are zero on all data."""
 
 from __future__ import annotations
 
@@ -17,32 +17,36 @@ from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
 
-# An input that differs between samples by less than a thousandth of its size is the same for all of them, up to
-# rounding; inputs that tell samples apart differ by a tenth and more.
+# An input that varies between samples by less than 0.001 of its size is constant up to rounding; inputs that
+# distinguish samples vary by 0.1 and more.
 SAME_INPUT: Final = 1e-3
 
 
 def judged(run: Run) -> list[Layer]:
-    """The hidden layers whose input differs between samples: behind a constant every unit is always on or always off.
+    """Return the hidden layers whose input varies between samples.
 
-    What made the input constant is to be found before such a layer, and its units say nothing.
+    Behind a constant input every unit is always active or always inactive; the cause lies in an earlier layer.
     """
     differs = last_window(run, "input_variation")
     return [layer for layer in hidden_layers(run) if differs.get(layer.name, 1.0) > SAME_INPUT]
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the share of units that were zero on all of the last samples, and since when."""
+    """Check the fraction of units that were zero on all recent samples, and since when."""
     layers = judged(run)
     shares = {name: share for name, share in select(layers, last_known(run, "dead")).items() if share > limits["share"]}
     if not shares:
         return
     name, share = max(shares.items(), key=lambda pair: pair[1])
-    born = select(layers, first_known(run, "dead")).get(name, 0.0)
-    at_birth = born > limits["share"]
-    since = int(run.layer_metrics.steps[0]) if at_birth else onset(run, "dead", name, limits["share"])
-    when = "from the start (first weights or inputs)" if at_birth else f"by step {since} (as after a step too long)"
-    # A layer without a single living unit passes nothing on: no other evidence of harm is needed.
+    initial = select(layers, first_known(run, "dead")).get(name, 0.0)
+    at_start = initial > limits["share"]
+    since = int(run.layer_metrics.steps[0]) if at_start else onset(run, "dead", name, limits["share"])
+    when = (
+        "from the first step (caused by initialization or inputs)"
+        if at_start
+        else f"since step {since} (typical after too large an update)"
+    )
+    # A layer without an active unit outputs a constant: no other evidence of harm is needed.
     closed = share > limits["closed"]
     hurt = is_underperforming(run)
     severity = Severity.ERROR if closed and hurt else Severity.WARNING if hurt or closed else Severity.INFO
@@ -52,11 +56,11 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         last_step=int(run.layer_metrics.steps[-1]),
         severity=severity,
         confidence=0.9 if hurt else 0.6,
-        numbers={"dead": share, "dead_at_start": born, "layers": len(shares)},
-        message=f"{100 * share:.0f} % of the units of {name} were 0 on all of the last samples, {when}; they "
-        "get no gradient and never come back.",
-        recommendation="Initialize by He with small positive biases, or centre the inputs."
-        if at_birth
+        numbers={"dead": share, "dead_at_start": initial, "layers": len(shares)},
+        message=f"{100 * share:.0f} % of the units of {name} were 0 on all recent samples, {when}: their gradient "
+        "is 0, so they cannot recover.",
+        recommendation="Use He initialization with small positive biases, or center the inputs."
+        if at_start
         else "Divide the learning rate by 10, or use leaky ReLU.",
     )
 
@@ -66,24 +70,25 @@ RULE = Rule(
     name="dead-units",
     severity=Severity.WARNING,
     what="ReLU-type units that are zero on all data.",
-    why="A unit that is zero on every sample has zero gradient: it is lost for good, and the layer is narrower.",
-    recommendation="Lower the learning rate, initialize by He, or use leaky ReLU.",
+    why="A unit that is zero on every sample has zero gradient and cannot recover, so the layer is effectively "
+    "narrower.",
+    recommendation="Lower the learning rate, use He initialization, or use leaky ReLU.",
     find=find,
     needs=("model_summary", "layer_metrics"),
     limits={
-        "share": Limit(0.4, "10 to 20 % is usual and harmless (CS231n lecture 6); twice that narrows the layer"),
-        "closed": Limit(0.99, "no unit left alive, up to rounding"),
+        "share": Limit(0.4, "10 to 20 % is typical and harmless (CS231n lecture 6); this is twice that"),
+        "closed": Limit(0.99, "no active unit, up to rounding"),
     },
     causes=(*NOT_LEARNING, "G504", "U603", "G501"),
     fixes=(
         Fix(action="scale_lr", value=0.1, say="Divide the learning rate by 10."),
         Fix(action="replace_activation", value="leaky_relu", say="Use leaky ReLU.", code="nn.LeakyReLU(0.01)"),
-        Fix(action="initialize", value="he", say="Initialize by He, biases 0.01."),
+        Fix(action="initialize", value="he", say="Use He initialization with biases of 0.01."),
     ),
     false_positives=(
-        "Wide sparse networks work with many silent units: INFO while they learn.",
-        "A unit silent on some data only is fine, and is not counted.",
-        "A layer whose input is the same for every sample is not judged.",
+        "Wide sparse networks train well with many inactive units: INFO if the training learns.",
+        "Units that are inactive on some samples only are not counted.",
+        "Layers whose input is constant over samples are not checked.",
     ),
     sources=("CS231n lecture 6: dead ReLU.", "Lu et al. 2019 (arXiv 1903.06733): dying ReLU."),
     fires_on=(

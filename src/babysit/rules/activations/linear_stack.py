@@ -1,4 +1,4 @@
-"""A404: weight layers follow each other with nothing between."""
+"""A404: weight layers without an activation between them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from babysit.rules.examples import dense_layers, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
 
 PLAIN = ("Linear", "Conv", "matmul")
-MOST_NAMED = 6  # layers or stacks in one sentence
+MOST_NAMED = 6  # layers or stacks in one message
 
 
 def _origin(run: Run, layer: Layer) -> str:
-    """The layer that feeds this one, batch norms without an activation passed over: they scale and shift only."""
+    """Return the name of the layer that feeds this one, skipping batch norms without an activation (affine)."""
     source = layer.source
     between = model_summary_of(run).layer(source)
     while between is not None and is_batch_norm(between) and not between.activation:
@@ -27,9 +27,9 @@ def _origin(run: Run, layer: Layer) -> str:
 
 
 def _stacks(run: Run, layers: list[Layer]) -> list[list[str]]:
-    """The longest chains of weight layers in which each one's output is known to be the next one's input.
+    """Return the longest chains of weight layers in which the output of each is the input of the next.
 
-    Only what was followed counts: equal shapes do not tell whether an activation that was not seen lies between.
+    Only traced connections count: matching shapes do not exclude an unobserved activation in between.
     """
     plain = {layer.name: layer for layer in layers if layer.kind.startswith(PLAIN)}
     feeds = {name: _origin(run, layer) for name, layer in plain.items()}
@@ -49,25 +49,25 @@ def _named(names: list[str]) -> str:
 
 
 def _meaning(stacks: list[list[str]], *, all_linear: bool) -> str:
-    said = "; ".join(_named(stack) for stack in stacks[:MOST_NAMED])
+    names_text = "; ".join(_named(stack) for stack in stacks[:MOST_NAMED])
     if all_linear:
         return (
-            f"The whole network is linear: all of its weight layers, {said}, follow each other without an activation, "
-            "and together they can do no more than a single linear layer."
+            f"The network is linear: there is no activation between its weight layers {names_text}, so together "
+            "they are equivalent to a single linear layer."
         )
     if len(stacks) == 1:
-        return f"{said} follow each other without an activation: together they can do no more than one linear layer."
+        return f"There is no activation between {names_text}: together they are equivalent to one linear layer."
     return (
-        f"In {len(stacks)} places layers follow each other without an activation ({said}): "
-        "those of each place can together do no more than one linear layer."
+        f"{len(stacks)} groups of layers have no activation between them ({names_text}): each group is equivalent "
+        "to one linear layer."
     )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for neighbours without an activation; an alarm only when the whole network is linear and learns badly."""
+    """Look for consecutive layers without an activation; a problem only if the whole network is linear."""
     layers = weight_layers(run)
     kinds = {layer.kind for layer in model_summary_of(run).layers}
-    # In these, what stands beside each other is not a chain, and what is between is inside the module.
+    # In these, adjacent layers are not a chain, and activations are inside the module.
     special = kinds & RECURRENT or any("Attention" in kind or "Transformer" in kind for kind in kinds)
     if special or any(layer.norm and not is_batch_norm(layer) for layer in model_summary_of(run).layers):
         return
@@ -92,11 +92,11 @@ RULE = Rule(
     name="linear-stack",
     severity=Severity.WARNING,
     what="Two or more weight layers without a nonlinearity between them.",
-    why="A product of matrices is a matrix: the extra layers add cost and no ability.",
+    why="A product of matrices is a matrix: the additional layers add compute but no capacity.",
     recommendation="Put an activation between the layers, or merge them into one.",
     find=find,
     needs=("model_summary",),
-    limits={"learned": Limit(0.7, "seven tenths of the prior loss removed: the task was nearly linear after all")},
+    limits={"learned": Limit(0.7, "70 % of the baseline loss removed: the task is nearly linear")},
     causes=("F902", "F903", "F905", "O210"),
     fixes=(
         Fix(
@@ -106,7 +106,7 @@ RULE = Rule(
             code="nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, c))",
         ),
     ),
-    false_positives=("Low-rank factors (adapters, bottlenecks) are linear stacks on purpose: INFO.",),
+    false_positives=("Low-rank factors (adapters, bottlenecks) are intentional linear stacks: INFO.",),
     sources=("W2 (W1 x) = (W2 W1) x; CS231n lecture 6: without a nonlinearity layers collapse.",),
     fires_on=(lambda: example_run(layers=dense_layers((20, 64, 64, 10), activation=""), loss=flat(1.9)),),
     silent_on=(healthy,),

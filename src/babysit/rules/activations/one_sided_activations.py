@@ -1,4 +1,4 @@
-"""A403: hidden values of one sign make the weight gradients of a unit share a sign."""
+"""A403: inputs of one sign give all weight gradients of a unit the same sign."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the share of units all of whose weight gradients have one sign, where the inputs have one sign too."""
-    # In a batch of a few samples an input has one sign by chance alone.
+    """Check the fraction of units whose weight gradients all have one sign, where the inputs have one sign too."""
+    # In a batch of a few samples an input has one sign by chance.
     few = 0 < model_summary_of(run).batch_size < limits["batch"]
     layers = [layer for layer in weight_layers(run, trainable=True) if layer.fan_in > 1 and not few]
     signed, inputs = select(layers, overall(run, "one_signed")), select(layers, overall(run, "input_one_sided"))
@@ -28,8 +28,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             layers=tuple(shares),
             numbers={"one_signed": share, "inputs_one_sided": inputs[name]},
-            message=f"{100 * share:.0f} % of the units of {name} get weight gradients of a single sign, since their "
-            "inputs all have one: all weights of a unit can only rise or fall together, and the path zig-zags.",
+            message=f"{100 * share:.0f} % of the units of {name} have weight gradients of a single sign, because "
+            "their inputs do: gradient directions oscillate (zig-zag).",
         )
 
 
@@ -37,21 +37,22 @@ RULE = Rule(
     code="A403",
     name="one-sided-activations",
     severity=Severity.INFO,
-    what="Inputs of a layer all of one sign, so that the weight gradients of each unit share a sign.",
-    why="Weights that may only move together reach their goal in zig-zags: slower, never impossible.",
-    recommendation="Centre the inputs; in hidden layers prefer ReLU or tanh to sigmoid, or normalize.",
+    what="The inputs of a layer all have one sign, and so do the weight gradients of each unit.",
+    why="The weights of a unit can only increase or decrease together, so the optimizer zig-zags and converges "
+    "more slowly.",
+    recommendation="Center the inputs; in hidden layers use ReLU or tanh instead of sigmoid, or add normalization.",
     find=find,
     needs=("model_summary", "layer_metrics"),
     limits={
-        "share": Limit(0.5, "half of the units; with centred inputs it is 2 to the minus fan-in"),
-        "batch": Limit(4, "of three samples all have one sign one time in four"),
-        "inputs": Limit(0.9, "nearly every input has a single sign"),
+        "share": Limit(0.5, "half of the units; with centered inputs the fraction is 2 to the power of minus fan-in"),
+        "batch": Limit(4, "three samples have the same sign with probability 1/4"),
+        "inputs": Limit(0.9, "nearly all inputs have a single sign"),
     },
     fixes=(
         Fix(action="replace_activation", value="tanh", say="Use a zero-centred activation.", code="nn.Tanh()"),
         Fix(action="center_input", say="Subtract the mean.", code="x = x - x_train.mean(0)"),
     ),
-    false_positives=("Adam hides most of the cost.",),
+    false_positives=("Under Adam the effect is small.",),
     sources=(
         "CS231n lecture 6: inputs that are always positive give gradients that are all positive or all negative.",
         "LeCun et al. 1998, Efficient BackProp, section 4.3.",

@@ -1,4 +1,4 @@
-"""A402: sigmoid or tanh units in the flat part."""
+"""A402: saturated sigmoid or tanh units."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the share of flat values of hidden sigmoid and tanh layers at the end."""
-    # Saturated outputs are confident answers; only hidden layers are judged.
+    """Check the fraction of saturated values of hidden sigmoid and tanh layers at the end of the run."""
+    # Saturated outputs are confident predictions; only hidden layers are checked.
     layers = [layer for layer in hidden_layers(run) if layer.activation in SQUASHING]
     shares = {
         name: share for name, share in select(layers, last_window(run, "saturated")).items() if share > limits["share"]
@@ -32,8 +32,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         last_step=int(run.layer_metrics.steps[-1]),
         severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
         numbers={"saturated": share, "layers": len(shares)},
-        message=f"{100 * share:.0f} % of the values of {name} lie in the flat part of its activation, where less than "
-        "1 % of the gradient passes.",
+        message=f"{100 * share:.0f} % of the values of {name} are saturated: the slope of the activation is below "
+        "1 % of its maximum there.",
     )
 
 
@@ -41,18 +41,18 @@ RULE = Rule(
     code="A402",
     name="saturated-units",
     severity=Severity.WARNING,
-    what="Hidden sigmoid or tanh units sit in the flat part of the curve.",
-    why="Where the curve is flat no gradient passes, so the layers before it stop learning.",
+    what="Hidden sigmoid or tanh units are saturated.",
+    why="Saturated units pass almost no gradient, so the layers before them stop learning.",
     recommendation="Standardize the inputs, lower the learning rate, or use ReLU.",
     find=find,
     needs=("model_summary", "layer_metrics"),
-    limits={"share": Limit(0.5, "half of the values; CS231n's healthy tanh layers show below 5 %")},
+    limits={"share": Limit(0.5, "half of the values; the healthy tanh layers of CS231n have below 5 %")},
     causes=(*NOT_LEARNING, "G501", "G504", "U603"),
     fixes=(
         Fix(action="replace_activation", value="relu", say="Use ReLU in hidden layers.", code="nn.ReLU()"),
         Fix(action="scale_lr", value=0.1, say="Divide the learning rate by 10."),
     ),
-    false_positives=("Gates and networks meant to be binary: INFO while they learn.",),
+    false_positives=("Gates and intentionally binary networks: INFO if the training learns.",),
     sources=("CS231n lecture 6: at x = 10 the sigmoid's gradient is practically 0.",),
     fires_on=(
         lambda: example_run(

@@ -14,7 +14,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Lists hidden layers followed by sigmoid or softmax; an alarm when several are and training is poor."""
+    """List hidden layers followed by sigmoid or softmax; a problem if several and the training learns poorly."""
     kinds = {layer.kind for layer in model_summary_of(run).layers}
     gated = kinds & RECURRENT or any("Attention" in kind or "Transformer" in kind for kind in kinds)
     layers = [layer for layer in hidden_layers(run) if layer.activation in {"sigmoid", "softmax"}]
@@ -22,7 +22,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     softmax = any(layer.activation == "softmax" for layer in layers)
     known = explained_loss_share(run)
-    # Accuracy may be fair while probabilities are still nearly even: values that add up to one carry little.
+    # Accuracy may be fair while the predicted probabilities are still nearly uniform.
     diffuse = softmax and known is not None and known < limits["learned"]
     hurt = diffuse or (is_underperforming(run) and (softmax or len(layers) >= limits["layers"]))
     yield Evidence(
@@ -31,8 +31,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         severity=Severity.WARNING if hurt else Severity.INFO,
         confidence=0.8 if len(layers) >= limits["deep"] or softmax else 0.6,
         numbers={"layers": len(layers)},
-        message=f"{len(layers)} hidden layer(s) end in {layers[0].activation}: each passes at most a quarter of the "
-        f"gradient back, so that at most {0.25 ** len(layers):.1e} of it reaches the first layer by that path.",
+        message=f"{len(layers)} hidden layer(s) use {layers[0].activation}: each passes back at most 1/4 of the "
+        f"gradient, so at most {0.25 ** len(layers):.1e} of it reaches the first layer through them.",
     )
 
 
@@ -41,21 +41,22 @@ RULE = Rule(
     name="sigmoid-in-hidden-layer",
     severity=Severity.WARNING,
     what="Sigmoid or softmax is used as a hidden activation.",
-    why="A sigmoid saturates, is not centred at zero, and passes at most 1/4 of the gradient; in depth it blocks it.",
-    recommendation="Use ReLU (then leaky ReLU, then tanh) in hidden layers; keep sigmoid for yes-or-no outputs and "
-    "gates.",
+    why="A sigmoid saturates, is not zero-centered, and passes at most 1/4 of the gradient, so gradients vanish "
+    "with depth.",
+    recommendation="Use ReLU (then leaky ReLU, then tanh) in hidden layers; keep sigmoid for binary outputs and gates.",
     find=find,
     needs=("model_summary",),
     limits={
-        "layers": Limit(
-            2, "one sigmoid layer passes a quarter of the gradient and is seldom the cause; two a sixteenth"
-        ),
-        "learned": Limit(0.25, "a quarter of the prior loss; what healthy short runs remove is far above"),
-        "deep": Limit(3, "from three on, less than 2 % of the gradient is left"),
+        "layers": Limit(2, "one sigmoid layer passes 1/4 of the gradient and is rarely the cause; two pass 1/16"),
+        "learned": Limit(0.25, "a quarter of the baseline loss; healthy short runs remove far more"),
+        "deep": Limit(3, "three layers pass less than 2 % of the gradient"),
     },
     causes=(*NOT_LEARNING, "A402", "A403", "G501", "I302", "N805", "U602"),
     fixes=(Fix(action="replace_activation", value="relu", say="Use ReLU in hidden layers.", code="nn.ReLU()"),),
-    false_positives=("Shallow networks learn with sigmoid units, slowly: INFO while they learn.", "Gates are meant."),
+    false_positives=(
+        "Shallow networks learn with sigmoid units, slowly: INFO if the training learns.",
+        "Gates of gated layers.",
+    ),
     sources=(
         "CS231n lecture 6: 'don't use sigmoid'.",
         "Glorot & Bengio 2010: the slope of the sigmoid is at most 1/4.",
