@@ -1,6 +1,6 @@
 """Problems of activations (A4).
 
-Purpose: detect problems of activations; one file per rule
-May import: records and the readings of this room
+Purpose: one file per rule of this family
+May import: records, analysis
 Start at: any file; each holds one RULE
 """

@@ -1,4 +1,4 @@
-"""D104: features that never vary."""
+"""D104: constant features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Counts constant features; an error when all of them are."""
+    """Count constant features; an error if all are constant."""
     split = fed(run)
     if split is None or split.samples < limits["samples"]:
         return
@@ -26,12 +26,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.ERROR,
             numbers={"constant": split.constant_features, "features": total},
-            message=f"All {total} input features are the same for each of {split.samples:,} samples.",
+            message=f"All {total} input features are constant over {split.samples:,} samples.",
         )
     elif split.constant_features:
         yield Evidence(
             numbers={"constant": split.constant_features, "features": total},
-            message=f"{split.constant_features} of {total} input features never vary: they carry nothing.",
+            message=f"{split.constant_features} of {total} input features are constant over {split.samples:,} "
+            "samples and carry no information.",
         )
 
 
@@ -39,14 +40,14 @@ RULE = Rule(
     code="D104",
     name="constant-feature",
     severity=Severity.INFO,
-    what="Features that never vary, or a batch whose samples are all the same.",
-    why="A constant tells nothing; if all are constant there is nothing to learn from.",
-    recommendation="Drop constant features; if all are, check how the batch is loaded.",
+    what="Constant features, or a batch whose samples are all the same.",
+    why="A constant feature carries no information; if all are constant, nothing can be learned.",
+    recommendation="Drop constant features; if all are constant, check how the batch is loaded.",
     find=find,
     needs=("data",),
     limits={"samples": Limit(16, "fewer samples may agree by chance")},
     causes=(*NOT_LEARNING,),
-    fixes=(Fix(action="drop_features", say="Keep what varies.", code="x = x[:, x_train.std(0) > 0]"),),
+    fixes=(Fix(action="drop_features", say="Keep only the features that vary.", code="x = x[:, x_train.std(0) > 0]"),),
     false_positives=("Corner pixels that are always black are harmless.",),
     sources=("TheDeepChecker (TOSEM 2022): constant features.",),
     fires_on=(

@@ -14,26 +14,30 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for labels of one class over all that was seen, or a target without variance."""
+    """Look for labels of one class over all batches, or a target without variance."""
     model_summary = model_summary_of(run)
-    # A discriminator is shown ones, then zeros: several optimizers or objectives are not judged.
+    # A discriminator is trained on ones, then zeros: several optimizers or objectives are not checked.
     if adversarial(run) or len(model_summary.objectives) != 1:
         return
     objective = model_summary.objectives[0]
     counts, target = objective.class_counts, objective.target
-    seen = sum(counts)
-    one_class = objective.loss in CLASS_LOSSES | BINARY_LOSSES and seen >= limits["labels"] and max(counts) == seen
+    observed = sum(counts)
+    one_class = (
+        objective.loss in CLASS_LOSSES | BINARY_LOSSES and observed >= limits["labels"] and max(counts) == observed
+    )
     values = 1
     for size in target.shape:
         values *= size
-    one_value = objective.loss in DISTANCE_LOSSES and not seen and values >= limits["labels"] and target.variance == 0
+    one_value = (
+        objective.loss in DISTANCE_LOSSES and not observed and values >= limits["labels"] and target.variance == 0
+    )
     if one_class or one_value:
         what = f"class {counts.index(max(counts))}" if one_class else f"{target.mean:.3g}"
         yield Evidence(
             first_step=0,
-            numbers={"seen": seen or values, "classes": sum(count > 0 for count in counts)},
-            message=f"All {seen or values:,} targets seen are {what}: the network only has to answer that, and it "
-            "learns nothing of the input.",
+            numbers={"seen": observed or values, "classes": sum(count > 0 for count in counts)},
+            message=f"All {observed or values:,} observed targets are {what}: a constant prediction is perfect, so "
+            "nothing about the input is learned.",
         )
 
 
@@ -41,15 +45,15 @@ RULE = Rule(
     code="D106",
     name="constant-target",
     severity=Severity.ERROR,
-    what="All targets are of one class, or of one value.",
-    why="A constant answer is perfect, so the loss falls to 0 and nothing is learned.",
-    recommendation="Look at how the labels are read: rounding, division, or a wrong column makes them constant.",
+    what="All targets have one class or one value.",
+    why="A constant prediction is perfect, so the loss decreases to 0 and nothing is learned.",
+    recommendation="Check how the labels are loaded: rounding, division, or a wrong column makes them constant.",
     find=find,
     needs=("model_summary",),
-    limits={"labels": Limit(50, "fifty labels of one class are no accident unless one class is all there is")},
+    limits={"labels": Limit(50, "fifty labels of one class do not occur by chance")},
     causes=(*NOT_LEARNING, "D107", "F901", "O207", "A401"),
     fixes=(Fix(action="check_labels", say="Count the labels.", code="print(torch.bincount(labels))"),),
-    false_positives=("Data sorted by class: judged over all labels seen.", "One-class methods."),
+    false_positives=("Data sorted by class, if only the first class was observed.", "One-class methods."),
     sources=("The entropy of one class is 0.",),
     fires_on=(
         lambda: example_run(

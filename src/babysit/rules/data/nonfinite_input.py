@@ -14,7 +14,7 @@ from babysit.rules.rule import Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Counts values that are no numbers in the data profile and in the targets that a loss was given."""
+    """Count non-finite values in the data profile and in the targets of each loss."""
     for split in run.data.splits if run.data else ():
         if split.nonfinite > 0:
             yield Evidence(
@@ -37,12 +37,12 @@ RULE = Rule(
     early=True,
     severity=Severity.ERROR,
     what="NaN or infinite values in inputs or targets.",
-    why="One NaN makes the loss NaN and, with the next step, every weight.",
-    recommendation="Drop or fill these rows before training, and check divisions by a zero deviation.",
+    why="One NaN makes the loss NaN and, after the next step, every weight.",
+    recommendation="Drop or impute these rows before training, and check for divisions by a zero standard deviation.",
     find=find,
     causes=(*NOT_LEARNING, *BLOWING_UP),
-    fixes=(Fix(action="clean_data", say="Fill what is missing.", code="x = torch.nan_to_num(x, nan=0.0)"),),
-    false_positives=("Missing values that the network masks by itself.",),
+    fixes=(Fix(action="clean_data", say="Impute missing values.", code="x = torch.nan_to_num(x, nan=0.0)"),),
+    false_positives=("Missing values that the network masks.",),
     sources=("IEEE 754: any sum with NaN is NaN.",),
     fires_on=(
         lambda: example_run(data=profile(nonfinite=3)),

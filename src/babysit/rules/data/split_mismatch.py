@@ -14,7 +14,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def _sides(data: DataProfile) -> Iterator[tuple[str, SplitProfile, SplitProfile]]:
-    """What is compared: (in words what it is, the training side, the other side), both taken at the same place."""
+    """Yield the pairs to compare: (description, training profile, other profile), both measured at the same point."""
     train = data.split("train")
     for split in data.splits if train is not None else ():
         if train is not None and split.split in ("validation", "test"):
@@ -25,7 +25,7 @@ def _sides(data: DataProfile) -> Iterator[tuple[str, SplitProfile, SplitProfile]
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares mean and deviation of the other splits with the training split's, in training deviations."""
+    """Compare mean and standard deviation of the other splits with those of the training split."""
     for what, train, split in _sides(run.data) if run.data else ():
         if split.samples < limits["samples"] or not train.std > 0:
             continue
@@ -34,8 +34,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         if shift > limits["shift"] or not 1 / limits["ratio"] < ratio < limits["ratio"]:
             yield Evidence(
                 numbers={"split": split.split, "mean_shift": shift, "std_ratio": ratio},
-                message=f"The {split.split} {what} have mean {split.mean:.3g} and deviation {split.std:.3g}, the "
-                f"training inputs {train.mean:.3g} and {train.std:.3g}: they were not prepared in the same way.",
+                message=f"The {split.split} {what} have mean {split.mean:.3g} and standard deviation "
+                f"{split.std:.3g}, the training inputs {train.mean:.3g} and {train.std:.3g}: they were "
+                "preprocessed differently.",
                 confidence=0.8,
             )
 
@@ -51,25 +52,26 @@ RULE = Rule(
     name="split-mismatch",
     severity=Severity.WARNING,
     what="Validation or test inputs were preprocessed differently from the training inputs.",
-    why="The network is asked about numbers that it never saw: the score says nothing about what was learned.",
-    recommendation="Compute mean and deviation on the training set only, and apply the same numbers to every split.",
+    why="The network is evaluated on inputs unlike those it was trained on, so the score does not show what was "
+    "learned.",
+    recommendation="Compute mean and standard deviation on the training set only, and apply them to every split.",
     find=find,
     needs=("data",),
     limits={
-        "shift": Limit(0.5, "half a training deviation between means over all values"),
-        "ratio": Limit(2.0, "twice or half the deviation"),
-        "samples": Limit(30, "means of fewer samples wander"),
+        "shift": Limit(0.5, "half a standard deviation of the training inputs between the means"),
+        "ratio": Limit(2.0, "twice or half the standard deviation"),
+        "samples": Limit(30, "means of fewer samples are too noisy"),
     },
     causes=("D108", "F901"),
     fixes=(
         Fix(
             action="standardize_input",
-            say="Use the training statistics everywhere.",
+            say="Use the training statistics for every split.",
             code="x_test = (x_test - x_train.mean(0)) / x_train.std(0)",
         ),
     ),
-    false_positives=("A test set that is meant to come from elsewhere.",),
-    sources=("CS231n lecture 6: statistics come from the training data and are applied to all.",),
+    false_positives=("A test set that is intentionally from another distribution.",),
+    sources=("CS231n lecture 6: compute statistics on the training data and apply them to all splits.",),
     fires_on=(
         lambda: example_run(
             data=DataProfile(
@@ -84,7 +86,7 @@ RULE = Rule(
     silent_on=(
         healthy,
         lambda: example_run(data=profile()),
-        # Fed alike, whatever the network does to its inputs before the first layer.
+        # The same inputs in training and evaluation, whatever preprocessing the network contains.
         lambda: example_run(data=msgspec.structs.replace(profile(), arguments=(_argument(mean=3.0, std=10.0),))),
     ),
 )

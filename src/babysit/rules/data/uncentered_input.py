@@ -14,7 +14,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the mean of the inputs with their deviation; an alarm only when it is many times larger, with harm."""
+    """Compare the mean of the inputs with their standard deviation; a problem only if far larger, with harm."""
     split = fed(run)
     if split is None or not split.std > 0 or normalizes_first(run):
         return
@@ -28,9 +28,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         severity=Severity.WARNING if grave else Severity.INFO,
         confidence=0.8,
         numbers={"mean": split.mean, "std": split.std, "shift": shift, "one_sign": one_sign},
-        message=f"The inputs have mean {split.mean:.3g} and deviation {split.std:.3g}"
+        message=f"The inputs have mean {split.mean:.3g} and standard deviation {split.std:.3g}"
         + (", all of one sign" if one_sign else "")
-        + ": the weight gradients of each first-layer unit then share a sign, and learning zig-zags.",
+        + ": the weight gradients of each unit of the first layer tend to share a sign, so gradient directions "
+        "oscillate (zig-zag).",
     )
 
 
@@ -38,18 +39,19 @@ RULE = Rule(
     code="D102",
     name="uncentered-input",
     severity=Severity.INFO,
-    what="Inputs are all of one sign, or their mean is far from zero.",
-    why="Inputs of one sign give gradients of one sign, so weights can only rise or fall together.",
+    what="All inputs have one sign, or their mean is far from zero.",
+    why="Inputs of one sign give weight gradients of one sign, so the weights of a unit can only increase or "
+    "decrease together.",
     recommendation="Subtract the mean of the training set.",
     find=find,
     needs=("model_summary", "data"),
     limits={
-        "shift": Limit(1.0, "the mean is further from zero than the deviation"),
-        "far": Limit(5.0, "five deviations: what varies is lost beside what does not"),
+        "shift": Limit(1.0, "the mean is further from zero than one standard deviation"),
+        "far": Limit(5.0, "five standard deviations: the constant part dominates the varying part"),
     },
     causes=("A403", *NOT_LEARNING, "A402", "I304", "I305", "A401"),
     fixes=(Fix(action="center_input", say="Subtract the training mean.", code="x = x - x_train.mean(0)"),),
-    false_positives=("Pixels in 0..1 are learned well all the same: a remark, never an alarm.",),
+    false_positives=("Pixels in 0..1 are learned well anyway: INFO.",),
     sources=("CS231n lecture 6: 'this is also why you want zero-mean data'.",),
     fires_on=(
         lambda: example_run(data=profile(low=0, high=1, mean=0.4, std=0.3)),

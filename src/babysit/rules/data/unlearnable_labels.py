@@ -1,4 +1,4 @@
-"""D108: labels that have nothing to do with the inputs."""
+"""D108: labels that are unrelated to the inputs."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from babysit.rules.updates.lr_too_high import ratios
 
 
 def _chance(objective: Objective) -> float | None:
-    """How often guessing the most frequent class is right; None when no classes were seen."""
+    """Return the accuracy of predicting the most frequent class; None if no classes were observed."""
     counts = objective.class_counts
     return max(counts) / sum(counts) if sum(counts) else None
 
 
 def _clearly_right(chance: float, samples: float, limits: Limits) -> float:
-    """The accuracy above which an answer over so many samples is no guess."""
+    """Return the accuracy over this number of samples that is significantly above chance."""
     return chance + limits["errors"] * float(np.sqrt(chance * (1 - chance) / max(samples, 1.0)))
 
 
 def _shares(run: Run, name: str) -> Floats:
-    """Accuracies as shares, whether they came as such or as per cent."""
+    """Return accuracies as fractions, converting percentages."""
     _, values = values_of(run.curves.get(name))
     return values / 100 if len(values) and values.max() > 1.5 else values
 
 
 def _validation_ever_right(run: Run, objective: Objective, prior: float, limits: Limits) -> bool:
-    """Whether validation was once clearly better than a constant answer, by accuracy or by loss."""
+    """Check whether validation was ever clearly better than a constant prediction, by accuracy or loss."""
     chance, accuracies = _chance(objective), _shares(run, VAL_ACCURACY)
     _, losses = values_of(run.curves.get(VAL_LOSS))
     by_accuracy = chance is not None and bool(len(accuracies)) and chance < 1
@@ -48,7 +48,7 @@ def _validation_ever_right(run: Run, objective: Objective, prior: float, limits:
 
 
 def _training_ever_right(run: Run, objective: Objective, prior: float, limits: Limits) -> bool:
-    """Whether some part of the run was clearly better than a constant answer, by training loss or accuracy."""
+    """Check whether training was ever clearly better than a constant prediction, by loss or accuracy."""
     level, chance = levels(run), _chance(objective)
     _, losses = values_of(run.curves.get(TRAIN_LOSS))
     if level is None or not len(losses):
@@ -65,7 +65,7 @@ def _training_ever_right(run: Run, objective: Objective, prior: float, limits: L
 
 
 def _long_enough(run: Run, limits: Limits) -> bool:
-    """Whether training saw enough to tell that it gets nowhere, in batches that have a direction."""
+    """Check whether the run is long enough to conclude that nothing is learned, and its batches large enough."""
     level, batch = levels(run), model_summary_of(run).batch_size
     if level is None or level.steps < limits["steps"] or batch < limits["batch"]:
         return False
@@ -74,8 +74,8 @@ def _long_enough(run: Run, limits: Limits) -> bool:
     return level.steps * batch >= limits["samples"] or passes >= limits["passes"]
 
 
-def _sound_network(run: Run, limits: Limits) -> bool:
-    """Whether steps, gradients and units look as they do in networks that learn."""
+def _healthy_network(run: Run, limits: Limits) -> bool:
+    """Check whether updates, gradients and units are in the range of networks that learn."""
     sizes = ratios(run)
     known = sizes[np.isfinite(sizes)]
     gradients = list(select(weight_layers(run, trainable=True), overall(run, "gradient_rms")).values())
@@ -87,7 +87,7 @@ def _sound_network(run: Run, limits: Limits) -> bool:
 
 
 def _only_memorized(run: Run, chance: float | None, prior: float, limits: Limits) -> Evidence | None:
-    """The training loss fell, and validation was never better than a constant answer."""
+    """Report a training loss that decreased while validation was never better than a constant prediction."""
     trained = explained_loss_share(run)
     _, losses = values_of(run.curves.get(VAL_LOSS))
     accuracies = _shares(run, VAL_ACCURACY)
@@ -100,11 +100,11 @@ def _only_memorized(run: Run, chance: float | None, prior: float, limits: Limits
     )
     if not (by_loss or by_accuracy):
         return None
-    seen = (
-        f"the lowest validation loss is {losses.min():.4g}, where a constant answer gives {prior:.4g}"
+    result = (
+        f"the lowest validation loss is {losses.min():.4g}, and a constant prediction has {prior:.4g}"
         if by_loss
-        else f"the highest validation accuracy is {100 * accuracies.max():.0f} %, and guessing gives "
-        f"{100 * (chance or 0.0):.0f} %"
+        else f"the highest validation accuracy is {100 * accuracies.max():.0f} %, and the most frequent class "
+        f"gives {100 * (chance or 0.0):.0f} %"
     )
     return Evidence(
         numbers={
@@ -112,14 +112,14 @@ def _only_memorized(run: Run, chance: float | None, prior: float, limits: Limits
             "prior_loss": prior,
             "best_validation": float(losses.min() if by_loss else accuracies.max()),
         },
-        message=f"Possible cause: the labels do not belong to these inputs. Training removed {100 * trained:.0f} % of "
-        f"the loss, and {seen}. This is a guess by exclusion: what is learned holds for no other data.",
+        message=f"Possible cause: labels misaligned with the inputs. Training removed {100 * trained:.0f} % of the "
+        f"baseline loss, but {result}: the network memorized the training set. This is a guess by exclusion.",
         confidence=limits["sure"],
     )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Two signs, and nothing in the record against them: only memorized, or nothing learned by sound steps."""
+    """Look for memorization only, or for no learning at all despite healthy updates and gradients."""
     objective, level, prior = main_objective(run), levels(run), prior_loss(run)
     if objective is None or level is None or prior is None or level.broken_at is not None:
         return
@@ -129,7 +129,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if memorized is not None:
         yield memorized
         return
-    if _training_ever_right(run, objective, prior, limits) or not _sound_network(run, limits):
+    if _training_ever_right(run, objective, prior, limits) or not _healthy_network(run, limits):
         return
     if abs(level.end - prior) < limits["near"] * prior and is_underperforming(run):
         yield Evidence(
@@ -139,9 +139,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 "prior_loss": prior,
                 "samples": level.steps * model_summary_of(run).batch_size,
             },
-            message="Possible cause: the labels do not belong to these inputs. Updates and gradients look sound, and "
-            f"the loss ends at {level.ended}, where a constant answer gives {prior:.4g}. This is "
-            "a guess by exclusion: nothing that was measured explains it.",
+            message="Possible cause: labels misaligned with the inputs. Updates and gradients look normal, but "
+            "the loss ends at {level.ended}, and a constant prediction has {prior:.4g}. This is a guess by "
+            "exclusion: no measurement explains it.",
             confidence=limits["sure"],
         )
 
@@ -151,27 +151,28 @@ RULE = Rule(
     name="unlearnable-labels",
     severity=Severity.WARNING,
     what="Labels that are unrelated to the inputs: shuffled, wrongly joined, or random.",
-    why="There is nothing to generalize; a large network learns by heart, a small one only the frequencies.",
-    recommendation="Look at ten samples with their labels; shuffle inputs and labels with the same permutation.",
+    why="There is nothing to generalize: a large network memorizes the training set, a small one learns only "
+    "class frequencies.",
+    recommendation="Inspect ten samples with their labels; shuffle inputs and labels with the same permutation.",
     find=find,
     fallback=True,
     needs=("model_summary", "curves"),
     limits={
-        "near": Limit(0.03, "within 3 % of the loss of a constant answer"),
-        "clearly": Limit(0.1, "a tenth of a constant answer's loss removed is no accident"),
-        "errors": Limit(4.0, "standard errors: of 30 evaluations by guessing the best lies two above chance"),
-        "memorized": Limit(0.3, "training removed three tenths of the prior loss, validation nothing"),
-        "a_little": Limit(0.05, "a twentieth of the prior loss: more than noise, on training data"),
-        "looks": Limit(3, "fewer evaluations show no level"),
-        "sure": Limit(0.3, "a guess: nothing that was measured speaks for it"),
-        "steps": Limit(200, "fewer steps say only that training was short"),
+        "near": Limit(0.03, "within 3 % of the loss of a constant prediction"),
+        "clearly": Limit(0.1, "removing a tenth of the baseline loss does not happen by chance"),
+        "errors": Limit(4.0, "standard errors; the best of 30 evaluations by chance lies two above chance"),
+        "memorized": Limit(0.3, "training removed three tenths of the baseline loss, validation nothing"),
+        "a_little": Limit(0.05, "a twentieth of the baseline loss: more than noise, on training data"),
+        "looks": Limit(3, "too few evaluations to estimate a level"),
+        "sure": Limit(0.3, "a guess: no measurement supports it"),
+        "steps": Limit(200, "too few steps to conclude that nothing is learned"),
         "samples": Limit(
-            10_000, "nine times what the slowest sound training of tests/watcher/trainings.py needed to beat a constant"
+            10_000, "nine times what the slowest healthy training of the tests needed to beat a constant prediction"
         ),
-        "passes": Limit(10, "of a small training set, ten passes as well"),
-        "batch": Limit(4, "the gradient of one or two samples is mostly noise, which looks the same"),
-        "slowest": Limit(3e-4, "a third of the usual update ratio"),
-        "fastest": Limit(0.03, "thirty times the usual update ratio"),
+        "passes": Limit(10, "ten epochs of a small training set count as well"),
+        "batch": Limit(4, "the gradient of one or two samples is mostly noise, which has the same symptoms"),
+        "slowest": Limit(3e-4, "a third of the typical update ratio"),
+        "fastest": Limit(0.03, "thirty times the typical update ratio"),
     },
     causes=("F901", "F902", "F905", "O210", "A406"),
     fixes=(
@@ -182,10 +183,10 @@ RULE = Rule(
         ),
     ),
     false_positives=(
-        "A task that needs far more data or time than there was.",
-        "Silent when the run was ever clearly better than a constant answer, in training or in validation.",
+        "A task that needs far more data or training.",
+        "Not reported if the run was ever clearly better than a constant prediction, in training or validation.",
     ),
-    sources=("Zhang et al. 2017 (arXiv 1611.03530): networks fit random labels by heart.",),
+    sources=("Zhang et al. 2017 (arXiv 1611.03530): networks memorize random labels.",),
     fires_on=(
         lambda: example_run(loss=flat(2.302)),
         lambda: example_run(loss=examples.falling(2.4, 0.4), curves={"val/loss": np.linspace(2.31, 6.0, 20)}),

@@ -1,4 +1,4 @@
-"""D101: inputs of a wild scale."""
+"""D101: unscaled inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from babysit.rules.updates.lr_too_high import ratios
 
 
 def fed(run: Run) -> SplitProfile | None:
-    """The profile of what the network was fed: the watched batches, else the training split if nothing rescales it."""
+    """Return the profile of the inputs fed to the network: the observed batches, else the raw training split."""
     if run.data is None or feeds_ids(run):
         return None
     batch = run.data.split("batch")
@@ -28,46 +28,44 @@ def fed(run: Run) -> SplitProfile | None:
 
 
 def normalizes_first(run: Run) -> bool:
-    """Whether the first layer is a normalization, so that the scale of the inputs does not matter."""
+    """Check whether the first layer is a normalization, so that the scale of the inputs does not matter."""
     layers = model_summary_of(run).layers
     return bool(layers) and min(layers, key=lambda one: one.order).norm
 
 
 def scales(split: SplitProfile) -> tuple[float, float]:
-    """(root mean square of all inputs, largest over smallest feature deviation; constants left out)."""
+    """Return (root mean square of all inputs, ratio of the largest to the smallest standard deviation of a feature)."""
     stds = np.asarray(split.feature_std, dtype=np.float64)
     stds = stds[np.isfinite(stds) & (stds > 0)]
-    # The 95th over the 5th percentile: a single odd column of many is not a difference of scale.
-    spread = float(np.percentile(stds, 95) / np.percentile(stds, 5)) if len(stds) > 1 else 1.0
-    return float(np.hypot(split.mean, split.std)), spread
+    # The 95th over the 5th percentile: a single outlier column is not a difference of scale. Constants are left out.
+    ratio = float(np.percentile(stds, 95) / np.percentile(stds, 5)) if len(stds) > 1 else 1.0
+    return float(np.hypot(split.mean, split.std)), ratio
 
 
 def magnitude(ratio: float) -> float:
-    """How sure to be that a scale does harm: 0.6 at the limit, 1 from ten thousand times it."""
+    """Return the confidence that a scale does harm: 0.6 at the limit, 1 from ten thousand times the limit."""
     return float(np.clip(0.6 + 0.1 * np.log10(max(ratio, 1.0)), 0.0, 1.0))
 
 
 def _too_far_anyway(run: Run, size: float, limits: Limits) -> bool:
-    """Whether even inputs of unit scale, with smaller gradients, would be stepped too far: then it is the learning
-    rate.
-    """
+    """Check whether the updates would be too large even with unit-scale inputs: then the learning rate is the cause."""
     sizes = ratios(run)
     opening = sizes[np.isfinite(sizes)][:3]
     return bool(len(opening)) and float(opening.max()) > limits["leap"] * max(size, 1.0)
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the size of the inputs as a whole and feature by feature; an alarm when training is poor."""
+    """Check the scale of the inputs in total and by feature; a problem if the training learns poorly."""
     split = fed(run)
     if split is None or not split.std > 0 or normalizes_first(run):
         return
-    size, spread = scales(split)
+    size, ratio = scales(split)
     large, small = size > limits["large"], size < limits["small"]
-    uneven = spread > limits["uneven"] and size > limits["uneven_size"]
+    uneven = ratio > limits["uneven"] and size > limits["uneven_size"]
     if not (large or small or uneven):
         return
-    seen = f"Inputs run from {split.low:.3g} to {split.high:.3g} (root mean square {size:.3g}; about 1 is wanted)"
-    unlike = f"; feature deviations differ {spread:.2g}-fold" if uneven else ""
+    seen = f"The inputs range from {split.low:.3g} to {split.high:.3g} (root mean square {size:.3g}, expected about 1)"
+    unlike = f"; the standard deviations of the features differ {ratio:.2g}-fold" if uneven else ""
     yield Evidence(
         first_step=0,
         severity=Severity.WARNING
@@ -75,8 +73,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         and not _too_far_anyway(run, size, limits)
         else Severity.INFO,
         confidence=magnitude(size / limits["large"]) if large else 0.6,
-        numbers={"size": size, "low": split.low, "high": split.high, "feature_ratio": spread},
-        message=f"{seen}{unlike}. No single learning rate and no usual initialization fits such inputs.",
+        numbers={"size": size, "low": split.low, "high": split.high, "feature_ratio": ratio},
+        message=f"{seen}{unlike}. Standard initializations and learning rates assume unit-scale inputs.",
     )
 
 
@@ -85,20 +83,23 @@ RULE = Rule(
     name="unscaled-input",
     early=True,
     severity=Severity.WARNING,
-    what="The scale of the input features is far from one, or differs wildly between features.",
-    why="Gradients of the first layer grow with its inputs: large features dictate the step, saturate units or kill "
-    "them, and small ones are not learned.",
-    recommendation="Standardize with the training set's mean and deviation, and apply the same to validation and test.",
+    what="The scale of the input features is far from 1, or differs by orders of magnitude between features.",
+    why="Gradients of the first layer are proportional to its inputs: large features dominate the update and "
+    "saturate or kill units, and small features are not learned.",
+    recommendation="Standardize with the mean and standard deviation of the training set; apply the same to "
+    "validation and test.",
     find=find,
     needs=("model_summary", "data"),
     limits={
-        "large": Limit(10.0, "ten times the unit scale for which initializations are made (He, Xavier)"),
-        "leap": Limit(1.0, "the whole size of the weights in one step, after allowing for the scale of the inputs"),
-        "wild": Limit(30.0, "raw bytes of a photograph lie near 130, of sparse drawings near 80; 0..30 is milder"),
-        "learned": Limit(0.8, "with inputs that wild, a fifth of the loss left over is reason enough to scale them"),
-        "small": Limit(0.02, "a fiftieth of it; sparse counts and pixels in 0..1 stay above"),
-        "uneven": Limit(100.0, "a hundredfold between features: their best learning rates differ ten-thousandfold"),
-        "uneven_size": Limit(3.0, "sparse features of unit scale are uneven by nature and harmless"),
+        "large": Limit(10.0, "ten times the unit scale that initializations assume (He, Xavier)"),
+        "leap": Limit(1.0, "an update as large as the weights, after dividing by the scale of the inputs"),
+        "wild": Limit(30.0, "raw bytes of photographs have about 130, of sparse drawings about 80; 0..30 is milder"),
+        "learned": Limit(0.8, "with inputs of such a scale, a fifth of the baseline loss left is reason enough"),
+        "small": Limit(0.02, "a fiftieth of unit scale; sparse counts and pixels in 0..1 are above"),
+        "uneven": Limit(
+            100.0, "a factor of 100 between features: their best learning rates differ by a factor of 10,000"
+        ),
+        "uneven_size": Limit(3.0, "sparse features of unit scale are naturally uneven and harmless"),
     },
     causes=(
         *NOT_LEARNING,
@@ -121,7 +122,7 @@ RULE = Rule(
     fixes=(
         Fix(
             action="standardize_input",
-            say="Standardize by the training set.",
+            say="Standardize with the statistics of the training set.",
             code="mean, std = x_train.mean(0), x_train.std(0)\nx = (x - mean) / (std + 1e-8)",
         ),
     ),

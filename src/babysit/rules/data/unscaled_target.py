@@ -1,4 +1,4 @@
-"""D105: regression targets of a wild scale."""
+"""D105: unscaled regression targets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads mean and deviation of real targets; an alarm when training is poor."""
+    """Check mean and standard deviation of continuous targets; a problem if the training learns poorly."""
     for number, objective in enumerate(model_summary_of(run).objectives):
         target = objective.target
         labels = objective.target_kind in (TargetKind.ONE_HOT, TargetKind.ZERO_ONE, TargetKind.NONE)
@@ -27,15 +27,16 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         size = math.hypot(target.mean, std)
         if size <= limits["large"]:
             continue
-        # A single linear layer is stable or not whatever the targets are: only its inputs and the learning rate decide.
+        # The stability of a single linear layer depends on its inputs and the learning rate only, not on the targets.
         deep = len(weight_layers(run)) > 1
         yield Evidence(
             first_step=0,
             severity=Severity.WARNING if deep and is_underperforming(run) else Severity.INFO,
             confidence=magnitude(size / limits["large"]),
             numbers={"objective": number, "mean": target.mean, "std": std, "size": size},
-            message=f"The targets have mean {target.mean:.3g} and deviation {std:.3g}, while a fresh network answers "
-            f"near 0: its first error is {size:.3g}, and squared error multiplies gradients by as much.",
+            message=f"The targets have mean {target.mean:.3g} and standard deviation {std:.3g}, while an untrained "
+            f"network predicts values near 0: its first error is {size:.3g}, and the gradient of squared error is "
+            "proportional to it.",
         )
 
 
@@ -43,21 +44,25 @@ RULE = Rule(
     code="D105",
     name="unscaled-target",
     severity=Severity.WARNING,
-    what="A regression target of large mean or variance meets an output of ordinary scale.",
-    why="The first gradients are as large as the targets: steps explode, or the learning rate must be so small that "
-    "the rest "
-    "does not learn.",
-    recommendation="Standardize the targets by the training set, and turn predictions back for reading.",
+    what="A regression target has a large mean or variance, while the untrained output is near 0.",
+    why="The first gradients are proportional to the targets: the updates explode, or the learning rate must be "
+    "too small for the other layers to learn.",
+    recommendation="Standardize the targets with the statistics of the training set, and invert the scaling of "
+    "the predictions.",
     find=find,
     needs=("model_summary",),
-    limits={"large": Limit(10.0, "ten times the unit scale of a fresh output; the first steps are ten times too long")},
+    limits={
+        "large": Limit(
+            10.0, "ten times the unit scale of an untrained output; the first updates are ten times too large"
+        )
+    },
     causes=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "O207", "U601", "U602", "I304"),
     fixes=(
         Fix(
             action="standardize_target", say="Standardize the targets.", code="y = (y - y_train.mean()) / y_train.std()"
         ),
     ),
-    false_positives=("Large targets that are learned all the same: INFO.",),
+    false_positives=("Large targets that are learned anyway: INFO.",),
     sources=("The gradient of squared error is proportional to the error.",),
     fires_on=(
         lambda: example_run(

@@ -1,4 +1,4 @@
-"""D112: an axis in the wrong place."""
+"""D112: axes in the wrong order."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ IMAGE_CHANNELS = (1, 3, 4)
 
 
 def _batch_second(layer: Layer, batch: int) -> bool:
-    """A layer that wants time first and is given the batch first."""
+    """Check whether a layer that expects the time axis first gets the batch axis first."""
     shape = layer.input_shape
     return layer.batch_axis == 1 and len(shape) == 3 and batch > 1 and shape[0] == batch != shape[1]
 
 
 def _channels_last(layer: Layer) -> bool:
-    """A convolution whose channels are as many as image rows, and whose columns as few as colours."""
+    """Check whether the input of a convolution has image rows as channels and colors as columns."""
     shape = layer.input_shape
     if not layer.kind.startswith("Conv2d") or len(shape) != 4:
         return False
@@ -31,23 +31,22 @@ def _channels_last(layer: Layer) -> bool:
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the shape that each layer got with the order of axes that it wants."""
+    """Compare the input shape of each layer with the axis order that it expects."""
     model_summary = model_summary_of(run)
     targets = [one.target.shape for one in model_summary.objectives if one.target.shape]
-    # What the targets are counted by is the batch; the input's own first axis may be time.
+    # The first axis of the targets is the batch; that of the input may be time.
     batch = targets[0][0] if targets else model_summary.batch_size
     layers = sorted(model_summary.layers, key=lambda layer: layer.order)
     for layer in layers:
         if _batch_second(layer, batch):
-            said = (
-                f"{layer.name} ({layer.kind}) takes the second axis for the batch and got shape {layer.input_shape} "
-                f"with {batch} samples on the first: it reads samples as if they were moments "
-                "of a sequence."
+            message = (
+                f"{layer.name} ({layer.kind}) expects the batch on the second axis and got shape "
+                f"{layer.input_shape} with {batch} samples on the first: it treats samples as time steps."
             )
             yield Evidence(
                 layers=(layer.name,),
                 first_step=0,
-                message=said,
+                message=message,
                 numbers={"batch_size": batch, "shape": str(layer.input_shape)},
                 severity=Severity.ERROR if is_underperforming(run, below=limits["perfect"]) else Severity.INFO,
             )
@@ -61,7 +60,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=Severity.WARNING if is_underperforming(run, below=limits["learned"]) else Severity.INFO,
             numbers={"shape": str(layer.input_shape)},
             message=f"{layer.name} got shape {layer.input_shape}: {layer.input_shape[1]} channels and "
-            f"{layer.input_shape[3]} columns look like rows and colours of an image with channels last.",
+            f"{layer.input_shape[3]} columns look like the rows and colors of an image with channels last.",
         )
 
 
@@ -69,14 +68,14 @@ RULE = Rule(
     code="D112",
     name="wrong-layout",
     severity=Severity.WARNING,
-    what="Channel, batch or time axis is in the wrong place.",
-    why="The layer mixes what does not belong together: samples with each other, or rows with colours.",
+    what="The channel, batch or time axis is in the wrong position.",
+    why="The layer mixes unrelated values: samples with each other, or rows with colors.",
     recommendation="Use batch_first=True for recurrent and attention layers; permute images to (N, C, H, W).",
     find=find,
     needs=("model_summary",),
     limits={
-        "perfect": Limit(0.95, "shapes are no matter of degree: only a task that is solved all the same is excused"),
-        "learned": Limit(0.8, "a convolution over swapped axes learns something, never all"),
+        "perfect": Limit(0.95, "a shape is right or wrong: only a task that is solved anyway is excused"),
+        "learned": Limit(0.8, "a convolution over swapped axes learns only part of the task"),
     },
     causes=(*NOT_LEARNING, "F901", "W707"),
     fixes=(

@@ -1,6 +1,6 @@
 """Issues that show in the curves (F9).
 
-Purpose: one file a issue of this family
-May import: records and the readings of this room
+Purpose: one file per rule of this family
+May import: records, analysis
 Start at: any file; each holds one RULE
 """

@@ -1,4 +1,4 @@
-"""F904: flat for long, then a sudden drop."""
+"""F904: a long plateau, then a sudden drop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Measures how long block means stayed within a twentieth of the way down, before the loss fell for good."""
+    """Measure how long the loss stayed within a tenth of its total decrease from the start."""
     level = levels(run)
     steps, values = values_of(run.curves.get(TRAIN_LOSS))
     if (
@@ -42,8 +42,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             confidence=0.6,
             numbers={"flat_share": flat_share, "takeoff_step": at, "start_loss": level.start, "end_loss": level.end},
-            message=f"The loss stayed near {level.begun} for {100 * flat_share:.0f} % of the run and fell only "
-            f"after step {at}: the network had to find its way out of a bad start.",
+            message=f"The loss stayed near {level.begun} for {100 * flat_share:.0f} % of the run and decreased "
+            f"only after step {at}: the start was a plateau with small gradients.",
         )
 
 
@@ -51,26 +51,27 @@ RULE = Rule(
     code="F904",
     name="delayed-learning",
     severity=Severity.INFO,
-    what="A long flat start, then a sudden drop.",
-    why="Time is lost in a region without gradient, as after a poor initialization.",
-    recommendation="Initialize by the activation (He, Xavier), scale the inputs, or warm the learning rate up less.",
+    what="A long plateau at the start, then a sudden drop of the loss.",
+    why="Steps are wasted in a region of small gradients, typically after a poor initialization.",
+    recommendation="Use an initialization that fits the activation (He, Xavier), scale the inputs, or shorten the "
+    "warm-up.",
     find=find,
     needs=("curves",),
     limits={
         "flat": Limit(0.3, "three tenths of the run"),
-        "drop": Limit(0.15, "a fall of 15 % shows that it took off"),
-        "steps": Limit(50, "shorter runs show no shape"),
+        "drop": Limit(0.15, "a decrease of 15 % shows that learning began"),
+        "steps": Limit(50, "shorter curves have no clear shape"),
     },
     causes=("F903",),
     fixes=(
         Fix(
             action="initialize",
             value="auto",
-            say="Initialize by the activation that follows.",
+            say="Initialize each layer for its activation.",
             code="babysit.nn.initialize.initialize_(model)",
         ),
     ),
-    false_positives=("Warm-up and tasks with a sudden insight: INFO.",),
+    false_positives=("Warm-up, and tasks that are learned suddenly: INFO.",),
     sources=("CS231n lecture 6: flat, then a sudden drop: bad initialization a prime suspect.",),
     fires_on=(lambda: example_run(loss=np.r_[flat(2.3, steps=250, noise=0.005), falling(2.2, 0.2, steps=150)]),),
     silent_on=(healthy,),

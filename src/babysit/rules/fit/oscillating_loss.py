@@ -1,4 +1,4 @@
-"""F909: the loss swings without getting anywhere."""
+"""F909: the loss oscillates without progress."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks at the last two thirds: no trend, a swing that is a good part of the level, and poor results."""
+    """Check the last two thirds of the loss: large fluctuations, no trend, and poor results."""
     level = levels(run)
     steps, values = values_of(run.curves.get(TRAIN_LOSS))
     if level is None or level.broken_at is not None or level.looks < limits["steps"] or not is_underperforming(run):
         return
-    # Small batches swing by their nature: the noise of a mean falls with the root of the batch.
+    # Small batches are noisy: the noise of a mean decreases with the square root of the batch size.
     if model_summary_of(run).batch_size < limits["batch"]:
         return
-    # A loss against what the network itself computed swings while its target moves; without a target it cannot be told.
+    # A loss against a target that a network computes fluctuates with it; without an observed target this is unknown.
     if moving_target(run) or not any(one.target.shape for one in model_summary_of(run).objectives):
         return
     late = values[len(values) // 3 :]
     middle = float(np.median(late))
     tau, chance = trend(late)
     swing = noise_of(late) / max(abs(middle), 1e-12)
-    # The mean of n squared errors of a bell curve varies by the root of 2/n: the batch's own share of the swing.
+    # The relative standard deviation of the mean of n squared normal errors is the square root of 2/n.
     batch = max(model_summary_of(run).batch_size, 1)
     if swing > max(limits["swing"], limits["of_batch"] * (2 / batch) ** 0.5) and not (tau < 0 and chance < 0.01):
         yield Evidence(
@@ -40,8 +40,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             last_step=level.steps,
             confidence=0.6,
             numbers={"swing": swing, "middle": middle},
-            message=f"The loss jumps by {100 * swing:.0f} % of its level from step to step around {middle:.3g}, "
-            "without going down.",
+            message=f"The loss changes by {100 * swing:.0f} % of its level from step to step (median {middle:.3g}) "
+            "and does not decrease.",
         )
 
 
@@ -49,24 +49,24 @@ RULE = Rule(
     code="F909",
     name="oscillating-loss",
     severity=Severity.WARNING,
-    what="The loss swings without progress.",
-    why="Steps jump from one side of the valley to the other.",
+    what="The loss oscillates without progress.",
+    why="The updates overshoot the minimum, from one side to the other.",
     recommendation="Divide the learning rate by 3 to 10, or use larger batches.",
     find=find,
     needs=("model_summary", "curves"),
     limits={
         "swing": Limit(0.25, "a quarter of the level from one step to the next"),
-        "of_batch": Limit(2.0, "twice what the drawing of the batch alone explains"),
-        "batch": Limit(16, "below, the noise of the batch itself is that large"),
-        "steps": Limit(50, "shorter runs show no shape"),
+        "of_batch": Limit(2.0, "twice the noise expected from the batch size alone"),
+        "batch": Limit(16, "smaller batches are as noisy without any problem"),
+        "steps": Limit(50, "shorter curves have no clear shape"),
     },
     fixes=(
         Fix(action="scale_lr", value=0.3, say="Divide the learning rate by 3."),
         Fix(action="scale_batch_size", value=4.0, say="Use batches four times as large."),
     ),
     false_positives=(
-        "Batches of very different kinds.",
-        "Losses whose target a network computes (temporal differences) are not judged.",
+        "Batches from very different distributions.",
+        "Losses whose target a network computes (temporal differences) are not checked.",
     ),
     sources=("AutoTrainer (ICSE 2021): oscillating loss.",),
     fires_on=(lambda: example_run(loss=flat(2.3, noise=0.5)),),

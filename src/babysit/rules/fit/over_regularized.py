@@ -1,4 +1,4 @@
-"""F908: dropout keeps the training set from being fitted."""
+"""F908: dropout prevents fitting the training set."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Fires when validation is clearly better than training, as only regularization can make it, and both are poor."""
+    """Check whether the validation loss is clearly below the training loss although dropout is the only difference."""
     level = levels(run)
     _, validation = values_of(run.curves.get(VAL_LOSS))
     if level is None or level.broken_at is not None or adversarial(run) or len(validation) < 3 or level.end <= 0:
         return
-    rates = [layer.dropout for layer in model_summary_of(run).layers if layer.dropout > 0]
+    dropouts = [layer.dropout for layer in model_summary_of(run).layers if layer.dropout > 0]
     objectives = model_summary_of(run).objectives
-    # What else differs between the two losses explains the gap as well.
-    if not rates or any(one.composite or one.label_smoothing > 0 or one.class_weights for one in objectives):
+    # Any other difference between the two losses explains the gap as well.
+    if not dropouts or any(one.composite or one.label_smoothing > 0 or one.class_weights for one in objectives):
         return
     better = 1 - last_mean(validation) / level.end
     if better > limits["better"] and level.end - last_mean(validation) > 3 * noise_of(validation):
         yield Evidence(
             severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             confidence=0.5,
-            numbers={"train": level.end, "validation": last_mean(validation), "dropout": max(rates)},
-            message=f"At the end the loss is {level.ended} in training and {last_mean(validation):.4g} on validation "
-            f"(mean of the last tenth): dropout (p = {max(rates):g}), which validation switches off, may cost more "
-            "than it brings.",
+            numbers={"train": level.end, "validation": last_mean(validation), "dropout": max(dropouts)},
+            message=f"The final loss is {level.ended} in training and {last_mean(validation):.4g} on validation "
+            f"(mean of the last tenth), where dropout (p = {max(dropouts):g}) is off: the dropout may be too "
+            "strong.",
         )
 
 
@@ -42,17 +42,17 @@ RULE = Rule(
     code="F908",
     name="over-regularized",
     severity=Severity.WARNING,
-    what="Dropout so strong that training is worse than it need be.",
-    why="The network is kept from learning what it could without fear of overfitting.",
-    recommendation="Halve the dropout rate.",
+    what="Dropout is so strong that it prevents fitting the training set.",
+    why="The network underfits although overfitting is not a risk.",
+    recommendation="Halve the dropout probability.",
     find=find,
     needs=("model_summary", "curves"),
-    limits={"better": Limit(0.2, "validation a fifth below training; moderate dropout gives less")},
+    limits={"better": Limit(0.2, "validation loss 20 % below training loss; moderate dropout gives less")},
     causes=("F902", "F903"),
     fixes=(Fix(action="set_dropout", value=0.2, say="Use less dropout.", code="nn.Dropout(0.2)"),),
     false_positives=(
-        "Training loss averaged over an epoch lags behind: harm is asked for.",
-        "Augmentation of the training data alone, and an easier validation set, look the same.",
+        "A training loss averaged over an epoch lags behind: INFO unless the training learns poorly.",
+        "Augmentation of the training data, and an easier validation set, have the same symptoms.",
     ),
     sources=("Srivastava et al. 2014: training error under dropout.",),
     fires_on=(

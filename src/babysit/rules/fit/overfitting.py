@@ -1,4 +1,4 @@
-"""F901: the gap between training and validation widens."""
+"""F901: the gap between training and validation grows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def last_mean(values: Floats) -> float:
-    """The mean over the last tenth, at least one value."""
+    """Return the mean over the last tenth, at least one value."""
     return float(values[-max(1, len(values) // 10) :].mean())
 
 
 def _accuracy_gap(run: Run) -> tuple[float, float] | None:
-    """(gap between training and validation at the end, fall of validation from its best); None when unknown."""
+    """Return (final gap between training and validation, decrease of validation from its best); None if unknown."""
     _, train = values_of(run.curves.get(TRAIN_ACCURACY))
     _, validation = values_of(run.curves.get(VAL_ACCURACY))
     if len(validation) < 3:
@@ -34,20 +34,20 @@ def _accuracy_gap(run: Run) -> tuple[float, float] | None:
 
 
 def _stopped_in_time(run: Run, at: float, end: float) -> bool:
-    """Whether the state of the best step was kept, by early stopping."""
+    """Check whether early stopping restored the best state."""
     kept = run.result.get("best_step")
     return kept is not None and kept <= at + 0.2 * (end - at)
 
 
 def _little_carries_over(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Of the accuracy above chance that training shows, validation keeps only a part."""
+    """Look for a validation accuracy that has only a part of the training accuracy above chance."""
     known = learning(run)
     train, validation, chance = known.accuracy, known.validation_accuracy, known.chance
-    _, looks = values_of(run.curves.get(VAL_ACCURACY))
-    if train is None or validation is None or chance is None or len(looks) < limits["few_looks"]:
+    _, evaluations = values_of(run.curves.get(VAL_ACCURACY))
+    if train is None or validation is None or chance is None or len(evaluations) < limits["few_looks"]:
         return
     above = train - chance
-    # As many samples as a small validation set has: what luck could hide is given to the network.
+    # Two standard errors of a small validation set are credited to the network.
     kept = validation - chance + 2 * math.sqrt(chance * (1 - chance) / FEW_SAMPLES)
     if train - validation < limits["wide_gap"] or above <= 0 or kept >= limits["carries_over"] * above:
         return
@@ -56,15 +56,15 @@ def _little_carries_over(run: Run, limits: Limits) -> Iterator[Evidence]:
         last_step=int(run.curves.get(VAL_ACCURACY).steps[-1]),
         severity=Severity.WARNING,
         numbers={"train_accuracy": train, "validation_accuracy": validation, "chance": chance, "carried_over": share},
-        message=f"Training accuracy ended at {100 * train:.3g} % and validation accuracy at {100 * validation:.3g} % "
-        f"(most frequent class: {100 * chance:.3g} %): {100 * share:.2g} % of what was learned above that holds on "
-        "validation data.",
+        message=f"The final accuracy is {100 * train:.3g} % in training and {100 * validation:.3g} % in validation "
+        f"(most frequent class: {100 * chance:.3g} %): {100 * share:.2g} % of the accuracy above chance "
+        "generalizes.",
         recommendation="Regularize (weight decay, dropout, augmentation), use a smaller network or more data.",
     )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for a wide gap of accuracies, else for a validation loss that rose while the training loss fell on."""
+    """Look for a wide accuracy gap, else for a validation loss that rose while the training loss decreased."""
     if adversarial(run):
         return
     wide = list(_little_carries_over(run, limits))
@@ -72,12 +72,12 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
 
 
 def _rising(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the last validation losses with the lowest, beyond their noise, while the training loss fell on."""
+    """Compare the last validation losses with the lowest while the training loss decreased."""
     steps, values = values_of(run.curves.get(VAL_LOSS))
     train_steps, train = values_of(run.curves.get(TRAIN_LOSS))
     if len(values) < limits["looks"] or len(train) < 10:
         return
-    # Medians of three steady a single lucky or unlucky look.
+    # Medians of three are robust to a single outlier.
     smooth = np.asarray([np.median(values[max(0, i - 1) : i + 2]) for i in range(len(values))])
     best, lowest, end = int(np.argmin(smooth)), float(smooth.min()), float(smooth[-3:].mean())
     if lowest <= 0:
@@ -86,17 +86,17 @@ def _rising(run: Run, limits: Limits) -> Iterator[Evidence]:
     beyond_noise = end - lowest > 3 * noise_of(values)
     at = float(steps[best])
     then = train[(train_steps <= at)][-max(1, len(train) // 10) :]
-    fell_on = bool(len(then)) and last_mean(train) < float(then.mean())
-    if rise < limits["mild"] or not beyond_noise or not fell_on:
+    still_decreasing = bool(len(then)) and last_mean(train) < float(then.mean())
+    if rise < limits["mild"] or not beyond_noise or not still_decreasing:
         return
     accuracy = _accuracy_gap(run)
     worse = accuracy is None or accuracy[1] > limits["accuracy_fall"] or accuracy[0] > limits["accuracy_gap"]
     known = learning(run)
-    # Without an accuracy, a loss above that of a constant prediction says that nothing of what was learned holds.
+    # Without an accuracy, a loss above that of a constant prediction means that nothing generalizes.
     nothing_left = accuracy is None and known.validation_loss is not None and known.validation_loss < 0
     long_rise = rise >= limits["rise"] and worse
     grave = (long_rise or nothing_left) and not _stopped_in_time(run, at, float(steps[-1]))
-    # What is said is of the curve itself, not of its medians.
+    # The message shows values of the curve itself, not of its medians.
     lowest, end = float(values.min()), float(values[-3:].mean())
     best_step = int(steps[int(np.argmin(values))])
     numbers: dict[str, float | int | str | bool] = {
@@ -112,11 +112,11 @@ def _rising(run: Run, limits: Limits) -> Iterator[Evidence]:
         last_step=int(steps[-1]),
         severity=Severity.WARNING if grave else Severity.INFO,
         numbers=numbers,
-        message=f"The validation loss was lowest at step {best_step} ({lowest:.4g}) and is {end:.4g} at the end "
-        f"(mean of the last three), while the training loss fell to {last_mean(train):.4g} (mean of the last tenth): "
-        "what was learned since then holds for the training set only.",
-        recommendation=f"Keep the state of step {best_step}; then try weight decay, dropout, augmentation or more "
-        "data.",
+        message=f"The validation loss was lowest at step {best_step} ({lowest:.4g}) and ended at {end:.4g} (mean "
+        f"of the last three), while the training loss decreased to {last_mean(train):.4g} (mean of the last "
+        "tenth): since then the network memorizes the training set.",
+        recommendation=f"Keep the weights of step {best_step}; then try weight decay, dropout, augmentation or "
+        "more data.",
     )
 
 
@@ -127,24 +127,24 @@ RULE = Rule(
     name="overfitting",
     severity=Severity.WARNING,
     what="The gap between training and validation grows.",
-    why="What is learned after the best point helps on the training set only.",
-    recommendation="Stop at the lowest validation loss; regularize more.",
+    why="Training beyond the best point memorizes the training set and does not generalize.",
+    recommendation="Stop at the lowest validation loss; increase the regularization.",
     find=find,
     needs=("curves",),
     limits={
-        "looks": Limit(5, "fewer looks at validation show no trend"),
-        "mild": Limit(0.1, "a tenth above its lowest is worth a remark"),
-        "rise": Limit(0.5, "half above its lowest is an alarm"),
-        "accuracy_fall": Limit(0.02, "two points of validation accuracy lost since the best"),
-        "accuracy_gap": Limit(0.15, "AutoTrainer takes 0.1; a gap of 0.15 is seen by every reader"),
-        "few_looks": Limit(3, "one or two evaluations may be of a network that had just begun"),
-        "wide_gap": Limit(0.3, "twice the gap that is seen by every reader"),
-        "carries_over": Limit(0.5, "less than half of the accuracy above chance holds on other data"),
+        "looks": Limit(5, "fewer evaluations show no trend"),
+        "mild": Limit(0.1, "10 % above the lowest validation loss: a note"),
+        "rise": Limit(0.5, "50 % above the lowest validation loss: a problem"),
+        "accuracy_fall": Limit(0.02, "validation accuracy two points below its best"),
+        "accuracy_gap": Limit(0.15, "AutoTrainer uses 0.1; 0.15 is clearly visible in a plot"),
+        "few_looks": Limit(3, "the first evaluations may be of a barely trained network"),
+        "wide_gap": Limit(0.3, "twice the gap that is clearly visible"),
+        "carries_over": Limit(0.5, "less than half of the accuracy above chance generalizes"),
     },
     fixes=(
         Fix(
             action="stop_earlier",
-            say="Stop when validation has not improved for several looks.",
+            say="Stop when validation has not improved for several evaluations.",
             code="babysit.fit(model, splits)  # stops early and keeps the best state",
         ),
         Fix(
@@ -157,7 +157,7 @@ RULE = Rule(
     ),
     false_positives=(
         "A rising loss with steady accuracy is overconfidence, not overfitting: INFO.",
-        "Runs that keep their best state: INFO, unless less than half of what was learned holds on validation data.",
+        "Runs that keep their best weights: INFO, unless less than half of the accuracy above chance generalizes.",
     ),
     sources=("CS231n lecture 6: a big gap between training and validation accuracy is overfitting.",),
     fires_on=(

@@ -1,4 +1,4 @@
-"""F910: far more layers, or far fewer units, than the task can use."""
+"""F910: far more layers, or far fewer units, than the task needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for a hidden layer of one or two units before a wider place, and for deep plain stacks; both with harm."""
+    """Look for a bottleneck of one or two units, and for deep networks without normalization, both with harm."""
     if adversarial(run):
         return
     dense = [layer for layer in hidden_layers(run) if layer.kind == "Linear" and layer.weight_shape[0] > 0]
@@ -31,7 +31,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             if layer.weight_shape[0] == 1 or needed > layer.weight_shape[0]
             else Severity.INFO,
             numbers={"units": layer.weight_shape[0], "fan_in": layer.fan_in, "outputs": needed},
-            message=f"All that the network knows passes through the {layer.weight_shape[0]} unit(s) of {layer.name}.",
+            message=f"{layer.name} is a bottleneck: all information passes through its {layer.weight_shape[0]} "
+            "unit(s).",
             recommendation="Give every hidden layer at least 16 units.",
         )
         return
@@ -45,8 +46,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             layers=tuple(layer.name for layer in plain),
             severity=Severity.INFO,
             numbers={"layers": len(plain)},
-            message=f"{len(plain)} weight layers in a row without normalization; a few would do for a start.",
-            recommendation="Begin with two or three hidden layers and add more while it helps.",
+            message=f"{len(plain)} weight layers without normalization; begin with fewer.",
+            recommendation="Begin with two or three hidden layers and add more while results improve.",
         )
 
 
@@ -54,19 +55,20 @@ RULE = Rule(
     code="F910",
     name="redundant-depth",
     severity=Severity.WARNING,
-    what="Layers or width far beyond or below what the task can use.",
-    why="A bottleneck of one unit passes one number on; a deep plain stack is hard to train.",
+    what="Depth or width far above or below what the task needs.",
+    why="A bottleneck of one unit passes a single number; a deep network without normalization or skips is hard "
+    "to train.",
     recommendation="Begin with two or three hidden layers of 16 to 128 units.",
     find=find,
     needs=("model_summary", "curves"),
     limits={
-        "narrow": Limit(2, "one or two units before a layer that gets more"),
-        "deep": Limit(8, "plain networks beyond eight layers need normalization or skips (He et al. 2016)"),
+        "narrow": Limit(2, "one or two units that get more inputs"),
+        "deep": Limit(8, "networks of more than eight layers need normalization or skip connections (He et al. 2016)"),
     },
     causes=(*NOT_LEARNING, "N805"),
     fixes=(Fix(action="scale_width", value=16.0, say="Widen the narrow layer.", code="nn.Linear(inputs, 64)"),),
-    false_positives=("Autoencoders with a tiny code, while they learn.",),
-    sources=("He et al. 2016 (arXiv 1512.03385): plain deep networks degrade.",),
+    false_positives=("Autoencoders with a tiny code: not reported if the training learns.",),
+    sources=("He et al. 2016 (arXiv 1512.03385): deep networks without skip connections degrade.",),
     fires_on=(lambda: example_run(layers=dense_layers((20, 1, 10)), loss=flat(2.2)),),
     silent_on=(
         healthy,

@@ -15,7 +15,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares end and start of the loss; for losses whose floor is unknown it is a remark only."""
+    """Compare the end of the loss with its start; a note only if the lower bound of the loss is unknown."""
     level, objective = levels(run), main_objective(run)
     if level is None or level.broken_at is not None or level.looks < limits["steps"] or not is_underperforming(run):
         return
@@ -23,18 +23,18 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     fall = (level.start - level.end) / max(abs(level.start), 1e-12)
     if fall > limits["fall"] or unfinished(run) or (falling(run) and fall > limits["fall"] / 2):
         return
-    said = f"fell by only {100 * fall:.2g} %, and no longer falls" if falling(run) else "does not fall"
+    trend_text = f"decreased by only {100 * fall:.2g} % and has levelled off" if falling(run) else "does not decrease"
     bounded = objective is not None and objective.loss in BOUNDED_LOSSES and explained_share(run) is not None
-    floor = bounded or (
+    bounded_below = bounded or (
         objective is not None and not objective.composite and len(values) > 0 and float(values.min()) >= 0
     )
     yield Evidence(
         first_step=0,
         last_step=level.steps,
-        severity=Severity.WARNING if floor and not moving_target(run) else Severity.INFO,
+        severity=Severity.WARNING if bounded_below and not moving_target(run) else Severity.INFO,
         confidence=0.7 if bounded else 0.5,
         numbers={"start_loss": level.start, "end_loss": level.end, "steps": level.steps, "noise": level.noise},
-        message=f"After {level.steps} steps the loss went from {level.begun} to {level.ended}: it {said}.",
+        message=f"In {level.steps} steps the loss went from {level.begun} to {level.ended}: it {trend_text}.",
     )
 
 
@@ -43,16 +43,24 @@ RULE = Rule(
     name="stalled-loss",
     severity=Severity.WARNING,
     what="The loss does not decrease.",
-    why="Nothing is being learned; waiting longer will not change that.",
-    recommendation="Try to overfit 20 samples: if that fails the wiring is broken, else try other learning rates.",
+    why="Nothing is learned, and training longer will not change that.",
+    recommendation="Try to overfit 20 samples: if that fails, there is a bug in model, loss or loop; else try "
+    "other learning rates.",
     find=find,
     needs=("curves",),
-    limits={"fall": Limit(0.03, "less than 3 % of the first loss"), "steps": Limit(30, "fewer steps say little")},
+    limits={"fall": Limit(0.03, "less than 3 % of the initial loss"), "steps": Limit(30, "too few steps to conclude")},
     fixes=(
         Fix(action="overfit_tiny", say="Try to overfit 20 samples."),
-        Fix(action="lr_range", say="Find a learning rate that makes the loss fall.", code="babysit.check(model, data)"),
+        Fix(
+            action="lr_range",
+            say="Find a learning rate at which the loss decreases.",
+            code="babysit.check(model, data)",
+        ),
     ),
-    false_positives=("Adversarial and reinforcement losses need not fall.", "Runs that start from a trained state."),
+    false_positives=(
+        "Adversarial and reinforcement learning losses need not decrease.",
+        "Runs that start from trained weights.",
+    ),
     sources=("CS231n lecture 6: find a learning rate that makes the loss go down.",),
     fires_on=(lambda: example_run(loss=flat(2.3)),),
     silent_on=(healthy,),

@@ -17,7 +17,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Asks how much of the whole fall came in the last fifth, and whether it beats the noise."""
+    """Check which fraction of the total decrease came in the last fifth, and whether it exceeds the noise."""
     level = levels(run)
     if level is None or level.broken_at is not None or level.end < 0 or adversarial(run):
         return
@@ -39,8 +39,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         last_step=level.steps,
         confidence=0.6,
         numbers={"share_of_fall": share, "start_loss": level.start, "end_loss": level.end, "steps": level.steps},
-        message=f"Still improving: {100 * share:.0f} % of the fall of the smoothed loss came in the last fifth of "
-        f"{level.steps} steps (from {level.begun} to {level.ended}).",
+        message=f"Still improving: the last 20 % of {level.steps} steps account for {100 * share:.0f} % of the "
+        f"total decrease of the smoothed loss (from {level.begun} to {level.ended}).",
     )
 
 
@@ -49,21 +49,21 @@ RULE = Rule(
     name="stopped-early",
     severity=Severity.INFO,
     what="The loss was still clearly improving at the end.",
-    why="The network had not reached what it can: a remark, never an alarm.",
+    why="Longer training would likely give better results: a note, never a problem.",
     recommendation="Train for several times as many steps, or raise the learning rate.",
     find=find,
     needs=("curves",),
     limits={
-        "steps": Limit(200, "a shorter run is mostly a trial of the code; its loss is still falling by nature"),
-        "fall": Limit(0.03, "less than 3 % of the first loss is stalled-loss's to report"),
-        "share": Limit(0.06, "a straight line gives 0.2, a settled curve below 0.05"),
-        "behind": Limit(0.5, "less than half of the prior loss removed, by the loss itself"),
+        "steps": Limit(200, "shorter runs are mostly tests of the code, and their loss is naturally still decreasing"),
+        "fall": Limit(0.03, "below 3 % of the initial loss, stalled-loss applies"),
+        "share": Limit(0.06, "a straight line gives 0.2, a converged curve below 0.05"),
+        "behind": Limit(0.5, "less than half of the baseline loss removed, by the loss itself"),
         "chance": Limit(0.05, "Mann-Kendall on the last two fifths"),
     },
     causes=("F902", "F905", "O210"),
     fixes=(Fix(action="more_epochs", value=3.0, say="Train three times as long."),),
-    false_positives=("Losses that fall slowly for ever (language models).",),
-    sources=("CS231n lecture 6: a loss that falls in a straight line asks for a higher learning rate or more time.",),
+    false_positives=("Losses that keep decreasing slowly (language models).",),
+    sources=("CS231n lecture 6: a loss that decreases linearly suggests a higher learning rate or longer training.",),
     fires_on=(lambda: example_run(loss=np.linspace(2.3, 2.0, 400)),),
     silent_on=(healthy, lambda: example_run(loss=np.linspace(2.3, 2.25, 400))),
 )

@@ -1,4 +1,4 @@
-"""F907: accuracy rises while the loss hardly moves."""
+"""F907: the accuracy rises while the loss hardly changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the gain in accuracy with the fall of the loss."""
+    """Compare the gain in accuracy with the decrease of the loss."""
     level = levels(run)
     if level is None or level.broken_at is not None:
         return
@@ -30,8 +30,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         if gain > limits["gain"] and 0 <= fall < limits["fall"]:
             yield Evidence(
                 numbers={"accuracy_gain": gain, "start_loss": level.start, "end_loss": level.end},
-                message=f"Accuracy rose by {100 * gain:.0f} points while the loss only went from {level.begun} to "
-                f"{level.ended}: the probabilities are still spread out, but they lean the right way.",
+                message=f"The accuracy rose by {100 * gain:.0f} points while the loss only went from {level.begun} "
+                f"to {level.ended}: the predicted probabilities are still nearly uniform, but the correct class "
+                "often ranks first.",
             )
             return
 
@@ -40,17 +41,17 @@ RULE = Rule(
     code="F907",
     name="underconfident-predictions",
     severity=Severity.INFO,
-    what="Accuracy rises while the loss hardly moves.",
-    why="The right class is ahead by a hair: steps are short, and probabilities stay near even.",
-    recommendation="Raise the learning rate; the direction is right.",
+    what="The accuracy rises while the loss hardly changes.",
+    why="The updates are small, so the predicted probabilities stay nearly uniform.",
+    recommendation="Raise the learning rate.",
     find=find,
     needs=("curves",),
     limits={
-        "gain": Limit(0.08, "eight points; the lecture's example gains ten"),
-        "fall": Limit(0.05, "the lecture's loss goes from 2.303 to 2.302"),
+        "gain": Limit(0.08, "eight points; the example of CS231n lecture 6 gains ten"),
+        "fall": Limit(0.05, "the loss of the CS231n example goes from 2.303 to 2.302"),
     },
     fixes=(Fix(action="scale_lr", value=10.0, say="Multiply the learning rate by 10."),),
-    false_positives=("Losses with a high floor (label smoothing, double softmax).",),
+    false_positives=("Losses with a high lower bound (label smoothing, double softmax).",),
     sources=("CS231n lecture 6: learning rate 1e-6, loss 2.303 -> 2.302, accuracy 20 %.",),
     fires_on=(
         lambda: example_run(

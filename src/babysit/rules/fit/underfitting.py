@@ -1,4 +1,4 @@
-"""F902: training and validation are both poor, and nothing moves any more."""
+"""F902: training and validation are both poor, and the loss has levelled off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Fires on a low skill, a curve that has levelled off, and no gap to validation."""
+    """Look for a loss that levelled off far above what is achievable, with no gap to validation."""
     level, known = levels(run), explained_share(run)
     if (
         level is None
@@ -34,8 +34,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         last_step=level.steps,
         numbers={"skill": known, "end_loss": level.end, "steps": level.steps},
-        message=f"The loss levelled off at {level.ended}: only {100 * known:.0f} % of what a constant answer "
-        "loses was removed, with no gap to validation. More of the same will not help.",
+        message=f"The loss levelled off at {level.ended}: {100 * known:.0f} % below that of a constant prediction, "
+        "with no gap to validation. Longer training will not help.",
         confidence=0.5,
     )
 
@@ -45,25 +45,25 @@ RULE = Rule(
     name="underfitting",
     severity=Severity.INFO,
     what="Training and validation are both poor, with no gap between them.",
-    why="The network cannot (or is not allowed to) fit even what it sees.",
-    recommendation="Try more units or layers, less regularization, better features; first check that 20 "
-    "samples can be overfitted.",
+    why="The network cannot fit even the training set: its capacity is too low or its regularization too strong.",
+    recommendation="Try more units or layers, less regularization, or better features; first check that the "
+    "network can overfit 20 samples.",
     find=find,
     fallback=True,
     needs=("model_summary", "curves"),
     limits={
-        "skill": Limit(0.25, "a quarter of the prior loss; noisy tasks reach more when anything is learned"),
-        "some": Limit(0.05, "less is not underfitting but learning nothing (constant-prediction, stalled-loss)"),
-        "still": Limit(0.1, "half of what a straight line would bring in the last fifth"),
-        "gap": Limit(0.2, "a fifth more loss on validation"),
-        "steps": Limit(50, "fewer steps say only that nobody waited"),
+        "skill": Limit(0.25, "a quarter of the baseline loss; noisy tasks reach more if anything is learned"),
+        "some": Limit(0.05, "less is no learning at all (constant-prediction, stalled-loss)"),
+        "still": Limit(0.1, "half of the share of a straight line"),
+        "gap": Limit(0.2, "20 % more loss on validation"),
+        "steps": Limit(50, "too few steps to level off"),
     },
     fixes=(
         Fix(action="scale_width", value=2.0, say="Double the width."),
         Fix(action="set_weight_decay", value=0.0, say="Train without regularization first."),
     ),
-    false_positives=("Targets that are mostly noise look the same, so this is a remark and never an alarm.",),
-    sources=("CS231n lecture 6: no gap may mean room for more capacity.",),
+    false_positives=("Targets that are mostly noise have the same symptoms, so this is a note and never a problem.",),
+    sources=("CS231n lecture 6: no gap suggests more capacity.",),
     fires_on=(lambda: example_run(loss=falling(2.4, 2.0)),),
     silent_on=(healthy,),
 )

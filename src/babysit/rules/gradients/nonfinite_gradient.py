@@ -13,40 +13,41 @@ from babysit.rules.examples import diverging, example_run, healthy
 from babysit.rules.onset import first_nonfinite
 from babysit.rules.rule import Limits, Rule
 
-# What each stage says, and what to do about it.
-SAID: Final = {
+# Message and recommendation by the kind of value that was non-finite first.
+TEXTS: Final = {
     "weights": (
-        "the weights of {layers} were already lost when step {step} began{since}",
-        "Go back to the last good state, and look at the steps before: lower the learning rate, or clip gradients.",
+        "the weights of {layers} were non-finite before step {step}{since}",
+        "Restore the last good checkpoint and check the steps before: lower the learning rate, or clip gradients.",
     ),
     "outputs": (
-        "at step {step} the weights were finite and the outputs of {layers} were not{since}",
-        "Look at what is fed (NaN, huge values) and at divisions, logarithms and exponentials inside the network.",
+        "at step {step} the outputs of {layers} were non-finite, while the weights were finite{since}",
+        "Check the inputs (NaN, huge values), and divisions, logarithms and exponentials inside the network.",
     ),
     "loss": (
-        "at step {step} the loss was NaN or infinite while weights and sampled outputs were finite{since}",
-        "Guard the loss: no logarithm of 0 or of negative numbers, no division by 0, no root of 0.",
+        "at step {step} the loss was non-finite, while weights and sampled outputs were finite{since}",
+        "Guard the loss against logarithms of 0 or negative numbers, divisions by 0, and roots of 0.",
     ),
     "gradient": (
-        "at step {step} the loss was finite and the gradient of {layers} was not{since}",
-        "Guard what has no finite slope (root, norm or power at 0); in half precision use a GradScaler or bfloat16.",
+        "at step {step} the gradient of {layers} was non-finite, while the loss was finite{since}",
+        "Guard functions with an infinite slope (root, norm or power at 0); in half precision use a GradScaler or "
+        "bfloat16.",
     ),
 }
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Names the first value that was not finite, in the order of a step; a broken update is the optimizer's."""
+    """Report the first non-finite value of a run; updates are left to the rules of the optimizer."""
     onset = first_nonfinite(run)
-    if onset is None or onset.what not in SAID:
+    if onset is None or onset.what not in TEXTS:
         return
-    words, recommendation = SAID[onset.what]
-    since = f" (all was finite at sampled step {onset.finite_until})" if onset.finite_until is not None else ""
-    said = words.format(layers=", ".join(onset.layers[:3]), step=onset.step, since=since)
+    template, recommendation = TEXTS[onset.what]
+    since = f" (all values were finite at sampled step {onset.finite_until})" if onset.finite_until is not None else ""
+    problem = template.format(layers=", ".join(onset.layers[:3]), step=onset.step, since=since)
     yield Evidence(
         layers=onset.layers,
         first_step=onset.step,
         numbers={"first": onset.what, "layers": len(onset.layers)},
-        message=f"The first value that was not finite: {said}.",
+        message=f"First non-finite value: {problem}.",
         recommendation=recommendation,
     )
 
@@ -56,10 +57,10 @@ RULE = Rule(
     name="nonfinite-gradient",
     early=True,
     severity=Severity.ERROR,
-    what="NaN or infinite values in weights, outputs, loss or gradients, where they came from first.",
-    why="One NaN reaches every weight with the next step and never leaves.",
-    recommendation="Go back to the last good state; divide the learning rate by 10; guard log and division against "
-    "zero.",
+    what="NaN or infinite values in weights, outputs, loss or gradients, reported where they occur first.",
+    why="One NaN spreads to every weight with the next update, permanently.",
+    recommendation="Restore the last good checkpoint; divide the learning rate by 10; guard logarithms and "
+    "divisions against zero.",
     find=find,
     needs=("curves", "layer_metrics"),
     causes=("F906",),
@@ -69,9 +70,9 @@ RULE = Rule(
     ),
     false_positives=(
         "Skipped steps of a loss scaler are not reported while the loss stays finite.",
-        "Weights that only the optimizer's own step made NaN: see unsuitable-optimizer and lr-too-high.",
+        "Weights made NaN by the optimizer step: see unsuitable-optimizer and lr-too-high.",
     ),
-    sources=("CS231n lecture 6: a cost of NaN almost always means too high a learning rate.",),
+    sources=("CS231n lecture 6: a loss of NaN almost always means too high a learning rate.",),
     fires_on=(
         lambda: example_run(
             loss=diverging(2.3), layer_metrics={"nonfinite_stage": np.r_[np.zeros(24), np.full(15, 3.0)][:, None]}

@@ -1,4 +1,4 @@
-"""G501: early layers get orders of magnitude less gradient than late ones."""
+"""G501: early layers have far smaller gradients than late ones."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def _fades(gradients: np.ndarray, faint: float) -> bool:
-    """Whether all early layers have little gradient: that of one alone has another reason, such as even attention."""
+    """Check whether all early layers have small gradients: one alone has another cause, such as uniform attention."""
     early_layers = gradients[: max(1, len(gradients) // 3)]
     return bool(early_layers.max() < faint * gradients[-1])
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the gradient of the first weight layer with that of the last, at the beginning and over the run."""
+    """Compare the gradient of the first weight layer with that of the last, at the start and over the run."""
     layers = weight_layers(run, trainable=True)
     begin, middle = select(layers, first_window(run, "gradient_rms")), select(layers, overall(run, "gradient_rms"))
-    # Exactly zero is another issue: dead, detached or unused layers.
+    # Exactly zero has other causes: dead, detached or unused layers.
     values = np.asarray([value for name, value in begin.items() if value > 0 and middle.get(name, 0.0) > 0])
     names = [name for name, value in begin.items() if value > 0 and middle.get(name, 0.0) > 0]
     if len(names) < limits["depth"] or adversarial(run) or not is_underperforming(run):
         return
     ratio_early = float(values[0] / values[-1])
-    ratio_whole = middle[names[0]] / middle[names[-1]]
-    if max(ratio_early, ratio_whole) > limits["ratio"] or not _fades(values, limits["ratio"] ** 0.5):
+    ratio_total = middle[names[0]] / middle[names[-1]]
+    if max(ratio_early, ratio_total) > limits["ratio"] or not _fades(values, limits["ratio"] ** 0.5):
         return
     level, (_, losses) = levels(run), values_of(run.curves.get(TRAIN_LOSS))
     if level is None or level.steps < limits["steps"] or is_improving(losses, limits["chance"]):
@@ -46,9 +46,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         layers=faint,
         first_step=int(run.layer_metrics.steps[0]),
         last_step=int(run.layer_metrics.steps[-1]),
-        numbers={"first_to_last": ratio_early, "whole_run": float(ratio_whole), "factor_per_layer": each},
-        message=f"The gradient of {names[0]} is {ratio_early:.1e} times that of {names[-1]} (x{each:.2f} a layer): the "
-        "early layers hardly learn.",
+        numbers={"first_to_last": ratio_early, "whole_run": float(ratio_total), "factor_per_layer": each},
+        message=f"The gradient of {names[0]} is {ratio_early:.1e} times that of {names[-1]} (a factor of "
+        f"{each:.2f} per layer): the early layers hardly learn.",
     )
 
 
@@ -56,24 +56,26 @@ RULE = Rule(
     code="G501",
     name="vanishing-gradient",
     severity=Severity.WARNING,
-    what="Early layers get orders of magnitude less gradient than late ones.",
-    why="Layers without gradient keep their random weights, and the late ones work on what these let through.",
+    what="Early layers have gradients orders of magnitude smaller than late ones.",
+    why="Layers with a vanishing gradient keep their random weights, and later layers depend on their output.",
     recommendation="Use ReLU with He initialization, add batch normalization or skip connections, or fewer layers.",
     find=find,
     needs=("model_summary", "curves", "layer_metrics"),
     limits={
-        "ratio": Limit(1e-3, "AutoTrainer (ICSE 2021) takes 1e-3 between first and last layer"),
-        "chance": Limit(0.01, "Mann-Kendall: a loss that falls shows that the gradient is enough"),
-        "steps": Limit(50, "at the start attention is even and its queries and keys have little gradient"),
-        "depth": Limit(3, "two layers have nothing between them to vanish in"),
+        "ratio": Limit(1e-3, "AutoTrainer (ICSE 2021) uses 1e-3 between first and last layer"),
+        "chance": Limit(0.01, "Mann-Kendall: a decreasing loss shows that the gradient suffices"),
+        "steps": Limit(50, "at the start attention is uniform and its queries and keys have small gradients"),
+        "depth": Limit(3, "fewer layers cannot attenuate the gradient that much"),
     },
     causes=(*NOT_LEARNING, "N805", "U602", "U603"),
     fixes=(
         Fix(action="replace_activation", value="relu", say="Use ReLU in hidden layers.", code="nn.ReLU()"),
         Fix(action="insert_batch_norm", say="Normalize before the activations.", code="nn.BatchNorm1d(width)"),
-        Fix(action="initialize", value="auto", say="Initialize by the activation that follows."),
+        Fix(action="initialize", value="auto", say="Initialize each layer for its activation."),
     ),
-    false_positives=("Adam scales each layer by itself, so small gradients may do: nothing is said while it learns.",),
+    false_positives=(
+        "Adam scales each layer separately, so small gradients may suffice: not reported if the training learns.",
+    ),
     sources=("AutoTrainer, ICSE 2021.", "Glorot & Bengio 2010."),
     fires_on=(
         lambda: example_run(

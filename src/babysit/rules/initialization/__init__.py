@@ -1,6 +1,6 @@
-"""Issues of the first weights (I3).
+"""Problems of initialization (I3).
 
-Purpose: one file a issue of this family
-May import: records and the readings of this room
+Purpose: one file per rule of this family
+May import: records, analysis
 Start at: any file; each holds one RULE
 """

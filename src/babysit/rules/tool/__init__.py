@@ -1,6 +1,6 @@
-"""What babysit itself could not do (T0).
+"""Limitations of the monitoring itself (T0).
 
-Purpose: one file a issue of this family
-May import: records and the readings of this room
+Purpose: one file per rule of this family
+May import: records, analysis
 Start at: any file; each holds one RULE
 """

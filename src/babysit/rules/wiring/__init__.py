@@ -1,6 +1,6 @@
-"""Issues of the loop and of what is joined to what (W7).
+"""Problems of the loop and of what is joined to what (W7).
 
-Purpose: one file a issue of this family
-May import: records and the readings of this room
+Purpose: one file per rule of this family
+May import: records, analysis
 Start at: any file; each holds one RULE
 """
