@@ -33,7 +33,7 @@ from babysit.rules.examples import (
     profile,
     regression,
 )
-from babysit.rules.objective.broadcast_loss import stretched_shape
+from babysit.rules.objective.broadcast_loss import broadcast_shape
 
 
 def codes(run: Run) -> list[str]:
@@ -198,12 +198,12 @@ def test_missing_measurements_are_skipped_and_not_taken_for_numbers() -> None:
 
 
 @given(st.lists(st.integers(1, 5), max_size=4), st.lists(st.integers(1, 5), max_size=4))
-def test_stretched_shapes_are_those_of_numpy(one: list[int], other: list[int]) -> None:
+def test_broadcast_shapes_are_those_of_numpy(one: list[int], other: list[int]) -> None:
     try:
         wanted = np.broadcast_shapes(tuple(one), tuple(other))
     except ValueError:
         wanted = ()
-    assert stretched_shape(tuple(one), tuple(other)) == wanted
+    assert broadcast_shape(tuple(one), tuple(other)) == wanted
 
 
 def test_a_random_batch_of_two_even_classes_has_its_known_majority() -> None:

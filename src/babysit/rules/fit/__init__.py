@@ -1,4 +1,4 @@
-"""Issues that show in the curves (F9).
+"""Problems of fit, as seen in loss and accuracy curves (F9).
 
 Purpose: one file per rule of this family
 May import: records, analysis

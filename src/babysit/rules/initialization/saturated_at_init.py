@@ -1,4 +1,4 @@
-"""I304: squashing units are saturated before training."""
+"""I304: sigmoid or tanh units are saturated before training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the share of flat values of hidden sigmoid and tanh layers at the first sample."""
+    """Check the fraction of saturated values of hidden sigmoid and tanh layers at initialization."""
     layers = [layer for layer in hidden_layers(run) if layer.activation in SQUASHING]
     shares = {name: share for name, share in select(layers, first(run, "saturated")).items() if share > limits["share"]}
     if shares:
@@ -25,8 +25,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=int(run.layer_metrics.steps[0]),
             severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             numbers={"saturated": share, "layers": len(shares)},
-            message=f"Before training, {100 * share:.0f} % of the values of {name} already lie in the flat part of its "
-            "activation, where the gradient is below 1 % of its best.",
+            message=f"Before training, {100 * share:.0f} % of the values of {name} are saturated: the slope of the "
+            "activation is below 1 % of its maximum there.",
         )
 
 
@@ -40,18 +40,18 @@ RULE = Rule(
     recommendation="Standardize the inputs and use Xavier initialization.",
     find=find,
     needs=("model_summary", "layer_metrics"),
-    limits={"share": Limit(0.5, "half of the values; a standardized input under Xavier gives below 5 %")},
+    limits={"share": Limit(0.5, "half of the values; standardized inputs with Xavier initialization give below 5 %")},
     causes=(*NOT_LEARNING, "A402", "A403", "G501", "U602"),
     fixes=(
         Fix(
             action="standardize_input",
-            say="Give the inputs mean 0 and deviation 1.",
+            say="Standardize the inputs to mean 0 and standard deviation 1.",
             code="x = (x - x_train.mean(0)) / x_train.std(0)",
         ),
         Fix(action="initialize", value="xavier", say="Use Xavier initialization."),
     ),
-    false_positives=("Networks meant to be binary.",),
-    sources=("CS231n lecture 6: with large weights almost all tanh units sit at -1 or 1.",),
+    false_positives=("Intentionally binary networks.",),
+    sources=("CS231n lecture 6: with large weights almost all tanh units are at -1 or 1.",),
     fires_on=(
         lambda: example_run(
             layers=dense_layers((20, 64, 64, 10), activation="tanh"), loss=flat(2.3), layer_metrics={"saturated": 0.9}

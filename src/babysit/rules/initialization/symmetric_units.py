@@ -1,4 +1,4 @@
-"""I301: units of a layer are copies of each other."""
+"""I301: the units of a layer are identical."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for hidden layers whose units start equal and are still equal at the last sample."""
+    """Look for hidden layers whose units are identical at the first and at the last sampled step."""
     unused = set(model_summary_of(run).unreached) | set(model_summary_of(run).unoptimized)
     layers = [
         layer
@@ -25,7 +25,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     ]
     start, end = select(layers, first(run, "unit_similarity")), select(layers, last_window(run, "unit_similarity"))
     steps = np.asarray(run.layer_metrics.steps)
-    # One step parts what only started equal, as the zero matrix of a low-rank adapter or of a last layer does.
+    # Units that only start equal (low-rank adapters, zero-initialized last layers) differ after one step.
     if len(steps) < 2 or steps[-1] - steps[0] < limits["steps"]:
         return
     same = [name for name in start if start[name] >= limits["share"] and end.get(name, 0.0) >= limits["share"]]
@@ -37,7 +37,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             last_step=int(steps[-1]),
             numbers={"layers": len(same), "equal_share": share, "steps": int(steps[-1])},
             message=f"In {len(same)} of {len(layers)} hidden layers at least {100 * share:.0f} % of the units are "
-            f"exact copies of another, still after {int(steps[-1])} steps: each layer acts like a single unit.",
+            f"identical to another after {int(steps[-1])} steps: identical units compute the same function.",
         )
 
 
@@ -47,24 +47,24 @@ RULE = Rule(
     early=True,
     severity=Severity.ERROR,
     what="Zero or constant initialization: the units of a layer are identical and stay so.",
-    why="Equal weights get equal gradients, so the units never part and the width of the layer is wasted.",
+    why="Identical units get identical gradients, so they stay identical and the width of the layer is wasted.",
     recommendation="Initialize weights at random (He for ReLU, Xavier for tanh); zeros only for biases.",
     find=find,
     needs=("model_summary", "layer_metrics"),
     limits={
-        "share": Limit(0.5, "half of the units; random weights never coincide, and a few pruned ones may"),
-        "steps": Limit(5, "units that only start equal part after a step or two"),
+        "share": Limit(0.5, "half of the units; random weights never coincide, but a few pruned units may"),
+        "steps": Limit(5, "units that only start equal differ after one or two steps"),
     },
     causes=(*NOT_LEARNING, *LOST_UNITS, "A403", "G501", "I302", "I305", "U601", "U602"),
     fixes=(
         Fix(
             action="initialize",
             value="auto",
-            say="Initialize by the activation that follows each layer.",
+            say="Initialize each layer for its activation.",
             code="babysit.nn.initialize.initialize_(model)",
         ),
     ),
-    false_positives=("Low-rank adapters and last layers that start at zero part at once and are not reported.",),
+    false_positives=("Low-rank adapters and zero-initialized last layers differ after one step and are not reported.",),
     sources=("CS231n lecture 6: zero initialization, 'all neurons compute the same'.",),
     fires_on=(lambda: example_run(loss=flat(2.303), layer_metrics={"unit_similarity": 1.0}),),
     silent_on=(healthy, lambda: example_run(layer_metrics={"unit_similarity": np.r_[1.0, np.zeros(38)][:, None]})),

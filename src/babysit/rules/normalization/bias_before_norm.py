@@ -13,7 +13,7 @@ from babysit.rules.rule import Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Lists layers with a bias whose output goes straight into batch norm."""
+    """List layers with a bias whose output goes directly into batch norm."""
     layers = {layer.name: layer for layer in model_summary_of(run).layers}
     feeding = [layers[norm.source] for norm in layers.values() if is_batch_norm(norm) and norm.source in layers]
     biased = [layer for layer in feeding if layer.has_bias and not layer.norm and not layer.activation]
@@ -21,8 +21,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             layers=tuple(layer.name for layer in biased),
             numbers={"layers": len(biased)},
-            message=f"The bias of {', '.join(layer.name for layer in biased[:4])} is subtracted again by the batch "
-            "norm that follows: it does nothing.",
+            message=f"The bias of {', '.join(layer.name for layer in biased[:4])} is removed by the following "
+            "batch norm, so it has no effect.",
         )
 
 
@@ -30,13 +30,13 @@ RULE = Rule(
     code="N801",
     name="bias-before-norm",
     severity=Severity.INFO,
-    what="A bias sits directly before batch norm.",
-    why="Batch norm subtracts the mean, and with it the bias; its own shift does the bias's work.",
-    recommendation="Use bias=False in the layer before.",
+    what="A layer directly before batch norm has a bias.",
+    why="Batch norm subtracts the mean and with it the bias; its own shift replaces the bias.",
+    recommendation="Use bias=False in that layer.",
     find=find,
     needs=("model_summary",),
-    fixes=(Fix(action="remove_bias", say="Drop the bias.", code="nn.Linear(a, b, bias=False)"),),
-    false_positives=("Harmless; only memory and a little time.",),
+    fixes=(Fix(action="remove_bias", say="Remove the bias.", code="nn.Linear(a, b, bias=False)"),),
+    false_positives=("Harmless apart from a little memory and time.",),
     sources=("Ioffe & Szegedy 2015 (arXiv 1502.03167), section 3.2.",),
     fires_on=(
         lambda: example_run(

@@ -1,4 +1,4 @@
-"""N805: a deep plain network suffers for want of normalization."""
+"""N805: a deep network without normalization trains poorly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Counts weight layers in a chain without any normalization, and asks for harm."""
+    """Count consecutive weight layers without normalization; requires poor results."""
     layers = weight_layers(run)
     normalized = any(layer.norm for layer in model_summary_of(run).layers)
     chained = sum(bool(layer.source) for layer in layers) >= len(layers) - 1
@@ -27,8 +27,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             layers=tuple(layer.name for layer in layers),
             numbers={"layers": len(layers)},
-            message=f"{len(layers)} weight layers follow each other without normalization or skips, and "
-            "training is poor.",
+            message=f"{len(layers)} consecutive weight layers have no normalization or skip connections, and the "
+            "training learns poorly.",
             confidence=0.5,
         )
 
@@ -37,14 +37,14 @@ RULE = Rule(
     code="N805",
     name="missing-normalization",
     severity=Severity.INFO,
-    what="A deep plain network without normalization suffers for it.",
-    why="In depth small errors of scale multiply; batch norm resets them at every layer.",
+    what="A deep network without normalization trains poorly.",
+    why="Small errors of scale multiply with depth; batch norm corrects them at every layer.",
     recommendation="Insert batch norm between layer and activation, or add skip connections.",
     find=find,
     needs=("model_summary", "curves"),
-    limits={"depth": Limit(8, "He et al. 2016: plain networks begin to suffer beyond about ten layers")},
+    limits={"depth": Limit(8, "He et al. 2016: networks without skip connections degrade beyond about ten layers")},
     fixes=(Fix(action="insert_batch_norm", say="Normalize between the layers.", code="nn.BatchNorm1d(width)"),),
-    false_positives=("Depth is rarely the only cause: a remark.",),
+    false_positives=("Depth is rarely the only cause: INFO.",),
     sources=("Ioffe & Szegedy 2015.", "CS231n lecture 6."),
     fires_on=(lambda: example_run(layers=dense_layers((32,) * 12), loss=flat(2.3)),),
     silent_on=(healthy,),

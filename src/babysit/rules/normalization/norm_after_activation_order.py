@@ -1,4 +1,4 @@
-"""N802: normalization after the activation undoes what the activation did."""
+"""N802: batch norm after the activation instead of before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from babysit.rules.rule import Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Lists batch norms that follow an activation."""
+    """List batch norms that follow an activation."""
     layers = {layer.name: layer for layer in model_summary_of(run).layers}
     after = [
         norm
@@ -27,8 +27,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             layers=tuple(norm.name for norm in after),
             numbers={"layers": len(after)},
-            message=f"{', '.join(norm.name for norm in after[:4])} come after the activation; before it they also "
-            "decide how many units are on.",
+            message=f"{', '.join(norm.name for norm in after[:4])} follow the activation; placed before it, they "
+            "would also keep its inputs in the unsaturated range.",
         )
 
 
@@ -37,8 +37,9 @@ RULE = Rule(
     name="norm-after-activation-order",
     severity=Severity.INFO,
     what="Batch norm is placed after the activation.",
-    why="Placed before, it keeps units in the useful part of the activation; placed after, it only rescales.",
-    recommendation="Layer, batch norm, activation: in this order. Try both where it matters.",
+    why="Before the activation, batch norm keeps its inputs in the unsaturated range; after it, batch norm only "
+    "rescales.",
+    recommendation="Use the order layer, batch norm, activation; compare both orders if it matters.",
     find=find,
     needs=("model_summary",),
     fixes=(
@@ -48,7 +49,7 @@ RULE = Rule(
             code="nn.Sequential(nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU())",
         ),
     ),
-    false_positives=("Both orders train well; some measure the other one as better.",),
+    false_positives=("Both orders train well, and some measurements favor the other one.",),
     sources=("CS231n lecture 6: insert batch norm before the nonlinearity.",),
     fires_on=(
         lambda: example_run(

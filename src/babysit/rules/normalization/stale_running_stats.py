@@ -1,4 +1,4 @@
-"""N804: training and evaluation disagree because running statistics lag."""
+"""N804: outputs in train and eval mode differ because the running statistics lag."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def _slow(run: Run, norms: list[Layer], limits: Limits) -> Iterator[Evidence]:
-    """A momentum so small that, after all steps, much of the first guess (mean 0, variance 1) is left."""
+    """Look for a momentum so small that the running statistics keep much of their initial values (0 and 1)."""
     momenta = [layer.momentum for layer in norms if layer.momentum is not None]
     steps = run.events.steps
     if not momenta or steps < limits["steps"]:
@@ -34,16 +34,15 @@ def _slow(run: Run, norms: list[Layer], limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.WARNING if apart else Severity.INFO,
             numbers={"momentum": min(momenta), "steps": steps, "left_of_the_start": left},
-            message=f"With a momentum of {min(momenta):g} the running averages still hold {100 * left:.0f} % of where "
-            f"they began after {steps} steps: in eval mode the network sees another scale than in training.",
+            message=f"With a momentum of {min(momenta):g} the running statistics still contain {100 * left:.0f} % "
+            f"of their initial values after {steps} steps: in eval mode the activations have another scale than in "
+            "training.",
             confidence=0.8,
         )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the train/eval experiment; else looks for a validation loss above chance from the first look to the
-    last.
-    """
+    """Check the train/eval experiment, the momentum, and a validation loss that was never better than a constant."""
     experiment = run.experiment("train-eval-agreement")
     if experiment is not None and experiment.outcome is Outcome.FAIL:
         yield Evidence(numbers=dict(experiment.measured), message=experiment.message)
@@ -54,14 +53,15 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     _, validation = values_of(run.curves.get(VAL_LOSS))
     if not norms or prior is None or len(validation) < 3 or len(train) < 10:
         return
-    learned = float(train[-max(5, len(train) // 10) :].mean())
-    # Never once better than a constant, while training is well below: overfitting would begin better than that.
-    if float(validation.min()) > limits["above"] * prior and learned < limits["below"] * prior:
+    final = float(train[-max(5, len(train) // 10) :].mean())
+    # Overfitting would begin with a validation loss better than a constant prediction.
+    if float(validation.min()) > limits["above"] * prior and final < limits["below"] * prior:
         yield Evidence(
             layers=tuple(layer.name for layer in norms),
-            numbers={"train": learned, "lowest_validation": float(np.min(validation)), "prior": prior},
-            message=f"Training reaches a loss of {learned:.3g}, but in eval mode it was never below "
-            f"{validation.min():.3g} (a constant answer: {prior:.3g}): batch norm's running averages do not fit.",
+            numbers={"train": final, "lowest_validation": float(np.min(validation)), "prior": prior},
+            message=f"The training loss reaches {final:.3g}, but the loss in eval mode was never below "
+            f"{validation.min():.3g} (constant prediction: {prior:.3g}): the running statistics of batch norm do "
+            "not match the data.",
             confidence=0.5,
         )
 
@@ -70,29 +70,29 @@ RULE = Rule(
     code="N804",
     name="stale-running-stats",
     severity=Severity.WARNING,
-    what="Train and eval outputs disagree because the running statistics lag.",
-    why="In eval mode batch norm uses averages from training; when they lag, the network sees another scale.",
-    recommendation="Raise batch norm's momentum, train longer, or recompute the statistics before evaluating.",
+    what="Outputs in train and eval mode differ because the running statistics lag.",
+    why="In eval mode batch norm uses running statistics; if they lag, the activations have another scale.",
+    recommendation="Raise the momentum of batch norm, train longer, or recompute the statistics before evaluating.",
     find=find,
     needs=("model_summary",),
     limits={
-        "steps": Limit(100, "torch's own momentum of 0.1 has forgotten its start after fifty"),
-        "apart": Limit(1.3, "in eval mode three tenths more loss than in training"),
-        "left": Limit(0.05, "a twentieth of the first guess"),
-        "above": Limit(1.2, "a fifth worse than a constant answer at every look"),
-        "below": Limit(0.5, "training removed half of the prior loss"),
+        "steps": Limit(100, "with the default momentum of 0.1 the initial values are negligible after 50 steps"),
+        "apart": Limit(1.3, "30 % more loss in eval mode than in training"),
+        "left": Limit(0.05, "5 % of the initial values"),
+        "above": Limit(1.2, "20 % worse than a constant prediction at every evaluation"),
+        "below": Limit(0.5, "training removed half of the baseline loss"),
     },
     causes=("F901", "D110"),
     fixes=(
         Fix(
             action="set_norm_momentum",
             value=0.1,
-            say="Use torch's default momentum of 0.1.",
+            say="Use the default momentum of 0.1.",
             code="nn.BatchNorm1d(width, momentum=0.1)",
         ),
     ),
-    false_positives=("A validation set from elsewhere.",),
-    sources=("Ioffe & Szegedy 2015; torch's momentum is one minus Keras'.",),
+    false_positives=("A validation set from another distribution.",),
+    sources=("Ioffe & Szegedy 2015; the momentum in PyTorch is one minus that in Keras.",),
     fires_on=(
         lambda: example_run(
             layers=(*dense_layers((20, 64, 10)), Layer(name="norm", kind="BatchNorm1d", order=1, norm=True)),

@@ -1,4 +1,4 @@
-"""N803: batch norm over very few values."""
+"""N803: batch norm over too few values."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def values_per_channel(layer: Layer) -> int:
-    """How many values a batch norm averages for each channel: samples times places."""
+    """Return the number of values per channel that a batch norm averages: samples times positions."""
     shape = layer.input_shape
     return shape[0] * math.prod(shape[2:]) if len(shape) > 1 else 0
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for batch norms that average over a handful of values."""
+    """Look for batch norms that average over a handful of values."""
     norms = [layer for layer in model_summary_of(run).layers if is_batch_norm(layer) and layer.trainable]
     tiny = [layer for layer in norms if 0 < values_per_channel(layer) < limits["values"]]
     if tiny:
@@ -31,8 +31,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.WARNING if is_underperforming(run) else Severity.INFO,
             numbers={"values": few, "batch_size": model_summary_of(run).batch_size},
-            message=f"Batch norm takes mean and deviation of only {few} values a channel: they are mostly noise, and "
-            "differ from the running averages used in eval mode.",
+            message=f"Batch norm computes mean and standard deviation from only {few} values per channel: they are "
+            "mostly noise, and differ from the running statistics used in eval mode.",
         )
 
 
@@ -40,15 +40,15 @@ RULE = Rule(
     code="N803",
     name="tiny-batch-norm",
     severity=Severity.WARNING,
-    what="Batch norm with too small batches.",
-    why="Statistics of a handful of values are noise, which goes into every activation.",
+    what="Batch norm is used with too small batches.",
+    why="Statistics of a handful of values are noisy, and the noise affects every activation.",
     recommendation="Use batches of 16 or more, or group or layer norm.",
     find=find,
     needs=("model_summary",),
-    limits={"values": Limit(8, "Wu & He 2018: batch norm's error rises steeply below 8 to 16 a batch")},
+    limits={"values": Limit(8, "Wu & He 2018: the error with batch norm rises steeply below batches of 8 to 16")},
     causes=("N804", "F909", "F902"),
     fixes=(Fix(action="replace_norm", value="group_norm", say="Use group norm.", code="nn.GroupNorm(8, channels)"),),
-    false_positives=("Works now and then: INFO while it learns.",),
+    false_positives=("Small batches work in some cases: INFO if the training learns.",),
     sources=("Wu & He 2018, Group Normalization (arXiv 1803.08494).",),
     fires_on=(
         lambda: example_run(

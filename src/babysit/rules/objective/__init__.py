@@ -1,4 +1,4 @@
-"""Problems of output, loss and target together (O2).
+"""Problems of output, loss and target (O2).
 
 Purpose: one file per rule of this family
 May import: records, analysis

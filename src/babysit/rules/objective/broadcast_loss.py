@@ -1,4 +1,4 @@
-"""O206: prediction and target were stretched to fit each other."""
+"""O206: prediction and target are broadcast against each other."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from babysit.rules.examples import BATCH, example_run, flat, healthy, healthy_re
 from babysit.rules.rule import Limits, Rule
 
 
-def stretched_shape(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that broadcasting makes of two shapes, right-aligned; () when they do not fit."""
+def broadcast_shape(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the broadcast shape of two shapes; () if they are incompatible."""
     length = max(len(one), len(other))
     left, right = (1,) * (length - len(one)) + one, (1,) * (length - len(other)) + other
     fits = all(a == b or 1 in (a, b) for a, b in zip(left, right, strict=True))
@@ -23,18 +23,19 @@ def stretched_shape(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, 
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Fires when the stretched loss holds more values than the prediction and the target do."""
+    """Check whether the broadcast loss has more values than prediction and target."""
     for number, objective in enumerate(model_summary_of(run).objectives):
         output, target = objective.prediction.shape, objective.target.shape
-        shape = stretched_shape(output, target)
-        # A stretch that only repeats a scalar or a row of weights keeps the size of the larger one and is meant.
+        shape = broadcast_shape(output, target)
+        # Broadcasting a scalar or a row of weights keeps the larger size and is intended.
         if not objective.broadcast or math.prod(shape) <= max(math.prod(output), math.prod(target)):
             continue
         yield Evidence(
             first_step=0,
             numbers={"objective": number, "prediction": str(output), "target": str(target), "compared": str(shape)},
-            message=f"The prediction has shape {output} and the target {target}; the loss compares each of them with "
-            f"all the others, shape {shape}. The best answer is then the mean of all targets.",
+            message=f"The prediction has shape {output} and the target {target}; the loss broadcasts them to "
+            f"{shape}, so each prediction is compared with every target. The best prediction is then the mean of "
+            "all targets.",
         )
 
 
@@ -52,11 +53,11 @@ RULE = Rule(
     fixes=(
         Fix(
             action="match_shapes",
-            say="Compare shapes that are equal.",
+            say="Compare tensors of equal shape.",
             code="loss = torch.nn.functional.mse_loss(output.squeeze(1), target)",
         ),
     ),
-    false_positives=("All pairs compared on purpose (contrastive and kernel losses written with broadcasting).",),
+    false_positives=("Intentional comparison of all pairs (contrastive and kernel losses written with broadcasting).",),
     sources=(
         "torch warns: 'Using a target size that is different to the input size … will likely lead to incorrect'.",
     ),

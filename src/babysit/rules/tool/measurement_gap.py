@@ -12,7 +12,7 @@ from babysit.rules.rule import Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """A compiled network without layer metrics, and every gap that the measuring itself wrote down."""
+    """Report a compiled network without layer metrics, and every recorded failure of a measurement."""
     if (
         run.model_summary is not None
         and run.model_summary.compiled
@@ -20,8 +20,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         and run.events.steps > 0
     ):
         yield Evidence(
-            message="The network is compiled, so hooks on its layers stayed silent and no layer metrics were taken.",
-            recommendation="Start watching before torch.compile, or watch the uncompiled module for a short run.",
+            message="The network is compiled, so its module hooks did not run and no layer metrics were measured.",
+            recommendation="Start monitoring before torch.compile, or monitor the uncompiled module in a short run.",
         )
     for event in run.events.of("measurement_gap"):
         yield Evidence(first_step=event.step, message=event.detail)
@@ -32,10 +32,10 @@ RULE = Rule(
     name="measurement-gap",
     severity=Severity.INFO,
     what="Something could not be measured, or a rule or statistic failed.",
-    why="What was not measured cannot be judged: silence about it does not mean health.",
-    recommendation="Read the rest as usual; please report it if it is a failure of babysit itself.",
+    why="Quantities that were not measured cannot be checked: no finding does not mean no problem.",
+    recommendation="The other findings are valid; please report failures of babysit.",
     find=find,
-    sources=("The tool must say what it did not see rather than show an empty chart.",),
+    sources=("Missing measurements must be visible to the user.",),
     fires_on=(lambda: example_run(model_summary=ModelSummary(compiled=True), layer_metrics={}, vital_layers=()),),
     silent_on=(healthy,),
 )

@@ -1,4 +1,4 @@
-"""Problems of the loop and of what is joined to what (W7).
+"""Problems of the training loop and the graph (W7).
 
 Purpose: one file per rule of this family
 May import: records, analysis
