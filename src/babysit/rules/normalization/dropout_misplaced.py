@@ -47,8 +47,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.WARNING if strong or is_underperforming(run) else Severity.INFO,
             numbers={"objective": number, "probability": -1.0 if probability is None else probability},
-            message=f"Dropout{'' if probability is None else f' with p = {probability:g}'} is applied to the outputs of the "
-            "network: in training, logits are set to 0 at random before the loss.",
+            message=f"Dropout{'' if probability is None else f' with p = {probability:g}'} is applied to the "
+            "outputs of the network: in training, logits are set to 0 at random before the loss.",
         )
 
 

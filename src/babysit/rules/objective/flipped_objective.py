@@ -1,4 +1,4 @@
-"""O213: the objective is driven the wrong way."""
+"""O213: the objective is optimized in the wrong direction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def _driven_down(model_summary: ModelSummary, limits: Limits) -> Iterator[Evidence]:
-    """A penalty below zero that only ever sinks while the data's part stays what it is: its sign is turned round."""
+    """Look for a negative penalty that decreases without bound while the data loss does not: its sign is wrong."""
     data = sum(abs(term.first) for term in model_summary.terms if term.kind == "data")
     for term in model_summary.terms:
         deep = term.last < -limits["times"] * max(abs(term.first), data)
@@ -33,15 +33,15 @@ def _driven_down(model_summary: ModelSummary, limits: Limits) -> Iterator[Eviden
             yield Evidence(
                 first_step=0,
                 numbers={"first": term.first, "last": term.last, "data_loss": data},
-                message=f"A part of the loss that no target enters went from {term.first:.3g} to {term.last:.3g} and "
-                "has no floor: it is minimized where it should be maximized, or the reverse. Its sign is wrong.",
+                message=f"A term of the loss that does not depend on the targets went from {term.first:.3g} to "
+                f"{term.last:.3g} and has no lower bound: its sign is probably wrong.",
                 confidence=0.9,
             )
             return
 
 
 def _without_a_floor(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """A loss of the user's own that falls below zero, ever faster: a likelihood is minimized, or a distance."""
+    """Look for a custom loss that decreases below zero ever faster: a negated distance, or a likelihood."""
     level, objective = levels(run), main_objective(run)
     if level is None or level.broken_at is not None or objective is None or objective.loss != "custom":
         return
@@ -52,19 +52,19 @@ def _without_a_floor(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=0,
             numbers={"start_loss": level.start, "end_loss": level.end},
-            message=f"The loss went from {level.begun} to {level.ended} and falls ever faster: it has no floor. "
-            "What should be made large is made small: a minus sign is missing or too many.",
+            message=f"The loss went from {level.begun} to {level.ended} and decreases ever faster, so it has no "
+            "lower bound: a minus sign is missing, or there is one too many.",
             confidence=0.8,
         )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Fires when a loss that measures error is negated, or maximized by its optimizer, outside adversarial training."""
+    """Look for an error that is negated, or maximized by its optimizer, outside adversarial training."""
     model_summary = model_summary_of(run)
     if not adversarial(run):
         terms = list(_driven_down(model_summary, limits))
         yield from terms or _without_a_floor(run, limits)
-    # Several objectives: one of them may be pushed up on purpose (domain adaptation, entropy bonus).
+    # With several objectives, one may be maximized intentionally (domain adaptation, entropy bonus).
     if adversarial(run) or not only_data_term(run) or model_summary.objectives[0].loss not in BOUNDED_LOSSES:
         return
     objective = model_summary.objectives[0]
@@ -75,7 +75,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         first_step=0,
         numbers={"loss": objective.loss, "sign": objective.sign, "maximize": maximize},
-        message=f"{objective.loss} measures error, and {how}: every step makes the predictions worse.",
+        message=f"{objective.loss} measures an error, and {how}: every step makes the predictions worse.",
     )
 
 
@@ -84,21 +84,21 @@ RULE = Rule(
     name="flipped-objective",
     early=True,
     severity=Severity.ERROR,
-    what="A loss that should fall is driven up: negated, or maximized by the optimizer.",
-    why="Each step goes uphill; the error grows without bound.",
-    recommendation="Drop the minus sign (or maximize=True): optimizers minimize.",
+    what="A loss that should decrease is maximized: it is negated, or the optimizer maximizes it.",
+    why="Each step increases the error, without bound.",
+    recommendation="Remove the minus sign (or maximize=True): optimizers minimize.",
     find=find,
     needs=("model_summary",),
     limits={
-        "times": Limit(3.0, "an entropy bonus is bounded by the data's own loss; three times it is not"),
-        "deep": Limit(10.0, "ten times below where it began, or below -10; likelihoods of data level off before"),
-        "faster": Limit(1.5, "the second half fell half as much again as the first; what has a floor slows down"),
-        "looks": Limit(20, "fewer values show no curvature"),
+        "times": Limit(3.0, "an entropy bonus is bounded by the data loss; three times as much is not"),
+        "deep": Limit(10.0, "ten times below its start, or below -10; likelihoods of data level off before"),
+        "faster": Limit(1.5, "the second half decreased 1.5 times as much as the first; a bounded loss slows down"),
+        "looks": Limit(20, "too few values to estimate the curvature"),
     },
     causes=(*BLOWING_UP, *NOT_LEARNING, *LOST_UNITS, "O207", "O208", "U601"),
     fixes=(Fix(action="set_sign", value=1.0, say="Minimize the loss itself.", code="loss.backward()  # not (-loss)"),),
     false_positives=("Gradient ascent on a trained network (adversarial examples, unlearning).",),
-    sources=("torch.optim: step() descends unless maximize=True.",),
+    sources=("torch.optim: step() minimizes unless maximize=True.",),
     fires_on=(
         lambda: example_run(objective=regression(loss="custom"), loss=1.0 - 1e-3 * np.arange(400.0) ** 2),
         lambda: example_run(

@@ -1,4 +1,4 @@
-"""O208: a loss that cannot be negative is negative."""
+"""O208: a non-negative loss is negative."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _targets_outside(objective: Objective, margin: float) -> bool:
 
 
 def _lowest(objective: Objective, level: Levels | None) -> float | None:
-    """The lowest value of this loss alone: its own, or that of the curve where nothing else enters it."""
+    """Return the lowest value of this loss without other terms, from the loss itself or from its curve."""
     own = objective.lowest_value
     if level is None or objective.composite or objective.sign < 0 or level.best >= 0:
         return own
@@ -32,31 +32,30 @@ def _lowest(objective: Objective, level: Levels | None) -> float | None:
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for targets outside [0, 1] in binary cross-entropy, and for negative values of bounded losses."""
+    """Look for targets outside [0, 1] in binary cross-entropy, and for negative values of bounded losses."""
     objectives = model_summary_of(run).objectives
     level = levels(run)
     for number, objective in enumerate(objectives):
         target = objective.target
         numbers: dict[str, float | int | str | bool] = {"objective": number, "loss": objective.loss}
-        # A reward times a log-probability may well be negative; rewards have two signs, wrong labels mostly one.
+        # A reward times a log-probability may be negative; rewards have both signs, wrong labels mostly one.
         if manual_updates(objective) and (objective.target.low < 0 or objective.loss not in BINARY_LOSSES):
             continue
         if _targets_outside(objective, limits["margin"]):
             yield Evidence(
                 first_step=0,
                 numbers=numbers | {"target_low": target.low, "target_high": target.high},
-                message=f"{objective.loss} wants targets from 0 to 1 and gets {target.low:.3g} to {target.high:.3g}: "
-                "the loss has no floor, and going down means nothing.",
-                recommendation="Bring the targets into [0, 1], or use cross_entropy for class numbers and mse_loss for "
-                "values.",
+                message=f"{objective.loss} expects targets from 0 to 1 and gets {target.low:.3g} to "
+                f"{target.high:.3g}: the loss has no lower bound, so a decrease is meaningless.",
+                recommendation="Scale the targets to [0, 1], or use cross_entropy for class indices and mse_loss "
+                "for continuous values.",
             )
             continue
         lowest = _lowest(objective, level if len(objectives) == 1 else None)
         if objective.loss in BOUNDED_LOSSES and lowest is not None and lowest < -limits["margin"]:
             yield Evidence(
                 numbers=numbers | {"lowest_loss": lowest},
-                message=f"{objective.loss} reached {lowest:.4g}, and it can never be below 0 when it is given "
-                "what it asks for.",
+                message=f"{objective.loss} reached {lowest:.4g}, although it cannot be negative for valid inputs.",
             )
 
 
@@ -65,23 +64,21 @@ RULE = Rule(
     name="impossible-loss",
     early=True,
     severity=Severity.ERROR,
-    what="A loss that is bounded below by 0 is negative, or gets targets for which it has no floor.",
-    why="The optimizer follows a value that falls for ever without anything being learned.",
-    recommendation="Check what the loss is given: targets within [0, 1] for binary losses, log-probabilities for "
+    what="A loss that is bounded below by 0 is negative, or gets targets for which it has no lower bound.",
+    why="The optimizer decreases the loss without bound and nothing is learned.",
+    recommendation="Check the inputs of the loss: targets within [0, 1] for binary losses, log-probabilities for "
     "nll_loss.",
     find=find,
     needs=("model_summary",),
-    limits={"margin": Limit(1e-3, "rounding, and label smoothing done by hand")},
+    limits={"margin": Limit(1e-3, "rounding, and hand-written label smoothing")},
     causes=(*NOT_LEARNING, *BLOWING_UP, "A402"),
     fixes=(
-        Fix(action="set_loss", value="cross_entropy", say="Use the loss that fits the targets."),
-        Fix(
-            action="scale_target", say="Bring the targets into [0, 1].", code="y = (y - y.min()) / (y.max() - y.min())"
-        ),
+        Fix(action="set_loss", value="cross_entropy", say="Use a loss that fits the targets."),
+        Fix(action="scale_target", say="Scale the targets to [0, 1].", code="y = (y - y.min()) / (y.max() - y.min())"),
     ),
     false_positives=(
-        "Losses that are negative by right (ELBO, cosine, Gaussian likelihood) are not judged.",
-        "A total that other terms bring below 0 (an entropy bonus, a log-variance): the loss's own value is judged.",
+        "Losses that may be negative (ELBO, cosine, Gaussian likelihood) are not checked.",
+        "A total that other terms make negative (an entropy bonus, a log-variance): only the loss itself is checked.",
     ),
     sources=("-t log p - (1-t) log(1-p) is bounded below only for t within [0, 1].",),
     fires_on=(

@@ -1,4 +1,4 @@
-"""O204: the loss does not fit what is asked."""
+"""O204: the loss does not fit the task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from babysit.rules.effect_groups import BLOWING_UP, NOT_LEARNING
 from babysit.rules.examples import binary, classes, example_run, flat, healthy
 from babysit.rules.rule import Limit, Limits, Rule
 
-# More different whole numbers than this are amounts, counts or ages rather than names of classes.
+# More distinct whole numbers than this are quantities rather than class indices.
 FEW_CLASSES: Final = 20
 SIDED_LOSSES: Final = frozenset({"hinge_loss", "soft_margin_loss", "hinge_embedding_loss"})
 
@@ -31,16 +31,14 @@ def _cross_entropy_on_reals(objective: Objective) -> str:
         return ""
     target = objective.target
     if target.dtype.startswith(("int", "uint")):
-        return ""  # class numbers, the right ones or not (O205)
+        return ""  # class indices, valid or not (O205)
     if target.whole and target.low >= 0 and len(target.shape) < len(objective.prediction.shape):
-        return (
-            f"cross_entropy gets class numbers as {target.dtype or 'float32'} and wants whole numbers: `target.long()`"
-        )
+        return f"cross_entropy gets class indices as {target.dtype or 'float32'} and expects integers: `target.long()`"
     if objective.target_kind is TargetKind.REAL:
-        return "cross_entropy is asked to predict real numbers; it wants class numbers or probabilities"
+        return "the targets are continuous, and cross_entropy expects class indices or probabilities"
     if objective.target_kind is TargetKind.ZERO_ONE and objective.target.shape == objective.prediction.shape:
         return (
-            "the targets hold several labels a row, or none, and cross_entropy lets the classes compete for one; "
+            "the targets have several labels per sample, or none, and cross_entropy assumes exactly one; "
             "independent labels need binary_cross_entropy_with_logits"
         )
     return ""
@@ -56,38 +54,41 @@ def _distance_on_classes(objective: Objective) -> str:
 
 
 def _distance_on_class_numbers(run: Run, objective: Objective) -> str:
-    """Class numbers taken for amounts; only where the loop counts right answers, since grades are numbers too."""
+    """Describe class indices treated as quantities; only if the loop computes an accuracy (ratings are numbers too)."""
     counted = len(run.curves.get(VAL_ACCURACY)) > 0
     whole = objective.target.whole and 2 < objective.target.distinct <= FEW_CLASSES
     if objective.loss in DISTANCE_LOSSES and whole and objective.outputs == 1 and counted:
         return (
-            f"{objective.loss} takes {objective.target.distinct} class numbers for amounts, although right answers are "
-            "counted afterwards; confusing class 0 with 2 costs more than 0 with 1"
+            f"{objective.loss} treats {objective.target.distinct} class indices as quantities, although an "
+            "accuracy is computed: confusing class 0 with 2 has a higher loss than 0 with 1"
         )
     return ""
 
 
-def _sides_as_numbers(objective: Objective) -> str:
-    """Losses that want -1 and +1 and are given 0 and 1: every sample of class 0 is left out."""
+def _signs_as_indices(objective: Objective) -> str:
+    """Describe losses that expect labels -1 and +1 and get 0 and 1, which ignores every sample of class 0."""
     numbered = objective.target.whole and objective.target.low == 0 and objective.target.high == 1
     if objective.loss in SIDED_LOSSES and numbered:
-        return f"{objective.loss} wants labels -1 and +1 and gets 0 and 1: times 0, the samples of class 0 say nothing"
+        return (
+            f"{objective.loss} expects labels -1 and +1 and gets 0 and 1: the samples of class 0 are multiplied "
+            "by 0 and ignored"
+        )
     return ""
 
 
 def _binary_on_exclusive(objective: Objective) -> str:
     if objective.loss in BINARY_LOSSES and objective.target_kind is TargetKind.ONE_HOT and objective.outputs > 2:
-        return f"{objective.loss} treats {objective.outputs} exclusive classes as independent questions"
+        return f"{objective.loss} treats {objective.outputs} exclusive classes as independent"
     return ""
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the loss with the kind of target; what works somewhat is an alarm only when training went badly."""
+    """Compare the loss with the kind of target; a working mismatch is a problem only if the training learns poorly."""
     if adversarial(run):
-        return  # least-squares GANs use squared error on zeros and ones with good reason
+        return  # least-squares GANs intentionally use squared error on zeros and ones
     for number, objective in enumerate(model_summary_of(run).objectives):
-        contradiction = _cross_entropy_on_reals(objective) or _sides_as_numbers(objective)
-        # Beside other losses of the data, zeros and ones may be what a value function estimates.
+        contradiction = _cross_entropy_on_reals(objective) or _signs_as_indices(objective)
+        # With other data losses, zeros and ones may be the targets of a value function.
         alone = not objective.composite or only_data_term(run)
         mild = (_distance_on_classes(objective) or _binary_on_exclusive(objective)) if alone else ""
         numbered = "" if mild else _distance_on_class_numbers(run, objective)
@@ -112,17 +113,14 @@ RULE = Rule(
     name="loss-task-mismatch",
     early=True,
     severity=Severity.WARNING,
-    what="The loss does not fit the task: a distance for classes, or cross-entropy for real numbers.",
-    why="A distance on probabilities has tiny gradients where the answer is confidently wrong (and L1 is content with "
-    "the majority); cross-entropy of real numbers has no meaning.",
-    recommendation="Classes: cross_entropy on logits. Yes or no: binary_cross_entropy_with_logits. Real numbers: "
-    "mse_loss.",
+    what="The loss does not fit the task: a distance for classes, or cross-entropy for continuous targets.",
+    why="A distance on probabilities has tiny gradients for confident wrong predictions (and L1 favors the "
+    "majority class); cross-entropy of continuous targets is meaningless.",
+    recommendation="Classes: cross_entropy on logits. Binary: binary_cross_entropy_with_logits. Continuous: mse_loss.",
     find=find,
     needs=("model_summary",),
     limits={
-        "accuracy": Limit(
-            0.9, "above it there is little left for a loss that fits to gain; a convention, not a measurement"
-        ),
+        "accuracy": Limit(0.9, "above it a better loss can gain little; a convention, not a measurement"),
     },
     causes=(*NOT_LEARNING, *BLOWING_UP, "O208", "U602"),
     fixes=(
@@ -134,9 +132,11 @@ RULE = Rule(
         ),
     ),
     false_positives=(
-        "Squared error on one-hot labels (the Brier score) and one-vs-all are sound: INFO when they work.",
+        "Squared error on one-hot labels (the Brier score) and one-vs-all are valid: INFO if the training learns.",
     ),
-    sources=("Hui & Belkin 2021 (arXiv 2006.07322): squared error can match cross-entropy, hence harm is asked for.",),
+    sources=(
+        "Hui & Belkin 2021 (arXiv 2006.07322): squared error can match cross-entropy, so a problem requires harm.",
+    ),
     fires_on=(
         lambda: example_run(
             objective=classes(

@@ -1,4 +1,4 @@
-"""O212: weight decay outweighs the data."""
+"""O212: weight decay or another penalty outweighs the data loss."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import example_run, falling, flat, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
 
-# Their decay does not pass through the gradient.
+# Optimizers with decoupled weight decay.
 DECOUPLED = {"AdamW", "SGDW", "Lion"}
 
 
 def _terms(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the summands of the loss: penalties with what the data say."""
+    """Compare the terms of the loss: penalties with the data loss."""
     terms = [term for term in model_summary_of(run).terms if math.isfinite(term.first) and math.isfinite(term.last)]
     data = sum(abs(term.first) for term in terms if term.kind == "data")
     left = sum(abs(term.last) for term in terms if term.kind == "data")
@@ -34,17 +34,16 @@ def _terms(run: Run, limits: Limits) -> Iterator[Evidence]:
     yield Evidence(
         first_step=0,
         numbers={"penalty": penalty, "data_loss": data, "data_loss_at_end": left},
-        message=f"At first the penalty {word} was {penalty:.3g} and the loss of the data {data:.3g}; at the end the "
-        f"data's part is still {left:.3g}: the penalty decides what is learned.",
-        recommendation="Scale the penalty down until it starts below the data's part: the same mean or sum for both, "
-        "or a "
-        "smaller factor.",
+        message=f"The penalty {word} started at {penalty:.3g} and the data loss at {data:.3g}; at the end the data "
+        f"loss is still {left:.3g}: the penalty dominates the gradient.",
+        recommendation="Scale the penalty down until it starts below the data loss: use the same reduction for "
+        "both, or a smaller factor.",
         confidence=0.9,
     )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the pull of weight decay with the gradient, asks that the weights shrank and that training is poor."""
+    """Compare weight decay with the gradient; requires that the weights shrank and the training learns poorly."""
     found = list(_terms(run, limits))
     yield from found
     if found:
@@ -58,15 +57,15 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     if not decay or not shared or not is_underperforming(run):
         return
     shrunk = float(np.median([end[name] / start[name] for name in shared]))
-    pulls = [decay * start[name] / max(gradient[name], 1e-12) for name in shared]
-    pull = float(np.median(pulls))
-    strong = all(one.kind in DECOUPLED for one in optimizers if one.groups) or pull > limits["pull"]
+    decay_ratios = [decay * start[name] / max(gradient[name], 1e-12) for name in shared]
+    decay_ratio = float(np.median(decay_ratios))
+    strong = all(one.kind in DECOUPLED for one in optimizers if one.groups) or decay_ratio > limits["pull"]
     if shrunk < limits["shrunk"] and strong:
         yield Evidence(
             layers=tuple(shared),
-            numbers={"weight_decay": decay, "weights_left": shrunk, "pull_to_gradient": pull},
-            message=f"With weight decay {decay:g} the weights shrank to {100 * shrunk:.0f} % of where they began, and "
-            "the loss stayed high: the penalty decides, not the data.",
+            numbers={"weight_decay": decay, "weights_left": shrunk, "pull_to_gradient": decay_ratio},
+            message=f"With weight decay {decay:g} the weights shrank to {100 * shrunk:.0f} % of their initial "
+            "size, and the loss stayed high: the penalty dominates the data loss.",
         )
 
 
@@ -75,21 +74,21 @@ RULE = Rule(
     name="penalty-dominates",
     severity=Severity.WARNING,
     what="Weight decay or another penalty outweighs the data loss.",
-    why="Weights are drawn to zero faster than the data can hold them: the network answers a constant.",
+    why="The weights shrink to zero faster than the data loss can keep them: the prediction becomes constant.",
     recommendation="Lower the weight decay tenfold, or set it to 0 until the network can fit the training data.",
     find=find,
     needs=("model_summary", "curves", "layer_metrics"),
     limits={
-        "term": Limit(2.0, "twice the data's part: the sum follows the penalty"),
-        "left": Limit(0.6, "the data's own part kept three fifths of its first value"),
-        "shrunk": Limit(0.5, "half of the initial size; healthy decay moves weights by far less within one run"),
-        "pull": Limit(1.0, "the decay's pull on a weight equals the gradient's"),
+        "term": Limit(2.0, "twice the data loss: the penalty dominates the sum"),
+        "left": Limit(0.6, "the data loss kept 60 % of its initial value"),
+        "shrunk": Limit(0.5, "half of the initial size; normal weight decay shrinks weights far less within one run"),
+        "pull": Limit(1.0, "the decay term equals the gradient"),
     },
     causes=(*NOT_LEARNING, "A401", "F908", "G501", "I302", "O207", "O209", "U601"),
     fixes=(
         Fix(action="set_weight_decay", value=0.0, say="Train without weight decay first.", code="weight_decay=0.0"),
     ),
-    false_positives=("Pruning by strong decay, done on purpose.",),
+    false_positives=("Intentional pruning by strong decay.",),
     sources=("CS231n lecture 6: with a regularization of 1e3 the loss is dominated by the penalty.",),
     fires_on=(
         lambda: example_run(

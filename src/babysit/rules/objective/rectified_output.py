@@ -1,4 +1,4 @@
-"""O211: a ReLU sits on the output."""
+"""O211: a ReLU is applied to the output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import classes, example_run, falling, healthy, regression
 from babysit.rules.rule import Limit, Limits, Rule
 
-# A hand-written cross-entropy goes on with these after the ReLU.
+# Operations of a hand-written cross-entropy after the ReLU.
 TOWARDS_A_LOGARITHM = NORMALIZING | {"log", "div", "sum"}
 
 
@@ -24,17 +24,17 @@ def _rectified(objective: Objective) -> bool:
         return False
     if names[-1] in RECTIFYING and objective.loss != "custom":
         return True
-    # The rectifier counts only where the last layer's output goes in, not when a loss clamps at zero by itself.
+    # The ReLU counts only on the output of the last layer, not where a custom loss clamps at zero.
     return names[0] in RECTIFYING and len(names) > 1 and names[1] in TOWARDS_A_LOGARITHM
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for a rectifier between the last layer and a loss; for targets that are never negative it needs harm."""
+    """Look for a ReLU between the last layer and a loss; for non-negative targets it requires harm."""
     for number, objective in enumerate(model_summary_of(run).objectives):
         if not _rectified(objective):
             continue
         distance = objective.loss in DISTANCE_LOSSES
-        # Targets on both sides of zero are unreachable-target's to tell.
+        # Negative targets are reported by unreachable-target.
         if distance and objective.target.low < 0:
             continue
         hurt = is_underperforming(run) if distance else is_underperforming(run, below=limits["learned"])
@@ -43,8 +43,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=Severity.WARNING if hurt else Severity.INFO,
             confidence=0.9,
             numbers={"objective": number, "loss": objective.loss},
-            message="A ReLU cuts the output off at 0: classes (or samples) whose value is negative get no gradient, "
-            "and if all are, training stops for good.",
+            message="A ReLU clamps the outputs at 0: negative outputs get no gradient, and if all are negative, "
+            "training stops permanently.",
         )
 
 
@@ -54,20 +54,20 @@ RULE = Rule(
     early=True,
     severity=Severity.WARNING,
     what="A ReLU is applied to the logits or to the output of a regression.",
-    why="Negative outputs carry information and gradient; a ReLU throws both away, and the output may die.",
-    recommendation="Remove the ReLU after the last layer; for values that must be positive use softplus.",
+    why="A ReLU discards negative outputs and their gradient, and the output unit may die.",
+    recommendation="Remove the ReLU after the last layer; for positive targets use softplus.",
     find=find,
     needs=("model_summary",),
-    limits={"learned": Limit(0.9, "classes: nine tenths of the prior loss removed shows that no logit died")},
+    limits={"learned": Limit(0.9, "classes: 90 % of the baseline loss removed shows that no logit died")},
     causes=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "I305", "O207", "O208", "U602"),
     fixes=(
         Fix(
             action="remove_output_activation",
-            say="End in the linear layer.",
+            say="End with the linear layer.",
             code="return self.last(hidden)  # no relu here",
         ),
     ),
-    false_positives=("A ReLU on a regression of counts or prices is meant: INFO as long as it learns.",),
+    false_positives=("An intentional ReLU on a regression of counts or prices: INFO if the training learns.",),
     sources=("ReLU has zero gradient below 0 (CS231n lecture 6).",),
     fires_on=(
         lambda: example_run(objective=classes("relu"), loss=falling(2.3, 1.6)),

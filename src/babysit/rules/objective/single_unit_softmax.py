@@ -1,4 +1,4 @@
-"""O202: a softmax over one value, or over the batch instead of the classes."""
+"""O202: softmax over one value, or over the batch instead of the classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from babysit.rules.examples import BATCH, classes, dense_layers, example_run, fl
 from babysit.rules.rule import Limits, Rule
 
 SOFTMAXES = ("softmax", "log_softmax", "softmin")
-# What may follow a softmax and still leave it the output: logarithms and the arithmetic of a hand-written loss.
+# Operations that make a softmax internal (attention); logarithms and arithmetic of a hand-written loss do not.
 MIXING = {"matmul", "bmm", "mm", "einsum", "baddbmm", "addmm", "linear", "scaled_dot_product_attention"}
 
 
@@ -35,24 +35,24 @@ def _over_the_batch(operation: Op, objective: Objective) -> bool:
 def _wrong(objective: Objective) -> str:
     for operation in _output_softmaxes(objective):
         if operation.size == 1:
-            return f"{operation.name} runs over an axis of one value, so it always answers 1, whatever the input"
+            return f"{operation.name} runs over an axis of size 1, so its output is 1 for every input"
         if _over_the_batch(operation, objective):
             size = objective.prediction.shape[0]
             return f"{operation.name} runs over the {size} samples of the batch, not over the classes of each sample"
-        # Classes flattened before the loss: the softmax must have run over as many values as there are classes.
+        # With classes flattened before the loss, the size of the softmax must be the number of classes.
         plain = drop_shape_ops(objective.output_ops)[-1] is operation
         if plain and objective.loss == "nll_loss" and operation.size not in (None, objective.outputs):
             return (
-                f"{operation.name} runs over {operation.size} values, and the loss tells {objective.outputs} classes "
-                "apart: it runs over another axis than the classes"
+                f"{operation.name} runs over {operation.size} values, but the loss has {objective.outputs} "
+                "classes: it runs over another axis than the classes"
             )
     if objective.loss == "cross_entropy" and objective.outputs == 1:
-        return "cross_entropy over a single output is 0 (or a constant), whatever the network answers"
+        return "cross_entropy over a single output is constant for every prediction"
     return ""
 
 
 def _mixes_samples(layer: Layer, run: Run) -> bool:
-    """Whether a softmax inside the network runs over what is the batch for the layer before it and for the targets."""
+    """Check whether a softmax inside the network runs over the batch axis of the layer before it and of the targets."""
     if len(layer.output_shape) != 2 or layer.batch_axis != 0:
         return False
     samples, values = layer.output_shape
@@ -61,7 +61,7 @@ def _mixes_samples(layer: Layer, run: Run) -> bool:
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for a softmax at the output whose axis has one value or is the batch."""
+    """Look for a softmax over an axis of size 1 or over the batch."""
     for number, objective in enumerate(model_summary_of(run).objectives):
         seen = _wrong(objective)
         if seen:
@@ -80,8 +80,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             confidence=0.9,
             numbers={"samples": samples, "values": values},
-            message=f"The softmax after {mixing[0].name} runs over the {samples} samples of the batch, not over the "
-            f"{values} values of each: they sum to one for no sample, and what one gets, the others lose.",
+            message=f"The softmax after {mixing[0].name} runs over the {samples} samples of the batch, not over "
+            f"the {values} values of each: samples compete with each other.",
         )
         return
     inner = [layer for layer in model_summary_of(run).layers if layer.softmax_size == 1 and layer.trainable]
@@ -91,8 +91,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             layers=tuple(layer.name for layer in inner),
             first_step=0,
             numbers={"layers": len(inner)},
-            message=f"The softmax after {names} always runs over a single value: it answers 1 whatever goes in, and "
-            "no gradient passes it. It may be meant over another axis.",
+            message=f"The softmax after {names} runs over a single value: its output is 1 for every input, and its "
+            "gradient is 0. It was probably meant for another axis.",
         )
 
 
@@ -102,9 +102,9 @@ RULE = Rule(
     early=True,
     severity=Severity.ERROR,
     what="Softmax over an axis of size one, or over the batch axis.",
-    why="The softmax of one number is 1: the output is constant, every gradient is zero and nothing can be learned. "
-    "Over the batch, samples compete with each other instead of classes.",
-    recommendation="One output for a yes or no: use sigmoid (binary_cross_entropy_with_logits). Else softmax over "
+    why="The softmax of one number is 1: the output is constant, every gradient is zero and nothing can be "
+    "learned. Over the batch, samples compete with each other instead of classes.",
+    recommendation="For one binary output use sigmoid (binary_cross_entropy_with_logits); otherwise softmax over "
     "dim=1.",
     find=find,
     needs=("model_summary",),
@@ -131,9 +131,9 @@ RULE = Rule(
             say="Replace the softmax by a sigmoid inside the loss.",
             code="loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target)",
         ),
-        Fix(action="set_softmax_axis", value=1, say="Take the softmax over the classes.", code="logits.softmax(1)"),
+        Fix(action="set_softmax_axis", value=1, say="Apply the softmax over the classes.", code="logits.softmax(1)"),
     ),
-    false_positives=("Networks that rank the samples of a batch against each other mean a softmax over the batch.",),
+    false_positives=("Networks that rank the samples of a batch against each other.",),
     sources=("Definition of softmax: exp(x) / sum(exp(x)) over one value is 1.",),
     fires_on=(
         lambda: example_run(

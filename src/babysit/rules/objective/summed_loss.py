@@ -13,12 +13,12 @@ from babysit.rules.effect_groups import BLOWING_UP, LOST_UNITS, NOT_LEARNING
 from babysit.rules.examples import diverging, example_run, falling, healthy, optimizer, regression
 from babysit.rules.rule import Limit, Limits, Rule
 
-# These divide by the size of the gradient, so a larger loss changes nothing.
+# These normalize the gradient, so the scale of the loss has no effect.
 SCALE_FREE = {"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "LBFGS", "Lion"}
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Fires when a summed loss meets a plain gradient step and training failed."""
+    """Look for a summed loss with a scale-dependent optimizer and failed training."""
     objective = main_objective(run)
     kinds = {one.kind for one in model_summary_of(run).optimizers}
     if objective is None or objective.reduction != "sum" or not kinds or kinds <= SCALE_FREE:
@@ -29,8 +29,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.ERROR if broken(run) else Severity.WARNING,
             numbers={"terms": terms, "loss": objective.loss},
-            message=f"The loss adds up {terms:.0f} values instead of averaging them, so each step is {terms:.0f} "
-            "times as long as the learning rate says, and changes with the batch size.",
+            message=f"The loss sums {terms:.0f} values instead of averaging them, so each update is {terms:.0f} "
+            "times as large as with a mean, and depends on the batch size.",
         )
 
 
@@ -38,13 +38,13 @@ RULE = Rule(
     code="O209",
     name="summed-loss",
     severity=Severity.WARNING,
-    what="The loss is summed over the batch, and plain gradient steps explode with it.",
-    why="A sum multiplies the gradient by the number of values: the learning rate means something "
-    "else every batch size.",
+    what="The loss is summed over the batch, and the updates of SGD explode.",
+    why="A sum multiplies the gradient by the number of values, so the suitable learning rate depends on the "
+    "batch size.",
     recommendation="Average the loss (reduction='mean'), or divide the learning rate by the number of values.",
     find=find,
     needs=("model_summary", "curves"),
-    limits={"terms": Limit(8, "below eight values the step is less than one order of magnitude off")},
+    limits={"terms": Limit(8, "below eight values the updates are off by less than an order of magnitude")},
     causes=(*NOT_LEARNING, *BLOWING_UP, *LOST_UNITS, "O207", "U601"),
     fixes=(
         Fix(
@@ -53,7 +53,7 @@ RULE = Rule(
             code="loss = torch.nn.functional.mse_loss(output, target, reduction='mean')",
         ),
     ),
-    false_positives=("Adam and its kin do not mind the scale of the loss and are not judged.",),
+    false_positives=("Adam and similar optimizers do not depend on the scale of the loss and are not checked.",),
     sources=(
         "The step of gradient descent is the learning rate times the gradient; a sum of n terms has n times the "
         "gradient.",

@@ -1,4 +1,4 @@
-"""O207: the first loss is far from what an untrained network should give."""
+"""O207: the initial loss is far from that expected of an untrained network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def expected_first_loss(run: Run) -> float | None:
-    """What an untrained network gives, in nats: ln C for C classes, ln 2 for yes or no; None for other losses."""
+    """Return the expected initial loss in nats: ln C for C classes, ln 2 if binary; None for other losses."""
     objective = main_objective(run)
     if objective is None or objective.reduction != "mean" or objective.class_weights:
         return None
@@ -35,12 +35,12 @@ def _from_experiment(run: Run) -> Iterator[Evidence]:
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the first loss of the run (or the experiment's) with the loss of an even guess."""
-    told = list(_from_experiment(run))
-    yield from told
+    """Compare the initial loss of the run (or of the experiment) with that of uniform predictions."""
+    reported = list(_from_experiment(run))
+    yield from reported
     expected, level = expected_first_loss(run), levels(run)
     _, values = values_of(run.curves.get("train/loss"))
-    if told or expected is None or level is None or not len(values) or adversarial(run):
+    if reported or expected is None or level is None or not len(values) or adversarial(run):
         return
     objective = main_objective(run)
     if objective is None or (objective.composite and objective.first_value is None):
@@ -54,8 +54,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         first_step=0,
         severity=Severity.WARNING if grave else Severity.INFO,
         numbers={"first_loss": first, "expected_loss": expected, "ratio": ratio},
-        message=f"The first loss is {first:.3g}; an untrained network that guesses evenly gives {expected:.3g}. "
-        "The first steps are spent on taking back confident wrong answers.",
+        message=f"The initial loss is {first:.3g}; uniform predictions give {expected:.3g}. The first steps only "
+        "undo confident wrong predictions.",
         confidence=0.8,
     )
 
@@ -64,15 +64,19 @@ RULE = Rule(
     code="O207",
     name="unexpected-initial-loss",
     severity=Severity.WARNING,
-    what="The loss at the first step is far from what an untrained network should give (ln C for C classes).",
-    why="Before training all answers should be equally likely. A higher loss means outputs of the wrong scale, a wrong "
-    "loss, or wrong labels.",
-    recommendation="Scale the inputs, use the default initialization, and give raw logits to the loss.",
+    what="The initial loss is far from that expected of an untrained network (ln C for C classes).",
+    why="Before training all classes should be equally likely. A higher loss means outputs of a wrong scale, a "
+    "wrong loss, or wrong labels.",
+    recommendation="Scale the inputs, use the default initialization, and pass raw logits to the loss.",
     find=find,
     limits={
-        "above": Limit(2.0, "twice the even guess; random logits of unit scale stay within 1.3 times for 10 classes"),
-        "harm_above": Limit(3.0, "three times: asked for together with poor results"),
-        "far_above": Limit(10.0, "ten times the even guess is an alarm by itself; raw pixels give 5 to 20"),
+        "above": Limit(
+            2.0, "twice the loss of uniform predictions; random unit-scale logits give up to 1.3 times for 10 classes"
+        ),
+        "harm_above": Limit(3.0, "three times: required together with poor results"),
+        "far_above": Limit(
+            10.0, "ten times the loss of uniform predictions: a problem in any case; raw pixels give 5 to 20"
+        ),
     },
     causes=(*BLOWING_UP, "F904"),
     fixes=(
@@ -84,8 +88,8 @@ RULE = Rule(
         ),
     ),
     false_positives=(
-        "Pretrained networks start low: a low first loss is never reported.",
-        "A penalty added to the loss raises it: where the loss's own value is known, that is judged.",
+        "Pretrained networks start low: a low initial loss is never reported.",
+        "A penalty raises the loss: the value without other terms is checked if it is known.",
     ),
     sources=("CS231n lecture 6: 'check that the loss is reasonable', ln 10 = 2.303 for 10 classes.",),
     fires_on=(

@@ -1,4 +1,4 @@
-"""O203: targets lie where the output activation can never reach."""
+"""O203: targets lie outside the range of the output activation."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def _reach(objective: Objective) -> tuple[str, float, float] | None:
 
 def _span(low: float, high: float) -> str:
     if math.isinf(high):
-        return f"never answers below {low:g}"
-    return f"never answers above {high:g}" if math.isinf(low) else f"answers from {low:g} to {high:g}"
+        return f"is never below {low:g}"
+    return f"is never above {high:g}" if math.isinf(low) else f"ranges from {low:g} to {high:g}"
 
 
 def _several_at_once(objective: Objective, least: float) -> float:
-    """How many ones a row of the target holds, when a softmax is asked for more than one; else 0."""
+    """Return the mean number of ones per target row if a softmax should predict more than one; else 0."""
     last = last_operation(objective)
     several = objective.target.mean * objective.outputs
     multiple = objective.target_kind is TargetKind.ZERO_ONE and objective.outputs > 1 and several > least
@@ -54,7 +54,7 @@ def _several_at_once(objective: Objective, least: float) -> float:
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the range of the output activation with the range of the targets."""
+    """Compare the range of the output activation with the range of the targets."""
     for number, objective in enumerate(model_summary_of(run).objectives):
         several = _several_at_once(objective, limits["answers"])
         if several:
@@ -62,8 +62,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 first_step=0,
                 severity=Severity.ERROR if is_underperforming(run) else Severity.INFO,
                 numbers={"objective": number, "ones_per_row": several},
-                message=f"Rows of the target hold {several:.3g} ones on average, but a softmax shares a single 1 among "
-                f"its {objective.outputs} outputs: no row can be right.",
+                message=f"The rows of the target have {several:.3g} ones on average, but the {objective.outputs} "
+                "outputs of a softmax sum to 1: no row can be predicted correctly.",
                 recommendation="Use a sigmoid for each output (binary_cross_entropy_with_logits).",
             )
             continue
@@ -71,9 +71,9 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         if reach is None or not target.shape:
             continue
         name, low, high = reach
-        # Relative to the spread of the target: a few values a little outside do no harm.
-        spread = math.sqrt(max(target.variance, 0.0)) or abs(target.mean) or 1.0
-        outside = max(low - target.low, target.high - high) / spread
+        # Relative to the standard deviation of the target: a few values slightly outside do no harm.
+        std = math.sqrt(max(target.variance, 0.0)) or abs(target.mean) or 1.0
+        outside = max(low - target.low, target.high - high) / std
         if not outside > limits["outside"]:
             continue
         learned = (explained_share(run) or 0.0) > limits["learned"]
@@ -81,8 +81,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.INFO if learned else Severity.ERROR,
             numbers={"objective": number, "target_low": target.low, "target_high": target.high, "outside": outside},
-            message=f"The output ends in {name}, which {_span(low, high)}; the targets run from "
-            f"{target.low:.3g} to {target.high:.3g}. What lies outside can never be predicted.",
+            message=f"The output activation is {name}, which {_span(low, high)}; the targets range from "
+            f"{target.low:.3g} to {target.high:.3g}. Targets outside its range can never be predicted.",
         )
 
 
@@ -91,31 +91,33 @@ RULE = Rule(
     name="unreachable-target",
     severity=Severity.ERROR,
     what="Targets lie outside the range that the output activation can reach.",
-    why="The output is pressed against the edge of its range: the loss stays high and the gradients die there.",
-    recommendation="For real values, end the network in a plain linear layer (no activation) and standardize the "
-    "targets.",
+    why="The output saturates at the limit of its range: the loss stays high and the gradients vanish.",
+    recommendation="For continuous targets, end the network with a linear layer (no activation) and standardize "
+    "the targets.",
     find=find,
     needs=("model_summary",),
     limits={
-        "outside": Limit(0.25, "a quarter of the target's standard deviation; less costs under 1 % of the variance"),
-        "answers": Limit(1.2, "a fifth more than the single one that a softmax can give"),
-        "learned": Limit(0.9, "nine tenths of the prior loss removed: the values outside were few"),
+        "outside": Limit(
+            0.25, "a quarter of the standard deviation of the target; less than that affects under 1 % of the variance"
+        ),
+        "answers": Limit(1.2, "20 % more than the single 1 that a softmax can give"),
+        "learned": Limit(0.9, "90 % of the baseline loss removed: few values are outside"),
     },
     causes=(*NOT_LEARNING, *BLOWING_UP, "A401", "A402", "D105", "O207", "O208", "O211", "U602", "U603", "F910"),
     fixes=(
         Fix(
             action="remove_output_activation",
-            say="End in a linear layer.",
+            say="End with a linear layer.",
             code="model = nn.Sequential(*layers, nn.Linear(hidden, 1))",
         ),
         Fix(
             action="standardize_target",
-            say="Or bring the targets into the range of the output.",
+            say="Or scale the targets to the range of the output.",
             code="y = (y - y_train.mean()) / y_train.std()",
         ),
     ),
-    false_positives=("Outliers that the author means to cut off at the edge of the range.",),
-    sources=("Ranges follow from the definitions of the activations.",),
+    false_positives=("Outliers that are intentionally clipped to the range.",),
+    sources=("Definitions of the activations.",),
     fires_on=(
         lambda: example_run(objective=regression("sigmoid"), loss=flat(0.9)),
         lambda: example_run(objective=regression("relu"), loss=flat(0.6)),

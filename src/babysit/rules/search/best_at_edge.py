@@ -16,64 +16,70 @@ from babysit.rules.search.example_runs import peak, searched, sound
 
 
 def last_ranges(run: Run) -> list[StageRange]:
-    """For each hyperparameter the range of the last stage that tried it."""
+    """Return, for each hyperparameter, the range of the last stage that varied it."""
     tried = {trial.stage for trial in run.trials}
-    last = {piece.parameter: piece for piece in run.ranges if piece.stage in tried and piece.high > piece.low}
+    last = {
+        stage_range.parameter: stage_range
+        for stage_range in run.ranges
+        if stage_range.stage in tried and stage_range.high > stage_range.low
+    }
     return list(last.values())
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Asks for each hyperparameter whether the best trials lie at an end with the metric rising toward it."""
+    """Check for each hyperparameter whether the best trials lie at an end of its range, with a trend toward it."""
     constant = from_profile(run.data)
-    for piece in last_ranges(run):
-        trials = [trial for trial in run.trials if trial.stage == piece.stage]
-        placed = position_trials(piece.parameter, position_in(piece), trials, run.trials, constant=constant)
-        side = edge(placed)
+    for stage_range in last_ranges(run):
+        trials = [trial for trial in run.trials if trial.stage == stage_range.stage]
+        positions = position_trials(
+            stage_range.parameter, position_in(stage_range), trials, run.trials, constant=constant
+        )
+        side = edge(positions)
         if not side:
             continue
-        name, end = piece.parameter, piece.high if side == "high" else piece.low
-        best = value_in(piece)(placed.finished[0])
-        beyond = _beyond(piece, side)
-        if not beyond[0] < end < beyond[1]:  # nothing has a meaning past this end
+        name, end = stage_range.parameter, stage_range.high if side == "high" else stage_range.low
+        best = value_in(stage_range)(positions.finished[0])
+        beyond = _beyond(stage_range, side)
+        if not beyond[0] < end < beyond[1]:  # no valid values beyond this end
             continue
         wanted = in_text(name, *beyond)
         way = "above" if side == "high" else "below"
-        improve = "training losses fall" if placed.blind else "results improve"
+        improve = "training losses decrease" if positions.blind else "results improve"
         yield Evidence(
             numbers={
                 "parameter": name,
-                "stage": piece.stage,
+                "stage": stage_range.stage,
                 "best": best,
-                "low": piece.low,
-                "high": piece.high,
-                "rank_correlation": placed.correlation,
+                "low": stage_range.low,
+                "high": stage_range.high,
+                "rank_correlation": positions.correlation,
             },
-            message=f"In the {piece.stage} stage the best {name} was {best:.2g}, at the {side} end of {piece.low:.2g} "
-            f"to {piece.high:.2g}, and {improve} toward that end (rank correlation {placed.correlation:+.2f}): "
-            f"the optimum may lie {way} {end:.2g}.",
+            message=f"In the {stage_range.stage} stage the best {name} was {best:.2g}, at the {side} end of "
+            f"{stage_range.low:.2g} to {stage_range.high:.2g}, and {improve} toward that end (rank correlation "
+            f"{positions.correlation:+.2f}): the optimum may lie {way} {end:.2g}.",
             recommendation=f"Search again with {wanted}.",
             fixes=(
                 Fix(
                     action="shift_range",
                     target=name,
                     value=wanted.removeprefix(f"{name}="),
-                    say=f"Move the range of {name} past {end:.2g}.",
+                    say=f"Extend the range of {name} beyond {end:.2g}.",
                 ),
             ),
         )
 
 
-def _beyond(piece: StageRange, side: str) -> tuple[float, float]:
-    """A range of the same width with the end in its middle, as far as values there have a meaning."""
-    middle = piece.high if side == "high" else piece.low
-    if piece.log and piece.low > 0:
-        half = math.sqrt(piece.high / piece.low)
+def _beyond(stage_range: StageRange, side: str) -> tuple[float, float]:
+    """Return a range of the same width centered at that end, clipped to valid values."""
+    middle = stage_range.high if side == "high" else stage_range.low
+    if stage_range.log and stage_range.low > 0:
+        half = math.sqrt(stage_range.high / stage_range.low)
         low, high = middle / half, middle * half
     else:
-        half = (piece.high - piece.low) / 2
+        half = (stage_range.high - stage_range.low) / 2
         low, high = middle - half, middle + half
-    whole = float(piece.low).is_integer() and float(piece.high).is_integer()
-    least, most = bounds(piece.parameter, piece.low, whole=whole)
+    whole = float(stage_range.low).is_integer() and float(stage_range.high).is_integer()
+    least, most = bounds(stage_range.parameter, stage_range.low, whole=whole)
     return max(low, least), min(high, most)
 
 
@@ -82,12 +88,12 @@ RULE = Rule(
     name="best-at-edge",
     severity=Severity.WARNING,
     what="The best value of a hyperparameter lies at the edge of its range.",
-    why="The optimum may lie outside, where nothing was tried.",
+    why="The optimum may lie outside the range.",
     recommendation="Shift the range so that the best value lies in its middle, and search again.",
     find=find,
-    fixes=(Fix(action="shift_range", say="Move the range past the end where the best lie."),),
+    fixes=(Fix(action="shift_range", say="Extend the range beyond the end where the best trials lie."),),
     false_positives=(
-        "Hyperparameters that saturate: beyond some value all results are alike, and the best lies there by chance.",
+        "Hyperparameters that saturate: beyond some value all results are similar, and the best lies there by chance.",
     ),
     sources=(
         "CS231n lecture 6: the best of the fine search lies at the edge of its learning rates, so the range must move.",
@@ -100,9 +106,9 @@ RULE = Rule(
     ),
     silent_on=(
         sound,
-        # Below no dropout at all there is nothing.
+        # A dropout probability cannot be negative.
         lambda: searched(lambda values: 1 - values["dropout"], {"dropout": (0.0, 0.5)}, log=False),
-        # What lies beyond is known to diverge.
+        # Trials beyond this end diverged.
         lambda: searched(lambda values: None if values["lr"] > 2e-2 else peak("lr", 1.0)(values), {"lr": (1e-4, 1e-1)}),
     ),
 )

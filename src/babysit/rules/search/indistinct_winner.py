@@ -1,4 +1,4 @@
-"""S004: the winner's lead is within what seeds differ by, or no trial learned anything at all."""
+"""S004: the lead of the best configuration is within seed noise, or no trial learned anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from babysit.rules.search.example_runs import lr_and_decay, searched, sound, tri
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares all trials with a constant answer, then the best two configurations by their means over new seeds."""
+    """Compare all trials with a constant prediction, then the best two configurations over new seeds."""
     if run.status is not Status.RUNNING and (learned_nothing := _learned_nothing(run)):
         yield learned_nothing
         return
@@ -30,18 +30,18 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     first, second = ranked[:2]
     lead = statistics.fmean(first) - statistics.fmean(second)
-    spread = max(statistics.stdev(first), statistics.stdev(second))
-    if lead > limits["spreads"] * spread:
+    std = max(statistics.stdev(first), statistics.stdev(second))
+    if lead > limits["spreads"] * std:
         return
     yield Evidence(
-        numbers={"lead": lead, "spread": spread, "seeds": len(first)},
-        message=f"Over {len(first)} new seeds the best configuration leads by {lead:.4f}, and seeds alone differ by "
-        f"{spread:.4f} (standard deviation): the two may well be equal.",
+        numbers={"lead": lead, "spread": std, "seeds": len(first)},
+        message=f"Over {len(first)} new seeds the best configuration leads by {lead:.4f}, and the standard "
+        f"deviation over seeds is {std:.4f}: the difference may be seed noise.",
     )
 
 
 def _learned_nothing(run: Run) -> Evidence | None:
-    """What is said of a search in which no trial beat a constant answer; None for any other."""
+    """Return evidence that no trial beat a constant prediction, or None."""
     constant, known = from_profile(run.data), measured(run.trials)
     if constant is None or not none_beat(known, constant):
         return None
@@ -50,21 +50,21 @@ def _learned_nothing(run: Run) -> Evidence | None:
     return Evidence(
         numbers={"trials": len(known), "best": best, "constant": constant.metric, "by_luck": by_luck,
                  "lowest_trial_loss": lowest, "constant_loss": constant.loss},
-        message=f"No trial beat a constant answer: the best metric of {len(known)} is {best:.3f}, where always "
-        f"answering the same gives {constant.metric:.3f} and luck up to {by_luck:.3f}; the lowest training loss is "
-        f"{lowest:.3g}, that of the constant answer {constant.loss:.3g}. The order of the trials is noise.",
-        recommendation="Do not use the best of these trials. Search where the training loss falls (`babysit check` "
-        "finds such "
-        "learning rates), or train longer; where it falls nowhere, look at labels and loss first.",
+        message=f"No trial beat a constant prediction: the best metric of {len(known)} is {best:.3f}, a constant "
+        f"prediction has {constant.metric:.3f} and reaches up to {by_luck:.3f} by chance; the lowest training loss "
+        f"is {lowest:.3g}, that of the constant prediction {constant.loss:.3g}. The ranking of the trials is noise.",
+        recommendation="Do not use the best of these trials. Search where the training loss decreases (`babysit "
+        "check` finds such learning rates), or train longer; if it never decreases, check labels and loss first.",
         severity=Severity.WARNING,
         fixes=(
-            Fix(action="overfit_tiny", say="Try to overfit 20 samples: if that fails, the wiring is broken."),
+            Fix(action="overfit_tiny", say="Try to overfit 20 samples: if that fails, there is a bug in model, "
+            "loss or loop."),
         ),
     )  # fmt: skip
 
 
 def _at_chance(metric: float, costs: tuple[float, ...]) -> Run:
-    """A search over ten classes of like frequency, every trial with this metric and these last costs."""
+    """Build a search over ten balanced classes, every trial with this metric and these last losses."""
     run = searched(lambda _: metric, {"lr": (1e-6, 1e-4)})
     splits = (
         SplitProfile(split="train", samples=1000, class_counts=(100,) * 10),
@@ -76,8 +76,8 @@ def _at_chance(metric: float, costs: tuple[float, ...]) -> Run:
 
 def _example(*metrics: tuple[float, ...]) -> Run:
     finalists = [
-        trial_of(100 + 10 * place + seed, {"lr": 1e-3 * (place + 1), "weight_decay": 1e-4}, metric, stage=FINALISTS)
-        for place, seeds in enumerate(metrics)
+        trial_of(100 + 10 * index + seed, {"lr": 1e-3 * (index + 1), "weight_decay": 1e-4}, metric, stage=FINALISTS)
+        for index, seeds in enumerate(metrics)
         for seed, metric in enumerate(seeds)
     ]
     return searched(lr_and_decay, {"lr": (1e-4, 1e-1), "weight_decay": (1e-6, 1e-2)}, finalists=finalists)
@@ -87,14 +87,14 @@ RULE = Rule(
     code="S004",
     name="indistinct-winner",
     severity=Severity.INFO,
-    what="The winner's lead is no larger than seeds differ, or no trial beat a constant answer.",
-    why="Another seed could have named another winner; a choice by the metric alone is partly luck, and all "
-    "luck where nothing learned.",
-    recommendation="Take either, the cheaper or the more regularized one; or compare them on more seeds.",
+    what="The lead of the best configuration is within seed noise, or no trial beat a constant prediction.",
+    why="Another seed could change the winner; if no trial learned anything, the winner is random.",
+    recommendation="Use either of the two, such as the faster or the more regularized one, or compare them on "
+    "more seeds.",
     find=find,
-    limits={"spreads": Limit(1.0, "one standard deviation of the seeds, which one seed in three exceeds")},
+    limits={"spreads": Limit(1.0, "one standard deviation over seeds, which one seed in three exceeds")},
     fixes=(Fix(action="more_seeds", say="Train the best two on more seeds."),),
-    false_positives=("Three seeds know their spread to about half of its size only.",),
+    false_positives=("The standard deviation of three seeds is accurate to about 50 % only.",),
     sources=("Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks.",),
     fires_on=(
         lambda: _example((0.95, 0.93, 0.94), (0.94, 0.935, 0.93)),

@@ -1,4 +1,4 @@
-"""S005: a hyperparameter does not matter inside its range."""
+"""S005: a hyperparameter has no effect within its range."""
 
 from __future__ import annotations
 
@@ -19,38 +19,46 @@ Floats = NDArray[np.float64]
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Fits the ranks of the results by a parabola in every hyperparameter, with and without each."""
-    pieces = last_ranges(run)
-    for stage in dict.fromkeys(piece.stage for piece in pieces):
-        here = [piece for piece in pieces if piece.stage == stage]
+    """Fit the ranks of the results by a parabola in every hyperparameter, with and without each."""
+    ranges = last_ranges(run)
+    for stage in dict.fromkeys(stage_range.stage for stage_range in ranges):
+        in_stage = [stage_range for stage_range in ranges if stage_range.stage == stage]
         trials = [
             trial
             for trial in run.trials
-            if trial.stage == stage and _early(trial) is not None and all(p.parameter in trial.parameters for p in here)
+            if trial.stage == stage
+            and _early(trial) is not None
+            and all(p.parameter in trial.parameters for p in in_stage)
         ]
-        if len(trials) < max(limits["trials"], 4 * len(here) + 2) or len({_early(trial) for trial in trials}) < 3:
+        if len(trials) < max(limits["trials"], 4 * len(in_stage) + 2) or len({_early(trial) for trial in trials}) < 3:
             continue
         metrics = _ranks([_early(trial) or 0.0 for trial in trials])
         terms = {
-            piece.parameter: _parabola([position_in(piece)(float(t.parameters[piece.parameter])) for t in trials])
-            for piece in here
+            stage_range.parameter: _parabola(
+                [position_in(stage_range)(float(t.parameters[stage_range.parameter])) for t in trials]
+            )
+            for stage_range in in_stage
         }
-        for piece in here:
-            chance = _chance(metrics, terms, piece.parameter)
+        for stage_range in in_stage:
+            chance = _chance(metrics, terms, stage_range.parameter)
             if chance > limits["chance"]:
                 yield Evidence(
-                    numbers={"parameter": piece.parameter, "stage": stage, "trials": len(trials), "chance": chance},
-                    message=f"Between {piece.low:.2g} and {piece.high:.2g}, {piece.parameter} made no difference that "
-                    f"{len(trials)} trials of the {stage} stage could show (one as large is seen by chance in "
-                    f"{chance:.0%} of cases).",
-                    recommendation=f"Fix {piece.parameter} at a usual value and spend the trials on the others, or "
-                    "widen its "
-                    "range.",
+                    numbers={
+                        "parameter": stage_range.parameter,
+                        "stage": stage,
+                        "trials": len(trials),
+                        "chance": chance,
+                    },
+                    message=f"Between {stage_range.low:.2g} and {stage_range.high:.2g}, {stage_range.parameter} "
+                    f"had no significant effect in {len(trials)} trials of the {stage} stage (F-test: p = "
+                    f"{chance:.2f}).",
+                    recommendation=f"Fix {stage_range.parameter} at a typical value and spend the trials on the "
+                    "others, or widen its range.",
                 )
 
 
 def _early(trial: Trial) -> float | None:
-    """The metric where all trials of a stage were still compared: the first rung, or the end without halving."""
+    """Return the metric of the first rung, at which all trials of a stage were compared, or else the final one."""
     return trial.rungs[0].metric if trial.rungs else trial.metric
 
 
@@ -61,12 +69,12 @@ def _ranks(values: Sequence[float]) -> Floats:
 
 
 def _parabola(positions: Sequence[float]) -> Floats:
-    place = np.asarray(positions) - 0.5
-    return np.stack([place, place**2], axis=1)
+    centered = np.asarray(positions) - 0.5
+    return np.stack([centered, centered**2], axis=1)
 
 
 def _chance(metrics: Floats, terms: dict[str, Floats], name: str) -> float:
-    """The probability of as large an effect by chance (F-test of the two terms of this hyperparameter)."""
+    """Return the p-value of the effect of this hyperparameter (F-test of its two terms)."""
     from scipy.stats import f
 
     ones = np.ones((len(metrics), 1))
@@ -88,16 +96,18 @@ RULE = Rule(
     code="S005",
     name="unimportant-range",
     severity=Severity.INFO,
-    what="A hyperparameter does not matter inside its range.",
-    why="Trials that differ in it alone tell nothing; it can be fixed, or its range asks the wrong question.",
+    what="A hyperparameter has no effect within its range.",
+    why="Trials that differ in it alone are redundant: it can be fixed, or its range is too narrow.",
     recommendation="Fix it, or widen its range.",
     find=find,
     limits={
-        "chance": Limit(0.3, "an effect this small arises by chance in three cases of ten; chosen to speak seldom"),
-        "trials": Limit(12, "fewer trials cannot show anything but the strongest effects"),
+        "chance": Limit(0.3, "an effect this small occurs by chance in 30 % of cases; chosen to report rarely"),
+        "trials": Limit(12, "fewer trials show only the strongest effects"),
     },
-    fixes=(Fix(action="fix_value", say="Give it one value and leave it out of the search."),),
-    false_positives=("Effects that only show after longer training, or beside certain values of another one.",),
+    fixes=(Fix(action="fix_value", say="Fix its value and remove it from the search."),),
+    false_positives=(
+        "Effects that appear only after longer training, or in combination with certain values of another parameter.",
+    ),
     sources=("Bergstra and Bengio 2012: few hyperparameters matter, and which ones differs by data set.",),
     fires_on=(lambda: searched(peak("lr", 3e-3), {"lr": (1e-4, 1e-1), "weight_decay": (1e-9, 1e-7)}),),
     silent_on=(sound, lambda: searched(lr_and_decay, {"lr": (1e-4, 1e-1), "weight_decay": (1e-6, 1e-1)})),

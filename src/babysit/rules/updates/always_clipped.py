@@ -1,4 +1,4 @@
-"""U604: clipping acts on nearly every step."""
+"""U604: gradient clipping is active on nearly every step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _limit(run: Run) -> float | None:
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares the norms before clipping with the limit."""
+    """Compare the norms before clipping with the limit."""
     limit, (_, norms) = _limit(run), values_of(run.curves.get(GRADIENT_NORM))
     if limit is None or len(norms) < limits["steps"]:
         return
@@ -36,8 +36,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             severity=Severity.WARNING if much and is_underperforming(run) else Severity.INFO,
             numbers={"share": share, "limit": limit, "median_norm": float(np.median(norms))},
-            message=f"{100 * share:.0f} % of the steps were clipped to a norm of {limit:g}; the gradient's own is "
-            f"about {np.median(norms):.3g}. Every step is of the same length, whatever the gradient says.",
+            message=f"{100 * share:.0f} % of the steps were clipped to a gradient norm of {limit:g}; the median "
+            f"norm before clipping is {np.median(norms):.3g}. All gradients are rescaled to the same norm.",
         )
 
 
@@ -45,16 +45,16 @@ RULE = Rule(
     code="U604",
     name="always-clipped",
     severity=Severity.INFO,
-    what="Clipping is active on nearly every step.",
-    why="Clipping is meant for rare spikes; always on, it is a second, hidden learning rate.",
-    recommendation="Set the limit to two or three times the usual norm, and tune the learning rate.",
+    what="Gradient clipping is active on nearly every step.",
+    why="Clipping is meant for rare spikes; if always active, it acts as a second, hidden learning rate.",
+    recommendation="Set the limit to two or three times the typical norm, and tune the learning rate.",
     find=find,
     needs=("curves", "events"),
     causes=("U602", *NOT_LEARNING),
     limits={
         "share": Limit(0.95, "nearly all steps"),
-        "times": Limit(3.0, "the usual norm is three times the limit"),
-        "much": Limit(30.0, "with such a norm a learning rate that suits the gradient is thirty times too low"),
+        "times": Limit(3.0, "the median norm is three times the limit"),
+        "much": Limit(30.0, "at such a norm, a suitable learning rate is effectively 30 times too low"),
         "steps": Limit(50, "the first steps are often large"),
     },
     fixes=(
@@ -64,7 +64,7 @@ RULE = Rule(
             code="torch.nn.utils.clip_grad_norm_(model.parameters(), 3 * usual_norm)",
         ),
     ),
-    false_positives=("Under Adam a constant scale does no harm: a remark.",),
+    false_positives=("Under Adam a constant scale is harmless: INFO.",),
     sources=("Pascanu et al. 2013 (arXiv 1211.5063): the limit is 0.5 to 10 times the average norm.",),
     fires_on=(lambda: example_run(kept=((0, "clip", "1"),), curves={"gradient_norm": np.full(200, 9.0)}),),
     silent_on=(healthy, lambda: example_run(kept=((0, "clip", "1"),), curves={"gradient_norm": np.full(200, 0.3)})),

@@ -1,4 +1,4 @@
-"""U605: batches so small that training is noise, or so large that there are few steps."""
+"""U605: batches so small that training is noisy, or so large that there are few steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Small: as noisy-gradient. Large: a poor run of few steps with batches of many samples."""
+    """Check for noisy gradients of small batches, and for too few steps with large batches."""
     batch, steps = model_summary_of(run).batch_size, run.events.steps
     if adversarial(run) or not batch:
         return
@@ -23,16 +23,17 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             numbers=noisy[0].numbers,
             confidence=0.5,
-            message=f"Batches of {batch} are too small for steps of this length: the loss jumps and does not fall.",
+            message=f"Batches of {batch} are too small for updates of this size: the loss is noisy and does not "
+            "decrease.",
             recommendation="Use batches of 16 to 64.",
         )
-    starved = run.status is Status.FINISHED and 10 <= steps < limits["steps"] and batch >= limits["large"]
-    if starved and is_underperforming(run):
+    few_steps = run.status is Status.FINISHED and 10 <= steps < limits["steps"] and batch >= limits["large"]
+    if few_steps and is_underperforming(run):
         yield Evidence(
             severity=Severity.INFO,
             numbers={"batch_size": batch, "steps": steps},
             message=f"With batches of {batch} the run took only {steps} steps.",
-            recommendation="Use smaller batches (32 to 128) for more steps an epoch, or more epochs.",
+            recommendation="Use smaller batches (32 to 128) for more steps per epoch, or more epochs.",
         )
 
 
@@ -40,13 +41,13 @@ RULE = Rule(
     code="U605",
     name="bad-batch-size",
     severity=Severity.WARNING,
-    what="The batch is so small that training is noisy, or so large that it is starved of steps.",
-    why="Steps must be many, and each must point roughly downhill.",
+    what="The batch is so small that training is noisy, or so large that there are too few steps.",
+    why="Training needs many steps, each roughly in the direction of the full gradient.",
     recommendation="Begin with batches of 32 to 128.",
     find=find,
     needs=("model_summary", "curves", "events"),
     limits={
-        "steps": Limit(100, "fewer steps than most networks need to leave their start"),
+        "steps": Limit(100, "fewer steps than most networks need"),
         "large": Limit(256, "a large batch for a small run"),
     },
     causes=("F902", "F903", "F905", "F909", "G505", "O210"),

@@ -1,4 +1,4 @@
-"""U601: the steps are too long."""
+"""U601: the learning rate is too high."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def ratios(run: Run) -> np.ndarray:
-    """The median update ratio over the trained weight layers at each sampled step; NaN where there is none."""
+    """Return the median update ratio over the trained weight layers at each sampled step; NaN if unknown."""
     rows = table(run, "update_ratio")
     names = {layer.name for layer in weight_layers(run, trainable=True)} or set(run.layer_metrics.layers)
-    keep = [place for place, name in enumerate(run.layer_metrics.layers) if name in names]
+    keep = [index for index, name in enumerate(run.layer_metrics.layers) if name in names]
     if not len(rows) or not keep:
         return np.full(len(run.layer_metrics.steps), np.nan)
     part = rows[:, keep]
     known = np.isfinite(part).any(axis=1)
-    answer = np.full(len(part), np.nan)
-    answer[known] = np.nanmedian(part[known], axis=1)
-    return answer
+    medians = np.full(len(part), np.nan)
+    medians[known] = np.nanmedian(part[known], axis=1)
+    return medians
 
 
-def _blew_up(run: Run, level: Levels, growth: float) -> int | None:
-    """The step at which the loss left for good: its last crossing of `growth` times the start, or the first NaN."""
+def _diverged_at(run: Run, level: Levels, growth: float) -> int | None:
+    """Return the step at which the loss diverged: its last crossing of `growth` times the start, or the first NaN."""
     series = run.curves.get(TRAIN_LOSS)
     raw = np.asarray(series.values, dtype=np.float64)
     above = ~(np.abs(raw) <= growth * max(abs(level.start), 1e-12))
@@ -60,34 +60,34 @@ def _numbers(run: Run, ratio: float) -> dict[str, float | int | str | bool]:
 
 
 def _diverged(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
-    step = _blew_up(run, level, limits["growth"])
+    step = _diverged_at(run, level, limits["growth"])
     if step is None:
         return
     sizes, steps = ratios(run), np.asarray(run.layer_metrics.steps)
     until = sizes[steps <= step]
     until = until[np.isfinite(until)]
     largest = float(until.max()) if until.size else float("nan")
-    # Without long steps before it, a NaN comes from somewhere else (a logarithm of zero, bad inputs).
+    # Without large updates before it, a NaN has another cause (a logarithm of zero, bad inputs).
     if largest >= limits["long_step"]:
         word = "NaN" if level.broken_at is not None else level.ended
         yield Evidence(
             first_step=step,
             severity=Severity.ERROR,
             numbers=_numbers(run, largest) | {"start_loss": level.start, "blew_up_at": step},
-            message=f"The loss left its start of {level.begun} at step {step} and ended at {word}. Before that, "
-            f"single steps changed the weights by up to {100 * largest:.2g} % of their size (0.1 % is usual).",
+            message=f"The loss diverged from {level.begun} at step {step} and ended at {word}. Before that, the "
+            f"update ratio was up to {100 * largest:.2g} % per step (typical: 0.1 %).",
         )
 
 
-def _restless(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
-    """Steps that stay long while the loss gets nowhere."""
+def _overshooting(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
+    """Look for large updates while the loss does not decrease."""
     sizes = ratios(run)
     known = sizes[np.isfinite(sizes)]
     if len(known) < 5:
         return
     typical = float(np.median(known[len(known) // 4 :]))
     opening = float(known[: max(3, len(known) // 5)].max())
-    # A shock: the first steps moved the weights by a good part of their size, and what they broke stayed broken.
+    # A shock: the first updates changed the weights by a large part of their size, and training never recovered.
     shock = opening >= limits["shock"] and is_underperforming(run, below=limits["stuck"])
     _, values = values_of(run.curves.get(TRAIN_LOSS))
     if level.steps < limits["steps"] or is_improving(values, limits["chance"]):
@@ -96,15 +96,15 @@ def _restless(run: Run, level: Levels, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=0,
             numbers=_numbers(run, max(typical, opening if shock else 0.0)) | {"end_loss": level.end},
-            message=f"Each step changes the weights by about {100 * typical:.2g} % of their size (at first up to "
-            f"{100 * opening:.2g} %; 0.1 % is usual), and the loss does not fall: it began at {level.begun} and "
-            f"ended at {level.ended}. Steps overshoot the minimum.",
+            message=f"The update ratio is about {100 * typical:.2g} % per step (at first up to {100 * opening:.2g} "
+            f"%; typical: 0.1 %), and the loss does not decrease: it went from {level.begun} to {level.ended}. The "
+            "updates overshoot the minimum.",
             confidence=0.8,
         )
 
 
 def _broken_update(run: Run) -> Iterator[Evidence]:
-    """Weights that one step made NaN or infinite although its gradients were finite."""
+    """Look for an update that made weights NaN or infinite although its gradients were finite."""
     onset = first_nonfinite(run)
     if onset is not None and onset.what == "update":
         yield Evidence(
@@ -113,24 +113,24 @@ def _broken_update(run: Run) -> Iterator[Evidence]:
             severity=Severity.ERROR,
             numbers={"lr": _lr(run), "broken_at": onset.step},
             message=f"At step {onset.step} loss and gradients were finite, and after it the weights of "
-            f"{', '.join(onset.layers[:3])} were NaN, infinite or beyond 1e19: the update itself broke them.",
-            recommendation="Lower the learning rate; if that changes nothing, look at the optimizer's epsilon and "
-            "precision.",
+            f"{', '.join(onset.layers[:3])} were NaN, infinite or beyond 1e19: the update caused it.",
+            recommendation="Lower the learning rate; if that does not help, check the epsilon and the precision "
+            "of the optimizer.",
             confidence=0.8,
         )
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Looks for a loss that leaves upwards after long steps, or that stays high while steps stay long."""
+    """Look for a loss that diverges after large updates, or that stays high while updates stay large."""
     level, objective = levels(run), main_objective(run)
     if level is None or adversarial(run):
         return
     _, values = values_of(run.curves.get(TRAIN_LOSS))
     bounded = objective is None or objective.loss in BOUNDED_LOSSES or bool(len(values) and values.min() >= 0)
     if not bounded and level.broken_at is None:
-        return  # a loss without a floor may go where it likes
+        return  # a loss without a lower bound may have any value
     found = list(_diverged(run, level, limits)) or list(_broken_update(run))
-    yield from found or list(_restless(run, level, limits))
+    yield from found or list(_overshooting(run, level, limits))
 
 
 RULE = Rule(
@@ -138,21 +138,21 @@ RULE = Rule(
     name="lr-too-high",
     early=True,
     severity=Severity.WARNING,
-    what="The loss diverges, swings or becomes NaN because of the size of the steps.",
-    why="A step longer than the valley is wide lands higher than it began; the next is longer still.",
+    what="The loss diverges, oscillates or becomes NaN because the updates are too large.",
+    why="An update that overshoots the minimum by too much increases the loss, and the next gradient is larger still.",
     recommendation="Divide the learning rate by 10, until the update ratio is near 1e-3.",
     find=find,
     needs=("curves", "layer_metrics"),
     limits={
-        "growth": Limit(3.0, "three times the first loss (CS231n lecture 6 aborts a search there)"),
-        "long_step": Limit(0.03, "thirty times the usual update ratio of 1e-3 (CS231n lecture 6)"),
+        "growth": Limit(3.0, "three times the initial loss (CS231n lecture 6 aborts a trial there)"),
+        "long_step": Limit(0.03, "thirty times the typical update ratio of 1e-3 (CS231n lecture 6)"),
         "ratio": Limit(0.03, "the same, as the median over the run"),
-        "shock": Limit(0.3, "a third of a weight's size in one step"),
+        "shock": Limit(0.3, "an update of a third of the size of the weights"),
         "chance": Limit(
-            0.01, "Mann-Kendall on the whole and on the second half: a loss that falls is not leaping over its valley"
+            0.01, "Mann-Kendall on the full curve and its second half: a decreasing loss does not overshoot"
         ),
-        "steps": Limit(50, "fewer steps tell a plateau of the start (attention that is still even) from no valley"),
-        "stuck": Limit(0.1, "less than a tenth of the prior loss removed: what the shock broke stayed broken"),
+        "steps": Limit(50, "shorter runs may still be on an initial plateau (such as uniform attention)"),
+        "stuck": Limit(0.1, "less than a tenth of the baseline loss removed: training never recovered"),
     },
     causes=(*BLOWING_UP, *LOST_UNITS, *NOT_LEARNING, "G501", "G505", "N805"),
     fixes=(
@@ -170,8 +170,8 @@ RULE = Rule(
         ),
     ),
     false_positives=(
-        "With batch normalization large steps may be right: silent while training goes well.",
-        "Adversarial losses are not judged.",
+        "With batch normalization large updates may be right: not reported if the training learns.",
+        "Adversarial losses are not checked.",
     ),
     sources=("CS231n lecture 6: NaN almost always means a learning rate too high; update ratio about 1e-3.",),
     fires_on=(
