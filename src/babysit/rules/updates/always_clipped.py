@@ -37,7 +37,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=Severity.WARNING if much and is_underperforming(run) else Severity.INFO,
             numbers={"share": share, "limit": limit, "median_norm": float(np.median(norms))},
             message=f"{100 * share:.0f} % of the steps were clipped to a gradient norm of {limit:g}; the median "
-            f"norm before clipping is {np.median(norms):.3g}. All gradients are rescaled to the same norm.",
+            f"norm before clipping is {np.median(norms):.3g}. Nearly all gradients are rescaled to the same norm.",
         )
 
 

@@ -41,7 +41,7 @@ def _setting(group: ParameterGroup, kind: str, limits: Limits) -> str:
 
 
 def _vanished_epsilon(one: OptimizerInfo, run: Run) -> str:
-    """Describe an epsilon that rounds to 0 in the precision of the weights, if an update made the weights non-finite."""
+    """Describe an epsilon that rounds to 0 in the precision of the weights, if an update made them non-finite."""
     onset = first_nonfinite(run)
     if onset is None or onset.what not in ("update", "weights"):
         return ""

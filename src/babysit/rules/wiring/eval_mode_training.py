@@ -1,4 +1,4 @@
-"""W705: training while dropout and batch norm are in eval mode."""
+"""W705: training in eval mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from babysit.rules.wiring.modes import mode_matters, steps_in_eval_mode
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Counts steps taken after .eval() and before the next .train(), where that makes a difference."""
+    """Count steps between .eval() and the next .train(), if the mode makes a difference."""
     kinds, steps = mode_matters(run), run.events.steps
     inside = steps_in_eval_mode(run)
     if kinds and steps >= limits["steps"] and inside > limits["share"] * steps:
@@ -20,8 +20,8 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=since,
             numbers={"eval_steps": inside, "steps": steps, "kinds": ", ".join(kinds)},
-            message=f"{inside} of {steps} steps were taken in eval mode (since step {since}): {', '.join(kinds)} did "
-            "not do what it is there for.",
+            message=f"{inside} of {steps} steps were taken in eval mode (since step {since}): {', '.join(kinds)} "
+            "behaved as in evaluation.",
         )
 
 
@@ -29,22 +29,22 @@ RULE = Rule(
     code="W705",
     name="eval-mode-training",
     severity=Severity.WARNING,
-    what="Training goes on while dropout and batch norm are in eval mode.",
-    why="Dropout no longer regularizes and batch norm uses old statistics, so training is another than planned.",
+    what="Training runs while dropout or batch norm is in eval mode.",
+    why="Dropout does not regularize, and batch norm uses running statistics instead of those of the batch.",
     recommendation="Call model.train() at the start of every epoch, after evaluating.",
     find=find,
     needs=("model_summary", "events"),
-    limits={"share": Limit(0.5, "more than half of all steps"), "steps": Limit(20, "shorter loops show nothing")},
+    limits={"share": Limit(0.5, "more than half of all steps"), "steps": Limit(20, "too few steps to conclude")},
     causes=("F901", "N804", "F906", "G502", "F909", "F902", "F905"),
     fixes=(
         Fix(
             action="set_mode",
             value="train",
-            say="Back to train mode after evaluating.",
+            say="Return to train mode after evaluation.",
             code="for epoch in range(epochs):\n    model.train()\n    ...",
         ),
     ),
-    false_positives=("Fine-tuning with frozen statistics on purpose.",),
+    false_positives=("Fine-tuning with intentionally frozen statistics.",),
     sources=("torch.nn.Module.eval: changes dropout and batch norm.",),
     fires_on=(
         lambda: example_run(

@@ -1,4 +1,4 @@
-"""W710: the output does not react to some input."""
+"""W710: the output does not depend on some input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the input-dependence experiment, else which of the model's tensors the losses depend on."""
+    """Check the input-dependence experiment, else which input tensors the losses depend on."""
     experiment = run.experiment("input-dependence")
     if experiment is not None and experiment.outcome in (Outcome.WARN, Outcome.FAIL):
         numbers: dict[str, float | int | str | bool] = dict(experiment.measured)
@@ -27,7 +27,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             severity=Severity.WARNING if is_underperforming(run, below=limits["learned"]) else Severity.INFO,
             numbers={"inputs": len(unused)},
-            message=f"{', '.join(unused)}: the model is called with it and no loss depends on it.",
+            message=f"No loss depends on {', '.join(unused)}, although the model is called with it.",
             confidence=0.9,
         )
 
@@ -36,11 +36,11 @@ RULE = Rule(
     code="W710",
     name="ignored-input",
     severity=Severity.WARNING,
-    what="The output does not react to some input.",
-    why="What is not used cannot help, and is often a column or channel lost by slicing.",
-    recommendation="Follow that input through forward.",
+    what="The output does not depend on some input.",
+    why="An unused input cannot improve the prediction; often a column or channel is lost by slicing.",
+    recommendation="Trace that input through forward.",
     find=find,
-    limits={"learned": Limit(0.8, "a task that is learned without that input did not need it")},
+    limits={"learned": Limit(0.8, "a task that is learned without that input does not need it")},
     causes=("A406", "F902", "F905", "O210", "W709"),
     fixes=(Fix(action="change_code", say="Use every input that matters."),),
     false_positives=("Constant inputs, and masks.",),

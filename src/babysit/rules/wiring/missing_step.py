@@ -1,4 +1,4 @@
-"""W702: the optimizer never steps, or with a learning rate of zero."""
+"""W702: the optimizer never steps, or its learning rate is 0."""
 
 from __future__ import annotations
 
@@ -21,17 +21,15 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares backward passes with steps, optimizer by optimizer, and looks for a learning rate that is always
-    zero.
-    """
+    """Compare backward passes with steps, by optimizer, and look for a learning rate that is always 0."""
     facts, backwards = model_summary_of(run).optimizers, run.events.counts.get("backward", 0)
     steps, discarded = max((one.steps or 0 for one in facts), default=0), run.events.counts.get("discarded", 0)
     if discarded >= limits["all"] * backwards > 0 and backwards >= limits["backwards"] and steps >= backwards / 2:
         yield Evidence(
             first_step=0,
             numbers={"backward": backwards, "discarded": discarded, "steps": steps},
-            message=f"In {discarded} of {backwards} steps the gradients were cleared between backward and step: the "
-            "optimizer has nothing to step with.",
+            message=f"In {discarded} of {backwards} steps the gradients were cleared between backward and step: "
+            "the optimizer steps without gradients.",
             recommendation="Call zero_grad() before backward() or after step(), never between the two.",
         )
         return
@@ -40,15 +38,15 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         yield Evidence(
             first_step=0,
             numbers={"backward": backwards, "discarded": discarded, "steps": steps},
-            message=f"Gradients were computed {backwards} times, and {discarded} times they were cleared before any "
-            f"step used them: only {steps} steps were taken. The step seems to stand outside the loop over batches.",
+            message=f"Gradients were computed {backwards} times, and cleared {discarded} times before a step used "
+            f"them: only {steps} steps were taken. The step seems to be outside the loop over batches.",
         )
         return
-    made = bool(facts) or run.events.counts.get("optimizer", 0) > 0
+    created = bool(facts) or run.events.counts.get("optimizer", 0) > 0
     moved = np.nan_to_num(table(run, "update_rms"))
-    # Where no optimizer ever stepped, each backward counts as a step; weights may still be changed by hand.
+    # Without any optimizer step, each backward counts as a step; weights may still be updated manually.
     never = run.events.counts.get("step", run.events.steps) == 0 or (not facts and not moved.any())
-    if made and backwards >= limits["backwards"] and never:
+    if created and backwards >= limits["backwards"] and never:
         yield Evidence(
             first_step=0,
             numbers={"backward": backwards, "steps": 0},
@@ -61,18 +59,18 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             first_step=0,
             numbers={"optimizers": len(facts), "idle": len(idle), "steps": run.events.steps},
             message=f"{len(idle)} of {len(facts)} optimizers ({idle[0].kind} over {len(idle[0].parameter_names)} "
-            "parameters) never stepped: what it holds keeps its first weights.",
+            "parameters) never stepped: these parameters keep their initial values.",
         )
-    made_first = len([event for event in run.events.of("optimizer") if event.step == 0])
+    created_first = len([event for event in run.events.of("optimizer") if event.step == 0])
     left_out = model_summary_of(run).unoptimized
-    if not idle and made_first > len(facts) > 0 and left_out and run.events.steps >= limits["backwards"]:
+    if not idle and created_first > len(facts) > 0 and left_out and run.events.steps >= limits["backwards"]:
         yield Evidence(
             layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in left_out)),
             first_step=0,
             severity=Severity.WARNING,
-            numbers={"optimizers": made_first, "stepping": len(facts), "parameters": len(left_out)},
-            message=f"{made_first} optimizers were made and {len(facts)} of them ever stepped; {len(left_out)} "
-            f"trainable parameters ({', '.join(left_out[:3])}) are held by none that steps.",
+            numbers={"optimizers": created_first, "stepping": len(facts), "parameters": len(left_out)},
+            message=f"{created_first} optimizers were created and {len(facts)} of them stepped; {len(left_out)} "
+            f"trainable parameters ({', '.join(left_out[:3])}) are in none that steps.",
         )
     _, lrs = values_of(run.curves.get(LEARNING_RATE))
     groups = [group for one in facts for group in one.groups]
@@ -89,19 +87,21 @@ RULE = Rule(
     name="missing-step",
     severity=Severity.ERROR,
     what="optimizer.step is never called, or the learning rate is 0.",
-    why="Gradients are computed and thrown away: the weights never change.",
+    why="Gradients are computed and discarded: the weights never change.",
     recommendation="Call optimizer.step() after backward, for every optimizer, with a learning rate above 0.",
     find=find,
     needs=("events",),
     limits={
-        "all": Limit(0.9, "nearly all: a step without gradients is no step"),
-        "discarded": Limit(4.0, "four of five gradients thrown away; one or two a step are an attack or a look"),
-        "few": Limit(200, "adversarial training discards as many, over thousands of steps"),
-        "backwards": Limit(10, "fewer backward passes may be a mere look at gradients"),
+        "all": Limit(0.9, "nearly all steps"),
+        "discarded": Limit(
+            4.0, "four of five gradients discarded; one or two per step are adversarial attacks or inspections"
+        ),
+        "few": Limit(200, "adversarial training discards as many, but over thousands of steps"),
+        "backwards": Limit(10, "fewer backward passes may only inspect gradients"),
     },
     causes=(*NOT_LEARNING, "U602", "U603", "U605", "W708", "W703", "A401", "G504"),
     fixes=(Fix(action="add_step", say="Step after backward.", code="loss.backward()\noptimizer.step()"),),
-    false_positives=("Programs that only look at gradients (saliency), if they make an optimizer.",),
+    false_positives=("Programs that only inspect gradients (saliency), if they create an optimizer.",),
     sources=("torch.optim: parameters change in step() only.",),
     fires_on=(
         lambda: msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""W707: samples of a batch leak into each other."""
+"""W707: information leaks between the samples of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from babysit.rules.rule import Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Reads the sample-isolation experiment."""
+    """Check the sample-isolation experiment."""
     experiment = run.experiment("sample-isolation")
     if experiment is not None and experiment.outcome is Outcome.FAIL:
         yield Evidence(first_step=0, numbers=dict(experiment.measured), message=experiment.message)
@@ -23,13 +23,15 @@ RULE = Rule(
     code="W707",
     name="mixed-samples",
     severity=Severity.ERROR,
-    what="Samples of a batch leak into each other: a wrong view, permute or reduction axis.",
-    why="The answer for one sample depends on its neighbours in the batch, so it cannot be learned or repeated.",
+    what="Information leaks between the samples of a batch: a wrong view, permute or reduction axis.",
+    why="The prediction for one sample depends on the others in the batch, so it cannot be learned or reproduced.",
     recommendation="Use permute or transpose to move axes (never view), and reduce over dim=1 or later.",
     find=find,
     needs=("experiments",),
     causes=(*NOT_LEARNING, "F901"),
-    fixes=(Fix(action="change_code", say="Move axes by name.", code="x = x.transpose(1, 2)  # not x.view(...)"),),
+    fixes=(
+        Fix(action="change_code", say="Swap axes with transpose.", code="x = x.transpose(1, 2)  # not x.view(...)"),
+    ),
     false_positives=("Batch normalization and contrastive losses mix samples by design.",),
     sources=("A gradient of one sample's output with respect to another's input must be zero.",),
     fires_on=(

@@ -1,4 +1,4 @@
-"""When the network was in train mode and when in eval mode, from the events of a run."""
+"""Train and eval mode of the network over a run, from its events."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from babysit.records.run import Run
 
 
 def mode_matters(run: Run) -> tuple[str, ...]:
-    """What behaves differently in the two modes: dropouts with a learning rate, and batch norms that train."""
+    """Return the modules that differ between the modes: dropouts with a nonzero probability, and trained batch norms."""
     model_summary = model_summary_of(run)
-    resting = {layer.name for layer in model_summary.layers if is_batch_norm(layer) and not layer.trainable}
-    return tuple(dict.fromkeys(effect for path, effect in model_summary.mode_dependent.items() if path not in resting))
+    frozen = {layer.name for layer in model_summary.layers if is_batch_norm(layer) and not layer.trainable}
+    return tuple(dict.fromkeys(effect for path, effect in model_summary.mode_dependent.items() if path not in frozen))
 
 
 def steps_in_eval_mode(run: Run) -> int:
-    """How many optimizer steps were taken while the whole network was in eval mode."""
+    """Count the optimizer steps taken while the whole network was in eval mode."""
     total, since = 0, None
     for event in run.events.kept:
         if event.kind == "eval_mode" and since is None:

@@ -1,4 +1,4 @@
-"""W706: evaluating while dropout and batch norm are in train mode."""
+"""W706: evaluation in train mode."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ from babysit.rules.rule import Limit, Limits, Rule
 from babysit.rules.wiring.modes import mode_matters
 
 
-def _effects(run: Run, event: Event, *, told: bool) -> tuple[str, ...]:
-    """What ran in train mode during an evaluation and does otherwise in eval mode."""
-    if told:
+def _effects(run: Run, event: Event, *, mode_known: bool) -> tuple[str, ...]:
+    """Return the modules that ran in train mode during an evaluation and behave differently in eval mode."""
+    if mode_known:
         mode, _, effects = event.detail.partition(": ")
         return tuple(effects.split(", ")) if mode == "train mode" and effects else ()
-    # A network that was never put into eval mode was in train mode whenever it was evaluated.
+    # A network that was never in eval mode was evaluated in train mode.
     return mode_matters(run) if run.events.counts.get("eval_mode", 0) == 0 else ()
 
 
 def _consequence(effects: tuple[str, ...]) -> str:
-    """What these did to the evaluation; only what is there."""
+    """Describe the effect of these modules on the evaluation."""
     norms = [one for one in effects if "Norm" in one]
     random = [one for one in effects if one not in norms]
-    said = [f"{', '.join(random)} made the outputs random"] if random else []
+    parts = [f"{', '.join(random)} made the outputs random"] if random else []
     if norms:
-        said.append(
-            f"{', '.join(norms)} normalized by the batch that was evaluated and took it into the running statistics"
+        parts.append(
+            f"{', '.join(norms)} normalized with the statistics of the evaluated batch and updated the running "
+            "statistics with it"
         )
-    return ", and ".join(said)
+    return ", and ".join(parts)
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Counts evaluation passes in train mode, where that makes a difference."""
+    """Count evaluation passes in train mode, if the mode makes a difference."""
     passes = run.events.of("evaluation")
-    told = any("mode" in event.detail for event in passes)
+    mode_known = any("mode" in event.detail for event in passes)
     dropping = [event for event in passes if "dropout on" in event.detail]
     if len(dropping) > limits["share"] * len(passes):
         yield Evidence(
             first_step=dropping[0].step,
             last_step=dropping[-1].step,
             numbers={"evaluations": len(passes), "with_dropout": len(dropping)},
-            message=f"In {len(dropping)} of {len(passes)} evaluations the network was in eval mode and dropout was on "
-            "all the same: F.dropout drops unless it is told not to.",
+            message=f"In {len(dropping)} of {len(passes)} evaluations the network was in eval mode but dropout was "
+            "active: F.dropout is active by default.",
             recommendation="Write F.dropout(x, p, training=self.training), or use nn.Dropout, which follows the mode.",
             confidence=0.9,
         )
-    wrong = [(event, effects) for event in passes if (effects := _effects(run, event, told=told))]
+    wrong = [(event, effects) for event in passes if (effects := _effects(run, event, mode_known=mode_known))]
     if wrong and len(wrong) > limits["share"] * len(passes):
         effects = tuple(dict.fromkeys(one for _, several in wrong for one in several))
         yield Evidence(
@@ -64,8 +65,9 @@ RULE = Rule(
     code="W706",
     name="train-mode-evaluation",
     severity=Severity.WARNING,
-    what="Evaluation runs while dropout and batch norm are in train mode.",
-    why="The score is of a crippled network, depends on who shares the batch, and statistics leak from the test set.",
+    what="Evaluation runs while dropout or batch norm is in train mode.",
+    why="Dropout lowers the score, it depends on the other samples of the batch, and the running statistics "
+    "include test data.",
     recommendation="Call model.eval() before evaluating and model.train() after.",
     find=find,
     needs=("model_summary", "events"),
@@ -79,7 +81,7 @@ RULE = Rule(
             code="model.eval()\nwith torch.no_grad():\n    output = model(x)",
         ),
     ),
-    false_positives=("Dropout as a measure of uncertainty (Monte Carlo dropout).",),
+    false_positives=("Monte Carlo dropout for uncertainty estimates.",),
     sources=("torch.nn.Module.eval.",),
     fires_on=(
         lambda: example_run(kept=((100, "evaluation", "train mode: Dropout (p=0.5)"),)),

@@ -16,24 +16,24 @@ from babysit.rules.rule import Limit, Limits, Rule
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Compares how often gradients were cleared with how often an optimizer stepped."""
+    """Compare how often gradients were cleared with how often an optimizer stepped."""
     steps, cleared = run.events.steps, run.events.counts.get("zero_grad", 0)
-    # Without an optimizer the loop clears by hand, which is not seen.
+    # Without an optimizer the loop clears gradients manually, which is not observed.
     if not model_summary_of(run).optimizers or steps < limits["steps"]:
         return
-    # Gradients may be cleared by hand (p.grad = None) or assigned: then none were there when backward began, or others
-    # are in their place afterwards. That nobody calls zero_grad says nothing without a look at what backward adds to.
-    looks, old = (run.events.counts.get(name, 0) for name in ("looks_before_backward", "old_gradients"))
-    if looks < limits["looks"] or old < looks / 2:
+    # Gradients may be cleared manually (p.grad = None) or assigned, so a missing zero_grad alone is no evidence: the
+    # gradients that exist before backward are checked as well.
+    checks, old = (run.events.counts.get(name, 0) for name in ("looks_before_backward", "old_gradients"))
+    if checks < limits["looks"] or old < checks / 2:
         return
     yield from _one_of_several(run, limits, old=old)
-    # Accumulation clears once for each step; only steps without clearing are a fault.
+    # Gradient accumulation clears once per step; only steps without clearing are an error.
     if cleared < limits["share"] * steps:
         yield Evidence(
             first_step=1,
             numbers={"steps": steps, "zero_grad": cleared, "backward": run.events.counts.get("backward", 0)},
-            message=f"The optimizer took {steps} steps and gradients were cleared {cleared} times: each step goes "
-            "along the sum of all gradients since the beginning.",
+            message=f"The optimizer took {steps} steps and gradients were cleared {cleared} times: each update "
+            "uses the sum of all gradients since the last clearing.",
         )
 
 
@@ -42,23 +42,23 @@ def _two(*, cleared: bool) -> Run:
         msgspec.structs.replace(optimizer(), parameter_names=(name,), steps=400, cleared=known)
         for name, known in (("encoder.weight", True), ("decoder.weight", cleared))
     )
-    looks = {"looks_before_backward": 30, "old_gradients": 30}
-    return example_run(facts={"optimizers": both}, events=looks)
+    checks = {"looks_before_backward": 30, "old_gradients": 30}
+    return example_run(facts={"optimizers": both}, events=checks)
 
 
 def _one_of_several(run: Run, limits: Limits, *, old: int) -> Iterator[Evidence]:
-    """Optimizers that nobody clears beside others that somebody does."""
+    """Look for an optimizer whose gradients are never cleared, while those of others are."""
     stepping = [one for one in model_summary_of(run).optimizers if (one.steps or 0) >= limits["steps"]]
     forgotten = [one for one in stepping if one.cleared is False and one.parameter_names]
     if not forgotten or len(forgotten) == len(stepping):
         return
-    place, held = stepping.index(forgotten[0]) + 1, forgotten[0].parameter_names
+    index, names = stepping.index(forgotten[0]) + 1, forgotten[0].parameter_names
     yield Evidence(
         first_step=1,
-        layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in held)),
-        numbers={"optimizer": place, "of": len(stepping), "steps": forgotten[0].steps or 0, "old_gradients": old},
-        message=f"Of {len(stepping)} optimizers, number {place} ({held[0]}, …) took {forgotten[0].steps} steps and its "
-        "gradients were never cleared: each step goes along the sum of all gradients since the beginning.",
+        layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in names)),
+        numbers={"optimizer": index, "of": len(stepping), "steps": forgotten[0].steps or 0, "old_gradients": old},
+        message=f"Of {len(stepping)} optimizers, number {index} ({names[0]}, …) took {forgotten[0].steps} steps "
+        "and its gradients were never cleared: each update uses the sum of all gradients so far.",
     )
 
 
@@ -66,27 +66,25 @@ RULE = Rule(
     code="W701",
     name="uncleared-gradients",
     severity=Severity.ERROR,
-    what="zero_grad is missing: gradients pile up over all steps.",
-    why="Old gradients outvote the new ones; the path overshoots and swings.",
+    what="zero_grad is missing: gradients accumulate over all steps.",
+    why="Old gradients outweigh the new ones, so the updates overshoot and the loss oscillates.",
     recommendation="Call optimizer.zero_grad() before every backward.",
     find=find,
     needs=("model_summary", "events"),
     limits={
-        "looks": Limit(5, "a handful of looks just before backward"),
-        "share": Limit(0.5, "fewer than every second step; accumulation clears at every step"),
-        "steps": Limit(10, "shorter loops show nothing"),
+        "looks": Limit(5, "a handful of checks just before backward"),
+        "share": Limit(0.5, "fewer than every second step; gradient accumulation clears at every step"),
+        "steps": Limit(10, "too few steps to conclude"),
     },
     causes=(*BLOWING_UP, *LOST_UNITS, *NOT_LEARNING, "F901", "U601"),
     fixes=(
         Fix(
             action="zero_gradients",
-            say="Clear before backward.",
+            say="Clear gradients before backward.",
             code="optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
         ),
     ),
-    false_positives=(
-        "Gradients that are written into the same tensor (`p.grad.copy_(g)`) look like those that are added to.",
-    ),
+    false_positives=("Gradients written into the same tensor (`p.grad.copy_(g)`) look like accumulated ones.",),
     sources=("torch.Tensor.backward accumulates gradients.",),
     fires_on=(
         lambda: example_run(events={"zero_grad": 0, "looks_before_backward": 30, "old_gradients": 30}),
@@ -96,7 +94,7 @@ RULE = Rule(
         lambda: msgspec.structs.replace(
             example_run(), events=Events(counts={"backward": 400, "looks_before_backward": 30}, steps=400)
         ),
-        lambda: example_run(events={"zero_grad": 0}),  # gradients are made without backward, by torch.func
+        lambda: example_run(events={"zero_grad": 0}),  # gradients are computed without backward, by torch.func
         healthy,
         lambda: _two(cleared=True),
         lambda: example_run(events={"backward": 1600}),

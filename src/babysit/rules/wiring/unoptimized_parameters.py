@@ -1,4 +1,4 @@
-"""W703: trainable parameters that no optimizer holds."""
+"""W703: trainable parameters that are in no optimizer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from babysit.rules.effect_groups import NOT_LEARNING
 from babysit.rules.examples import dense_layers, example_run, falling, flat, healthy, optimizer
 from babysit.rules.rule import Limit, Limits, Rule
 
-LEFT_OUT = ("layer0.weight", "layer0.bias")  # of the examples: a quarter of the parameters
+LEFT_OUT = ("layer0.weight", "layer0.bias")  # a quarter of the parameters of the examples
 HEAD = ("layer2.weight", "layer2.bias")
 
 
 def _left_out(run: Run, names: set[str]) -> float:
-    """The share of the trainable parameters that these are; a layer held in part counts in part."""
+    """Return the fraction of the trainable parameters that these are; a partly listed layer counts in part."""
     model_summary = model_summary_of(run)
     count = sum(
         one.parameters * len(names & set(one.parameter_names)) / len(one.parameter_names)
@@ -31,49 +31,50 @@ def _left_out(run: Run, names: set[str]) -> float:
 
 
 def _replaced(run: Run) -> Iterator[Evidence]:
-    """An optimizer none of whose tensors takes part in what runs."""
+    """Look for an optimizer whose tensors are all unused by the network."""
     model_summary = model_summary_of(run)
-    # What runs inside compiled code was not seen, so nothing there can be called a stranger.
-    strangers = [
+    # Parameters used in compiled code are not observed, so no tensor can be called unused.
+    replaced = [
         one for one in model_summary.optimizers if one.stale and not one.parameter_names and not model_summary.compiled
     ]
-    if strangers:
+    if replaced:
         yield Evidence(
             first_step=0,
             severity=Severity.ERROR if is_underperforming(run) else Severity.INFO,
-            numbers={"stale": strangers[0].stale, "steps": strangers[0].steps or 0},
-            message=f"{strangers[0].kind} holds {strangers[0].stale} tensors, and none of them takes part in what "
-            "runs: it was made for parameters that have been replaced since.",
+            numbers={"stale": replaced[0].stale, "steps": replaced[0].steps or 0},
+            message=f"{replaced[0].kind} has {replaced[0].stale} tensors, and the network uses none of them: it "
+            "was created for parameters that have been replaced since.",
         )
 
 
 def _unregistered(run: Run, missing: list[str]) -> Iterator[Evidence]:
-    """Layers whose weights get gradients and belong to no module: blocks in a plain list, tensors of the user's own."""
+    """Look for layers whose weights get gradients and belong to no module, such as blocks in a plain list."""
     model_summary = model_summary_of(run)
-    wanted = set(missing) & set(model_summary.forgotten)
-    lost = [
-        one for one in weight_layers(run, trainable=True) if one.kind == "matmul" and wanted & set(one.parameter_names)
+    unregistered = set(missing) & set(model_summary.forgotten)
+    found = [
+        one
+        for one in weight_layers(run, trainable=True)
+        if one.kind == "matmul" and unregistered & set(one.parameter_names)
     ]
-    # Where no weight belongs to a module, the script manages all of them itself.
-    if not lost or len(lost) == len([one for one in weight_layers(run) if one.output_shape]):
+    # Without any module the script manages all weights manually.
+    if not found or len(found) == len([one for one in weight_layers(run) if one.output_shape]):
         return
     yield Evidence(
-        layers=tuple(one.name for one in lost),
+        layers=tuple(one.name for one in found),
         first_step=0,
         severity=Severity.ERROR if is_underperforming(run) else Severity.WARNING,
-        numbers={"layers": len(lost), "parameters": len(wanted)},
-        message=f"{len(lost)} weight layers run and get gradients, and are in no module's parameters() and in no "
-        "optimizer: they never change, and state_dict() does not save them.",
-        recommendation="Hold modules in nn.ModuleList, nn.ModuleDict or as attributes, and tensors as nn.Parameter; a "
-        "plain "
-        "list or dict hides them.",
+        numbers={"layers": len(found), "parameters": len(unregistered)},
+        message=f"{len(found)} weight layers run and get gradients, but are neither in the parameters() of a "
+        "module nor in an optimizer: they never change, and state_dict() does not save them.",
+        recommendation="Register modules in nn.ModuleList, nn.ModuleDict or as attributes, and tensors as "
+        "nn.Parameter; a plain list or dict does not register them.",
     )
 
 
 def _one_network(run: Run, left_out: Layer) -> bool:
-    """Whether an optimizer trains another part of the network that this layer belongs to.
+    """Check whether an optimizer trains another part of the network that this layer belongs to.
 
-    A network of which no part is trained (a perceptual loss, a fixed readout) is left out on purpose.
+    A network without any trained part (a perceptual loss, a fixed readout) is intentionally left out.
     """
     model_summary = model_summary_of(run)
     if ", " not in model_summary.model:
@@ -84,10 +85,10 @@ def _one_network(run: Run, left_out: Layer) -> bool:
 
 
 def _missed(run: Run, limits: Limits) -> list[Layer]:
-    """Weight layers that get gradients, are in no optimizer, and stand after or between layers that are trained.
+    """Return weight layers with gradients but without an optimizer that come after a trained layer.
 
-    What stands before all trained layers is a backbone, and where most of the network is left out a few layers are
-    tuned: both are done on purpose, if at the cost of gradients that nothing uses.
+    Layers before all trained ones are a backbone, and if most of the network is left out a few layers are fine-tuned:
+    both are intentional, although they compute unused gradients.
     """
     model_summary = model_summary_of(run)
     forgotten = set(model_summary.forgotten)
@@ -96,26 +97,26 @@ def _missed(run: Run, limits: Limits) -> list[Layer]:
     trained = [one for one in layers if held & set(one.parameter_names)]
     first = min((one.order for one in trained), default=None)
     shapes = {one.output_shape for one in trained}
-    late = [
+    candidates = [
         one
         for one in layers
         if first is not None
         and one.order > first
         and set(one.parameter_names) <= forgotten
         and _one_network(run, one)
-        # Of unknown source and of the shape of a trained one, it may be an optional branch beside that.
+        # With an unknown source and the shape of a trained layer, it may be an optional branch.
         and (one.source or one.output_shape not in shapes)
     ]
-    names = {name for one in late for name in one.parameter_names}
-    return late if _left_out(run, names) < limits["share"] or any(one.is_output for one in late) else []
+    names = {name for one in candidates for name in one.parameter_names}
+    return candidates if _left_out(run, names) < limits["share"] or any(one.is_output for one in candidates) else []
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Lists parameters outside all optimizers; how bad that is depends on their share, their gradients and the harm."""
+    """List parameters in no optimizer; the severity depends on their fraction, their gradients and the harm."""
     model_summary = model_summary_of(run)
-    # What never ran with gradients (a target network, a spare part) is not forgotten by the optimizer.
-    resting = {name for layer in model_summary.layers if not layer.output_shape for name in layer.parameter_names}
-    missing = [name for name in model_summary.unoptimized if name and name not in resting]
+    # Modules that never ran with gradients (a target network, an unused module) are left out intentionally.
+    unused = {name for layer in model_summary.layers if not layer.output_shape for name in layer.parameter_names}
+    missing = [name for name in model_summary.unoptimized if name and name not in unused]
     found = list(_replaced(run)) or (list(_unregistered(run, missing)) if missing and model_summary.optimizers else [])
     yield from found
     if found or not missing or not model_summary.optimizers:
@@ -124,22 +125,22 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     headless = last is not None and bool(set(last.parameter_names) & set(missing))
     stale = sum(one.stale for one in model_summary.optimizers)
     share = _left_out(run, set(missing))
-    # Random features under a trained head learn something too: without a sign of a mistake more harm is asked for.
+    # A trained head on random features learns something too, so without other evidence more harm is required.
     hurt = is_underperforming(run) if stale or headless else is_underperforming(run, below=limits["skill"])
     most = _left_out(run, set(missing) & set(model_summary.forgotten)) >= limits["share"]
     hurt = hurt or (most and is_underperforming(run, below=limits["learned"]))
     missed = _missed(run, limits)
     severity = Severity.WARNING if hurt or missed else Severity.INFO
     severity = Severity.ERROR if hurt and (stale or headless) else severity
-    held = f" The optimizer holds {stale} tensors that no layer of the network uses." if stale else ""
-    gradients = " They get gradients that no step uses." if set(missing) & set(model_summary.forgotten) else ""
+    held = f" The optimizer has {stale} tensors that no layer of the network uses." if stale else ""
+    gradients = " Their gradients are computed but not used." if set(missing) & set(model_summary.forgotten) else ""
     yield Evidence(
         layers=tuple(dict.fromkeys(name.rpartition(".")[0] for name in missing)),
         first_step=0,
         severity=severity,
         numbers={"parameters": len(missing), "share": share, "stale": stale, "last_layer": headless},
-        message=f"{len(missing)} trainable tensors ({', '.join(missing[:3])}), {100 * share:.0f} % of all trainable "
-        f"parameters, are in no optimizer and never change.{gradients}{held}",
+        message=f"{len(missing)} trainable tensors ({', '.join(missing[:3])}), {100 * share:.0f} % of all "
+        f"trainable parameters, are in no optimizer and never change.{gradients}{held}",
         confidence=1.0 if stale or headless or missed else 0.8,
     )
 
@@ -149,29 +150,29 @@ RULE = Rule(
     name="unoptimized-parameters",
     early=True,
     severity=Severity.ERROR,
-    what="Trainable parameters are missing from the optimizer, or it holds stale ones.",
-    why="They keep the values that they began with.",
-    recommendation="Make the optimizer after the network is complete, with model.parameters().",
+    what="Trainable parameters are missing from the optimizer, or it has stale ones.",
+    why="They keep their initial values.",
+    recommendation="Create the optimizer with model.parameters() after the network is complete.",
     find=find,
     needs=("model_summary",),
     limits={
-        "skill": Limit(0.3, "a head on random features usually removes more of the prior loss than this"),
-        "share": Limit(0.5, "half of the parameters: more than that is most of the network"),
-        "learned": Limit(0.8, "a head on features of a trained network usually removes more of the prior loss"),
+        "skill": Limit(0.3, "a head on random features usually removes more of the baseline loss than this"),
+        "share": Limit(0.5, "more than half of the parameters"),
+        "learned": Limit(0.8, "a head on pretrained features usually removes more of the baseline loss"),
     },
     causes=(*NOT_LEARNING, "U602", "U603", "G504", "W701"),
     fixes=(
         Fix(
             action="rebuild_optimizer",
-            say="Make it after the last change to the network.",
+            say="Create it after the last change to the network.",
             code="optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)",
         ),
     ),
     false_positives=(
-        "A trained backbone left out on purpose without requires_grad=False: INFO while the head learns.",
-        "A whole network that is fixed on purpose, such as a perceptual loss: INFO.",
+        "An intentionally excluded backbone without requires_grad=False: INFO if the head learns.",
+        "An intentionally fixed network, such as a perceptual loss: INFO.",
     ),
-    sources=("An optimizer changes only the tensors that it was given.",),
+    sources=("An optimizer updates only its own parameter groups.",),
     fires_on=(
         lambda: example_run(facts={"unoptimized": HEAD, "forgotten": HEAD}),
         lambda: example_run(

@@ -1,4 +1,4 @@
-"""W709: a module that takes no part."""
+"""W709: an unused module."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from babysit.rules.rule import Limits, Rule
 
 
 def _never_ran(run: Run) -> list[Layer]:
-    """Trainable layers that were never seen running, while others were, and got no gradient either."""
+    """Return trainable layers that never ran and got no gradient, while others ran."""
     model_summary = model_summary_of(run)
-    ran = [layer for layer in model_summary.layers if layer.output_shape]
-    # A compiled network, or parts that take turns, show little of what runs.
-    if len(ran) < len(model_summary.layers) / 2 or adversarial(run) or model_summary.compiled:
+    executed = [layer for layer in model_summary.layers if layer.output_shape]
+    # In compiled networks or alternating parts, most calls are not observed.
+    if len(executed) < len(model_summary.layers) / 2 or adversarial(run) or model_summary.compiled:
         return []
-    # What lies inside a layer that ran, or got a gradient, was used without being called as a module.
-    inside = tuple(layer.name + "." for layer in ran)
+    # Layers inside one that ran, or with a gradient, were used without being called as modules.
+    inside = tuple(layer.name + "." for layer in executed)
     moved = {name for name, size in overall(run, "gradient_rms").items() if size > 0}
     return [
         layer
         for layer in model_summary.layers
         if not layer.output_shape and layer.parameters > 0 and layer.trainable and layer.name not in moved
-        if not layer.name.startswith(inside) and _starves(model_summary, layer)
+        if not layer.name.startswith(inside) and _never_trained(model_summary, layer)
     ]
 
 
-def _starves(model_summary: ModelSummary, layer: Layer) -> bool:
-    """Whether no trainable tensor of the layer that an optimizer holds ever had a gradient.
+def _never_trained(model_summary: ModelSummary, layer: Layer) -> bool:
+    """Check whether no trainable tensor of the layer in an optimizer ever had a gradient.
 
-    What no optimizer holds is meant to rest in training: a teacher, a target network, a frozen backbone.
+    Tensors in no optimizer are intentionally not trained: a teacher, a target network, a frozen backbone.
     """
-    held = {name for one in model_summary.optimizers for name in one.parameter_names}
-    if not held or not layer.parameter_names:
+    optimized = {name for one in model_summary.optimizers for name in one.parameter_names}
+    if not optimized or not layer.parameter_names:
         return True
-    own = held & set(layer.parameter_names) - set(model_summary.frozen)
+    own = optimized & set(layer.parameter_names) - set(model_summary.frozen)
     return bool(own) and own <= set(model_summary.unreached)
 
 
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
-    """Lists layers that were never seen running while others were, then those whose output is not used."""
+    """List layers that never ran while others did, then those whose output is not used."""
     model_summary = model_summary_of(run)
     idle = _never_ran(run)
     if idle:
@@ -59,10 +59,10 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             confidence=0.9,
             numbers={"layers": len(idle), "parameters": sum(layer.parameters for layer in idle)},
             message=f"{', '.join(layer.name for layer in idle[:4])} never ran in training: "
-            f"{sum(layer.parameters for layer in idle):,} parameters that the optimizer holds take no part.",
+            f"{sum(layer.parameters for layer in idle):,} parameters in the optimizer are unused.",
         )
     ends = [one for one in model_summary.layers if one.name in model_summary.unused_outputs and one.parameter_names]
-    unused = [one for one in ends if one.trainable and one.output_shape and _starves(model_summary, one)]
+    unused = [one for one in ends if one.trainable and one.output_shape and _never_trained(model_summary, one)]
     if unused:
         yield Evidence(
             layers=tuple(layer.name for layer in unused),
@@ -70,7 +70,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
             severity=Severity.INFO,
             confidence=0.9,
             numbers={"layers": len(unused), "parameters": sum(layer.parameters for layer in unused)},
-            message=f"{', '.join(layer.name for layer in unused[:4])} ran, and their output was not used: no loss "
+            message=f"{', '.join(layer.name for layer in unused[:4])} ran, but their output was not used: no loss "
             f"depends on these {sum(layer.parameters for layer in unused):,} parameters.",
         )
 
@@ -83,14 +83,14 @@ RULE = Rule(
     code="W709",
     name="unused-module",
     severity=Severity.INFO,
-    what="A registered module takes no part in the computation.",
-    why="Often a forgotten line in forward; else memory for nothing.",
+    what="A registered module is not used in the computation.",
+    why="Often a missing line in forward; otherwise wasted memory.",
     recommendation="Call it in forward, or remove it.",
     find=find,
     needs=("model_summary",),
     causes=NOT_LEARNING,
-    fixes=(Fix(action="change_code", say="Use it or drop it."),),
-    false_positives=("Heads that are used only at evaluation, and weights that are used without their module.",),
+    fixes=(Fix(action="change_code", say="Use it or remove it."),),
+    false_positives=("Heads used only in evaluation, and weights used without calling their module.",),
     sources=("torch-audit TA500: unused layer.",),
     fires_on=(
         lambda: example_run(
@@ -111,7 +111,7 @@ RULE = Rule(
     ),
     silent_on=(
         healthy,
-        # A trained tensor speaks for its place, though a frozen one beside it is larger.
+        # A layer with a trained tensor is used, even if its frozen tensor is larger.
         lambda: example_run(
             facts={"frozen": ("table.fixed",), "optimizers": (_holding("layer0.weight", "table.fixed", "table.own"),)},
             layers=(
