@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from babysit.analysis.constant import Constant, from_counts, from_profile, from_variance, luck, none_beat
+from babysit.analysis.constant import Constant, best_by_chance, from_counts, from_profile, from_variance, none_beat
 from babysit.data.samples import Samples
 from babysit.records.dataprofile import DataProfile, SplitProfile
 from babysit.records.model_summary import Task
@@ -70,5 +70,5 @@ def test_metric_or_loss_shows_that_something_was_learned(one: Trial, expected: b
 
 def test_more_trials_reach_higher_by_luck():
     constant = Constant(0.1, 300, math.log(10))
-    assert 0.1 < luck(constant, 1) < luck(constant, 100)
-    assert luck(Constant(0.0, 50, 1.0), 100) == 0.0
+    assert 0.1 < best_by_chance(constant, 1) < best_by_chance(constant, 100)
+    assert best_by_chance(Constant(0.0, 50, 1.0), 100) == 0.0

@@ -219,5 +219,5 @@ def test_a_curve_with_a_dense_beginning_is_judged_by_steps_and_not_by_values():
     assert values[len(values) // 2] == pytest.approx(1.5, abs=0.01)
     level = levels(Run(id="", curves=Curves(series={TRAIN_LOSS: curve})))
     assert level is not None
-    assert (level.looks, level.steps) == (2000, 8993)
+    assert (level.recorded, level.steps) == (2000, 8993)
     assert level.end == pytest.approx(1.05, abs=0.01)

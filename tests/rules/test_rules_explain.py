@@ -16,7 +16,14 @@ DOCS = Path(__file__).parents[2] / "docs" / "rules"
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 def test_a_page_holds_what_a_reader_needs(rule) -> None:
     text = explain(rule.code)
-    wanted = ["## What is found", "## Why it hurts", "## How to fix it", "## Sources", rule.recommendation, rule.what]
+    wanted = [
+        "## What it detects",
+        "## Why it matters",
+        "## How to fix it",
+        "## Sources",
+        rule.recommendation,
+        rule.what,
+    ]
     assert not [part for part in wanted if part not in text]
     assert all(f"`{name}` | {limit.value:g}" in text for name, limit in rule.limits.items())
 

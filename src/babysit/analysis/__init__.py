@@ -1,6 +1,6 @@
-"""The one definition of everything that is read off a record.
+"""Quantities computed from a run record, each defined once.
 
-Purpose: verdict, learning, curves, layers, trials: numbers from a run, computed in one place and shown by many
+Purpose: compute verdict, learning results, curve levels, layer metrics and trial rankings for rules and reports
 May import: records, never torch
 Start at: learning.py
 """

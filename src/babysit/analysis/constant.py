@@ -1,4 +1,4 @@
-"""What a constant answer reaches on the data of a search, and whether no trial is clearly better than that."""
+"""Baseline of a search: the metric and loss of a constant prediction, and whether any trial beats it."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from babysit.analysis.baseline import entropy
-from babysit.analysis.trials import mean_cost
+from babysit.analysis.trials import mean_loss
 from babysit.records.dataprofile import DataProfile, SplitProfile
 from babysit.records.trial import Trial
 
-# A twentieth of the way from the constant answer to perfection.
+# 5 % of the way from the constant prediction to a perfect one.
 _CLEARLY: Final = 0.05
-# At most one search in a hundred exceeds the constant answer by luck, counted over all its trials. A network answers
-# alike samples alike, so those that learned nothing differ by twice what the drawing of the samples explains: 64
-# untrained ones on 270 digits had accuracies of 0.01 to 0.24, with a deviation of 0.038 where 0.018 would be binomial.
+# At most one search in a hundred exceeds the constant prediction by chance, over all its trials. A network predicts the
+# same for similar samples, so the accuracies of untrained networks vary twice as much as the binomial distribution:
+# 64 of them on 270 digits had accuracies of 0.01 to 0.24 with a standard deviation of 0.038 instead of 0.018.
 _LUCK: Final = 0.01
 _SPREAD: Final = 2.0
 
 
 class Constant(NamedTuple):
-    """The best answer that does not depend on the input."""
+    """The best prediction that does not depend on the input."""
 
     metric: float  # accuracy of the most frequent class, or an r2 of 0; 1 is perfect
-    samples: int  # of validation, which the metric is measured on
+    samples: int  # size of the validation set of the metric
     loss: float  # on the training samples: entropy of the class frequencies in nats, or variance of the target
 
 
 def from_counts(train: Sequence[int], validation: Sequence[int]) -> Constant | None:
-    """That of a classification, from how often each class occurs; None where there is nothing to tell apart."""
+    """Return the constant of a classification from its class counts; None for a single class."""
     seen, samples = sum(train), sum(validation)
     if not seen or not samples or max(train) == seen:
         return None
@@ -38,12 +38,12 @@ def from_counts(train: Sequence[int], validation: Sequence[int]) -> Constant | N
 
 
 def from_variance(variance: float, samples: int) -> Constant | None:
-    """That of a regression, from the variance of the training targets; None where they do not vary."""
+    """Return the constant of a regression from the variance of the training targets; None if they are constant."""
     return Constant(0.0, samples, variance) if variance > 0 and math.isfinite(variance) and samples else None
 
 
 def from_profile(data: DataProfile | None) -> Constant | None:
-    """That of the data of a run, or None when it cannot be told from their profile."""
+    """Return the constant of the data of a run; None if its profile does not determine it."""
     train, validation = (data.split("train"), data.split("validation")) if data else (None, None)
     if train is None or validation is None:
         return None
@@ -53,8 +53,8 @@ def from_profile(data: DataProfile | None) -> Constant | None:
     return from_variance(train.target_variance, validation.samples)
 
 
-def luck(constant: Constant, trials: int) -> float:
-    """How high the best metric of so many trials gets by luck, when none of them learned anything."""
+def best_by_chance(constant: Constant, trials: int) -> float:
+    """Return the best metric expected by chance of this number of trials that learned nothing."""
     chance = constant.metric
     if not 0 < chance < 1:
         return chance
@@ -63,34 +63,34 @@ def luck(constant: Constant, trials: int) -> float:
 
 
 def none_beat(trials: Iterable[Trial], constant: Constant | None) -> bool:
-    """Whether neither metric nor training loss of any trial is clearly better than those of the constant answer.
+    """Check whether neither metric nor training loss of any trial is clearly better than a constant prediction.
 
-    False where that is not known: without the constant answer, or without a trial whose metric and losses are kept.
+    False if unknown: without a constant prediction, or without a trial with metric and losses.
     """
     known = measured(trials)
     if constant is None or not known:
         return False
-    least = luck(constant, len(known)) + _CLEARLY * (1 - constant.metric)
+    least = best_by_chance(constant, len(known)) + _CLEARLY * (1 - constant.metric)
     most = (1 - _CLEARLY) * constant.loss
     return not any((trial.metric or 0.0) > least or _surely(trial) < most for trial in known)
 
 
 def measured(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials whose metric and last training losses are known and finite."""
+    """Return the trials whose metric and last training losses are known and finite."""
     return [
         trial
         for trial in trials
-        if trial.metric is not None and math.isfinite(trial.metric) and math.isfinite(mean_cost(trial))
+        if trial.metric is not None and math.isfinite(trial.metric) and math.isfinite(mean_loss(trial))
     ]
 
 
 def _surely(trial: Trial) -> float:
-    """The training loss that the last batches show with two standard errors to spare."""
-    costs = trial.last_costs
-    spread = statistics.stdev(costs) / math.sqrt(len(costs)) if len(costs) > 1 else 0.0
-    return mean_cost(trial) + 2 * spread
+    """Return the mean of the last training losses plus two standard errors."""
+    losses = trial.last_costs
+    error = statistics.stdev(losses) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0
+    return mean_loss(trial) + 2 * error
 
 
 def _one_class_each(split: SplitProfile) -> bool:
-    """Whether each sample has one class: counts of several labels a sample are no shares."""
+    """Check whether each sample has one class, so that counts are class frequencies."""
     return sum(split.class_counts) == split.samples - split.unlabelled

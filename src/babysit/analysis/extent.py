@@ -1,4 +1,4 @@
-"""How much of a run was seen."""
+"""Extent of a run: number of steps, and whether anything was measured."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _IN_EACH_STEP: Final = (TRAIN_LOSS, LEARNING_RATE, GRADIENT_NORM)
 
 
 def steps(run: Run, recorded: int | None = None) -> int:
-    """Count the optimizer steps that the run saw.
+    """Count the optimizer steps of the run.
 
     Args:
         run: the run.
-        recorded: the last step that its rows speak of, where they are not in `run`.
+        recorded: the last step of its rows, if they are not in `run`.
     """
     if run.events.steps and run.status is not Status.RUNNING:
         return run.events.steps
@@ -26,9 +26,9 @@ def steps(run: Run, recorded: int | None = None) -> int:
 
 
 def steps_of(curves: Curves) -> int:
-    """Count the optimizer steps that these curves speak of.
+    """Count the optimizer steps of these curves.
 
-    What is measured in each step carries its number, from 0; an evaluation carries the number of steps before it.
+    Values measured in a step have its number, from 0; an evaluation has the number of steps before it.
     """
     ends = [
         int(np.max(series.steps)) + name.startswith(_IN_EACH_STEP)
@@ -39,6 +39,6 @@ def steps_of(curves: Curves) -> int:
 
 
 def measured(run: Run) -> bool:
-    """Say whether there is anything to judge: a curve, a sampled step, a check or a trial."""
+    """Check whether the run has any data: a curve, a sampled step, a check or a trial."""
     curves = any(len(series) for series in run.curves.series.values())
     return bool(curves or len(run.layer_metrics.steps) or run.experiments or run.trials)

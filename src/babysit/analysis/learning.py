@@ -1,4 +1,4 @@
-"""How well the run learned, measured against what the best constant prediction would reach."""
+"""Learning results of a run relative to the best constant prediction (the baseline)."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from babysit.records.curves import TRAIN_ACCURACY, TRAIN_LOSS, VAL_ACCURACY, VAL
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Learning
 
-# Below this share of removed loss (an R squared for squared error, McFadden's for cross-entropy) a run is called poor.
-# Half is far below what published healthy runs reach and above what a broken output or loss lets through.
+# A run that removed less of the baseline loss underperforms (R squared for squared error, McFadden's for
+# cross-entropy). Half is far below healthy published runs and above what a broken output or loss permits.
 POOR_SKILL = 0.5
-# More outputs than digits and few more than letters of an alphabet: symbols of a text.
+# More outputs than this over ids are the symbols of a text: more than digits, fewer than letters.
 MANY_SYMBOLS = 20
-# A validation set of unknown size is taken for a small one.
+# Assumed size of a validation set of unknown size.
 FEW_SAMPLES = 500
-# Judging "it did not learn" needs some steps; fewer say only that nobody waited.
+# Fewer steps are no evidence that a run does not learn.
 FEWEST_STEPS = 10
-# While a run goes on, poor results are no evidence before this many steps.
+# In a running training, poor results are no evidence before this number of steps.
 FEWEST_LIVE_STEPS = 500
 
 
-def _late(run: Run, name: str) -> float | None:
-    """The mean over the last tenth of an accuracy curve, as a share; None when there is none."""
+def _final_accuracy(run: Run, name: str) -> float | None:
+    """Return the mean over the last tenth of an accuracy curve, as a fraction; None if it is empty."""
     _, values = values_of(run.curves.get(name))
     if not len(values):
         return None
-    # Accuracies come as shares or as per cent.
+    # Accuracies are fractions or percentages.
     return float(values[-max(1, len(values) // 10) :].mean()) / (100 if values.max() > 1.5 else 1)
 
 
 def _above_chance(accuracy: float | None, chance: float | None, samples: float) -> float | None:
-    """The share of what lies between chance and 1 that an accuracy reaches, two standard errors taken off."""
+    """Return the accuracy above chance as a fraction of the possible range, minus two standard errors."""
     if accuracy is None or chance is None or chance >= 1:
         return None
     error = math.sqrt(chance * (1 - chance) / samples)
@@ -56,19 +56,19 @@ def _accuracy_skill(run: Run, name: str) -> float | None:
     _, values = values_of(run.curves.get(name))
     if objective is None:
         return None
-    # Training accuracies are of single batches; how many samples a validation accuracy has is not known.
-    looks = max(1, len(values) // 10)
-    samples = looks * max(objective.target.shape[:1] or (1,)) if name == TRAIN_ACCURACY else FEW_SAMPLES
-    return _above_chance(_late(run, name), chance_accuracy(run), samples)
+    # Training accuracies are of single batches; the sample size of a validation accuracy is unknown.
+    evaluations = max(1, len(values) // 10)
+    samples = evaluations * max(objective.target.shape[:1] or (1,)) if name == TRAIN_ACCURACY else FEW_SAMPLES
+    return _above_chance(_final_accuracy(run, name), chance_accuracy(run), samples)
 
 
 def explained_loss_share(run: Run) -> float | None:
-    """Share of the best constant's loss that training removed: 1 is perfect, 0 is no better than a constant."""
+    """Return the fraction of the baseline loss that training removed: 1 is perfect, 0 no better than a constant."""
     prior, level, objective = prior_loss(run), levels(run), main_objective(run)
-    # The best constant answer to a target that a network computes changes with it.
+    # The best constant prediction of a target that a network computes changes with it.
     if objective is None or level is None or adversarial(run) or moving_target(run):
         return None
-    if objective.composite:  # the term itself is judged, where it is all that the data say
+    if objective.composite:  # use the term itself, if it is the only data term
         own, prior = objective.last_value, prior_by_item(run)
         if own is None or prior is None or not only_data_term(run):
             return None
@@ -77,12 +77,12 @@ def explained_loss_share(run: Run) -> float | None:
         return None
     if level.broken_at is not None:
         return -math.inf
-    # A negative value of a loss that cannot be negative measures nothing.
+    # A negative value of a non-negative loss is meaningless.
     return None if level.end < -1e-6 * prior else 1 - level.end / prior
 
 
 def explained_val_loss_share(run: Run) -> float | None:
-    """The same for the validation loss, by the mean of its last tenth."""
+    """Return the fraction of the baseline loss removed on validation, by the mean of the last tenth."""
     prior, (_, values) = prior_loss(run), values_of(run.curves.get(VAL_LOSS))
     if prior is None or not len(values) or adversarial(run) or moving_target(run):
         return None
@@ -91,7 +91,7 @@ def explained_val_loss_share(run: Run) -> float | None:
 
 
 def explained_share(run: Run) -> float | None:
-    """The best skill that loss and accuracies show; None when nothing was seen of it."""
+    """Return the best of the learned fractions by loss and accuracies; None if all are unknown."""
     return _best(explained_loss_share(run), _accuracy_skill(run, TRAIN_ACCURACY), _accuracy_skill(run, VAL_ACCURACY))
 
 
@@ -101,22 +101,22 @@ def _best(*shares: float | None) -> float | None:
 
 
 def _result(run: Run, metric: str, *splits: str) -> float | None:
-    """A result of the finished run on the first of these splits that has one."""
+    """Return a result of the finished run on the first of these splits that has one."""
     found = (run.result.get(curve_name(split, metric)) for split in splits)
     return next((value for value in found if value is not None and math.isfinite(value)), None)
 
 
 def learning(run: Run) -> Learning:
-    """Everything that tells how much better than the best constant prediction the run ended."""
+    """Return the results of the run relative to the best constant prediction."""
     chance, best = chance_accuracy(run), best_trial(run)
     trial = best.metric if best is not None else None
     loss, validation_loss = explained_loss_share(run), explained_val_loss_share(run)
-    kept = _result(run, "accuracy", "train")  # of the weights that were kept; the curve ends with the last ones
-    accuracy = _late(run, TRAIN_ACCURACY) if kept is None else kept
-    validation_accuracy = _late(run, VAL_ACCURACY)
-    reached = _result(run, "accuracy", "test", "validation")  # the data furthest from training first
+    kept = _result(run, "accuracy", "train")  # of the restored best weights; the curve ends with the last ones
+    accuracy = _final_accuracy(run, TRAIN_ACCURACY) if kept is None else kept
+    validation_accuracy = _final_accuracy(run, VAL_ACCURACY)
+    reached = _result(run, "accuracy", "test", "validation")  # the most independent data first
     if reached is None and not run.curves.series and chance is not None:
-        reached = trial  # a search alone: the metric of its best trial
+        reached = trial  # a search only: the metric of its best trial
     if reached is not None:
         validation_accuracy = reached
     score = _result(run, "r2", "test", "validation")
@@ -130,7 +130,7 @@ def learning(run: Run) -> Learning:
         score=score,
         chance=chance if accuracy is not None or validation_accuracy is not None else None,
         steps=steps(run),
-        # A loss that ended as NaN is not made good by an accuracy from before.
+        # An earlier accuracy does not compensate for a loss that ended as NaN.
         train=loss if loss == -math.inf else _best(loss, _accuracy_skill(run, TRAIN_ACCURACY)),
         validation=_best(validation_loss, _above_chance(validation_accuracy, chance, FEW_SAMPLES), score),
     )
@@ -142,16 +142,16 @@ def _regression(run: Run) -> bool:
 
 
 def broken(run: Run) -> bool:
-    """Whether the loss ended as NaN or infinity."""
+    """Check whether the loss ended as NaN or infinity."""
     level = levels(run)
     return level is not None and level.broken_at is not None
 
 
 def achievable_share(run: Run) -> float:
-    """What part of an ordinary skill can be asked for: half where the next of many symbols is predicted.
+    """Return the achievable part of the usual learned fraction: 0.5 for predicting the next of many symbols, else 1.
 
-    The entropy of text itself is a good part of what a constant answer loses: good models of characters remove about
-    half of it, of words less (Shannon 1951).
+    The entropy of text is a large part of the loss of a constant prediction: good character models remove about half of
+    it, word models less (Shannon 1951).
     """
     objective = main_objective(run)
     text = objective is not None and objective.outputs > MANY_SYMBOLS and feeds_ids(run)
@@ -159,10 +159,10 @@ def achievable_share(run: Run) -> float:
 
 
 def is_underperforming(run: Run, *, below: float = POOR_SKILL) -> bool:
-    """Whether training did not get where it could: the harm that most alarms ask for.
+    """Check whether training learned poorly: the harm that most rules require for a problem.
 
-    True for a loss that ended broken, a skill under `below`, or (skill unknown) a loss that shows no fall at all.
-    False when it cannot be told: adversarial training, too few steps, a run still young.
+    True for a non-finite final loss, a learned fraction under `below`, or (if unknown) a loss that does not decrease.
+    False if unknown: adversarial training, too few steps.
     """
     level = levels(run)
     if level is None:
@@ -170,22 +170,22 @@ def is_underperforming(run: Run, *, below: float = POOR_SKILL) -> bool:
         return known is not None and known < below and run.status is not Status.RUNNING
     if level.broken_at is not None:
         return True
-    too_few = level.looks < (FEWEST_LIVE_STEPS if run.status is Status.RUNNING else FEWEST_STEPS)
+    too_few = level.evaluations < (FEWEST_LIVE_STEPS if run.status is Status.RUNNING else FEWEST_STEPS)
     if adversarial(run) or too_few:
         return False
     known = explained_share(run)
     if known is not None:
         return known < below * achievable_share(run)
-    # A loss of unknown kind that goes below 0 has no known floor: where it stands tells nothing.
+    # A loss of unknown kind that becomes negative has no known lower bound, so its level is no evidence.
     return level.best >= 0 and not moving_target(run) and not falling(run)
 
 
-# A straight line falls by as much from the second third to the last as from the first to the second.
+# For a straight line, the decrease from the second to the last third equals that from the first to the second.
 STILL_FALLING = 0.5
 
 
 def unfinished(run: Run) -> bool:
-    """Whether the training loss goes down beyond its noise and had not levelled off when the run ended."""
+    """Check whether the training loss was still decreasing, beyond its noise, when the run ended."""
     _, values = values_of(run.curves.get(TRAIN_LOSS))
     if not falling(run):
         return False
@@ -194,11 +194,11 @@ def unfinished(run: Run) -> bool:
 
 
 def falling(run: Run) -> bool:
-    """Whether the training loss went down beyond its noise."""
+    """Check whether the training loss decreased beyond its noise."""
     level = levels(run)
     if level is None or level.broken_at is not None:
         return False
     _, values = values_of(run.curves.get(TRAIN_LOSS))
     tau, chance = trend(values)
-    # One in a hundred: the customary strict level for a single test.
+    # 0.01: the usual strict significance level of a single test.
     return tau < 0 and chance < 0.01 and level.end < level.start

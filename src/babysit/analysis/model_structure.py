@@ -1,4 +1,4 @@
-"""What the network is made of: weight layers in order, what ends it, what goes into the loss."""
+"""Structure of the model: weight layers in order, output layer, and operations before the loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from babysit.records.losses import LOSS_INPUTS
 from babysit.records.model_summary import Layer, ModelSummary, Objective, Op, OptimizerInfo, TargetKind
 from babysit.records.run import Run
 
-# Operations that change neither the range of values nor their meaning.
+# Operations that change neither the range nor the meaning of values.
 PASSING = frozenset(
     [
         "view",
@@ -51,13 +51,13 @@ PASSING = frozenset(
         "alias",
     ]
 )
-# Operations that turn values into probabilities or their logarithms; a second one on top is a mistake.
+# Operations that convert values to probabilities or their logarithms; applying two is an error.
 NORMALIZING = frozenset({"softmax", "sigmoid", "log_softmax", "logsigmoid"})
 RECURRENT = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"})
 CLASS_LOSSES = frozenset({"cross_entropy", "nll_loss"})
 BINARY_LOSSES = frozenset({"binary_cross_entropy", "binary_cross_entropy_with_logits"})
 DISTANCE_LOSSES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
-# Losses that cannot be negative when they are given what they ask for.
+# Losses that cannot be negative for valid inputs.
 BOUNDED_LOSSES = frozenset(name for name, loss in LOSS_INPUTS.items() if loss.never_negative)
 SQUASHING = frozenset({"sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign"})
 RECTIFYING = frozenset({"relu", "relu6", "relu_", "threshold", "dropout_relu"})
@@ -65,19 +65,19 @@ BATCH_NORMS = ("BatchNorm", "SyncBatchNorm", "LazyBatchNorm")
 
 
 def model_summary_of(run: Run) -> ModelSummary:
-    """The model summary; an empty one when none was captured."""
+    """Return the model summary of the run, or an empty one."""
     return run.model_summary or ModelSummary()
 
 
 def main_objective(run: Run) -> Objective | None:
-    """The first objective, or None."""
+    """Return the first objective, or None."""
     return run.model_summary.objectives[0] if run.model_summary and run.model_summary.objectives else None
 
 
 def only_data_term(run: Run) -> bool:
-    """Whether the first loss is all that the data say: what else its scalar adds (if anything) are penalties.
+    """Check whether the first loss is the only data term; other terms (if any) are penalties.
 
-    An advantage or a weight for each sample leaves the loss unreduced, and then its mean is not what is minimized.
+    With an advantage or a weight per sample the loss is unreduced, so its mean is not the minimized quantity.
     """
     objective, terms = main_objective(run), model_summary_of(run).terms
     if objective is None or not objective.composite:
@@ -88,27 +88,27 @@ def only_data_term(run: Run) -> bool:
 
 
 def adversarial(run: Run) -> bool:
-    """Whether several optimizers work at once, as in a GAN: their losses need not fall and may sit at chance.
+    """Check whether several optimizers train at the same time, as in a GAN: their losses need not decrease.
 
-    Also when only one of them is watched: then the steps of the others were counted.
+    This includes runs in which only one of them is monitored, since steps of others are counted.
     """
     watched = len([one for one in model_summary_of(run).optimizers if one.parameter_names or one.groups])
     return watched > 1 or 2 * run.events.counts.get("other_step", 0) > run.events.steps > 0
 
 
 def known_settings(optimizers: Iterable[OptimizerInfo], name: str) -> list[float]:
-    """The values that a setting has in the parameter groups of some optimizers, where they are known."""
+    """Return the known values of a setting in the parameter groups of these optimizers."""
     values = (getattr(group, name) for one in optimizers for group in one.groups)
     return [value for value in values if value is not None]
 
 
 def moving_target(run: Run) -> bool:
-    """Whether a loss compares with what a network computed, as in temporal differences: it need not fall."""
+    """Check whether a network computes the target of a loss, as in temporal differences: it need not decrease."""
     return any(objective.moving_target for objective in model_summary_of(run).objectives)
 
 
 def weight_layers(run: Run, *, trainable: bool = False) -> list[Layer]:
-    """Dense and convolution layers (a weight of two or more axes and a fan-in), in the order they run."""
+    """Return dense and convolution layers (weights with two or more axes and a fan-in) in execution order."""
     found = [
         layer
         for layer in model_summary_of(run).layers
@@ -118,30 +118,30 @@ def weight_layers(run: Run, *, trainable: bool = False) -> list[Layer]:
 
 
 def hidden_layers(run: Run) -> list[Layer]:
-    """The weight layers but the last."""
+    """Return the weight layers except the output layer."""
     layers = weight_layers(run)
-    if output_layer(run) is None:  # a loss that nobody could read: the last to run is the nearest to it
+    if output_layer(run) is None:  # unknown loss: the last executed layer is closest to it
         return layers[:-1]
     return [layer for layer in layers if not layer.is_output]
 
 
 def output_layer(run: Run) -> Layer | None:
-    """The last layer before the loss, or None."""
+    """Return the last layer before the loss, or None."""
     return next((layer for layer in reversed(model_summary_of(run).layers) if layer.is_output), None)
 
 
 def is_batch_norm(layer: Layer) -> bool:
-    """Whether it normalizes over the batch."""
+    """Check whether the layer normalizes over the batch."""
     return layer.kind.startswith(BATCH_NORMS)
 
 
 def drop_shape_ops(output_ops: tuple[Op, ...]) -> tuple[Op, ...]:
-    """The operations that change values, those that only change shape left out."""
+    """Return the operations that change values, without those that change only the shape."""
     return tuple(operation for operation in output_ops if operation.name.rstrip("_") not in PASSING)
 
 
 def last_operation(objective: Objective) -> Op | None:
-    """What was last done to the output before a known loss; None for nothing, or when the loss is hand-written."""
+    """Return the last operation on the output before the loss; None without one or if the loss is hand-written."""
     output_ops = drop_shape_ops(objective.output_ops)
     if objective.loss == "custom" or not output_ops:
         return None
@@ -149,7 +149,7 @@ def last_operation(objective: Objective) -> Op | None:
 
 
 def manual_updates(objective: Objective) -> bool:
-    """Whether a likelihood loss was written with plain operations, so that its name is only a guess."""
+    """Check whether a likelihood loss was written with elementary operations, so that its name is a guess."""
     logarithm = any(step.name in {"log", "log_softmax", "logsigmoid"} for step in objective.output_ops)
     labels = (TargetKind.INDICES, TargetKind.ONE_HOT)
     named = objective.loss in BINARY_LOSSES or (objective.loss == "nll_loss" and objective.target_kind not in labels)
@@ -157,6 +157,6 @@ def manual_updates(objective: Objective) -> bool:
 
 
 def feeds_ids(run: Run) -> bool:
-    """Whether the first layer looks its inputs up in a table, so that their size has no meaning."""
+    """Check whether the first layer is an embedding, so that the scale of the inputs has no meaning."""
     layers = model_summary_of(run).layers
     return bool(layers) and "Embedding" in min(layers, key=lambda one: one.order).kind

@@ -1,11 +1,11 @@
-"""Between which values a hyperparameter has a meaning, by its name."""
+"""Valid ranges of hyperparameters by name."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
-# A share lies below 1; a batch has a sample at least.
+# Fractions lie below 1; a batch has at least one sample.
 VALID: Final[dict[str, tuple[float, float]]] = {
     "dropout": (0.0, 0.95),
     "momentum": (0.0, 0.999),
@@ -17,40 +17,40 @@ VALID: Final[dict[str, tuple[float, float]]] = {
     "batch_size": (1.0, math.inf),
 }
 _EVERYTHING: Final = (-math.inf, math.inf)
-# What is a real number even where somebody searches it from 1 to 10, and what counts something in any case.
+# Continuous parameters, even with an integer range such as 1 to 10, and parameters that are always counts.
 _REAL: Final = frozenset({"lr", "weight_decay", "grad_clip_norm", "init_scale", *VALID}) - {"batch_size"}
 _COUNTS: Final = frozenset({"batch_size", "hidden", "channels"})
 
 
 def valid(name: str) -> tuple[float, float]:
-    """The least and the greatest value that a hyperparameter of this name can have."""
+    """Return the lowest and highest valid value of a hyperparameter."""
     return VALID.get(name, _EVERYTHING)
 
 
 def bounds(name: str, low: float, *, whole: bool) -> tuple[float, float]:
-    """How far a range of this name can be moved: one from zero or above does not go below it, a count not below 1.
+    """Return the bounds for moving a range: a non-negative range stays non-negative, a count stays at or above 1.
 
     Args:
-        name: of the hyperparameter.
-        low: the low end of its range.
+        name: name of the hyperparameter.
+        low: low end of its range.
         whole: whether both of its ends are whole numbers.
     """
-    least, most = valid(name)
+    lowest, highest = valid(name)
     if low >= 0:
-        least = max(least, 0.0)
-    return (max(least, 1.0), most) if low >= 1 and is_count(name, whole=whole) else (least, most)
+        lowest = max(lowest, 0.0)
+    return (max(lowest, 1.0), highest) if low >= 1 and is_count(name, whole=whole) else (lowest, highest)
 
 
 def is_count(name: str, *, whole: bool) -> bool:
-    """Whether it counts something, as far as its name and the ends of its range tell."""
+    """Check whether the parameter is a count, by its name and the ends of its range."""
     return name in _COUNTS or (whole and name not in _REAL)
 
 
 def in_text(name: str, low: float, high: float) -> str:
-    """A range as it is typed, with so many digits that it stays inside of what is valid."""
-    least, most = valid(name)
+    """Format a range as command-line text, with enough digits to stay within the valid bounds."""
+    lowest, highest = valid(name)
     ends = []
     for end in (low, high):
         short = f"{end:.2g}"
-        ends.append(short if least <= float(short) <= most else f"{end:g}")
+        ends.append(short if lowest <= float(short) <= highest else f"{end:g}")
     return f"{name}={ends[0]}..{ends[1]}"

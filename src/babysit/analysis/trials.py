@@ -1,4 +1,4 @@
-"""Which trial of a search is the best, and the order of the others: the one definition of it."""
+"""Ranking of the trials of a search; the single definition of the best trial."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from typing import Final, NamedTuple
 from babysit.records.run import Run
 from babysit.records.trial import Trial, TrialState, Value
 
-FINALISTS: Final = "finalists"  # the stage of the best, trained again on new seeds
-OTHER_SEEDS: Final = " on other seeds"  # how the name of a stage ends that repeats a trial to measure the noise
+FINALISTS: Final = "finalists"  # the stage that retrains the best configurations on new seeds
+OTHER_SEEDS: Final = " on other seeds"  # suffix of the name of a stage that repeats a trial to measure the noise
 
-# Significant digits of a hyperparameter that count: exp and log of a range leave errors in the fourteenth or later.
+# Compared significant digits of a hyperparameter: exp and log of a range cause errors from the fourteenth on.
 DIGITS: Final = 12
 
 _Configuration = tuple[tuple[str, Value], ...]
 
 
 class Ranked(NamedTuple):
-    """A configuration as it is ranked: the trial that brought it, and the metric that counts."""
+    """A ranked configuration: its trial and the metric that ranks it."""
 
     trial: Trial
-    metric: float  # the mean over the new seeds of a finalist; else what the trial reached
-    seeds: int  # over how many new seeds; 0 for one that was not trained again
+    metric: float  # the mean over new seeds for a finalist; else the metric of the trial
+    seeds: int  # number of new seeds; 0 if not retrained
 
     @property
     def stage(self) -> str:
-        """Where the metric comes from."""
+        """Return the stage of the metric."""
         return FINALISTS if self.seeds else self.trial.stage
 
 
 def best_trial(run: Run) -> Ranked | None:
-    """The best trial of a run: the first of `ranked`, or None when no trial finished."""
+    """Return the best trial of a run: the first of `ranked`, or None if no trial finished."""
     return best_of(run.trials)
 
 
 def best_of(trials: Sequence[Trial]) -> Ranked | None:
-    """The best of these trials: the first of `ranked`, or None when none finished."""
+    """Return the best of these trials: the first of `ranked`, or None if none finished."""
     return next(iter(ranked(trials)), None)
 
 
 def ranked(trials: Sequence[Trial]) -> list[Ranked]:
-    """The configurations that were trained to the end, the best first, each once.
+    """Return the configurations that were trained to the end, each once, best first.
 
-    Those that were trained again on new seeds come first, by their mean over these seeds (one that diverged on a seed
-    does not count as trained again), because the best of many is partly luck. Then come the others by `rank_key`. A
-    trial that was pruned, failed, is under way or has no finite metric is in no place.
+    Configurations retrained on new seeds come first, by their mean over these seeds (unless one diverged), because the
+    best of many trials is partly chance. The others follow by `rank_key`. Trials that were pruned, failed, are running
+    or have no finite metric are not ranked.
     """
     repeats = _repeats(trials)
     found: dict[_Configuration, Ranked] = {}
@@ -56,32 +56,32 @@ def ranked(trials: Sequence[Trial]) -> list[Ranked]:
         if trial.stage != FINALISTS and not trial.stage.endswith(OTHER_SEEDS) and key not in found:
             again = repeats.get(key, ())
             found[key] = Ranked(trial, statistics.fmean(again or [trial.metric or 0.0]), len(again))
-    finalists = [place for place in found.values() if place.seeds]
-    finalists.sort(key=lambda place: (-place.metric, place.trial.number))
-    return finalists + [place for place in found.values() if not place.seeds]
+    finalists = [entry for entry in found.values() if entry.seeds]
+    finalists.sort(key=lambda entry: (-entry.metric, entry.trial.number))
+    return finalists + [entry for entry in found.values() if not entry.seeds]
 
 
 def rank_key(trial: Trial) -> tuple[float, float, int]:
-    """What trials are ranked by: metric, then low cost, then the earlier number.
+    """Return the sort key of a trial: metric, then low training loss, then low number.
 
-    A few hundred validation samples often give two trials the same accuracy; the cost tells them apart.
+    With a few hundred validation samples two trials often have the same accuracy; the loss breaks the tie.
     """
     metric = float("-inf") if trial.metric is None else trial.metric
-    return metric, -mean_cost(trial), -trial.number
+    return metric, -mean_loss(trial), -trial.number
 
 
 def loss_key(trial: Trial) -> tuple[float, int]:
-    """What trials are ranked by while their metrics are noise: low cost, then the earlier number."""
-    return -mean_cost(trial), -trial.number
+    """Return the sort key of a trial if metrics are noise: low training loss, then low number."""
+    return -mean_loss(trial), -trial.number
 
 
-def mean_cost(trial: Trial) -> float:
-    """The mean of its last costs; infinite when none is known."""
+def mean_loss(trial: Trial) -> float:
+    """Return the mean of the last training losses of a trial; infinity if unknown."""
     return sum(trial.last_costs) / len(trial.last_costs) if trial.last_costs else math.inf
 
 
 def configuration(parameters: Mapping[str, Value]) -> _Configuration:
-    """Hyperparameters in a form that tells configurations apart; values that differ by rounding alone are one."""
+    """Return hyperparameters as a hashable key; values that differ by rounding only are equal."""
     return tuple(
         (name, float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value)
         for name, value in sorted(parameters.items())
@@ -89,12 +89,12 @@ def configuration(parameters: Mapping[str, Value]) -> _Configuration:
 
 
 def finished(trial: Trial) -> bool:
-    """Whether it was trained to the end and has a finite metric."""
+    """Check whether the trial was trained to the end and has a finite metric."""
     return trial.state is TrialState.COMPLETE and trial.metric is not None and math.isfinite(trial.metric)
 
 
 def _repeats(trials: Sequence[Trial]) -> dict[_Configuration, list[float]]:
-    """The metrics of each finalist on its new seeds; while some have fewer than others, of those with the most."""
+    """Return the metrics of the finalists on their new seeds, of those with the most seeds only."""
     tried: dict[_Configuration, list[Trial]] = {}
     for trial in trials:
         if trial.stage == FINALISTS:

@@ -1,4 +1,4 @@
-"""The one definition of a run's verdict: healthy only on evidence, otherwise problems or inconclusive."""
+"""Verdict of a run: problems, healthy (only with evidence), or inconclusive."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from babysit.records.experiment import Outcome
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Learning, Missing, Verdict
 
-# A watch looks at every one of the first twenty steps; before their end, most rules have nothing to compare.
+# The first twenty steps are all sampled; with fewer, most rules cannot compare anything.
 FEWEST_STEPS: Final = 20
-# The least share of a constant prediction's loss (or of the accuracy above chance) that counts as having learned.
+# The least fraction of the baseline loss (or of the accuracy above chance) that counts as learned.
 LEARNED: Final = 0.25
-# A loss that says "learned" and an accuracy that says "guessing" cannot both be right.
+# A loss that shows learning and an accuracy at chance level are contradictory.
 LOSS_LEARNED: Final = 0.5
 ACCURACY_GUESSING: Final = 0.05
 
-# A single large pass at the end may predict for any purpose; a validation comes back.
+# A single large pass at the end may be a prediction; validation is repeated.
 FEWEST_VALIDATIONS: Final = 2
 
 
 def concluded(run: Run) -> Run:
-    """Return the run with its verdict, what is missing for a better one, and what was learned.
+    """Return the run with its verdict, the missing evidence, and the learning results.
 
-    To be called once everything else of the run is known: its findings, its status and its result.
+    Requires that findings, status and result of the run are final.
     """
     known = learning(run)
     missing = () if run.problems else tuple(dict.fromkeys(_missing(run, known)))
@@ -39,52 +39,52 @@ def concluded(run: Run) -> Run:
 
 
 def required(run: Run) -> float:
-    """Return the share that has to be learned for this kind of task."""
+    """Return the fraction that has to be learned for this kind of task."""
     return LEARNED * achievable_share(run)
 
 
 def _missing(run: Run, known: Learning) -> list[Missing]:
-    lacks = [] if run.status in (Status.FINISHED, Status.RUNNING) else [Missing.END]
+    missing = [] if run.status in (Status.FINISHED, Status.RUNNING) else [Missing.END]
     if not measured(run):
-        return [*lacks, Missing.ANYTHING]
+        return [*missing, Missing.ANYTHING]
     if any(experiment.outcome is Outcome.FAIL for experiment in run.experiments):
-        lacks.append(Missing.CHECKS)
+        missing.append(Missing.CHECKS)
     if not steps(run) and not run.trials:
-        return [*lacks, Missing.TRAINING if run.experiments else Missing.ANYTHING]
+        return [*missing, Missing.TRAINING if run.experiments else Missing.ANYTHING]
     if not run.trials and steps(run) < FEWEST_STEPS:
-        return [*lacks, Missing.STEPS]
-    return lacks + _learning_missing(run, known)
+        return [*missing, Missing.STEPS]
+    return missing + _learning_missing(run, known)
 
 
 def _learning_missing(run: Run, known: Learning) -> list[Missing]:
     if known.train is None and known.validation is None:
         seen = any(len(values_of(run.curves.get(name))[1]) for name in (TRAIN_LOSS, TRAIN_ACCURACY))
         return [Missing.BASELINE if seen or run.trials else Missing.LOSS]
-    lacks = []
+    missing = []
     if known.train is not None and known.train < required(run):
-        # Two networks that train against each other may well end at chance.
-        lacks.append(Missing.BASELINE if adversarial(run) else Missing.LEARNING)
+        # Adversarial networks may end at chance level.
+        missing.append(Missing.BASELINE if adversarial(run) else Missing.LEARNING)
     if known.validation is not None and known.validation < required(run):
-        lacks.append(Missing.GENERALIZATION)
-    lacks += _unseen(run, known)
-    if not lacks and _contradictory(known):
-        lacks.append(Missing.AGREEMENT)
-    return lacks
+        missing.append(Missing.GENERALIZATION)
+    missing += _unseen(run, known)
+    if not missing and _contradictory(known):
+        missing.append(Missing.AGREEMENT)
+    return missing
 
 
 def _unseen(run: Run, known: Learning) -> list[Missing]:
-    """What the program computed and the monitor could not read."""
-    lacks = []
+    """Return evidence that the program computed but the monitor could not read."""
+    missing = []
     validated = known.validation is not None or any(split_of(name) in ("val", "test") for name in run.curves.series)
     if not validated and len(run.events.of("unread_validation")) >= FEWEST_VALIDATIONS and not adversarial(run):
-        lacks.append(Missing.VALIDATION)
+        missing.append(Missing.VALIDATION)
     if run.events.of("unfinished_pass"):
-        lacks.append(Missing.LAST_STEP)
-    return lacks
+        missing.append(Missing.LAST_STEP)
+    return missing
 
 
 def _contradictory(known: Learning) -> bool:
-    """Whether loss and accuracy of the same data cannot both be right."""
+    """Check whether loss and accuracy of the same data are contradictory."""
     pairs = ((known.loss, known.accuracy), (known.validation_loss, known.validation_accuracy))
     return any(
         loss is not None

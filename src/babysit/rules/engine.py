@@ -50,7 +50,9 @@ def run_rule(rule: Rule, run: Run, limits: Limits) -> list[Finding]:
     try:
         return [finding_of(rule, evidence) for evidence in rule.find(run, limits)]
     except Exception as problem:  # a failing rule must never stop a training or hide the findings of others
-        message = f"The rule {rule.code} {rule.name} could not judge this run ({type(problem).__name__}: {problem})."
+        message = (
+            f"The rule {rule.code} {rule.name} could not be applied to this run ({type(problem).__name__}: {problem})."
+        )
         numbers: dict[str, float | int | str | bool] = {"rule": rule.code, "error": type(problem).__name__}
         return [finding_of(MEASUREMENT_GAP, Evidence(numbers=numbers, message=message))]
 

@@ -86,7 +86,7 @@ RULE = Rule(
     silent_on=(
         healthy,
         lambda: example_run(data=profile()),
-        # The same inputs in training and evaluation, whatever preprocessing the network contains.
+        # The same inputs in training and evaluation; preprocessing inside the network does not matter.
         lambda: example_run(data=msgspec.structs.replace(profile(), arguments=(_argument(mean=3.0, std=10.0),))),
     ),
 )

@@ -24,7 +24,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         level is None
         or level.broken_at is not None
         or adversarial(run)
-        or level.looks < limits["steps"]
+        or level.recorded < limits["steps"]
         or level.end < 0
     ):
         return

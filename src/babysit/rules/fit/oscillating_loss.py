@@ -20,7 +20,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Check the last two thirds of the loss: large fluctuations, no trend, and poor results."""
     level = levels(run)
     steps, values = values_of(run.curves.get(TRAIN_LOSS))
-    if level is None or level.broken_at is not None or level.looks < limits["steps"] or not is_underperforming(run):
+    if level is None or level.broken_at is not None or level.recorded < limits["steps"] or not is_underperforming(run):
         return
     # Small batches are noisy: the noise of a mean decreases with the square root of the batch size.
     if model_summary_of(run).batch_size < limits["batch"]:

@@ -17,7 +17,7 @@ from babysit.rules.rule import Limit, Limits, Rule
 def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     """Compare the end of the loss with its start; a note only if the lower bound of the loss is unknown."""
     level, objective = levels(run), main_objective(run)
-    if level is None or level.broken_at is not None or level.looks < limits["steps"] or not is_underperforming(run):
+    if level is None or level.broken_at is not None or level.recorded < limits["steps"] or not is_underperforming(run):
         return
     _, values = values_of(run.curves.get(TRAIN_LOSS))
     fall = (level.start - level.end) / max(abs(level.start), 1e-12)

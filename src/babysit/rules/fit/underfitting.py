@@ -27,7 +27,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
         return
     _, train = values_of(run.curves.get(TRAIN_LOSS))
     _, validation = values_of(run.curves.get(VAL_LOSS))
-    if level.looks < limits["steps"] or share_of_fall(train, 0.2) > limits["still"]:
+    if level.recorded < limits["steps"] or share_of_fall(train, 0.2) > limits["still"]:
         return
     if len(validation) and last_mean(validation) > (1 + limits["gap"]) * level.end:
         return

@@ -22,7 +22,13 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     level, batch = levels(run), model_summary_of(run).batch_size
     steps, values = values_of(run.curves.get(TRAIN_LOSS))
     small = 0 < batch <= limits["batch"]
-    if level is None or level.broken_at is not None or not small or adversarial(run) or level.looks < limits["steps"]:
+    if (
+        level is None
+        or level.broken_at is not None
+        or not small
+        or adversarial(run)
+        or level.recorded < limits["steps"]
+    ):
         return
     late = values[len(values) // 2 :]
     swing = noise_of(late) / max(abs(float(late.mean())), 1e-12)

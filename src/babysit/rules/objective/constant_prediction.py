@@ -22,7 +22,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
     objective, prior, level = main_objective(run), prior_loss(run), levels(run)
     if objective is None or prior is None or level is None or level.broken_at is not None:
         return
-    if not is_underperforming(run, below=limits["room"]) or level.looks < limits["steps"]:
+    if not is_underperforming(run, below=limits["room"]) or level.recorded < limits["steps"]:
         return
     _, values = values_of(run.curves.get("train/loss"))
     window = values[-max(5, len(values) // 10) :]

@@ -80,7 +80,7 @@ RULE = Rule(
     needs=("model_summary", "curves", "layer_metrics"),
     limits={
         "term": Limit(2.0, "twice the data loss: the penalty dominates the sum"),
-        "left": Limit(0.6, "the data loss kept 60 % of its initial value"),
+        "left": Limit(0.6, "the data loss is still 60 % of its initial value"),
         "shrunk": Limit(0.5, "half of the initial size; normal weight decay shrinks weights far less within one run"),
         "pull": Limit(1.0, "the decay term equals the gradient"),
     },

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from babysit.analysis.constant import from_profile, luck, measured, none_beat
-from babysit.analysis.trials import FINALISTS, mean_cost
+from babysit.analysis.constant import best_by_chance, from_profile, measured, none_beat
+from babysit.analysis.trials import FINALISTS, mean_loss
 from babysit.records.dataprofile import DataProfile, SplitProfile
 from babysit.records.finding import Evidence, Fix, Severity
 from babysit.records.run import Run, Status
@@ -45,13 +45,13 @@ def _learned_nothing(run: Run) -> Evidence | None:
     constant, known = from_profile(run.data), measured(run.trials)
     if constant is None or not none_beat(known, constant):
         return None
-    best, by_luck = max(trial.metric or 0.0 for trial in known), luck(constant, len(known))
-    lowest = min(map(mean_cost, known))
+    best, by_chance = max(trial.metric or 0.0 for trial in known), best_by_chance(constant, len(known))
+    lowest = min(map(mean_loss, known))
     return Evidence(
-        numbers={"trials": len(known), "best": best, "constant": constant.metric, "by_luck": by_luck,
+        numbers={"trials": len(known), "best": best, "constant": constant.metric, "by_luck": by_chance,
                  "lowest_trial_loss": lowest, "constant_loss": constant.loss},
         message=f"No trial beat a constant prediction: the best metric of {len(known)} is {best:.3f}, a constant "
-        f"prediction has {constant.metric:.3f} and reaches up to {by_luck:.3f} by chance; the lowest training loss "
+        f"prediction has {constant.metric:.3f} and reaches up to {by_chance:.3f} by chance; the lowest training loss "
         f"is {lowest:.3g}, that of the constant prediction {constant.loss:.3g}. The ranking of the trials is noise.",
         recommendation="Do not use the best of these trials. Search where the training loss decreases (`babysit "
         "check` finds such learning rates), or train longer; if it never decreases, check labels and loss first.",

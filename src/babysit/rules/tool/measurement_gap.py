@@ -1,4 +1,4 @@
-"""T001: something could not be measured or judged."""
+"""T001: something could not be measured or checked."""
 
 from __future__ import annotations
 

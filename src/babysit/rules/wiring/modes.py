@@ -7,7 +7,7 @@ from babysit.records.run import Run
 
 
 def mode_matters(run: Run) -> tuple[str, ...]:
-    """Return the modules that differ between the modes: dropouts with a nonzero probability, and trained batch norms."""
+    """Return what differs between the modes: dropouts with a nonzero probability, and trained batch norms."""
     model_summary = model_summary_of(run)
     frozen = {layer.name for layer in model_summary.layers if is_batch_norm(layer) and not layer.trainable}
     return tuple(dict.fromkeys(effect for path, effect in model_summary.mode_dependent.items() if path not in frozen))
