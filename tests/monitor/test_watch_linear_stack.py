@@ -112,7 +112,7 @@ def test_a_network_without_activations_is_said_to_be_linear() -> None:
     found = linear(Net(nn.Identity(), nn.Dropout(0.1)))
     assert found is not None
     assert str(found.severity) == "WARNING"
-    assert "The whole network is linear" in found.message
+    assert "The network is linear" in found.message
 
 
 def test_layers_on_both_sides_of_an_activation_are_two_stacks() -> None:

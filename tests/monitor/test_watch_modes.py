@@ -112,7 +112,7 @@ def test_random_modules_in_train_mode_are_named_with_their_lr(middle: nn.Module,
 
 def test_batch_norm_in_train_mode_is_named_without_a_word_of_dropout() -> None:
     message = said(nn.BatchNorm1d(8))
-    assert "BatchNorm1d normalized by the batch" in message
+    assert "BatchNorm1d normalized with the statistics of the evaluated batch" in message
     assert "random" not in message
 
 

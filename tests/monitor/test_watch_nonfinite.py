@@ -101,4 +101,4 @@ def test_weights_lost_between_two_samples_are_said_to_be_lost_and_since_when_the
     assert seen is not None
     if 33 not in run.layer_metrics.steps:
         assert seen.evidence["first"] == "weights"
-        assert "all was finite at sampled step" in seen.message
+        assert "all values were finite at sampled step" in seen.message

@@ -198,11 +198,11 @@ def test_training_on_another_thread_leaves_this_one_as_it_was():
 
 NETWORK_INPUTS = torch.randn(32, 4, generator=torch.Generator().manual_seed(1))
 REFUSED = {
-    "counted from 1": (lambda out: F.cross_entropy(out, LABELS + 1), "O205", "counted from 1"),
+    "counted from 1": (lambda out: F.cross_entropy(out, LABELS + 1), "O205", "start at 1"),
     "marked -1": (lambda out: F.cross_entropy(out, torch.where(LABELS > 0, LABELS, -1)), "O205", "from -1 to 2"),
-    "a column": (lambda out: F.cross_entropy(out, LABELS[:, None]), "O205", "shape (32,), and gets a column"),
+    "a column": (lambda out: F.cross_entropy(out, LABELS[:, None]), "O205", "shape (32,), and gets shape (32, 1)"),
     "as floats": (lambda out: F.cross_entropy(out, LABELS.float()), "O204", "target.long()"),
-    "logits": (lambda out: F.binary_cross_entropy(out, F.one_hot(LABELS, 3).float()), "O201", "wants probabilities"),
+    "logits": (lambda out: F.binary_cross_entropy(out, F.one_hot(LABELS, 3).float()), "O201", "expects probabilities"),
     "one by one": (
         lambda out: F.binary_cross_entropy_with_logits(out[:, :1], LABELS.clamp(max=1.0)),
         "O206",

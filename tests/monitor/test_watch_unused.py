@@ -109,7 +109,7 @@ def severities(run: Run) -> dict[str, str]:
 def test_an_output_that_is_not_used_is_no_cut_graph() -> None:
     run = watched(Backbone())
     assert severities(run) == {"W709": "INFO"}
-    assert "pooler ran, and their output was not used" in next(f.message for f in run.findings if f.code == "W709")
+    assert "pooler ran, but their output was not used" in next(f.message for f in run.findings if f.code == "W709")
 
 
 @pytest.mark.parametrize(

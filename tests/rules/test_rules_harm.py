@@ -71,7 +71,7 @@ def test_very_short_runs_are_not_judged(steps: int) -> None:
 
 def test_the_sentence_says_where_the_loss_began_and_ended() -> None:
     (found,) = said(TOO_HIGH, long_steps(flat(2.3, noise=0.1)))
-    assert "does not fall: it began at 2." in found.message
+    assert "does not decrease: it went from 2." in found.message
     assert "stays at" not in found.message
 
 

@@ -77,7 +77,7 @@ def test_starts_ends_and_lowest_values_are_those_of_the_curve(build: Callable[[]
             assert least <= float(seen["start_loss"]) <= max(most, values[:3].max()), (finding.code, seen)
         if "first_loss" in seen:
             assert seen["first_loss"] == values[0]
-            assert number_after("The first loss is", finding.message) == [pytest.approx(values[0], rel=6e-3)]
+            assert number_after("The initial loss is", finding.message) == [pytest.approx(values[0], rel=6e-3)]
         if "lowest_loss" in seen:
             own = [one.lowest_value for one in run.model_summary.objectives] if run.model_summary else []
             assert seen["lowest_loss"] in (values.min(), *own)
@@ -130,6 +130,6 @@ def test_the_scale_of_signals_and_biases_is_what_was_measured() -> None:
         one for one in told(example_run(loss=falling(80.0, 3.0), layer_metrics={"weight_rms": 1.0, "output_std": 0.98}))
     )
     assert signal.code == "I303"
-    assert "standard deviation of 0.98 in the first layer and 0.98 in the last" in signal.message
+    assert "standard deviation of the outputs was 0.98 in the first layer and 0.98 in the last" in signal.message
     bias = next(one for one in told(example_run(loss=flat(2.3), layer_metrics={"bias_rms": 3.0})) if one.code == "I306")
     assert "root mean square of 3," in bias.message

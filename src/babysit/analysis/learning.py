@@ -170,7 +170,7 @@ def is_underperforming(run: Run, *, below: float = POOR_SKILL) -> bool:
         return known is not None and known < below and run.status is not Status.RUNNING
     if level.broken_at is not None:
         return True
-    too_few = level.evaluations < (FEWEST_LIVE_STEPS if run.status is Status.RUNNING else FEWEST_STEPS)
+    too_few = level.recorded < (FEWEST_LIVE_STEPS if run.status is Status.RUNNING else FEWEST_STEPS)
     if adversarial(run) or too_few:
         return False
     known = explained_share(run)

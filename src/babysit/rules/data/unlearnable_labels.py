@@ -140,7 +140,7 @@ def find(run: Run, limits: Limits) -> Iterator[Evidence]:
                 "samples": level.steps * model_summary_of(run).batch_size,
             },
             message="Possible cause: labels misaligned with the inputs. Updates and gradients look normal, but "
-            "the loss ends at {level.ended}, and a constant prediction has {prior:.4g}. This is a guess by "
+            f"the loss ends at {level.ended}, and a constant prediction has {prior:.4g}. This is a guess by "
             "exclusion: no measurement explains it.",
             confidence=limits["sure"],
         )
