@@ -121,7 +121,7 @@ def test_layers_on_both_sides_of_an_activation_are_two_stacks() -> None:
     assert found is not None
     assert "0 and 1; 3 and 4" in found.message
     assert found.layers == ("0", "1", "3", "4")
-    assert "whole network" not in found.message
+    assert "network is linear" not in found.message
 
 
 def test_one_stack_beside_an_unseen_activation_is_named_alone() -> None:
