@@ -91,7 +91,10 @@ class Monitor:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        self.close(status=status_of(error), error=error)
+        status = Status.FINISHED if error is None else Status.CRASHED
+        with self._loop.guard.contained("status"):
+            status = status_of(error)
+        self.close(status=status, error=error)
 
     def start(self, *, at_once: bool = True) -> Self:
         """Begin to listen; `at_once=False` leaves everything before the first optimizer is made alone."""

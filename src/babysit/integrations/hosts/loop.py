@@ -15,6 +15,7 @@ from torch import nn
 
 from babysit.analysis.verdict import concluded
 from babysit.monitor.monitor import Monitor, check_arguments
+from babysit.monitor.script_exit import status_of
 from babysit.records.errors import ProblemFound, UserError
 from babysit.records.finding import Finding, Severity
 from babysit.records.run import Run, Status
@@ -95,10 +96,8 @@ class Watch:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        stopped = kind is not None and issubclass(kind, KeyboardInterrupt | ProblemFound)
-        status = Status.FINISHED if kind is None else Status.INTERRUPTED if stopped else Status.CRASHED
-        self.stop(status=status, error=error)
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        self.stop(status=Status.INTERRUPTED if isinstance(error, ProblemFound) else status_of(error), error=error)
 
     def __call__(self, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         """Watch every call of a function, each as a run of its own."""
