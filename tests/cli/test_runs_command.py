@@ -102,7 +102,7 @@ def test_a_deletion_asks_and_takes_no_for_an_answer(call, three, monkeypatch):
     code, _, err = call("runs", "delete", "amber", "birch")
     assert code == 2
     assert "Delete these 2 runs permanently?" in err
-    assert "amber  fit größer als 1 🙂  3 steps" in err
+    assert "amber  fit größer als 1 🙂  6 steps" in err
     assert "nothing was deleted" in err
     monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
     assert call("runs", "delete", "amber", "birch")[:2] == (0, "deleted amber, birch\n")

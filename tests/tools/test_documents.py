@@ -120,7 +120,7 @@ def test_the_readme_shows_the_experiments_that_are_really_made(
     # `run` searches learning rates right afterwards; only `check` trains some of them side by side.
     made = [row for row in rows_of_preflight(printed) if row != "LR trials"]
     assert rows_of_preflight(shown.text) == made != []
-    assert shown.text.splitlines()[1] in printed.splitlines()
+    assert shown.text.splitlines()[1] in [line.rstrip() for line in printed.splitlines()]
 
 
 @pytest.mark.slow

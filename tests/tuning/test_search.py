@@ -440,7 +440,7 @@ def test_a_schedule_that_ends_with_its_stage_is_the_same_for_finalists_and_alone
 def test_a_winner_that_does_not_repeat_is_told():
     trial = replace_struct(search_blobs().best, last_costs=(0.001,) * 20)
     told = verify([trial], TrainingTask(**vars(blobs())), compare=True)
-    assert "does not quite keep what it promised" in told.note
+    assert "does not quite reproduce its result" in told.note
 
 
 def test_the_best_asked_together_are_compared_with_the_winner_alone():

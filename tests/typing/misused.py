@@ -10,7 +10,7 @@ model = nn.Linear(64, 10)
 samples = babysit.load_data("digits")
 
 babysit.wach(model)  # type: ignore[attr-defined]
-babysit.watch(model, overhead="little")  # type: ignore[arg-type]
+babysit.watch(model, overhead="little")  # type: ignore[call-overload]
 babysit.watch(model).log("val/loss", "low")  # type: ignore[arg-type]
 babysit.load_data("digits", target=3)  # type: ignore[arg-type]
 babysit.check(model)  # type: ignore[call-arg]

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from babysit.records.curves import GRADIENT_NORM, LEARNING_RATE, TRAIN_LOSS, Curves
-from babysit.records.run import Run, Status
+from babysit.records.run import Run
 
 _IN_EACH_STEP: Final = (TRAIN_LOSS, LEARNING_RATE, GRADIENT_NORM)
 
@@ -19,8 +19,6 @@ def steps(run: Run, recorded: int | None = None) -> int:
         run: the run.
         recorded: the last step of its rows, if they are not in `run`.
     """
-    if run.events.steps and run.status is not Status.RUNNING:
-        return run.events.steps
     counted = max(run.events.steps, run.overhead.steps if run.overhead else 0)
     return max(counted, steps_of(run.curves) if recorded is None else recorded)
 

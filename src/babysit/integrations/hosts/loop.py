@@ -7,7 +7,7 @@ import html
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, ParamSpec, Self, TypeVar, final
+from typing import Any, Final, ParamSpec, Self, TypedDict, TypeVar, Unpack, final, overload
 
 import msgspec
 import torch
@@ -36,6 +36,27 @@ _DEFAULTS: Final[dict[str, Any]] = {
 _log: Final = logging.getLogger("babysit")
 
 
+class Options(TypedDict, total=False):
+    """Keyword arguments of `watch`."""
+
+    store: Store | str | bool | None
+    name: str
+    config: Mapping[str, Value] | None
+    tags: Iterable[str]
+    overhead: float
+    on_finding: Callable[[Finding], object] | None
+    raise_on: str | None
+    quiet: bool
+
+
+@overload
+def watch(  # type: ignore[overload-overlap]  # a module is callable, too, and is matched first
+    model: nn.Module | Sequence[nn.Module] | None = None,
+    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+    **options: Unpack[Options],
+) -> Watch: ...
+@overload
+def watch(model: Callable[Parameters, Result]) -> Callable[Parameters, Result]: ...
 def watch(  # noqa: PLR0913  options of one public call, all but two by keyword
     model: nn.Module | Sequence[nn.Module] | Callable[..., Any] | None = None,
     optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
@@ -164,6 +185,11 @@ class Watch:
         for key, scalar in {**given, **values}.items():
             if self._monitor is not None:
                 self._monitor.log(key, scalar, step=step)
+
+    def note(self, **run_fields: Any) -> None:
+        """Set parts of the run, such as `config`, `result` or `artifacts`. Raises UserError for an unknown one."""
+        if self._monitor is not None:
+            self._monitor.note(**run_fields)
 
     def pause(self) -> None:
         """Ignore training until `resume`: for training on the side that is not part of this run."""
