@@ -94,7 +94,7 @@ def test_the_trainer_of_hugging_face_logs_what_is_recorded(micro_batches: int, t
     rows = [{"input_ids": row, "labels": row} for row in rows]
     arguments = transformers.TrainingArguments(
         str(tmp_path), num_train_epochs=1, per_device_train_batch_size=4, per_device_eval_batch_size=8,
-        gradient_accumulation_steps=micro_batches, learning_lr=1e-2, logging_steps=1, eval_strategy="steps",
+        gradient_accumulation_steps=micro_batches, learning_rate=1e-2, logging_steps=1, eval_strategy="steps",
         eval_steps=4, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True,
     )  # fmt: skip
     with Monitor() as watching:

@@ -90,12 +90,12 @@ def test_a_training_becomes_a_judged_run_in_the_store(tmp_path, callback):
     assert [finding.code for finding in kept.findings] == [finding.code for finding in run.findings]
 
 
-def test_what_the_module_logs_is_kept_once_a_step_under_its_own_name(tmp_path, callback):
+def test_what_the_module_logs_is_kept_once_a_step_under_the_usual_name(tmp_path, callback):
     trained(tmp_path, [callback])
-    for name in ("val_loss", "val_acc", "train_loss"):
+    for name in ("val/loss", "val/accuracy", "train_loss"):
         series = callback.run.curves.get(name)
         assert series.steps.tolist() == [5, 11, 17], name
-    assert callback.run.curves.get("val_loss").values[-1] < callback.run.curves.get("val_loss").values[0]
+    assert callback.run.curves.get("val/loss").values[-1] < callback.run.curves.get("val/loss").values[0]
 
 
 def test_watched_or_not_the_weights_are_the_same_bit_for_bit(tmp_path, callback):

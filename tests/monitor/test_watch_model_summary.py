@@ -375,6 +375,6 @@ def test_a_second_training_is_not_called_healthy_without_a_word() -> None:
         train(steps=60)
         train(nn.Softmax(dim=1), steps=60)
     said = {finding.code: finding.message for finding in watching.run.findings}
-    assert "of later ones only the losses were read" in said["T001"]
+    assert "To check a later training, watch it separately" in said["T001"]
     assert "W703" not in said  # its tensors take part in a training that was not looked at
     assert "one after another" in verdict(watching.run).why

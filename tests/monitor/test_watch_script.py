@@ -191,7 +191,7 @@ def test_what_is_not_python_is_said_in_one_line(tmp_path: Path, text: str) -> No
 
 
 def test_a_missing_script_and_a_folder_are_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such script"):
+    with pytest.raises(UserError, match="script not found"):
         run_script(str(tmp_path / "none.py"))
     with pytest.raises(UserError, match="folder"):
         run_script(str(tmp_path))

@@ -100,5 +100,5 @@ def test_a_training_that_was_hardly_measured_says_what_is_missing_and_why():
     run = synthetic_runs.overfit_run()
     blind = msgspec.structs.replace(run, layer_metrics=type(run.layer_metrics)())
     assert summary.unmeasured(run) == []
-    assert [title for title, _ in summary.unmeasured(blind)] == ["Size of the updates", "Layers over time"]
-    assert "Layers over time: no layer was measured" in text(blind)
+    assert [title for title, _ in summary.unmeasured(blind)] == ["Update-to-weight ratio", "Layer statistics"]
+    assert "Layer statistics: no layer was measured" in text(blind)

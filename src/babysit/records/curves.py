@@ -32,15 +32,17 @@ _SPLIT_LAST: Final = re.compile(rf"(?P<metric>.+)[_/](?P<split>{_ANY_SPLIT})", r
 
 
 def canonical_name(name: str) -> str:
-    """Return the canonical name of a logged curve: "val/loss" for val_loss, loss/validation and eval/loss.
+    """Return the name under which a logged curve is kept: "val/loss" for val_loss, loss/validation and eval/loss.
 
-    A name without a split as prefix or suffix is returned unchanged.
+    A name without a split before or behind it stays as it is, and so does one of the training split: the measured loss
+    of each step is "train/loss", and what a program logs is often a mean of it.
     """
     match = _SPLIT_FIRST.fullmatch(name) or _SPLIT_LAST.fullmatch(name)
-    if match is None:
+    split = _SPLITS[match["split"].lower()] if match else "train"
+    if match is None or split == "train":
         return name
     metric = match["metric"]
-    return f"{_SPLITS[match['split'].lower()]}/{_METRICS.get(metric.lower(), metric)}"
+    return f"{split}/{_METRICS.get(metric.lower(), metric)}"
 
 
 def curve_name(split: str, metric: str) -> str:

@@ -175,11 +175,11 @@ def an_id_that_could_be_a_path_is_refused(address: str) -> None:
     """Check that ids are restricted, because they name folders, while other text is not."""
     with Store(address) as store:
         for run_id in ("", ".", "..", "../up", "a/b", "a\\b", "nul\0", "line\n", "\x1b[1m", "x" * 10_000, " a", "-rf"):
-            assert "cannot be the id" in error_text(lambda run_id=run_id: store.save(Run(id=run_id))), run_id  # type: ignore[misc]
-            assert "cannot be the id" in error_text(lambda run_id=run_id: store.open_writer(Run(id=run_id)))  # type: ignore[misc]
+            assert "is not a valid run ID" in error_text(lambda run_id=run_id: store.save(Run(id=run_id))), run_id  # type: ignore[misc]
+            assert "is not a valid run ID" in error_text(lambda run_id=run_id: store.open_writer(Run(id=run_id)))  # type: ignore[misc]
         store.save(Run(id="größer-als_1.5"))
         for tag in ("", "a\nb\x1b", "x" * 101):
-            assert "cannot be a tag" in error_text(lambda tag=tag: store.annotate("latest", tags=[tag])), tag  # type: ignore[misc]
+            assert "is not a valid tag" in error_text(lambda tag=tag: store.annotate("latest", tags=[tag])), tag  # type: ignore[misc]
         store.annotate("latest", tags=["'; DROP TABLE runs; --", "<b>", "層"])
         assert store.list()[0].tags == ("'; DROP TABLE runs; --", "<b>", "層")
 

@@ -42,8 +42,8 @@ _DIVERGING: Final = (
     Finding(
         code="U601", name="lr-too-high", severity=Severity.ERROR, rank=1, first_step=0, last_step=159,
         layers=_DIGITS_LAYERS, evidence={"update_ratio": 0.41, "limit": 0.1, "lr": 1.0}, confidence=0.97,
-        message="Each step changes the weights by 41 % of themselves; about 0.1 % is usual. "
-        "Steps this long jump over every valley, and the loss grows.",
+        message="Each step changes the weights by 41 % of their size; about 0.1 % is usual. "
+        "Steps this large overshoot, and the loss grows.",
         recommendation="Divide the learning rate by 100 (from 1 to 0.01), then look for the best one with `babysit "
         "check`.",
         fixes=(
@@ -57,7 +57,7 @@ _DIVERGING: Final = (
         code="F906", name="diverging-loss", severity=Severity.ERROR, rank=2, explained_by="U601", first_step=9,
         last_step=128, evidence={"first": 2.31, "largest": float("inf"), "nan_from": 128},
         message="The loss grew from 2.31 to infinity by step 120 and is NaN from step 128 on.",
-        recommendation="Nothing of its own: mend the learning rate.",
+        recommendation="No separate fix: lower the learning rate.",
     ),
     Finding(
         code="G502", name="exploding-gradient", severity=Severity.WARNING, rank=3, explained_by="F906", first_step=40,
@@ -71,7 +71,7 @@ _DEAD_UNITS: Final = (
         code="A401", name="dead-units", severity=Severity.WARNING, rank=1, first_step=48, last_step=799,
         layers=("hidden.1",), evidence={"dead_share": 0.92, "usual_share": 0.2, "died_at_step": 60}, confidence=0.9,
         message="92 % of the units of hidden.1 are zero on all samples since about step 60, so they no longer learn. "
-        "They were alive at the start: the learning rate killed them, not the initialization.",
+        "They were alive at the start: the learning rate is the cause, not the initialization.",
         recommendation="Train again with a tenth of the learning rate; if units still die, use a leaky ReLU.",
         fixes=(
             Fix(
@@ -91,7 +91,7 @@ _OVERFITTING: Final = (
         code="F901", name="overfitting", severity=Severity.WARNING, rank=1, first_step=520, last_step=2399,
         evidence={"best_validation": 0.97, "last_validation": 1.96, "gap_accuracy": 0.3},
         message="Since step 520 the training loss falls while the validation loss rises (0.97 to 1.96): "
-        "what is learned no longer holds for new data.",
+        "what is learned no longer generalizes to new data.",
         recommendation="Stop at the lowest validation loss, then add weight decay or dropout, or get more data.",
         fixes=(
             Fix(
@@ -442,17 +442,17 @@ def _experiments() -> tuple[ExperimentResult, ...]:
     return (
         ExperimentResult(
             name="initial-loss", outcome=Outcome.PASS, measured={"loss": 2.3112}, expected={"loss": 2.302585},
-            message="the loss before training is 2.31, and guessing would cost ln 10 = 2.303: as it should be",
+            message="the loss before training is 2.31, and chance level is ln 10 = 2.303: as expected",
             seconds=0.02,
         ),
         ExperimentResult(
             name="initial-loss-regularized", outcome=Outcome.PASS, measured={"loss": 3.0712, "strength": 0.004},
-            expected={"loss": 3.0701}, message="with an L2 penalty the loss goes from 2.311 to 3.071, as it should",
+            expected={"loss": 3.0701}, message="with an L2 penalty the loss goes from 2.311 to 3.071, as expected",
             seconds=0.02,
         ),
         ExperimentResult(
             name="overfit-tiny", outcome=Outcome.PASS, measured={"loss": 0.011, "score": 1.0, "steps": 64.0},
-            expected={"loss": 0.023, "score": 1.0}, message="20 samples are known by heart after 64 steps",
+            expected={"loss": 0.023, "score": 1.0}, message="20 samples are overfitted after 64 steps",
             curves={"loss": along(np.arange(65), tiny), "score": along(np.arange(65), right)}, seconds=0.4,
         ),
         ExperimentResult(
