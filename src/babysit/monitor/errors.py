@@ -30,7 +30,7 @@ class ErrorBoundary:
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell  # called once with what went wrong, or is missing
         self._told: set[tuple[str, str]] = set()
-        self.gaps: list[str] = []  # what was told, kept here too in case that telling fails
+        self.gaps: list[str] = []  # what was reported, kept here too in case reporting fails
 
     @contextlib.contextmanager
     def unseen(self, where: str) -> Iterator[None]:
@@ -40,14 +40,14 @@ class ErrorBoundary:
 
     @contextlib.contextmanager
     def contained(self, where: str) -> Iterator[None]:
-        """What goes wrong stays here."""
+        """Contain what goes wrong inside the block."""
         try:
             yield
         except Exception as problem:
             self.problem(where, problem)
 
     def surely(self, where: str, *parts: Callable[[], object]) -> None:
-        """Run each part whatever becomes of the others, and once more where it failed: all can be run twice."""
+        """Run each part even if others fail, and once more if it failed: every part can be run twice."""
         for part in parts:
             for _ in range(2):
                 try:
@@ -78,7 +78,7 @@ class ErrorBoundary:
 
 
 def described(problem: BaseException) -> str:
-    """What went wrong and in which line of ours, in one line."""
+    """Describe an exception and the line of ours that raised it, in one line."""
     try:
         words = without_secrets(str(problem))[:_LONGEST]
     except Exception:
@@ -87,7 +87,7 @@ def described(problem: BaseException) -> str:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """The innermost line of ours, such as ` (monitor/metric_collector.py, line 90)`; "" where none is known."""
+    """Return the innermost line of ours, such as ` (monitor/metric_collector.py, line 90)`; "" where none is known."""
     place = ""
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename

@@ -158,7 +158,7 @@ class Monitor:
         return self._loop.steps
 
     def snapshot(self) -> Run:
-        """The run so far, not judged."""
+        """Return the run so far, not judged."""
         if self._open:
             with self._loop.guard.contained("snapshot"):
                 return self._snapshot(status=Status.RUNNING)
@@ -166,7 +166,7 @@ class Monitor:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong as far as can be told now; once closed, the whole judgement."""
+        """Findings so far; all of them once closed."""
         if self._open:
             with self._loop.guard.contained("findings"):
                 return self._loop.live.findings
@@ -178,7 +178,7 @@ class Monitor:
         return self.snapshot()
 
     def name_models_by(self, name_of: Callable[[nn.Module], str]) -> None:
-        """How to call a model that is found by itself."""
+        """Set the function that names a model that was not passed."""
         self._loop.window.name_of = name_of
 
     def _abandon(self) -> None:
@@ -211,7 +211,7 @@ class Monitor:
                 self._note_gap("The run could not be written", problem)
 
     def _note_gap(self, what: str, problem: Exception) -> None:
-        """A finding for what went wrong after everything else was gathered."""
+        """Add a T001 finding for what failed after everything else was gathered."""
         self._loop.guard.problem("close", problem)
         found, said = self._run.findings, f"{what}: {described(problem)}"
         gap = Finding(code="T001", name="measurement-gap", severity=Severity.INFO, rank=len(found) + 1, message=said)

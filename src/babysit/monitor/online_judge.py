@@ -1,4 +1,4 @@
-"""Judges while training goes on: off the training thread, within the budget, and ready to take a word back."""
+"""Judge a run while it trains: on a thread of its own, within the budget; findings can be resolved again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_SECONDS: Final = 2.0
 JUDGING: Final = 0.2
 # While a run is young its user waits for a first word: the looks of the first seconds may cost more.
 YOUNG_LOOKS: Final = 3
-# A warning is told when two looks in a row see it, an error at once: a contradiction does not go away with more steps.
+# A warning needs two evaluations in a row, an error one: a contradiction does not go away with more steps.
 LOOKS_FOR_A_WARNING: Final = 2
 LAST_WAIT_SECONDS: Final = 5.0
 _FOLLOWED: Final = ("model_summary", "overhead", "findings", "verdict", "missing", "learning")
@@ -95,7 +95,7 @@ class OnlineJudge:
             from babysit.rules.engine import judge
 
             self._compare(judge(run, early_only=True), step)
-            if self._writer is not None and not self._closed:  # for those who follow the run while it goes on
+            if self._writer is not None and not self._closed:  # for viewers of a running training
                 known = concluded(msgspec.structs.replace(run, findings=self.findings))
                 self._writer.update(**{name: getattr(known, name) for name in _FOLLOWED})
         except Exception as problem:

@@ -95,7 +95,7 @@ class TrainingSession:
             self._arm()
 
     def pause(self) -> None:
-        """Listen to nothing for a while; nothing of ours stays in torch, whatever fails on the way."""
+        """Stop listening until `resume`; no hook stays in torch, also if something fails on the way."""
         self.guard.surely("pause", self.on_full_tracing, lambda: torch_events.unsubscribe(self), self.window.close)
         self.guard.surely("pause", self.window.leave, self._evaluation.close)
 
@@ -120,7 +120,7 @@ class TrainingSession:
         self.recorder.send(writer, self._anatomist.order())
 
     def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """An optimizer was made: the first step to come is sampled."""
+        """Register a new optimizer; the next step is sampled."""
         if not self._only and not self._in_step:
             self.recorder.event(self.steps, "optimizer", type(optimizer).__name__)
             if self._optimizers.made(optimizer):
@@ -129,7 +129,7 @@ class TrainingSession:
                 self._arm()
 
     def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
-        """An optimizer is about to step."""
+        """Prepare for the step of an optimizer."""
         if self._only and all(one() is not optimizer for one in self._only):
             return
         self._in_step, self._plain_steps = True, not closure
@@ -142,7 +142,7 @@ class TrainingSession:
                 self.window.pause()
 
     def on_after_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
-        """An optimizer has stepped."""
+        """Count the step of an optimizer and record what was sampled of it."""
         if self._only and all(one() is not optimizer for one in self._only):
             self._optimizers.others += 1
             self.on_full_tracing()
@@ -198,13 +198,13 @@ class TrainingSession:
             self._losses.cleared(in_step=self._in_step)
 
     def on_mode(self, module: nn.Module, *, training: bool) -> None:
-        """A module was put into train or eval mode; only whole models and only changes count."""
+        """Record that a module was put into train or eval mode; only whole models and only changes count."""
         if (kind := type(module).__name__) in self._book.model_names and self._modes.get(kind, True) != training:
             self._modes[kind] = training
             self.recorder.event(self.steps, "train_mode" if training else "eval_mode", kind)
 
     def on_gradient_off(self) -> None:
-        """A block without gradients begins: an evaluation, perhaps."""
+        """Begin a block without gradients, which may be an evaluation."""
         self._plain_steps &= not self._in_step  # unheard, a block in a step would look like an evaluation
         if self._in_step or self._anatomist.compiled or self._doze.busy:
             return
@@ -217,7 +217,7 @@ class TrainingSession:
             self._evaluation.begin(waiting=self._evaluation.is_habit(self.steps))
 
     def on_gradient_on(self) -> None:
-        """It ends."""
+        """End the block without gradients."""
         if self._evaluation.running and not self._in_step:
             with self.guard.contained("evaluation"):
                 if self._evaluation.end():
@@ -257,7 +257,7 @@ class TrainingSession:
         self.window.open(traced=not self._anatomist.compiled)
 
     def _step_done(self, optimizer: torch.optim.Optimizer | None) -> None:
-        """A step ended: it counts even where nothing of it could be measured."""
+        """Count a finished step, also if nothing of it could be measured."""
         now, sampled = time.perf_counter(), self.window.active
         try:
             if sampled:
@@ -321,6 +321,6 @@ class TrainingSession:
                 self.recorder.event(self.steps, "nonfinite_parameter", name)
 
     def facts(self) -> dict[str, Any]:
-        """The parts of a run that listening fills; reads what is still on the device."""
+        """Return the measured parts of the run; reads what is still on the device."""
         self.guard.surely("recording", self.on_full_tracing)
         return run_fields(self._sources, self.guard, self.steps)

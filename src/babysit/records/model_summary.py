@@ -84,7 +84,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
 
     loss: str  # cross_entropy, nll_loss, mse_loss, l1_loss, binary_cross_entropy, …, or "custom"
     reduction: str = "mean"  # mean also for a sum that is divided by the number of its items
-    scale: float | None = None  # the curve is so many times the loss's mean by item; None when not known
+    scale: float | None = None  # the factor between the curve and the loss's mean by item; None when not known
     composite: bool = False  # the curve holds other terms too, or weighs this loss with what may be negative
     # Its own mean by item, without factors and other terms: at the first look, over the last tenth of the looks, and
     # the lowest; None when it was not read.

@@ -85,7 +85,7 @@ class WithoutSecrets(msgspec.Struct, frozen=True):
 
 
 def without_secrets(text: str) -> str:
-    """The text with a mask in place of every secret that one of the three signs tells."""
+    """Return the text with a mask in place of every secret that one of the three signs tells."""
     text = redact_addresses(text)
     made, at = [], 0
     while found := _NAME.search(text, at):
@@ -96,24 +96,24 @@ def without_secrets(text: str) -> str:
 
 
 def redact_addresses(text: str) -> str:
-    """The text without secrets in addresses and tokens of known shapes: for words of others, such as messages."""
+    """Return the text without secrets in addresses and tokens of known shapes: such as messages of libraries."""
     text = _HOOK.sub(rf"\1{MASK}", _ADDRESS.sub(_address, text))
     return _SHAPED.sub(MASK, _BEARER.sub(rf"\1{MASK}", text))
 
 
 def command_of(words: Sequence[str]) -> str:
-    """A command line as one text that a shell would take apart again, without its secrets."""
+    """Return a command line as one text that a shell would take apart again, without its secrets."""
     return shlex.join(_hidden(words))
 
 
 def value_without_secrets(name: str, value: Value) -> Value:
-    """A setting: masked as a whole when its name tells that it is secret, else without the secrets in its text."""
+    """Mask a setting as a whole if its name marks it as secret, else without the secrets in its text."""
     hidden = _masked(name, str(value), _ASSIGNED)
     return hidden if hidden != str(value) else _texts_without_secrets(value)
 
 
 def command_without_secrets(command: str) -> str:
-    """A command that was kept as text; it stays as it is, quotes included, where nothing in it is secret."""
+    """Mask a command that was stored as text; it stays as it is, quotes included, where nothing in it is secret."""
     try:
         words = shlex.split(command)
     except ValueError:  # a quote without its partner
@@ -183,12 +183,12 @@ def _behind(text: str, found: re.Match[str]) -> tuple[int, int, str]:
 
 
 def _masked(name: str, value: str, where: int) -> str:
-    """The value, or what is shown for it when it is secret."""
+    """Return the value, or its mask if it is secret."""
     level = _level(name)
     if value.lower() in _UNTOLD:
         return value
-    told = level >= where and (level == _PROSE or not _NUMBERS.fullmatch(value))
-    if told or (level and _RANDOM.fullmatch(value)):
+    marked = level >= where and (level == _PROSE or not _NUMBERS.fullmatch(value))
+    if marked or (level and _RANDOM.fullmatch(value)):
         return MASK
     login = _USER.fullmatch(value) if where < _BESIDE and _is_user(name) else None
     return f"{login['user']}{MASK}" if login else value
@@ -221,7 +221,7 @@ def _is_user(name: str) -> bool:
 
 
 def _address(found: re.Match[str]) -> str:
-    """An address without its password, or without the token that stands for user and password."""
+    """Return an address without its password, or without the token that stands for user and password."""
     head, user, rest = f"{found['web'] or ''}://", found["user"], found["rest"]
     if rest.startswith(":") and "@" in rest:
         return f"{head}{user}:{MASK}@{rest.rpartition('@')[2]}"

@@ -28,7 +28,7 @@ def causes(run: Run, *, problems: bool) -> tuple[Cause, ...]:
     """Return the findings as trees in rank order; `problems` selects WARNING and ERROR, otherwise INFO."""
     chosen = [finding for finding in run.findings if (finding.severity != "INFO") == problems]
     codes = {finding.code for finding in chosen}
-    # A finding explained by itself or by an absent finding is a root.
+    # A finding that explains itself, or whose cause is absent, is a root.
     roots = [finding for finding in chosen if finding.explained_by not in codes or finding.explained_by == finding.code]
     placed: set[int] = set()
     trees = tuple(_tree(finding, chosen, placed) for finding in roots)

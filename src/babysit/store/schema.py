@@ -12,7 +12,7 @@ HISTORY: Final[dict[int, str]] = {
     1: "initial version",
     2: "`runs` has the size of each run (`bytes`) and whether rows were left out (`thinned`)",
     3: "`deleted` records which runs were deleted",
-    4: "`verdict` is healthy, problems or inconclusive; it was healthy, sick or empty",
+    4: "`verdict` is healthy, problems or inconclusive; before, any run without an alarm was healthy",
     5: "`root_cause` (was `diagnosis`), and the fields of records version 3 in parts and segments",
 }
 SCHEMA_VERSION: Final = max(HISTORY)

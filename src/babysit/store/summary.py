@@ -80,7 +80,7 @@ def metric_of(run: Run, best: Mapping[str, float]) -> tuple[str, float | None]:
 
 
 def steps_in(rows: Curves | LayerMetrics) -> int:
-    """The number of optimizer steps that these rows speak of (steps count from 0)."""
+    """Return the number of optimizer steps of these rows (steps count from 0)."""
     if isinstance(rows, Curves):
         return steps_of(rows)
     return int(np.max(rows.steps)) + 1 if len(rows.steps) else 0
@@ -92,8 +92,8 @@ def from_row(row: Mapping[str, Any]) -> RunSummary:
     SQLite accepts any value in any column, so every one is validated. Raises any exception on a damaged row.
     """
     fields = {name: row[name] for name in RunSummary.__struct_fields__ if name in row}
-    told = {"status": str(row["status"]), "tags": json.loads(row["tags"] or "[]"), "thinned": bool(row["thinned"])}
-    line, status = msgspec.convert(fields | told, RunSummary), status_now(row)
+    converted = {"status": str(row["status"]), "tags": json.loads(row["tags"] or "[]"), "thinned": bool(row["thinned"])}
+    line, status = msgspec.convert(fields | converted, RunSummary), status_now(row)
     if line.status == Status.RUNNING and status is Status.INTERRUPTED and line.verdict is Verdict.HEALTHY:
         line = msgspec.structs.replace(
             line, verdict=Verdict.INCONCLUSIVE

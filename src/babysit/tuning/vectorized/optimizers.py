@@ -23,7 +23,7 @@ Moments = Mapping[str, Tensors]  # by PyTorch's name of the state, then by param
 
 _SMALL: Final = {"adam": 1e-8, "adamw": 1e-8, "rmsprop": 1e-8, "adagrad": 1e-10}  # PyTorch's eps
 _CLIP_SMALL: Final = 1e-6  # added to the norm by clip_grad_norm_
-# A sum so large that Adagrad divides by its root alone, whatever the gradient.
+# A sum so large that Adagrad divides by its root alone, for any gradient.
 PLAIN_SUM: Final = 1e12
 
 # The rows of `coefficients`, in their order.
