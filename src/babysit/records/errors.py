@@ -30,6 +30,14 @@ class UserError(Exception):
         return f"{self.what}{location}{hint}"
 
 
+class NotFoundError(UserError):
+    """What the user named does not exist."""
+
+
+class InvalidRequestError(UserError):
+    """What the user asked for is ambiguous or cannot be done; the store itself works."""
+
+
 class ProblemFound(Exception):  # noqa: N818  as StopIteration, it ends a loop on request
     """Raised into a training that asked to be stopped by a finding: `watch(raise_on="ERROR")`."""
 

@@ -12,7 +12,7 @@ from babysit.plots.compared_losses import LABELS
 from babysit.plots.formatting import count, number
 from babysit.plots.names import display_name, short
 from babysit.records.curves import TRAIN_LOSS, VAL_LOSS, metric_of
-from babysit.records.errors import UserError
+from babysit.records.errors import InvalidRequestError
 from babysit.records.run import Run, Status
 from babysit.reporting import summary
 from babysit.reporting.diff import NOTHING, Change, Row, changes
@@ -42,14 +42,14 @@ class Comparison(NamedTuple):
 def compare(runs: Sequence[Run]) -> Comparison:
     """Compare the runs; raises UserError for fewer than two, more than six, or the same run twice."""
     if len(runs) < 2:
-        raise UserError("a comparison needs at least two runs", do="Name another run: babysit compare A B")
+        raise InvalidRequestError("a comparison needs at least two runs", do="Name another run: babysit compare A B")
     if len(runs) > len(LABELS):
-        raise UserError(
+        raise InvalidRequestError(
             f"{len(runs)} runs are too many to distinguish in one figure", do=f"Compare at most {len(LABELS)} runs"
         )
     twice = {run.id for run in runs if sum(other.id == run.id for other in runs) > 1}
     if twice:
-        raise UserError("a run cannot be compared with itself", where=min(twice), do="Name different runs")
+        raise InvalidRequestError("a run cannot be compared with itself", where=min(twice), do="Name different runs")
     labels = LABELS[: len(runs)]
     differing = changes(runs)
     losses_apart = _different([_losses(run) for run in runs])

@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, RowMapping
 
-from babysit.records.errors import UserError
+from babysit.records.errors import InvalidRequestError, NotFoundError, UserError
 from babysit.records.reading import reading
 from babysit.records.run import Run, Status
 from babysit.records.serialization import from_bytes
@@ -228,7 +228,7 @@ def _plain_tags(tags: Iterable[str]) -> list[str]:
     for tag in plain:
         if not 0 < len(tag) <= LONGEST_TAG or not tag.isprintable():
             shown = tag[:20].encode("ascii", "backslashreplace").decode()
-            raise UserError(
+            raise InvalidRequestError(
                 f"{shown!r} ({len(tag)} characters) is not a valid tag",
                 do=f"Use at most {LONGEST_TAG} characters; longer text belongs in a note",
             )
@@ -249,9 +249,9 @@ def _find(connection: Connection, run_id: str) -> RowMapping:
     candidates = connection.execute(matching).mappings()
     found = [row for row in candidates if isinstance(row["id"], str) and row["id"].startswith(run_id)]
     if not run_id or not found:
-        raise UserError(f"there is no run {run_id!r}", do="List the runs: babysit runs")
+        raise NotFoundError(f"there is no run {run_id!r}", do="List the runs: babysit runs")
     if len(found) > 1:
         some = ", ".join(row["id"] for row in found[:5])
         more = ", …" if len(found) > 5 else ""
-        raise UserError(f"several runs begin with {run_id!r}: {some}{more}", do="Use a longer prefix")
+        raise InvalidRequestError(f"several runs begin with {run_id!r}: {some}{more}", do="Use a longer prefix")
     return found[0]

@@ -240,7 +240,7 @@ def test_everything_is_reached_by_keyboard(serve, store, visit):
     page = visit(site.address)
     page.wait_for_selector("#link:has-text('Live updates on')")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "To the content"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
     reached = []
     for _ in range(20):
         page.keyboard.press("Tab")

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from babysit.records.errors import UserError
+from babysit.records.errors import InvalidRequestError, NotFoundError, UserError
 from babysit.reporting.live import fragments, run_filter
 from babysit.reporting.live.access import AccessPolicy
 from babysit.reporting.live.event_stream import Poll, RunPoller, events
@@ -181,10 +181,9 @@ def _status_of(problem: UserError) -> int:
     """
     if isinstance(problem, UnreadableError):
         return 422
-    if "there is no run" in problem.what:
+    if isinstance(problem, NotFoundError):
         return 404
-    refused = ("several runs begin", "a comparison needs", "are too many to", "cannot be compared", "cannot be a tag")
-    return 400 if any(words in problem.what for words in refused) else _LATER
+    return 400 if isinstance(problem, InvalidRequestError) else _LATER
 
 
 def _shown(poll: Callable[[], Shown]) -> Shown:
