@@ -78,7 +78,7 @@ def test_a_killed_search_goes_on_from_the_command_line_and_is_then_finished(tmp_
     ("words", "said"),
     [
         (("search",), "no data given"),
-        (("search", "digits", "--resume", "latest"), "that you began here"),
+        (("search", "digits", "--resume", "latest"), "that you started here"),
         (("search", "digits", "--space", "lr=1e-1..1e-4"), "Use 0.0001..0.1"),
         (("search", "digits", "--sampler", "gp", "--trials", "100"), "too slow for 100 trials"),
     ],

@@ -231,7 +231,13 @@ PATCHED = [
         (F, "dropout"),
     )
 ]  # fmt: skip
-ORIGINALS = {name: getattr(owner, attribute) for name, owner, attribute in PATCHED}
+ORIGINALS: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def originals() -> None:
+    """Record the functions of torch before the first test: libraries that other tests import replace some of them."""
+    ORIGINALS.update({name: getattr(owner, attribute) for name, owner, attribute in PATCHED})
 
 
 def functions_of(module: ModuleType) -> Iterator[CodeType]:
