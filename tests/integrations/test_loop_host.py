@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,3 +223,32 @@ def test_a_watch_is_shown_in_one_line_and_in_a_notebook() -> None:
     assert w._repr_html_().startswith("<pre>babysit: ")
     assert "<html" in w.report()
     assert w.report("json").startswith("{")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_that_leaves_the_block_replaces_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    model, optimizer, train = training()
+    with babysit.watch(model, optimizer) as w:
+        train()
+        child = os.fork()
+        if child == 0:
+            try:
+                w.stop()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        train()
+    assert capfd.readouterr().err.count("Saved run") == 1
+    with Store() as store:
+        (line,) = store.list()
+        assert (line.status, line.steps) == (Status.FINISHED, 80)
+
+
+def test_a_closed_standard_error_costs_the_closing_lines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed)
+    model, optimizer, train = training()
+    with babysit.watch(model, optimizer, store=False) as w:
+        train()
+    assert w.run.status is Status.FINISHED

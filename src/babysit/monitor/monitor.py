@@ -81,7 +81,7 @@ class Monitor:
         self._writer = writer
         self._parts: dict[str, Any] = {}
         self._open = self._closed = False
-        self._run = Run(id=_identity(), name=name, created=_now())
+        self._run = Run(id=_identity(), name=name, created=now())
         with self._loop.guard.contained("environment"):
             self._run = msgspec.structs.replace(self._run, environment=environment())
 
@@ -194,7 +194,7 @@ class Monitor:
         """Judge and hand over; what fails is left out, and the run says so."""
         self._run = msgspec.structs.replace(self._run, status=status)
         try:
-            self._run = self._snapshot(status=status, ended=_now())
+            self._run = self._snapshot(status=status, ended=now())
             from babysit.rules.engine import judged
 
             self._run = judged(self._run)
@@ -238,7 +238,8 @@ _WRITTEN: Final = (
 )  # fmt: skip
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as records keep it: ISO 8601, UTC, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

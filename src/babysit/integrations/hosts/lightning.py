@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from babysit.integrations.hosts.loop import Watch
+from babysit.integrations.hosts.loop import Watch, watch
 from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
 
@@ -30,7 +30,8 @@ class Babysit(Callback):
 
     def __init__(self, *, overhead: float = 0.01, name: str = "", store: str | None = None) -> None:
         self.run: Run | None = None
-        self._options = {"overhead": overhead, "store": store, "quiet": True}
+        self._overhead = overhead
+        self._url = store
         self._name = name
         self._watch: Watch | None = None
         self._logged: set[tuple[str, int]] = set()
@@ -39,7 +40,7 @@ class Babysit(Callback):
         """Begin to monitor, on the first process only."""
         if trainer.is_global_zero:
             name = self._name or type(pl_module).__name__
-            self._watch = Watch(pl_module, None, name=name, **self._options).start()
+            self._watch = watch(pl_module, name=name, overhead=self._overhead, store=self._url, quiet=True).start()
             self.run = self._watch.run
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, ParamSpec, Self, TypedDict, TypeVar, Unpack, final, overload
@@ -14,7 +16,7 @@ import torch
 from torch import nn
 
 from babysit.analysis.verdict import concluded
-from babysit.monitor.monitor import Monitor, check_arguments
+from babysit.monitor.monitor import Monitor, check_arguments, now
 from babysit.monitor.script_exit import status_of
 from babysit.records.errors import ProblemFound, UserError
 from babysit.records.finding import Finding, Severity
@@ -29,10 +31,6 @@ Result = TypeVar("Result")
 Value = float | int | str | bool
 
 _LEVELS: Final = tuple(str(severity) for severity in Severity if severity != Severity.INFO)
-_DEFAULTS: Final[dict[str, Any]] = {
-    "store": None, "name": "", "config": None, "tags": (), "overhead": 0.01, "on_finding": None, "raise_on": None,
-    "quiet": False,
-}  # fmt: skip
 _log: Final = logging.getLogger("babysit")
 
 
@@ -105,12 +103,12 @@ class Watch:
     """One watched training, from `start` to `stop`; a context manager and a decorator that do both."""
 
     def __init__(self, model: Any, optimizer: Any, **options: Any) -> None:
-        options = _DEFAULTS | options
         self._options = _checked(model, optimizer, options)
         self._model, self._optimizer = model, optimizer
         self._monitor: Monitor | None = None
         self._store: Store | None = None
-        self._run = Run(id=new_run_id(), name=options["name"], config=dict(options["config"] or {}))
+        self._process = os.getpid()
+        self._run = Run(id=new_run_id(), created=now(), name=options["name"], config=dict(options["config"] or {}))
 
     # -- lifetime
 
@@ -159,10 +157,13 @@ class Watch:
         if self._run.config:
             monitor.note(config=self._run.config)
         judged = monitor.close(status=status, error=error)
-        self._run = msgspec.structs.replace(judged, id=self._run.id, created=self._run.created or judged.created)
+        if os.getpid() != self._process:  # a forked child leaves the record to the process that began it
+            return self._run
+        self._run = msgspec.structs.replace(judged, id=self._run.id, created=self._run.created)
         self._save()
         if not self._options["quiet"]:
-            print(self.summary(), file=sys.stderr)  # noqa: T201  the sum-up that the user waits for
+            with contextlib.suppress(OSError, ValueError):  # standard error may be closed
+                print(self.summary(), file=sys.stderr or sys.__stderr__)
         return self._run
 
     # -- records
@@ -258,7 +259,7 @@ class Watch:
         try:
             self._store = store if isinstance(store, Store) else Store(None if store in (None, True) else store)
             return self._store.open_writer(self._run)
-        except UserError as problem:
+        except Exception as problem:  # never raised into the training
             _log.warning("the run is not saved: %s", problem)
             self._store = None
             return None
@@ -272,7 +273,7 @@ class Watch:
                 self._store.annotate(self._run.id, tags=self._options["tags"])
             if self._store is not self._options["store"]:
                 self._store.close()
-        except UserError as problem:
+        except Exception as problem:  # never raised into the training
             _log.warning("the run could not be saved: %s", problem)
 
     def _found(self, finding: Finding) -> None:
