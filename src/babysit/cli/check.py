@@ -115,7 +115,8 @@ def _show(run: Run, *, json: bool, data_only: bool) -> None:
 def _described(data: str, data_options: DataOptions, check_options: CheckOptions, progress: Progress) -> Run:
     """Create a run that contains the data profile only."""
     with loading(progress):
-        from babysit.pipeline.run_state import begin_run, now
+        from babysit.monitor.monitor import now
+        from babysit.pipeline.run_state import begin_run
     source = {"train": data, "test": check_options.test} if check_options.test else data
     found = _profile(source, data_options, progress)
     run = begin_run("check", {"source": data, **data_options.config})
@@ -134,7 +135,8 @@ def _checked(data: str, data_options: DataOptions, settings: Settings, progress:
     ready = prepared(data, data_options, settings, progress)
     from babysit.experiments.check import CheckSettings
     from babysit.experiments.check import check as check_all
-    from babysit.pipeline.run_state import begin_run, now
+    from babysit.monitor.monitor import now
+    from babysit.pipeline.run_state import begin_run
 
     run = begin_run("check", {"source": data, **data_options.config})
     own = CheckSettings(seed=data_options.seed, try_lrs=_try_lrs)

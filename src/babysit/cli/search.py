@@ -215,8 +215,9 @@ def search(  # noqa: PLR0913  one argument per group of options
         wanted = read_space(words)
         own = search_options.settings(data_options.seed)
         ready = prepared(data, data_options, settings, progress, example=wanted.examples()[0])
+        from babysit.monitor.monitor import now
         from babysit.pipeline.reproduce import require_same_data
-        from babysit.pipeline.run_state import RunState, begin_run, now, reopen_run
+        from babysit.pipeline.run_state import RunState, begin_run, reopen_run
         from babysit.tuning.search import search as search_all
 
         config = {

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from babysit.pipeline.run_state import RunState, now
+from babysit.monitor.monitor import now
+from babysit.pipeline.run_state import RunState
 from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
 from babysit.reporting.report import write_report

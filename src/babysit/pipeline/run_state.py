@@ -6,7 +6,6 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
@@ -14,6 +13,7 @@ from typing import Any, Self, final
 import msgspec
 
 from babysit.monitor.environment import environment
+from babysit.monitor.monitor import now
 from babysit.pipeline.resume import joined_events, shifted_curves
 from babysit.records.errors import UserError
 from babysit.records.run import Run, Status
@@ -59,11 +59,6 @@ def _model_option(run: Run) -> str:
     """Return the option that repeats the model of a run, since no model is loaded from a record."""
     model = str(run.config.get("model", ""))
     return f" --model {shlex.quote(model)}" if model else ""
-
-
-def now() -> str:
-    """Return the current time as ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @final
