@@ -95,7 +95,7 @@ def test_compiled_code_is_said_not_to_be_seen_and_is_not_compiled_again(tmp_path
     script.write_text(
         textwrap.dedent("""
         import sys, torch, torch.nn as nn, torch.nn.functional as F
-        import babysit
+        from babysit.monitor.monitor import Monitor
         torch.manual_seed(0)
         watched = sys.argv[1] == "watched"
         model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
@@ -138,7 +138,7 @@ def test_two_processes_train_the_same_watched_or_not(tmp_path: Path) -> None:
         import os, sys, torch, torch.nn as nn, torch.nn.functional as F
         import torch.distributed as dist, torch.multiprocessing as mp
         from torch.nn.parallel import DistributedDataParallel
-        import babysit
+        from babysit.monitor.monitor import Monitor
         def work(rank, folder):
             torch.set_num_threads(1)
             dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
