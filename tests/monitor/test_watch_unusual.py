@@ -114,8 +114,8 @@ def test_compiled_code_is_said_not_to_be_seen_and_is_not_compiled_again(tmp_path
         print(counters["stats"]["unique_graphs"])
         if watched:
             import numpy as np
-            print([layer.name for layer in run.model summary.layers], run.model summary.compiled, file=sys.stderr)
-            print(np.isfinite(run.layer metrics.series("update_ratio", "0")).all(), file=sys.stderr)
+            print([layer.name for layer in run.model_summary.layers], run.model_summary.compiled, file=sys.stderr)
+            print(np.isfinite(run.layer_metrics.series("update_ratio", "0")).all(), file=sys.stderr)
             print([e.detail for e in run.events.kept if e.kind == "measurement_gap"], file=sys.stderr)
             print([f.code for f in run.findings], file=sys.stderr)
     """)
@@ -159,7 +159,7 @@ def test_two_processes_train_the_same_watched_or_not(tmp_path: Path) -> None:
                 print(sum(p.double().sum().item() for p in model.parameters()).hex())
                 if sys.argv[1] == "watched":
                     losses = run.curves.get("train/loss")
-                    print([layer.name for layer in run.model summary.layers], len(losses), file=sys.stderr)
+                    print([layer.name for layer in run.model_summary.layers], len(losses), file=sys.stderr)
                     print([e.detail for e in run.events.kept if e.kind == "measurement_gap"], file=sys.stderr)
             dist.destroy_process_group()
         if __name__ == "__main__":
