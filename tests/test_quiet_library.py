@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +38,12 @@ assert w.run.curves.get("train/loss") is not None
 
 
 @pytest.mark.slow
-def test_check_fit_and_watch_print_nothing() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_check_and_fit_print_nothing_and_watch_two_lines_at_its_end(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    verdict, saved = done.stderr.splitlines()
+    assert verdict.startswith("babysit: INCONCLUSIVE. 5 steps observed")
+    assert saved.startswith("Saved run ")
 
 
 def test_what_is_logged_is_silent_until_a_program_asks_for_it(capfd: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +64,7 @@ def test_a_command_shows_what_is_logged_as_one_line_unless_it_watches_a_script(
         return 0
 
     monkeypatch.setattr(app, "app", logs)
-    monkeypatch.setattr(app, "hand_over", lambda words: words)
+    monkeypatch.setattr(app, "prepare_tokens", lambda words: words)
     before = list(logging.getLogger("babysit").handlers)
     with pytest.raises(SystemExit) as end:
         app.main(words)

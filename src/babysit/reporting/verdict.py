@@ -132,7 +132,7 @@ def _inconclusive(run: Run) -> tuple[str, str, str]:
     if first is Missing.ANYTHING:
         return sentence, "", following
     found = f"{learned(run)}{_gaps(run)}".strip()
-    return f"Inconclusive: {sentence}", found, following
+    return f"{sentence[0].upper()}{sentence[1:]}", found, following
 
 
 def _gaps(run: Run) -> str:

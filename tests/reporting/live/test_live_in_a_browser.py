@@ -245,7 +245,7 @@ def test_everything_is_reached_by_keyboard(serve, store, visit):
     for _ in range(20):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.name || document.activeElement.textContent.trim()"))
-    assert reached[:5] == ["babysit", "text", "status", "verdict", "Show"]
+    assert reached[:5] == ["babysit", "text", "status", "verdict", "Filter"]
     boxes = page.locator("#rows input")
     for place in (0, 1):
         boxes.nth(place).focus()
@@ -258,7 +258,7 @@ def test_everything_is_reached_by_keyboard(serve, store, visit):
     page.wait_for_selector("#rows tr")
     page.locator("input[name=text]").fill("learning rate 1.0")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/*text=learning rate*")
+    page.wait_for_url("**/*text=learning+rate*")
     assert page.locator("#rows tr").count() == 1
     page.locator("#rows a").focus()
     page.keyboard.press("Enter")
