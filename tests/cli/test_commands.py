@@ -276,3 +276,38 @@ def test_a_sick_training_is_found_sick_and_its_cure_is_tried(call, table):
     tried = json.loads(out)
     assert any(trial["fix"]["action"] == "scale_lr" for trial in tried)
     assert code == (0 if any(trial["outcome"] == "helped" for trial in tried) else 1)
+
+
+TWO_STAGES = """
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+x = torch.randn(256, 8)
+y = (x @ torch.randn(8, 3)).argmax(1)
+body = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU())
+for stage in range(2):
+    model = torch.nn.Sequential(body, torch.nn.Linear(32, 3))
+    optimizer = torch.optim.Adam((model if stage == 0 else body).parameters(), lr=1e-2)
+    for parameter in body.parameters():
+        parameter.requires_grad = stage == 0
+    for step in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+"""
+
+
+@pytest.mark.slow
+def test_a_script_that_fine_tunes_is_judged_by_both_of_its_trainings(folder):
+    """The second optimizer holds only frozen weights: the first training is healthy, the program is not."""
+    (folder / "stages.py").write_text(TWO_STAGES)
+    command = [sys.executable, "-m", "babysit", "watch", "--json", "out.json", "stages.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "This program trained 2 times, each saved as a run." in done.stderr
+    report = json.loads((folder / "out.json").read_text())
+    assert report["verdict"] == "problems"
+    with Store() as store:
+        runs = {run.name: str(run.verdict) for run in store.list()}
+    assert runs == {"stages": "healthy", "stages, training 2": "problems"}

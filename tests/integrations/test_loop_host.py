@@ -252,3 +252,23 @@ def test_a_closed_standard_error_costs_the_closing_lines_alone(monkeypatch: pyte
     with babysit.watch(model, optimizer, store=False) as w:
         train()
     assert w.run.status is Status.FINISHED
+
+
+def test_each_training_of_a_block_is_a_run_and_the_first_with_problems_decides(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with babysit.watch(name="two stages", tags=["stages"]) as w:
+        for softmax_twice in (False, True):
+            model, _, train = training(steps=150, softmax_twice=softmax_twice)
+            del model
+            train()
+        assert w.run.name == "two stages, training 2"
+    assert w.run.name == "two stages, training 2"
+    assert w.findings[0].code == "O201"
+    with Store() as store:
+        kept = {run.name: (str(run.verdict), run.tags) for run in store.list()}
+    assert kept["two stages, training 2"] == ("problems", ("stages",))
+    assert kept["two stages"] == ("healthy", ("stages",))
+    first, saved = capsys.readouterr().err.splitlines()
+    assert "This program trained 2 times" in first
+    assert w.run.id in saved

@@ -109,14 +109,23 @@ def _training_line(run: Run) -> str:
     return f"Training: {steps} steps{f', {reached}' if reached else ''}{why}"
 
 
-def show_findings(run: Run, *, store: str = "") -> None:
-    """Print the findings of a watched script to standard error, leaving standard output to the script."""
+def show_findings(run: Run, *, store: str = "", others: Sequence[Run] = ()) -> None:
+    """Print the findings of a watched script to standard error, leaving standard output to the script.
+
+    Args:
+        run: the run that decides the verdict.
+        store: the option that names its store.
+        others: the runs of the other trainings of the script.
+    """
     from babysit.reporting.text import verdict_box
+    from babysit.reporting.verdict import other_trainings
 
     console = err()
     console.print(verdict_box(run))
     for line in _others(run):
         console.print(line, markup=False)
+    if others:
+        console.print(other_trainings(run, others), markup=False, soft_wrap=True)
     console.print(
         f"Saved run {run.id}. Full report: babysit report {run.id}{store} --open", markup=False, soft_wrap=True
     )

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import msgspec
 from cyclopts import Parameter
 
 from babysit.cli.files import require_writable, write_text
@@ -27,7 +26,11 @@ from babysit.cli.options import (
 from babysit.cli.run_folders import open_store
 from babysit.cli.settings import Settings
 from babysit.cli.terminal import say_problem
+from babysit.integrations.training_runs import TrainingRuns
 from babysit.records.run import Run
+
+if TYPE_CHECKING:
+    from babysit.cli.live_panel import PanelWriter
 
 
 def watch(
@@ -63,27 +66,43 @@ def watch(
 
     code = read_script(script)  # reject an unreadable script before a run is saved
     with open_store(settings, anywhere=True) as run_store, contextlib.ExitStack() as drawn:
-        started = begin_run("watch", {"source": script})
         requested = live or (False if no_live else None)
-        writer = drawn.enter_context(
-            panel(run_store.open_writer(started), requested=requested, name=started.name, overhead=share)
-        )
+
+        def begin(run: Run) -> PanelWriter:
+            drawn.close()  # restore the terminal
+            return drawn.enter_context(
+                panel(run_store.open_writer(run), requested=requested, name=run.name, overhead=share)
+            )
+
+        def save(watched: Run) -> Run:
+            run = judged(watched, settings)
+            run_store.save(run)
+            return run
+
+        runs = TrainingRuns(lambda: begin_run("watch", {"source": script}), begin, save)
+        writer = runs.begin()
 
         def ended(watched: Run) -> Run:
-            drawn.close()  # restore the terminal
-            run = judged(msgspec.structs.replace(watched, id=started.id, created=started.created), settings)
-            run_store.save(run)
-            _show(run, json, store=run_store.option)
+            drawn.close()
+            run = runs.end(watched)
+            _show(run, runs, json, store=run_store.option)
             return run
 
         outcome = run_script(
-            script, arguments, code=code, overhead=share, name=started.name, writer=writer, ended=ended, last=True
+            script,
+            arguments,
+            code=code,
+            overhead=share,
+            writer=writer,
+            ended=ended,
+            on_next=runs.next,
+            last=True,
         )
     found = 0 if outcome.forked or outcome.exit_code else _exit_code(outcome.run, settings, rule_options)
     return partial(exit_process, outcome.error, outcome.exit_code or found)
 
 
-def _show(run: Run, json: Path | None, *, store: str) -> None:
+def _show(run: Run, runs: TrainingRuns[PanelWriter], json: Path | None, *, store: str) -> None:
     if json is not None:
         from babysit.reporting.report import report
 
@@ -91,7 +110,7 @@ def _show(run: Run, json: Path | None, *, store: str) -> None:
     from babysit.cli.render import show_findings
 
     try:
-        show_findings(run, store=store)
+        show_findings(run, store=store, others=runs.others(run))
     except (OSError, ValueError):  # the script or the reader may have closed standard error
         # Buffered output must not fail again at interpreter exit, which would change the exit code.
         with contextlib.suppress(OSError, ValueError, AttributeError):

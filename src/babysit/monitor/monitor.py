@@ -16,6 +16,7 @@ from babysit.monitor import torch_events
 from babysit.monitor.crashes import crash_of
 from babysit.monitor.environment import environment
 from babysit.monitor.errors import described
+from babysit.monitor.later_training import LaterTraining
 from babysit.monitor.recorder import RunWriter
 from babysit.monitor.script_exit import status_of
 from babysit.monitor.session import TrainingSession
@@ -59,6 +60,8 @@ class Monitor:
         name: a name for the run.
         writer: where records go while training runs (`Store.open_writer`); None keeps them in memory.
         on_finding: called on the training's thread with each WARNING or ERROR, soon after it was found.
+        on_next: called with the judged run of a training that another one follows; returns the writer of the next,
+            which is then measured as a run of its own. None measures only the first.
 
     Raises:
         UserError: `model` is no module, `optimizer` no optimizer, or `overhead` is not above 0 and at most 1.
@@ -73,14 +76,20 @@ class Monitor:
         name: str = "",
         writer: RunWriter | None = None,
         on_finding: Callable[[Finding], None] | None = None,
+        on_next: Callable[[Run], RunWriter | None] | None = None,
     ) -> None:
         check_arguments(model, optimizer, overhead)
         self._loop = TrainingSession(
             _each(model), _each(optimizer), overhead=overhead, writer=writer, on_finding=on_finding
         )
-        self._writer = writer
+        self._writer, self._on_next = writer, on_next
+        if on_next is not None and optimizer is None:
+            self._loop.later = LaterTraining(self._next_session, self._begin_next)
+        self._models = [weakref.ref(one) for one in _each(model)]
+        self._overhead, self._on_finding = overhead, on_finding
         self._parts: dict[str, Any] = {}
         self._open = self._closed = False
+        self._name_of = self._loop.window.name_of
         self._run = Run(id=_identity(), name=name, created=now())
         with self._loop.guard.contained("environment"):
             self._run = msgspec.structs.replace(self._run, environment=environment())
@@ -114,6 +123,9 @@ class Monitor:
         if not self._closed:
             self._open, self._closed = False, True
             _open.discard(self)
+            undecided, *_ = self._sessions()
+            if undecided is not self._loop:
+                undecided.discard()
             self._loop.guard.surely("close", self._loop.close)
             if status is Status.CRASHED and error is not None:
                 with self._loop.guard.contained("crash"):
@@ -145,12 +157,14 @@ class Monitor:
     def pause(self) -> None:
         """Listen to nothing until `resume`: for training on the side that is not part of this run."""
         if self._open:
-            self._loop.guard.surely("pause", self._loop.pause)
+            session, *_ = self._sessions()
+            session.guard.surely("pause", session.pause)
 
     def resume(self) -> None:
         """Listen again."""
         if self._open:
-            self._loop.guard.surely("resume", self._loop.resume)
+            session, *_ = self._sessions()
+            session.guard.surely("resume", session.resume)
 
     @property
     def steps(self) -> int:
@@ -179,12 +193,37 @@ class Monitor:
 
     def name_models_by(self, name_of: Callable[[nn.Module], str]) -> None:
         """Set the function that names a model that was not passed."""
-        self._loop.window.name_of = name_of
+        self._loop.window.name_of = self._name_of = name_of
 
     def _abandon(self) -> None:
         """Be closed, in a forked child."""
         self._open, self._closed = False, True
-        self._loop.abandon()
+        for session in self._sessions():
+            session.abandon()
+
+    def _sessions(self) -> list[TrainingSession]:
+        """Return the session of the training, preceded by that of what may be the next."""
+        undecided = self._loop.later.session if self._loop.later is not None else None
+        return [self._loop] if undecided is None else [undecided, self._loop]
+
+    def _next_session(self) -> TrainingSession:
+        models = [model for find in self._models if (model := find()) is not None]
+        session = TrainingSession(models, overhead=self._overhead, writer=None, on_finding=self._on_finding)
+        session.window.name_of = self._name_of
+        return session
+
+    def _begin_next(self, session: TrainingSession) -> None:
+        """Judge and hand over the training so far; from now on the session measures the training."""
+        before = self._loop
+        with before.guard.contained("next training"):
+            before.guard.surely("close", before.close)
+            self._conclude(Status.FINISHED)
+        finished, self._loop = self._run, session
+        self._run = Run(id=_identity(), name=finished.name, created=now(), environment=finished.environment)
+        self._parts = {name: self._parts[name] for name in _SHARED if name in self._parts}
+        with session.guard.contained("next training"):
+            self._writer = self._on_next(finished) if self._on_next is not None else None
+            session.write_to(self._writer)
 
     def _snapshot(self, *, status: Status, ended: str = "") -> Run:
         fields = {"status": status, "ended": ended, **self._loop.facts(), **self._parts}
@@ -231,6 +270,7 @@ def _in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 
+_SHARED: Final = ("command", "config")  # of all trainings of a program
 _WRITTEN: Final = (
     "status", "ended", "name", "command", "config", "model_summary", "data", "experiments", "events", "trials",
     "ranges", "findings", "verdict", "missing", "learning", "result", "artifacts", "stop_reason", "crash", "overhead",

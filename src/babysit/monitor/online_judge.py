@@ -44,7 +44,7 @@ class OnlineJudge:
         self._looks = 0
         self._tell = tell  # step, kind of event, code and name
         self._look_closely = request_samples  # called when a finding opens
-        self._writer = writer
+        self.writer = writer
         self._closed = False
         self._thread: threading.Thread | None = None
         self._next_time = 0.0
@@ -95,9 +95,9 @@ class OnlineJudge:
             from babysit.rules.engine import judge
 
             self._compare(judge(run, early_only=True), step)
-            if self._writer is not None and not self._closed:  # for viewers of a running training
+            if self.writer is not None and not self._closed:  # for viewers of a running training
                 known = concluded(msgspec.structs.replace(run, findings=self.findings))
-                self._writer.update(**{name: getattr(known, name) for name in _FOLLOWED})
+                self.writer.update(**{name: getattr(known, name) for name in _FOLLOWED})
         except Exception as problem:
             self._on_problem("live judging", problem)
         seconds = time.perf_counter() - start

@@ -29,7 +29,8 @@ class Optimizers:
 
     def __init__(self) -> None:
         self._known: list[tuple[weakref.ref[torch.optim.Optimizer], int]] = []
-        self._held: dict[int, tuple[weakref.ref[Tensor], int]] = {}  # the first parameter of each optimizer
+        # By the id of its first parameter: that parameter, the ids of all, and the optimizer's number.
+        self._held: dict[int, tuple[weakref.ref[Tensor], set[int], int]] = {}
         self._order: list[int] = []  # optimizer numbers in the order of their first steps
         # The last optimizer that stepped, its number and index: a fast path, since most loops have only one.
         self._last: tuple[Callable[[], object | None], int, int] = (lambda: None, 0, 0)
@@ -37,7 +38,7 @@ class Optimizers:
         self.others = 0  # steps of unwatched optimizers
         self.leader = 0  # index of the optimizer whose steps are the steps of the loop
         self._since_leader = 0
-        self._later_reported = False
+        self.later_measured = False  # or reported that it is not
         self._cleared: set[int] = set()  # numbers of optimizers whose zero_grad was called
         self._all_cleared = False  # zero_grad of a module, which may hold the parameters of any optimizer
 
@@ -50,19 +51,28 @@ class Optimizers:
         self.steps.append(0)
         return len(self.steps) - 1
 
+    def replaced_by(self, optimizer: torch.optim.Optimizer) -> int | None:
+        """Return the number of the optimizer that held exactly the same parameters; None if there is none."""
+        first, tensors, number = self._held.get(id(_first(optimizer)), (lambda: None, set(), None))
+        return (
+            number if first() is not None and first() is _first(optimizer) and tensors == _tensors(optimizer) else None
+        )
+
     def made(self, optimizer: torch.optim.Optimizer) -> bool:
         """Register a new optimizer; return True if it replaces one with the same parameters and takes its number."""
-        first = next((tensor for group in optimizer.param_groups for tensor in group["params"]), None)
-        known = self._held.get(id(first))
-        if first is not None and known is not None and known[0]() is first:
-            number = known[1]
+        number = self.replaced_by(optimizer)
+        if number is not None:
             self._known = [one for one in self._known if one[1] != number or one[0]() is not None]
             self._known.append((weakref.ref(optimizer), number))
             return True
-        number = self.number(optimizer)
+        number, first = self.number(optimizer), _first(optimizer)
         if first is not None:
-            self._held[id(first)] = weakref.ref(first), number
+            self._held[id(first)] = weakref.ref(first), _tensors(optimizer), number
         return False
+
+    def has_stepped(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Check whether this optimizer has made a step."""
+        return any(reference() is optimizer and self.steps[number] for reference, number in self._known)
 
     def stepped(self, optimizer: torch.optim.Optimizer) -> int:
         """Count a step and return the optimizer's index in the order of first steps."""
@@ -95,6 +105,11 @@ class Optimizers:
         self._since_leader = 0
         return True
 
+    @property
+    def handed_over(self) -> bool:
+        """Check whether another optimizer has stepped alone for so long that it begins another training."""
+        return self._since_leader == HANDOVER_STEPS
+
     def clears(self, owner: object) -> None:
         """Record a call of `zero_grad` on an optimizer or a module."""
         if not isinstance(owner, torch.optim.Optimizer):
@@ -112,8 +127,8 @@ class Optimizers:
 
     def report_later(self, report: Callable[[int, str, str], None]) -> None:
         """Report once that only the first of several trainings was measured."""
-        if not self._later_reported and (self.leader != 0 or self._since_leader >= ALONE_STEPS):
-            self._later_reported = True
+        if not self.later_measured and (self.leader != 0 or self._since_leader >= ALONE_STEPS):
+            self.later_measured = True
             report(self.steps[self._order[0]], "measurement_gap", _LATER)
 
     def alive(self) -> Iterator[tuple[int, torch.optim.Optimizer]]:
@@ -122,6 +137,10 @@ class Optimizers:
             optimizer = reference()
             if optimizer is not None:
                 yield number, optimizer
+
+
+def _first(optimizer: torch.optim.Optimizer) -> Tensor | None:
+    return next((tensor for group in optimizer.param_groups for tensor in group["params"]), None)
 
 
 def _tensors(optimizer: torch.optim.Optimizer) -> set[int]:

@@ -33,7 +33,7 @@ class RecordBuffer:
     """Collects losses and flushes records to the writer when due."""
 
     def __init__(self, recorder: Recorder, schedule: Schedule, writer: RunWriter | None) -> None:
-        self.recorder, self._schedule, self._writer = recorder, schedule, writer
+        self.recorder, self._schedule, self.writer = recorder, schedule, writer
         self._broken = False
         self._band = Band()
         self._unread = 0  # number of losses still on the device
@@ -71,6 +71,6 @@ class RecordBuffer:
         unread, self._unread = self._unread, 0
         if any([self._band.leaves(value) for value in self.recorder.last(TRAIN_LOSS, unread)] if unread else ()):
             self._schedule.sample_after_jump(step)
-        if self._writer is not None:
-            self.recorder.send(self._writer, layers)
-            self._writer.update(overhead=overhead)
+        if self.writer is not None:
+            self.recorder.send(self.writer, layers)
+            self.writer.update(overhead=overhead)

@@ -49,9 +49,9 @@ def run_script(
     *,
     code: types.CodeType | None = None,
     overhead: float = 0.01,
-    name: str = "",
     writer: RunWriter | None = None,
     ended: Ended = lambda run: run,
+    on_next: Callable[[Run], RunWriter | None] | None = None,
     last: bool = False,
 ) -> ScriptOutcome:
     """Run a script under watch, with output, arguments, `__main__`, folder and seeds as without babysit.
@@ -64,10 +64,11 @@ def run_script(
         arguments: arguments of the script.
         code: result of `read_script`, if the script was already read.
         overhead: allowed share of step time.
-        name: name of the run.
         writer: receives records while the script runs.
         ended: called with the evaluated run in the process that started the script, not in its children, also after
             SIGTERM; the process is terminated by the signal afterwards.
+        on_next: called with the judged run of a training that another follows in the script; returns the writer of
+            the next. None measures only the first training.
         last: the process ends with the script. `__main__` and its arguments remain for exit handlers, and non-daemon
             threads are joined here, so that trainings in them are recorded.
 
@@ -76,7 +77,7 @@ def run_script(
     """
     code = code or read_script(path)
     module = main_module(path)
-    watching = Monitor(overhead=overhead, name=name or Path(path).stem, writer=writer)
+    watching = Monitor(overhead=overhead, name=Path(path).stem, writer=writer, on_next=on_next)
     watching.note(command=command_of(["python", path, *arguments]))
     watching.name_models_by(lambda model: _variable_name(module, model))
     process = os.getpid()

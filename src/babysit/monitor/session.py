@@ -6,7 +6,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,9 @@ from babysit.monitor.step_losses import StepLosses
 from babysit.records.curves import GRADIENT_NORM, TRAIN_LOSS
 from babysit.records.finding import Finding
 from babysit.records.run import Run
+
+if TYPE_CHECKING:
+    from babysit.monitor.later_training import LaterTraining
 
 
 @final
@@ -63,6 +66,7 @@ class TrainingSession:
         self.on_problem = self.guard.problem
         self.live = OnlineJudge(overhead, self.recorder.event, self._schedule.request_samples, writer, self.on_problem)
         self.live.on_finding = on_finding
+        self.later: LaterTraining | None = None  # where trainings after this one are measured separately
         self._in_step = self._plain_steps = False  # the second: whether nothing happens inside a step but the step
         self._by_hand = ManualUpdateDetector(self._book, self.guard, possible=not optimizers)
         self._modes: dict[str, bool] = {}
@@ -71,6 +75,7 @@ class TrainingSession:
         heard = self._optimizers, self._losses, self._schedule, self.window.gradients
         self._sources = Sources(self.recorder, self._anatomist, self._batches, *heard)
         self._last_pass = LastPass()
+        self._end_events: list[tuple[str, str]] | None = None  # what was seen at the end, once it was looked at
         self._doze = StepCounter(self, self._schedule, self._optimizers, self._losses, self._outlet, self._last_pass)
         self.on_step_counted, self.on_scale = self._doze.count, self._losses.scale
         self._compiled_before = torch_events.compiled_frames()
@@ -99,8 +104,13 @@ class TrainingSession:
         self.guard.surely("pause", self.on_full_tracing, lambda: torch_events.unsubscribe(self), self.window.close)
         self.guard.surely("pause", self.window.leave, self._evaluation.close)
 
+    def set_aside(self) -> None:
+        """Stop listening as at the end, which this is if another training follows; `resume` if not."""
+        self.guard.surely("pause", self._look_at_the_end, self.pause)
+
     def resume(self) -> None:
         """Listen again."""
+        self._end_events = None
         torch_events.subscribe(self)
         self._last_pass.begin()
         self._last_time = time.perf_counter()
@@ -108,7 +118,21 @@ class TrainingSession:
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
         self.guard.surely("close", self.pause, self.live.close, self._take_evaluation, self._look_at_the_end)
-        self.guard.surely("close", self._evaluation.report_unread, lambda: self._outlet.end(self.steps))
+        self.guard.surely(
+            "close", self._record_the_end, self._evaluation.report_unread, lambda: self._outlet.end(self.steps)
+        )
+
+    def discard(self) -> None:
+        """Stop listening; what was measured is not used."""
+        self.guard.surely("discard", self.pause, self.live.close)
+
+    def write_to(self, writer: RunWriter | None) -> None:
+        """Send records to this writer from now on."""
+        self._outlet.writer = self.live.writer = writer
+
+    def stepped(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Check whether this optimizer has made a step of this training."""
+        return self._optimizers.has_stepped(optimizer)
 
     def abandon(self) -> None:
         """Look no more, in a forked child; reads nothing, as a device cannot be used there."""
@@ -122,6 +146,8 @@ class TrainingSession:
     def on_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Register a new optimizer; the next step is sampled."""
         if not self._only and not self._in_step:
+            if self._optimizers.replaced_by(optimizer) is None and self._begins_later(optimizer):
+                return
             self.recorder.event(self.steps, "optimizer", type(optimizer).__name__)
             if self._optimizers.made(optimizer):
                 self.recorder.event(self.steps, "optimizer_recreated", type(optimizer).__name__, keep=False)
@@ -131,6 +157,8 @@ class TrainingSession:
     def on_before_step(self, optimizer: torch.optim.Optimizer, *, closure: bool) -> None:
         """Prepare for the step of an optimizer."""
         if self._only and all(one() is not optimizer for one in self._only):
+            return
+        if self.later is not None and not self.later.claims(self, optimizer):
             return
         self._in_step, self._plain_steps = True, not closure
         if self.window.active:
@@ -168,6 +196,8 @@ class TrainingSession:
             self._outlet.loss(name, step, self._losses.take())
         if self._optimizers.leads(index):
             self._step_done(optimizer)
+        elif self._optimizers.handed_over:
+            self._optimizers.later_measured = self._begins_later(optimizer)
 
     def on_backward(self, tensors: Any, weights: Any = None, *, adds: bool = True) -> None:
         """Gradients are about to be computed: this scalar is the loss."""
@@ -249,6 +279,9 @@ class TrainingSession:
                 self._done += 0 if self._doze.on else counted
                 self._last_time = time.perf_counter()
 
+    def _begins_later(self, optimizer: torch.optim.Optimizer) -> bool:
+        return self.later is not None and self.steps > 0 and self.later.begin(self, optimizer)
+
     def _arm(self) -> None:
         self.on_full_tracing()
         if not self._anatomist.compiled and torch_events.compiled_frames() > self._compiled_before:
@@ -284,6 +317,8 @@ class TrainingSession:
             with self.guard.unseen("judging"):
                 self.live.look(lambda: Run(id="", **self.facts()), self.steps)
         self.live.deliver()
+        if self.later is not None:
+            self.later.step_done(self)
         # Our own work after a sampled step belongs to neither that step nor the next plain one.
         self._last_time = time.perf_counter() if sampled and not self.window.active else now
         if self._plain_steps and self.steps >= CAPTURED_STEPS and not self.window.active:
@@ -308,17 +343,22 @@ class TrainingSession:
 
     def _look_at_the_end(self) -> None:
         """Look at what a program that stopped at a loss of NaN leaves behind."""
-        if not self.steps:
+        if not self.steps or self._end_events is not None:
             return
+        events: list[tuple[str, str]] = []
         with self.guard.unseen("last pass"):
             loss = self._last_pass.loss()
             if loss is not None and not math.isfinite(loss):
-                self.recorder.event(self.steps, "nonfinite_loss", f"{loss:g}")
+                events.append(("nonfinite_loss", f"{loss:g}"))
             elif loss is None and self._last_pass.unfinished:
-                self.recorder.event(self.steps, "unfinished_pass")
+                events.append(("unfinished_pass", ""))
         with self.guard.unseen("last weights"):
-            for name in nonfinite(self._book.parameters()):
-                self.recorder.event(self.steps, "nonfinite_parameter", name)
+            events += [("nonfinite_parameter", name) for name in nonfinite(self._book.parameters())]
+        self._end_events = events
+
+    def _record_the_end(self) -> None:
+        for kind, detail in self._end_events or ():
+            self.recorder.event(self.steps, kind, detail)
 
     def facts(self) -> dict[str, Any]:
         """Return the measured parts of the run; reads what is still on the device."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from babysit.analysis.extent import steps
@@ -44,6 +44,12 @@ def title(run: Run) -> str:
     """Return the words of a headline: CRASHED · INCONCLUSIVE, or the verdict alone for a run that finished."""
     word = str(run.verdict).upper()
     return word if run.status is Status.FINISHED else f"{run.status.upper()} · {word}"
+
+
+def other_trainings(run: Run, others: Sequence[Run]) -> str:
+    """Return one sentence about the other trainings of the program that this run is a training of."""
+    listed = "; ".join(f"{one.id} {title(one).lower()}, {count(steps(one), 'step')}" for one in others)
+    return f"This program trained {len(others) + 1} times, each saved as a run. This is {run.id}; the others: {listed}."
 
 
 def learned(run: Run) -> str:

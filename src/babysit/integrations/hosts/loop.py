@@ -16,13 +16,15 @@ import torch
 from torch import nn
 
 from babysit.analysis.verdict import concluded
+from babysit.integrations.training_runs import TrainingRuns
 from babysit.monitor.monitor import Monitor, check_arguments, now
+from babysit.monitor.recorder import RunWriter
 from babysit.monitor.script_exit import status_of
 from babysit.records.errors import ProblemFound, UserError
 from babysit.records.finding import Finding, Severity
 from babysit.records.run import Run, Status
 from babysit.records.verdict import Verdict
-from babysit.reporting.verdict import verdict
+from babysit.reporting.verdict import other_trainings, verdict
 from babysit.store.run_id import new_run_id
 from babysit.store.store import Store
 
@@ -108,7 +110,8 @@ class Watch:
         self._monitor: Monitor | None = None
         self._store: Store | None = None
         self._process = os.getpid()
-        self._run = Run(id=new_run_id(), created=now(), name=options["name"], config=dict(options["config"] or {}))
+        self._runs: TrainingRuns[RunWriter | None] = TrainingRuns(self._new_run, self._open_writer, self._save)
+        self._run = self._runs.current
 
     # -- lifetime
 
@@ -131,14 +134,15 @@ class Watch:
     def start(self) -> Self:
         """Begin to watch; a watch that runs or has stopped stays as it is."""
         if self._monitor is None and self._run.status is Status.RUNNING:
-            writer = self._opened()
+            self._open_store()
             self._monitor = Monitor(
                 self._model,
                 self._optimizer,
                 overhead=self._options["overhead"],
                 name=self._run.name,
-                writer=writer,
+                writer=self._runs.begin(),
                 on_finding=self._found,
+                on_next=self._begin_next,
             ).start()
         return self
 
@@ -159,8 +163,10 @@ class Watch:
         judged = monitor.close(status=status, error=error)
         if os.getpid() != self._process:  # a forked child leaves the record to the process that began it
             return self._run
-        self._run = msgspec.structs.replace(judged, id=self._run.id, created=self._run.created)
-        self._save()
+        self._run = self._runs.end(judged)
+        if self._store is not None and self._store is not self._options["store"]:
+            with contextlib.suppress(Exception):
+                self._store.close()
         if not self._options["quiet"]:
             with contextlib.suppress(OSError, ValueError):  # standard error may be closed
                 print(self.summary(), file=sys.stderr or sys.__stderr__)
@@ -209,7 +215,9 @@ class Watch:
         """The run: judged once stopped, so far otherwise."""
         if self._monitor is None:
             return self._run
-        now = msgspec.structs.replace(self._monitor.snapshot(), id=self._run.id, findings=self._monitor.findings)
+        now = msgspec.structs.replace(
+            self._monitor.snapshot(), id=self._run.id, name=self._run.name, findings=self._monitor.findings
+        )
         return concluded(now)
 
     @property
@@ -237,6 +245,8 @@ class Watch:
         """Return two lines: the verdict with what to do next, and where the run was saved."""
         words = verdict(self.run)
         first = f"babysit: {words.title}. {words.sentence} {words.next}".rstrip()
+        if others := self._runs.others(self.run):
+            first = f"{first} {other_trainings(self.run, others)}"
         if self._store is None:
             return f"{first}\nThe run was not saved; w.report() returns its report."
         option = self._store.option
@@ -251,30 +261,45 @@ class Watch:
 
     # -- inside
 
-    def _opened(self) -> Any:
-        """Open the store and begin the run in it; a store that cannot be opened costs the saving, not the training."""
+    def _new_run(self) -> Run:
+        return Run(
+            id=new_run_id(), created=now(), name=self._options["name"], config=dict(self._options["config"] or {})
+        )
+
+    def _begin_next(self, judged: Run) -> RunWriter | None:
+        writer = self._runs.next(judged)
+        self._run = self._runs.current
+        return writer
+
+    def _open_store(self) -> None:
+        """Open the store; one that cannot be opened costs the saving, not the training."""
         store = self._options["store"]
         if store is False:
-            return None
+            return
         try:
             self._store = store if isinstance(store, Store) else Store(None if store in (None, True) else store)
-            return self._store.open_writer(self._run)
+        except Exception as problem:  # never raised into the training
+            _log.warning("the run is not saved: %s", problem)
+
+    def _open_writer(self, run: Run) -> RunWriter | None:
+        if self._store is None:
+            return None
+        try:
+            return self._store.open_writer(run)
         except Exception as problem:  # never raised into the training
             _log.warning("the run is not saved: %s", problem)
             self._store = None
             return None
 
-    def _save(self) -> None:
-        if self._store is None:
-            return
-        try:
-            self._store.save(self._run)
-            if self._options["tags"]:
-                self._store.annotate(self._run.id, tags=self._options["tags"])
-            if self._store is not self._options["store"]:
-                self._store.close()
-        except Exception as problem:  # never raised into the training
-            _log.warning("the run could not be saved: %s", problem)
+    def _save(self, run: Run) -> Run:
+        if self._store is not None:
+            try:
+                self._store.save(run)
+                if self._options["tags"]:
+                    self._store.annotate(run.id, tags=self._options["tags"])
+            except Exception as problem:  # never raised into the training
+                _log.warning("the run could not be saved: %s", problem)
+        return run
 
     def _found(self, finding: Finding) -> None:
         if self._options["on_finding"] is not None:
