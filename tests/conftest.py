@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 # Before torch is imported: two threads on a busy machine of two cores were measured 60 times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +17,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # tests of interrupts need it heard, however the suite itself was started.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("babysit", deadline=None)
+settings.load_profile("babysit")
 
 
 @pytest.fixture(autouse=True, scope="session")
