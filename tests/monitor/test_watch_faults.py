@@ -28,7 +28,16 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 import babysit
 import babysit.metrics
 import babysit.monitor
-from babysit.monitor import model_summary, online_judge, record_buffer, schedule, session, step_counting, torch_events
+from babysit.monitor import (
+    later_training,
+    model_summary,
+    online_judge,
+    record_buffer,
+    schedule,
+    session,
+    step_counting,
+    torch_events,
+)
 from babysit.monitor.monitor import Monitor
 from babysit.records.curves import Curves
 from babysit.records.finding import Finding
@@ -181,7 +190,33 @@ def by_hand(model: Network, _watching: Any) -> None:
                 weight.grad = None
 
 
-TRAININGS: tuple[Callable[[Network, Any], None], ...] = (usual, several, closures, by_hand)
+def stages(model: Network, _watching: Any) -> None:
+    """Two trainings: a loader, weights that are loaded and kept, clipped values, then the head alone."""
+    kept = model.state_dict()
+    model.load_state_dict(kept, strict=False)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(INPUTS, LABELS), batch_size=6, shuffle=True)
+    for trained in (model.body, model.head):
+        optimizer = torch.optim.SGD(trained.parameters(), lr=0.05)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+        for _ in range(4):
+            for x, y in loader:
+                optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                nn.utils.clip_grad_value_(trained.parameters(), 1.0)
+                optimizer.step()
+        scheduler.step()
+    model.load_state_dict({name: value.clone() for name, value in kept.items()})
+
+
+EARLIER: list[Run] = []  # trainings that another followed
+
+
+def received(run: Run) -> Kept:
+    EARLIER.append(run)
+    return Kept()
+
+
+TRAININGS: tuple[Callable[[Network, Any], None], ...] = (usual, several, closures, stages, by_hand)
 
 
 def run(training: Callable[[Network, Any], None], tracer: Any = None) -> tuple[str, Run | None]:
@@ -190,11 +225,13 @@ def run(training: Callable[[Network, Any], None], tracer: Any = None) -> tuple[s
     np.random.seed(3)
     random.seed(3)
     model, watched = Network(), None
+    EARLIER.clear()
     if tracer is None:
         training(model, None)
     else:
         torch_events._installed.clear()  # made again, so that making them may fail too
-        watching = Monitor(model if training is usual else None, overhead=1.0, writer=Kept())
+        options: dict[str, Any] = {"on_next": received} if training is stages else {}
+        watching = Monitor(model if training is usual else None, overhead=1.0, writer=Kept(), **options)
         before = sys.gettrace()
         sys.settrace(tracer)
         threading.settrace(tracer)
@@ -323,6 +360,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(online_judge, "FIRST_LOOK_STEPS", 6)
     monkeypatch.setattr(step_counting, "DISTURBED_STEPS", 1)
     monkeypatch.setattr(record_buffer, "SLOW_FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(later_training, "ALONE_STEPS", 5)
     monkeypatch.setattr(engine, "judge", gaps_alone)
 
 
@@ -344,8 +382,8 @@ def check(training: Callable[[Network, Any], None], plain: str, key: tuple[str, 
     wrong = [f"{name}: left {what}" for what in left_behind()]
     if mark != plain:
         wrong.append(f"{name}: changed the training")
-    gaps = [event.detail for event in watched.events.of("measurement_gap")]
-    gaps += [finding.message for finding in watched.findings if finding.code == "T001"]
+    gaps = [event.detail for one in (*EARLIER, watched) for event in one.events.of("measurement_gap")]
+    gaps += [finding.message for one in (*EARLIER, watched) for finding in one.findings if finding.code == "T001"]
     if fail.failed and not any(f"InjectedError: {FUNCTIONS[key]} (" in gap for gap in gaps):
         wrong.append(f"{name}: not told, only {gaps}")
     return wrong

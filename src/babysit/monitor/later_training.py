@@ -34,12 +34,14 @@ class LaterTraining:
         self._before: TrainingSession | None = None
         self._first: Callable[[], object | None] = lambda: None  # the optimizer with which the next training begins
         self.session: TrainingSession | None = None  # measures what may be the next training
+        self.made: list[TrainingSession] = []  # what to close at the end, also if deciding failed
 
     def begin(self, before: TrainingSession, optimizer: torch.optim.Optimizer) -> bool:
         """Begin to measure separately; return False where that is not possible or the training before is too short."""
         if self._left <= 0 or self.session is not None or before.steps < ALONE_STEPS:
             return False
         session = self._make()
+        self.made.append(session)
         session.later = self
         before.set_aside()
         self._before, self.session, self._first = before, session, weakref.ref(optimizer)
@@ -61,5 +63,10 @@ class LaterTraining:
         """Accept the session as the next training after enough steps."""
         if session is self.session and session.steps >= ALONE_STEPS:
             self._left -= 1
-            self._before = self.session = None
-            self._begun(session)
+            before, self._before, self.session = self._before, None, None
+            try:
+                self._begun(session)
+                self.made = [session]
+            except Exception as problem:  # the session before remains, and reports it
+                if before is not None:
+                    before.guard.problem("next training", problem)

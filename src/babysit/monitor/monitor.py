@@ -83,8 +83,9 @@ class Monitor:
             _each(model), _each(optimizer), overhead=overhead, writer=writer, on_finding=on_finding
         )
         self._writer, self._on_next = writer, on_next
+        self._later: LaterTraining | None = None
         if on_next is not None and optimizer is None:
-            self._loop.later = LaterTraining(self._next_session, self._begin_next)
+            self._later = self._loop.later = LaterTraining(self._next_session, self._begin_next)
         self._models = [weakref.ref(one) for one in _each(model)]
         self._overhead, self._on_finding = overhead, on_finding
         self._parts: dict[str, Any] = {}
@@ -123,10 +124,7 @@ class Monitor:
         if not self._closed:
             self._open, self._closed = False, True
             _open.discard(self)
-            undecided, *_ = self._sessions()
-            if undecided is not self._loop:
-                undecided.discard()
-            self._loop.guard.surely("close", self._loop.close)
+            self._loop.guard.surely("close", self._discard_others, self._loop.close)
             if status is Status.CRASHED and error is not None:
                 with self._loop.guard.contained("crash"):
                     self._parts["crash"] = crash_of(error)
@@ -157,14 +155,12 @@ class Monitor:
     def pause(self) -> None:
         """Listen to nothing until `resume`: for training on the side that is not part of this run."""
         if self._open:
-            session, *_ = self._sessions()
-            session.guard.surely("pause", session.pause)
+            self._loop.guard.surely("pause", lambda: self._listening().pause())
 
     def resume(self) -> None:
         """Listen again."""
         if self._open:
-            session, *_ = self._sessions()
-            session.guard.surely("resume", session.resume)
+            self._loop.guard.surely("resume", lambda: self._listening().resume())
 
     @property
     def steps(self) -> int:
@@ -198,13 +194,21 @@ class Monitor:
     def _abandon(self) -> None:
         """Be closed, in a forked child."""
         self._open, self._closed = False, True
-        for session in self._sessions():
+        for session in (self._loop, *self._others()):
             session.abandon()
 
-    def _sessions(self) -> list[TrainingSession]:
-        """Return the session of the training, preceded by that of what may be the next."""
-        undecided = self._loop.later.session if self._loop.later is not None else None
-        return [self._loop] if undecided is None else [undecided, self._loop]
+    def _listening(self) -> TrainingSession:
+        undecided = self._later.session if self._later is not None else None
+        return undecided or self._loop
+
+    def _others(self) -> list[TrainingSession]:
+        """Return the sessions of what may be the next training, and of what an error kept from being one."""
+        made = self._later.made if self._later is not None else []
+        return [session for session in made if session is not self._loop]
+
+    def _discard_others(self) -> None:
+        for session in self._others():
+            session.discard()
 
     def _next_session(self) -> TrainingSession:
         models = [model for find in self._models if (model := find()) is not None]
@@ -214,12 +218,12 @@ class Monitor:
 
     def _begin_next(self, session: TrainingSession) -> None:
         """Judge and hand over the training so far; from now on the session measures the training."""
-        before = self._loop
+        before, run = self._loop, self._run
+        following = Run(id=_identity(), name=run.name, created=now(), environment=run.environment)
         with before.guard.contained("next training"):
             before.guard.surely("close", before.close)
             self._conclude(Status.FINISHED)
-        finished, self._loop = self._run, session
-        self._run = Run(id=_identity(), name=finished.name, created=now(), environment=finished.environment)
+        finished, self._run, self._loop = self._run, following, session
         self._parts = {name: self._parts[name] for name in _SHARED if name in self._parts}
         with session.guard.contained("next training"):
             self._writer = self._on_next(finished) if self._on_next is not None else None
