@@ -44,3 +44,27 @@ def test_the_changelog_sorts_what_is_new_by_category() -> None:
     assert re.findall(r"^### (.*)$", text, re.MULTILINE)[:4] == ["Added", "Changed", "Fixed", "Removed"]
     entries = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)
     assert len(set(entries)) == len(entries)
+
+
+PLACEHOLDERS = {"NAME.py", "train.py", "script.py", "mine.py", "file.py", "my_model.py", "score.py", "model.py"}
+
+
+@pytest.mark.parametrize("folder", ["docs", "src", "README.md", "CONTRIBUTING.md"])
+def test_every_python_file_that_a_document_or_a_comment_names_exists(folder: str) -> None:
+    """A renamed file leaves its old name in prose, where no import fails."""
+    known = {
+        path.name
+        for room in ("src", "tests", "tools", "benchmarks", "examples")
+        for path in (ROOT / room).rglob("*.py")
+    }
+    top = ROOT / folder
+    files = (
+        [top] if top.is_file() else sorted({*top.rglob("*.py"), *top.rglob("*.md")} - {ROOT / "docs" / "lecture.md"})
+    )
+    unknown = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in files
+        for name in re.findall(r"\b(\w+\.py)\b", path.read_text(encoding="utf-8"))
+        if name not in known | PLACEHOLDERS
+    }
+    assert unknown == set()

@@ -1,8 +1,8 @@
-"""What goes wrong in watching stays in watching: kept as one line a place, never raised into the training.
+"""Error boundary: exceptions in monitoring code are recorded once per place and never raised into the training.
 
-A boundary stands where torch, the user or a thread calls us: the listeners of patches.py, the hooks of window.py and
-evaluation.py, the mode of trace.py, the methods of watch.py and the thread of live.py. It catches `Exception` around
-our own code alone and hands it to `Guard.problem`.
+It stands where torch, the user or a thread calls the package: the listeners of torch_events.py, the hooks of
+sampled_step.py and evaluation.py, the mode of graph_capture.py, the methods of monitor.py and the thread of
+online_judge.py. It catches `Exception` around the package's own code and passes it to `ErrorBoundary.problem`.
 """
 
 from __future__ import annotations

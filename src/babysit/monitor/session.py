@@ -1,4 +1,4 @@
-"""What a training loop does, heard step by step: counts, losses, sampled windows and evaluations."""
+"""Measures one training from its events: counts, losses, sampled steps and evaluations."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @final
 class TrainingSession:
-    """Hears a training loop through patches.py and keeps what was measured; never raises into it."""
+    """Receives the events of a training (torch_events.py) and keeps what was measured; never raises into it."""
 
     def __init__(
         self,
