@@ -6,9 +6,14 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
+from babysit.cli.options import RuleOptions
+from babysit.cli.settings import Settings
+from babysit.cli.watch import _exit_code as exit_code_of
+from babysit.records.finding import Finding, Severity
 from babysit.store.store import Store
 from babysit.testing.synthetic_runs import diverging_run, healthy_run
 
@@ -311,3 +316,15 @@ def test_a_script_that_fine_tunes_is_judged_by_both_of_its_trainings(folder):
     with Store() as store:
         runs = {run.name: str(run.verdict) for run in store.list()}
     assert runs == {"stages": "healthy", "stages, training 2": "problems"}
+
+
+def test_the_exit_code_counts_the_findings_of_every_training():
+    """The first with problems is shown; a worse finding in a later one still fails with --fail-on ERROR."""
+    warned, failed = (
+        msgspec.structs.replace(diverging_run(), findings=(Finding(code="U601", name="x", severity=severity),))
+        for severity in (Severity.WARNING, Severity.ERROR)
+    )
+    settings = Settings(fail_on=Severity.ERROR)
+    assert exit_code_of((warned,), settings, RuleOptions()) == 0
+    assert exit_code_of((warned, failed), settings, RuleOptions()) == 1
+    assert exit_code_of((), settings, RuleOptions()) == 0

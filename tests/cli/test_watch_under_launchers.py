@@ -69,7 +69,7 @@ def test_findings_fail_a_job_only_where_the_command_line_asks_for_it(
         monkeypatch.setenv(name, value)
     run = diverging_run()
     assert run.findings
-    assert _exit_code(run, Settings(), judging) == code
+    assert _exit_code((run,), Settings(), judging) == code
 
 
 @pytest.mark.slow

@@ -257,7 +257,7 @@ def test_a_closed_standard_error_costs_the_closing_lines_alone(monkeypatch: pyte
 def test_each_training_of_a_block_is_a_run_and_the_first_with_problems_decides(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with babysit.watch(name="two stages", tags=["stages"]) as w:
+    with babysit.watch(name="two stages", tags=["stages"], config={"lr": 0.01}) as w:
         for softmax_twice in (False, True):
             model, _, train = training(steps=150, softmax_twice=softmax_twice)
             del model
@@ -267,8 +267,17 @@ def test_each_training_of_a_block_is_a_run_and_the_first_with_problems_decides(
     assert w.findings[0].code == "O201"
     with Store() as store:
         kept = {run.name: (str(run.verdict), run.tags) for run in store.list()}
+        assert [store.load(run.id).config for run in store.list()] == [{"lr": 0.01}] * 2
     assert kept["two stages, training 2"] == ("problems", ("stages",))
     assert kept["two stages"] == ("healthy", ("stages",))
     first, saved = capsys.readouterr().err.splitlines()
     assert "This program trained 2 times" in first
     assert w.run.id in saved
+
+
+def test_trainings_that_are_not_saved_are_not_said_to_be_saved() -> None:
+    with babysit.watch(store=False, quiet=True) as w:
+        for _ in range(2):
+            training(steps=30)[2]()
+    assert "This program trained 2 times, each as a run of its own." in w.summary()
+    assert "saved as a run" not in w.summary()

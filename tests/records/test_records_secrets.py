@@ -97,9 +97,11 @@ def test_a_command_is_kept_without_what_its_names_and_places_tell_is_secret(word
 
 
 @given(st.text(string.printable, max_size=80))
-def test_any_text_can_be_looked_through(text):
-    without_secrets(text)
-    command_without_secrets(text)
+def test_any_text_can_be_looked_through_and_nothing_is_masked_twice(text):
+    for hide in (without_secrets, command_without_secrets):
+        hidden = hide(text)
+        assert hide(hidden) == hidden
+        assert hidden == text or MASK in hidden
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import Parameter
 
@@ -31,6 +31,7 @@ from babysit.records.run import Run
 
 if TYPE_CHECKING:
     from babysit.cli.live_panel import PanelWriter
+    from babysit.store.store import Store
 
 
 def watch(
@@ -62,24 +63,11 @@ def watch(
     from babysit.cli.live_panel import panel
     from babysit.monitor.script import read_script, run_script
     from babysit.monitor.script_exit import exit_process
-    from babysit.pipeline.run_state import begin_run
 
     code = read_script(script)  # reject an unreadable script before a run is saved
     with open_store(settings, anywhere=True) as run_store, contextlib.ExitStack() as drawn:
-        requested = live or (False if no_live else None)
-
-        def begin(run: Run) -> PanelWriter:
-            drawn.close()  # restore the terminal
-            return drawn.enter_context(
-                panel(run_store.open_writer(run), requested=requested, name=run.name, overhead=share)
-            )
-
-        def save(watched: Run) -> Run:
-            run = judged(watched, settings)
-            run_store.save(run)
-            return run
-
-        runs = TrainingRuns(lambda: begin_run("watch", {"source": script}), begin, save)
+        show = partial(panel, requested=live or (False if no_live else None), overhead=share)
+        runs = _training_runs(script, settings, run_store, drawn, show)
         writer = runs.begin()
 
         def ended(watched: Run) -> Run:
@@ -89,17 +77,29 @@ def watch(
             return run
 
         outcome = run_script(
-            script,
-            arguments,
-            code=code,
-            overhead=share,
-            writer=writer,
-            ended=ended,
-            on_next=runs.next,
-            last=True,
+            script, arguments, code=code, overhead=share, writer=writer, ended=ended, on_next=runs.next, last=True
         )
-    found = 0 if outcome.forked or outcome.exit_code else _exit_code(outcome.run, settings, rule_options)
+    found = 0 if outcome.forked or outcome.exit_code else _exit_code(runs.ended, settings, rule_options)
     return partial(exit_process, outcome.error, outcome.exit_code or found)
+
+
+def _training_runs(
+    script: str, settings: Settings, store: Store, drawn: contextlib.ExitStack, show: Callable[..., Any]
+) -> TrainingRuns[PanelWriter]:
+    """Return the runs of the script's trainings, each with a panel of its own, judged and saved at its end."""
+    from babysit.pipeline.run_state import begin_run
+
+    def begin(run: Run) -> PanelWriter:
+        drawn.close()  # restore the terminal
+        writer: PanelWriter = drawn.enter_context(show(store.open_writer(run), name=run.name))
+        return writer
+
+    def save(watched: Run) -> Run:
+        run = judged(watched, settings)
+        store.save(run)
+        return run
+
+    return TrainingRuns(lambda: begin_run("watch", {"source": script}), begin, save)
 
 
 def _show(run: Run, runs: TrainingRuns[PanelWriter], json: Path | None, *, store: str) -> None:
@@ -117,9 +117,9 @@ def _show(run: Run, runs: TrainingRuns[PanelWriter], json: Path | None, *, store
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def _exit_code(run: Run, settings: Settings, rule_options: RuleOptions) -> int:
-    """Return the exit code of a successful script: 1 for findings, under a launcher only with --fail-on."""
-    code = exit_code(run, settings, exit_zero=rule_options.exit_zero)
+def _exit_code(runs: Sequence[Run], settings: Settings, rule_options: RuleOptions) -> int:
+    """Return the exit code of a successful script: 1 for findings in any training, or 0 under a launcher by default."""
+    code = max((exit_code(run, settings, exit_zero=rule_options.exit_zero) for run in runs), default=0)
     by = launcher(os.environ)
     if not code or not by or rule_options.fail_on is not None:
         return code

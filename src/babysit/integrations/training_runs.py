@@ -27,7 +27,7 @@ class TrainingRuns(Generic[Writer]):
         self, make: Callable[[], Run], open_writer: Callable[[Run], Writer], save: Callable[[Run], Run]
     ) -> None:
         self._make, self._open_writer, self._save = make, open_writer, save
-        self._runs: list[Run] = []  # ended
+        self.ended: list[Run] = []
         self.current = make()
 
     def begin(self) -> Writer:
@@ -38,20 +38,20 @@ class TrainingRuns(Generic[Writer]):
         """Save the current run as measured, begin the next one and return its writer."""
         self._end(measured)
         run = self._make()
-        self.current = msgspec.structs.replace(run, name=f"{run.name}, training {len(self._runs) + 1}".lstrip(", "))
+        self.current = msgspec.structs.replace(run, name=f"{run.name}, training {len(self.ended) + 1}".lstrip(", "))
         return self.begin()
 
     def end(self, measured: Run) -> Run:
         """Save the last run as measured; return the run that decides the verdict of the program."""
         self._end(measured)
-        return decisive(self._runs)
+        return decisive(self.ended)
 
     def others(self, run: Run) -> tuple[Run, ...]:
         """Return the runs of the other trainings, in their order."""
-        return tuple(other for other in self._runs if other.id != run.id)
+        return tuple(other for other in self.ended if other.id != run.id)
 
     def _end(self, measured: Run) -> None:
         current = self.current
-        self._runs.append(
+        self.ended.append(
             self._save(msgspec.structs.replace(measured, id=current.id, created=current.created, name=current.name))
         )

@@ -54,9 +54,8 @@ class Optimizers:
     def replaced_by(self, optimizer: torch.optim.Optimizer) -> int | None:
         """Return the number of the optimizer that held exactly the same parameters; None if there is none."""
         first, tensors, number = self._held.get(id(_first(optimizer)), (lambda: None, set(), None))
-        return (
-            number if first() is not None and first() is _first(optimizer) and tensors == _tensors(optimizer) else None
-        )
+        alive = first() is not None and first() is _first(optimizer)  # the id of a dead tensor is used again
+        return number if alive and tensors == _tensors(optimizer) else None
 
     def made(self, optimizer: torch.optim.Optimizer) -> bool:
         """Register a new optimizer; return True if it replaces one with the same parameters and takes its number."""

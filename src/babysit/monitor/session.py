@@ -280,7 +280,7 @@ class TrainingSession:
                 self._last_time = time.perf_counter()
 
     def _begins_later(self, optimizer: torch.optim.Optimizer) -> bool:
-        return self.later is not None and self.steps > 0 and self.later.begin(self, optimizer)
+        return self.later is not None and self.later.begin(self, optimizer)
 
     def _arm(self) -> None:
         self.on_full_tracing()

@@ -46,10 +46,11 @@ def title(run: Run) -> str:
     return word if run.status is Status.FINISHED else f"{run.status.upper()} · {word}"
 
 
-def other_trainings(run: Run, others: Sequence[Run]) -> str:
+def other_trainings(run: Run, others: Sequence[Run], *, saved: bool = True) -> str:
     """Return one sentence about the other trainings of the program that this run is a training of."""
     listed = "; ".join(f"{one.id} {title(one).lower()}, {count(steps(one), 'step')}" for one in others)
-    return f"This program trained {len(others) + 1} times, each saved as a run. This is {run.id}; the others: {listed}."
+    kept = "saved as a run" if saved else "as a run of its own"
+    return f"This program trained {len(others) + 1} times, each {kept}. This is {run.id}; the others: {listed}."
 
 
 def learned(run: Run) -> str:

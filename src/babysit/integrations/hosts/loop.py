@@ -143,7 +143,9 @@ class Watch:
                 writer=self._runs.begin(),
                 on_finding=self._found,
                 on_next=self._begin_next,
-            ).start()
+            )
+            self._monitor.note(config=self._run.config)
+            self._monitor.start()
         return self
 
     def stop(self, *, status: Status = Status.FINISHED, error: BaseException | None = None) -> Run:
@@ -158,8 +160,6 @@ class Watch:
         monitor, self._monitor = self._monitor, None
         if isinstance(error, ProblemFound):
             monitor.note(stop_reason=f"stopped on request: {error.finding.code} {error.finding.name}")
-        if self._run.config:
-            monitor.note(config=self._run.config)
         judged = monitor.close(status=status, error=error)
         if os.getpid() != self._process:  # a forked child leaves the record to the process that began it
             return self._run
@@ -246,7 +246,7 @@ class Watch:
         words = verdict(self.run)
         first = f"babysit: {words.title}. {words.sentence} {words.next}".rstrip()
         if others := self._runs.others(self.run):
-            first = f"{first} {other_trainings(self.run, others)}"
+            first = f"{first} {other_trainings(self.run, others, saved=self._store is not None)}"
         if self._store is None:
             return f"{first}\nThe run was not saved; w.report() returns its report."
         option = self._store.option
